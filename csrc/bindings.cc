@@ -1,0 +1,381 @@
+// The Python face of the executor: kernels by name, programs, contexts, threads. It does not grow with ops.
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <stdexcept>
+#include <string>
+
+#include "base/cpu.h"
+#include "base/threads.h"
+#include "program.h"
+#include "registry.h"
+
+namespace py = pybind11;
+
+namespace pynn {
+namespace {
+
+// Above this estimate a run gives the interpreter to other threads.
+constexpr double kReleaseGilNs = 20000;
+
+py::dtype numpy_dtype(std::int32_t dtype) {
+  static const char* const codes[] = {"<f4", "<f8", "<i4", "<i8", "|u1", "|b1"};
+  return py::dtype(std::string(codes[dtype]));
+}
+
+// (shape, dtype code) -> Spec; None -> absent.
+Spec spec_from(const py::handle& item) {
+  Spec spec{};
+  if (item.is_none()) {
+    spec.rank = -1;
+    return spec;
+  }
+  const py::tuple pair = py::reinterpret_borrow<py::tuple>(item);
+  const py::tuple shape = py::reinterpret_borrow<py::tuple>(pair[0]);
+  if (shape.size() > static_cast<std::size_t>(kMaxRank))
+    throw std::invalid_argument("a tensor has at most 8 axes");
+  spec.dtype = pair[1].cast<std::int32_t>();
+  spec.rank = static_cast<std::int32_t>(shape.size());
+  spec.size = 1;
+  for (std::size_t i = 0; i < shape.size(); ++i) {
+    spec.dims[i] = shape[i].cast<std::int64_t>();
+    spec.size *= spec.dims[i];
+  }
+  return spec;
+}
+
+py::array array_of(const Spec& spec, void* data, const py::handle& base) {
+  std::vector<py::ssize_t> shape(spec.dims, spec.dims + spec.rank);
+  return py::array(numpy_dtype(spec.dtype), shape, data, base);
+}
+
+py::array empty_array(const Spec& spec) {
+  AlignedBuffer buffer = aligned_buffer(spec.size * dtype_bytes(spec.dtype));
+  void* data = buffer.release();
+  py::capsule owner(data, [](void* p) { AlignedFree()(p); });
+  return array_of(spec, data, owner);
+}
+
+void* checked_pointer(const py::handle& item, const Spec& spec, bool writable) {
+  if (spec.rank < 0) return nullptr;
+  if (!py::isinstance<py::array>(item)) throw py::type_error("kernel operands are NumPy arrays");
+  py::array array = py::reinterpret_borrow<py::array>(item);
+  if (array.size() != spec.size || array.itemsize() != dtype_bytes(spec.dtype))
+    throw py::value_error("kernel operand has another size than it was prepared for");
+  if (!(array.flags() & py::array::c_style)) throw py::value_error("kernel operands are C-contiguous");
+  if (writable && !array.writeable()) throw py::value_error("kernel output is read-only");
+  return const_cast<void*>(array.data());
+}
+
+class Kernel {
+ public:
+  Kernel(const std::string& name, const py::list& inputs, const py::list& outputs, std::vector<std::int64_t> ints,
+         std::vector<double> floats, const std::string& target)
+      : prepared_(std::make_shared<PreparedKernel>()) {
+    const KernelEntry* entry = find_kernel(name.c_str());
+    if (!entry) throw py::key_error("no native kernel " + name);
+    const int wanted = target.empty() ? best_target() : target_from_name(target.c_str());
+    if (wanted < 0 || !entry->run[wanted] || !cpu_supports(wanted))
+      throw py::key_error("no target " + target + " for kernel " + name);
+    for (const py::handle& item : inputs) prepared_->specs.push_back(spec_from(item));
+    for (const py::handle& item : outputs) prepared_->specs.push_back(spec_from(item));
+    prepared_->ints = std::move(ints);
+    prepared_->floats = std::move(floats);
+    prepared_->run = entry->run[wanted];
+    prepared_->plan.phases = 1;
+    prepared_->plan.chunks[0] = 1;
+    prepared_->link(static_cast<int>(inputs.size()));
+    supported_ = entry->prepare[wanted](&prepared_->problem, &prepared_->plan);
+  }
+
+  bool supported() const { return supported_; }
+  const Plan& plan() const { return prepared_->plan; }
+  std::shared_ptr<const PreparedKernel> prepared() const { return prepared_; }
+
+  // Returns None, or (code, values) of the failure.
+  py::object run_into(const py::sequence& inputs, const py::sequence& outputs) const {
+    if (!supported_) throw std::logic_error("the kernel does not cover this problem");
+    const PreparedKernel& kernel = *prepared_;
+    const std::size_t num_inputs = static_cast<std::size_t>(kernel.problem.num_inputs);
+    if (inputs.size() != num_inputs || outputs.size() != static_cast<std::size_t>(kernel.problem.num_outputs))
+      throw py::value_error("wrong number of kernel operands");
+    std::vector<void*> data(kernel.specs.size());
+    for (std::size_t i = 0; i < data.size(); ++i)
+      data[i] = i < num_inputs ? checked_pointer(inputs[i], kernel.specs[i], false)
+                               : checked_pointer(outputs[i - num_inputs], kernel.specs[i], true);
+    Failure failure;
+    if (kernel.plan.cost_ns > kReleaseGilNs) {
+      py::gil_scoped_release release;
+      failure = run_kernel(kernel, data.data());
+    } else {
+      failure = run_kernel(kernel, data.data());
+    }
+    if (!failure.code) return py::none();
+    return py::make_tuple(failure.code, py::make_tuple(failure.values[0], failure.values[1], failure.values[2], failure.values[3]));
+  }
+
+  // Allocates the outputs. Returns (outputs, failure).
+  py::tuple run(const py::sequence& inputs) const {
+    py::list outputs;
+    for (std::size_t i = static_cast<std::size_t>(prepared_->problem.num_inputs); i < prepared_->specs.size(); ++i) {
+      if (prepared_->specs[i].rank < 0) outputs.append(py::none());
+      else outputs.append(empty_array(prepared_->specs[i]));
+    }
+    py::object failure = run_into(inputs, outputs);
+    return py::make_tuple(outputs, failure);
+  }
+
+ private:
+  std::shared_ptr<PreparedKernel> prepared_;
+  bool supported_ = false;
+};
+
+constexpr std::int32_t kPythonFailure = -1;
+
+// A kernel that calls Python: ints[0] is the address of a callable taking (inputs, outputs) as lists of arrays over the operands' memory.
+void run_python(const Call* call, std::int32_t, std::int64_t, std::int64_t, void*) noexcept {
+  py::gil_scoped_acquire acquire;
+  const Problem& problem = *call->problem;
+  try {
+    py::list inputs, outputs;
+    const py::none owner;  // a base, so that NumPy takes the memory as it is and owns nothing
+    for (std::int32_t i = 0; i < problem.num_inputs + problem.num_outputs; ++i) {
+      py::list& list = i < problem.num_inputs ? inputs : outputs;
+      if (problem.specs[i].rank < 0) list.append(py::none());
+      else list.append(array_of(problem.specs[i], call->data[i], owner));
+    }
+    py::handle(reinterpret_cast<PyObject*>(problem.ints[0]))(inputs, outputs);
+  } catch (py::error_already_set& error) {
+    error.restore();  // raised again by the run's caller, which holds the interpreter when it looks
+    call->failure->code = kPythonFailure;
+  }
+}
+
+// A user's compiled kernel: ints[0] is the address of a C function void(void** operands, int64* shapes), shapes being the
+// dimensions of all operands one after another.
+void run_address(const Call* call, std::int32_t, std::int64_t, std::int64_t, void*) noexcept {
+  const Problem& problem = *call->problem;
+  using Function = void (*)(void* const*, const std::int64_t*);
+  reinterpret_cast<Function>(problem.ints[0])(call->data, problem.ints + 1);
+}
+
+class ProgramBuilder {
+ public:
+  ProgramBuilder() : program_(std::make_shared<Program>()) {}
+
+  // operands: (kind, value) for inputs, then outputs.
+  void add_kernel(const Kernel& kernel, const std::vector<std::pair<int, std::int64_t>>& operands, std::int64_t shared_offset) {
+    if (!kernel.supported()) throw std::logic_error("the kernel does not cover this problem");
+    push(kernel.prepared(), operands, shared_offset);
+  }
+
+  void add_python(py::object fn, const py::list& inputs, const py::list& outputs,
+                  const std::vector<std::pair<int, std::int64_t>>& operands) {
+    auto prepared = std::make_shared<PreparedKernel>();
+    prepared->ints.push_back(reinterpret_cast<std::int64_t>(fn.ptr()));
+    keep_.push_back(std::move(fn));
+    push_foreign(prepared, run_python, inputs, outputs, operands);
+  }
+
+  void add_address(std::int64_t address, py::object keep, const py::list& inputs, const py::list& outputs,
+                   const std::vector<std::pair<int, std::int64_t>>& operands) {
+    auto prepared = std::make_shared<PreparedKernel>();
+    prepared->ints.push_back(address);
+    for (const py::list& list : {inputs, outputs})
+      for (const py::handle& item : list) {
+        const Spec spec = spec_from(item);
+        for (std::int32_t axis = 0; axis < spec.rank; ++axis) prepared->ints.push_back(spec.dims[axis]);
+      }
+    keep_.push_back(std::move(keep));
+    push_foreign(prepared, run_address, inputs, outputs, operands);
+  }
+
+  void finish(std::int64_t arena_bytes, std::int64_t externals) { program_->finish(arena_bytes, externals); }
+  std::shared_ptr<const Program> program() const { return program_; }
+  std::size_t size() const { return program_->instructions.size(); }
+
+ private:
+  void push(std::shared_ptr<const PreparedKernel> kernel, const std::vector<std::pair<int, std::int64_t>>& operands,
+            std::int64_t shared_offset) {
+    Instruction instruction;
+    instruction.kernel = std::move(kernel);
+    instruction.shared_offset = shared_offset;
+    for (const auto& operand : operands)
+      instruction.operands.push_back(Operand{static_cast<Operand::Kind>(operand.first), operand.second});
+    program_->instructions.push_back(std::move(instruction));
+  }
+
+  void push_foreign(const std::shared_ptr<PreparedKernel>& prepared, Run run, const py::list& inputs, const py::list& outputs,
+                    const std::vector<std::pair<int, std::int64_t>>& operands) {
+    for (const py::handle& item : inputs) prepared->specs.push_back(spec_from(item));
+    for (const py::handle& item : outputs) prepared->specs.push_back(spec_from(item));
+    prepared->run = run;
+    prepared->plan.phases = 1;
+    prepared->plan.chunks[0] = 1;
+    prepared->link(static_cast<int>(inputs.size()));
+    push(prepared, operands, 0);
+  }
+
+  std::shared_ptr<Program> program_;
+  std::vector<py::object> keep_;
+};
+
+class ContextHandle {
+ public:
+  explicit ContextHandle(const ProgramBuilder& program) : context_(program.program()), arrays_(program.program()->num_externals) {}
+
+  // Keeps the array alive until another takes its place.
+  void bind(std::int64_t external, py::array array) {
+    if (!(array.flags() & py::array::c_style)) throw py::value_error("bound arrays are C-contiguous");
+    context_.bind(external, const_cast<void*>(array.data()));
+    arrays_.at(static_cast<std::size_t>(external)) = std::move(array);
+  }
+
+  std::int64_t run(std::int64_t steps, double seconds) {
+    if (!context_.bound()) throw std::logic_error("an external of the program has no memory");
+    const std::int64_t deadline = seconds > 0 ? steady_nanoseconds() + static_cast<std::int64_t>(seconds * 1e9) : 0;
+    std::int64_t done;
+    if (context_.program().cost_ns * static_cast<double>(steps) > kReleaseGilNs) {
+      py::gil_scoped_release release;
+      done = context_.run(steps, deadline);
+    } else {
+      done = context_.run(steps, deadline);
+    }
+    if (context_.failure().code == kPythonFailure) throw py::error_already_set();
+    return done;
+  }
+
+  py::object failure() const {
+    const Failure& failure = context_.failure();
+    if (!failure.code) return py::none();
+    return py::make_tuple(failure.code, failure.instruction,
+                          py::make_tuple(failure.values[0], failure.values[1], failure.values[2], failure.values[3]));
+  }
+
+  Context& context() { return context_; }
+
+ private:
+  Context context_;
+  std::vector<py::object> arrays_;
+};
+
+// Contexts in turn, each a number of steps, the whole round a number of times: epochs of shuffle, batches, tail, bookkeeping.
+class Schedule {
+ public:
+  Schedule(std::vector<std::pair<std::shared_ptr<ContextHandle>, std::int64_t>> parts, std::int64_t rounds)
+      : parts_(std::move(parts)), rounds_(rounds) {}
+
+  // Runs for about `seconds` (0 = to the end), whole steps. True when everything is done; stops early at a failure.
+  bool run(double seconds) {
+    const std::int64_t deadline = seconds > 0 ? steady_nanoseconds() + static_cast<std::int64_t>(seconds * 1e9) : 0;
+    for (const auto& part : parts_)
+      if (!part.first->context().bound()) throw std::logic_error("an external of the program has no memory");
+    failed_ = nullptr;
+    {
+      py::gil_scoped_release release;
+      advance(deadline);
+    }
+    if (failed_ && failed_->context().failure().code == kPythonFailure) throw py::error_already_set();
+    return round_ >= rounds_;
+  }
+
+  std::int64_t round() const { return round_; }
+  std::int64_t part() const { return part_; }
+  std::int64_t step() const { return step_; }
+  std::shared_ptr<ContextHandle> failed() const { return failed_; }
+
+ private:
+  void advance(std::int64_t deadline) {
+    while (round_ < rounds_) {
+      while (part_ < static_cast<std::int64_t>(parts_.size())) {
+        const auto& part = parts_[static_cast<std::size_t>(part_)];
+        if (step_ < part.second) step_ += part.first->context().run(part.second - step_, deadline);
+        if (part.first->context().failure().code) {
+          failed_ = part.first;
+          return;
+        }
+        if (step_ < part.second) return;
+        step_ = 0;
+        ++part_;
+      }
+      part_ = 0;
+      ++round_;
+      if (deadline && steady_nanoseconds() >= deadline) return;
+    }
+  }
+
+  std::vector<std::pair<std::shared_ptr<ContextHandle>, std::int64_t>> parts_;
+  std::int64_t rounds_;
+  std::int64_t round_ = 0, part_ = 0, step_ = 0;
+  std::shared_ptr<ContextHandle> failed_;
+};
+
+py::list targets() {
+  py::list names;
+  for (int target = 0; target < kNumTargets; ++target)
+    if (cpu_supports(target) && num_kernels() && kernel_at(0).run[target]) names.append(target_name(target));
+  return names;
+}
+
+py::list kernel_names() {
+  py::list names;
+  for (int i = 0; i < num_kernels(); ++i) names.append(kernel_at(i).name);
+  return names;
+}
+
+}  // namespace
+}  // namespace pynn
+
+PYBIND11_MODULE(_core, m) {
+  using namespace pynn;
+  m.doc() = "Native kernels and the executor of pynn.";
+  m.def("kernel_names", &kernel_names, "Names of all native kernels, as <op>_<dtype>.");
+  m.def("targets", &targets, "CPU targets that were compiled in and that this machine runs.");
+  m.def("target", [] { return std::string(target_name(best_target())); }, "The CPU target in use.");
+  m.def("num_threads", &num_threads);
+  m.def("set_num_threads", &set_num_threads, py::arg("threads"));
+  m.def("empty", [](const py::tuple& spec) { return empty_array(spec_from(spec)); }, py::arg("spec"),
+        "Uninitialised 64-byte aligned array for a (shape, dtype code) pair.");
+
+  py::class_<Kernel>(m, "Kernel", "One native kernel fixed to shapes and attributes.")
+      .def(py::init<const std::string&, const py::list&, const py::list&, std::vector<std::int64_t>, std::vector<double>,
+                    const std::string&>(),
+           py::arg("name"), py::arg("inputs"), py::arg("outputs"), py::arg("ints"), py::arg("floats"), py::arg("target") = "")
+      .def_property_readonly("supported", &Kernel::supported)
+      .def_property_readonly("phases", [](const Kernel& k) { return k.plan().phases; })
+      .def_property_readonly("variant", [](const Kernel& k) { return k.plan().variant; })
+      .def_property_readonly("chunks",
+                             [](const Kernel& k) {
+                               return std::vector<std::int64_t>(k.plan().chunks, k.plan().chunks + k.plan().phases);
+                             })
+      .def_property_readonly("shared_bytes", [](const Kernel& k) { return k.plan().shared_bytes; })
+      .def_property_readonly("scratch_bytes", [](const Kernel& k) { return k.plan().scratch_bytes; })
+      .def_property_readonly("cost_ns", [](const Kernel& k) { return k.plan().cost_ns; })
+      .def("run", &Kernel::run, py::arg("inputs"))
+      .def("run_into", &Kernel::run_into, py::arg("inputs"), py::arg("outputs"));
+
+  py::class_<ProgramBuilder>(m, "Program", "A list of instructions over an arena and bound externals.")
+      .def(py::init<>())
+      .def("add_kernel", &ProgramBuilder::add_kernel, py::arg("kernel"), py::arg("operands"), py::arg("shared_offset"))
+      .def("add_python", &ProgramBuilder::add_python, py::arg("fn"), py::arg("inputs"), py::arg("outputs"), py::arg("operands"))
+      .def("add_address", &ProgramBuilder::add_address, py::arg("address"), py::arg("keep"), py::arg("inputs"), py::arg("outputs"),
+           py::arg("operands"))
+      .def("finish", &ProgramBuilder::finish, py::arg("arena_bytes"), py::arg("externals"))
+      .def("__len__", &ProgramBuilder::size);
+
+  py::class_<ContextHandle, std::shared_ptr<ContextHandle>>(m, "Context", "The memory of one running program.")
+      .def(py::init<const ProgramBuilder&>(), py::arg("program"), py::keep_alive<1, 2>())
+      .def("bind", &ContextHandle::bind, py::arg("external"), py::arg("array"))
+      .def("run", &ContextHandle::run, py::arg("steps") = 1, py::arg("seconds") = 0.0)
+      .def_property_readonly("failure", &ContextHandle::failure);
+
+  py::class_<Schedule>(m, "Schedule", "Contexts in turn, each a number of steps, for a number of rounds.")
+      .def(py::init<std::vector<std::pair<std::shared_ptr<ContextHandle>, std::int64_t>>, std::int64_t>(), py::arg("parts"),
+           py::arg("rounds"))
+      .def("run", &Schedule::run, py::arg("seconds") = 0.0)
+      .def_property_readonly("round", &Schedule::round)
+      .def_property_readonly("part", &Schedule::part)
+      .def_property_readonly("step", &Schedule::step)
+      .def_property_readonly("failed", &Schedule::failed);
+}

@@ -1,0 +1,174 @@
+#include "program.h"
+
+#include <chrono>
+#include <cstdlib>
+#include <new>
+
+#include "base/cpu.h"
+#include "base/threads.h"
+
+namespace pynn {
+namespace {
+
+// A fork-join that wakes nobody costs 0.1 us, one that shares work about 1 us: below this estimate a second thread can't help.
+constexpr double kParallelCostNs = 2000;
+
+std::int64_t round_up(std::int64_t bytes) {
+  const std::int64_t unit = static_cast<std::int64_t>(kAlignment);
+  return (bytes + unit - 1) / unit * unit;
+}
+
+struct PhaseJob {
+  const Call* call;
+  Run run;
+  std::int32_t phase;
+  char* scratch;
+  std::int64_t scratch_stride;
+};
+
+void run_chunks(void* context, std::int64_t begin, std::int64_t end, int worker) {
+  const PhaseJob& job = *static_cast<const PhaseJob*>(context);
+  job.run(job.call, job.phase, begin, end, job.scratch + worker * job.scratch_stride);
+}
+
+// All phases of one call. `stride` separates the scratch of two workers.
+void run_phases(const PreparedKernel& kernel, const Call& call, char* scratch, std::int64_t stride, bool parallel) {
+  for (std::int32_t phase = 0; phase < kernel.plan.phases; ++phase) {
+    const std::int64_t chunks = kernel.plan.chunks[phase];
+    if (parallel && chunks > 1) {
+      PhaseJob job{&call, kernel.run, phase, scratch, stride};
+      parallel_chunks(chunks, run_chunks, &job);
+    } else if (chunks > 0) {
+      kernel.run(&call, phase, 0, chunks, scratch);
+    }
+    if (call.failure->code) return;
+  }
+}
+
+}  // namespace
+
+void PreparedKernel::link(int num_inputs) {
+  problem.specs = specs.data();
+  problem.ints = ints.data();
+  problem.floats = floats.data();
+  problem.num_inputs = num_inputs;
+  problem.num_outputs = static_cast<std::int32_t>(specs.size()) - num_inputs;
+  problem.num_ints = static_cast<std::int32_t>(ints.size());
+  problem.num_floats = static_cast<std::int32_t>(floats.size());
+}
+
+bool PreparedKernel::parallel() const { return plan.cost_ns >= kParallelCostNs; }
+
+void Program::finish(std::int64_t arena, std::int64_t externals) {
+  arena_bytes = arena;
+  num_externals = externals;
+  for (const Instruction& instruction : instructions) {
+    const Plan& plan = instruction.kernel->plan;
+    if (plan.scratch_bytes > scratch_bytes) scratch_bytes = plan.scratch_bytes;
+    cost_ns += plan.cost_ns;
+  }
+}
+
+void AlignedFree::operator()(void* p) const {
+#if defined(_MSC_VER)
+  _aligned_free(p);
+#else
+  std::free(p);
+#endif
+}
+
+AlignedBuffer aligned_buffer(std::int64_t bytes) {
+  const std::size_t size = static_cast<std::size_t>(round_up(bytes > 0 ? bytes : 1));
+#if defined(_MSC_VER)
+  void* p = _aligned_malloc(size, kAlignment);
+#else
+  void* p = std::aligned_alloc(kAlignment, size);
+#endif
+  if (!p) throw std::bad_alloc();
+  return AlignedBuffer(p);
+}
+
+Context::Context(std::shared_ptr<const Program> program)
+    : program_(std::move(program)), arena_(aligned_buffer(program_->arena_bytes)) {
+  std::size_t total = 0;
+  for (const Instruction& instruction : program_->instructions) total += instruction.operands.size();
+  pointers_.resize(total, nullptr);
+  positions_.resize(static_cast<std::size_t>(program_->num_externals));
+  externals_.resize(static_cast<std::size_t>(program_->num_externals), nullptr);
+  char* arena = static_cast<char*>(arena_.get());
+  std::size_t at = 0;
+  for (const Instruction& instruction : program_->instructions) {
+    calls_.push_back(Call{&instruction.kernel->problem, &instruction.kernel->plan, pointers_.data() + at,
+                          arena + instruction.shared_offset, &failure_});
+    for (const Operand& operand : instruction.operands) {
+      if (operand.kind == Operand::kArena) pointers_[at] = arena + operand.value;
+      if (operand.kind == Operand::kExternal) positions_[static_cast<std::size_t>(operand.value)].push_back(at);
+      ++at;
+    }
+  }
+}
+
+void Context::bind(std::int64_t external, void* data) {
+  const std::size_t index = static_cast<std::size_t>(external);
+  if (externals_[index] == data) return;
+  externals_[index] = data;
+  for (std::size_t position : positions_[index]) pointers_[position] = data;
+}
+
+bool Context::bound() const {
+  for (std::size_t i = 0; i < externals_.size(); ++i)
+    if (!externals_[i] && !positions_[i].empty()) return false;
+  return true;
+}
+
+void Context::ensure_scratch() {
+  const int threads = num_threads();
+  if (scratch_ && threads <= scratch_threads_) return;
+  scratch_ = aligned_buffer(round_up(program_->scratch_bytes) * threads);
+  scratch_threads_ = threads;
+}
+
+bool Context::run_step() {
+  char* scratch = static_cast<char*>(scratch_.get());
+  const std::int64_t stride = round_up(program_->scratch_bytes);
+  const bool threads = scratch_threads_ > 1 && num_threads() > 1;
+  const std::size_t count = calls_.size();
+  for (std::size_t i = 0; i < count; ++i) {
+    const PreparedKernel& kernel = *program_->instructions[i].kernel;
+    run_phases(kernel, calls_[i], scratch, stride, threads && kernel.parallel());
+    if (failure_.code) {
+      failure_.instruction = static_cast<std::int32_t>(i);
+      return false;
+    }
+  }
+  return true;
+}
+
+std::int64_t Context::run(std::int64_t steps, std::int64_t deadline) {
+  FlushDenormals flush;
+  ensure_scratch();
+  failure_ = Failure{};
+  for (std::int64_t done = 0; done < steps; ++done) {
+    if (done > 0 && deadline && steady_nanoseconds() >= deadline) return done;
+    if (!run_step()) return done;
+  }
+  return steps;
+}
+
+Failure run_kernel(const PreparedKernel& kernel, void* const* data) {
+  FlushDenormals flush;
+  Failure failure{};
+  const bool parallel = kernel.parallel() && num_threads() > 1;
+  const std::int64_t stride = round_up(kernel.plan.scratch_bytes);
+  const AlignedBuffer shared = aligned_buffer(kernel.plan.shared_bytes);
+  const AlignedBuffer scratch = aligned_buffer(stride * (parallel ? num_threads() : 1));
+  const Call call{&kernel.problem, &kernel.plan, data, shared.get(), &failure};
+  run_phases(kernel, call, static_cast<char*>(scratch.get()), stride, parallel);
+  return failure;
+}
+
+std::int64_t steady_nanoseconds() {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+}  // namespace pynn

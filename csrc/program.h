@@ -1,0 +1,90 @@
+// A program is a list of prepared kernels over numbered operands; a context is the memory one run of it needs.
+//
+// Operands live either in the arena (temporaries, at offsets the planner chose) or are external (inputs, outputs, variables,
+// constants), bound by the caller. A program never changes after `finish`; contexts of one program may run side by side.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "base/kernel.h"
+
+namespace pynn {
+
+// One kernel fixed to its shapes and attributes. Owns everything the plain structs of the contract point to.
+struct PreparedKernel {
+  Run run = nullptr;
+  std::vector<Spec> specs;
+  std::vector<std::int64_t> ints;
+  std::vector<double> floats;
+  Problem problem{};
+  Plan plan{};
+
+  // Points `problem` at the vectors; call after they are filled and whenever the object has moved.
+  void link(int num_inputs);
+  bool parallel() const;
+};
+
+struct Operand {
+  enum Kind : std::int32_t { kAbsent = 0, kArena = 1, kExternal = 2 };
+  Kind kind;
+  std::int64_t value;  // byte offset in the arena, or index of the external
+};
+
+struct Instruction {
+  std::shared_ptr<const PreparedKernel> kernel;
+  std::vector<Operand> operands;    // inputs, then outputs
+  std::int64_t shared_offset = 0;   // of the kernel's workspace in the arena
+};
+
+struct Program {
+  std::vector<Instruction> instructions;
+  std::int64_t arena_bytes = 0;
+  std::int64_t num_externals = 0;
+  std::int64_t scratch_bytes = 0;  // the largest any kernel asks for
+  double cost_ns = 0;
+
+  void finish(std::int64_t arena, std::int64_t externals);
+};
+
+struct AlignedFree {
+  void operator()(void* p) const;
+};
+using AlignedBuffer = std::unique_ptr<void, AlignedFree>;
+// Throws std::bad_alloc. Never returns null, not even for 0 bytes.
+AlignedBuffer aligned_buffer(std::int64_t bytes);
+
+class Context {
+ public:
+  explicit Context(std::shared_ptr<const Program> program);
+  void bind(std::int64_t external, void* data);
+  bool bound() const;  // every external has memory
+  // Runs whole steps until `steps` are done, one fails, or `deadline` (steady-clock nanoseconds, 0 = none) has passed.
+  // At least one step is run. Returns the number of steps completed.
+  std::int64_t run(std::int64_t steps, std::int64_t deadline);
+  const Failure& failure() const { return failure_; }
+  void clear_failure() { failure_ = Failure{}; }
+  const Program& program() const { return *program_; }
+
+ private:
+  bool run_step();
+  void ensure_scratch();
+
+  std::shared_ptr<const Program> program_;
+  AlignedBuffer arena_;
+  AlignedBuffer scratch_;
+  int scratch_threads_ = 0;
+  std::vector<void*> pointers_;                       // of all operands of all instructions
+  std::vector<Call> calls_;
+  std::vector<std::vector<std::size_t>> positions_;   // external -> places in pointers_
+  std::vector<void*> externals_;
+  Failure failure_{};
+};
+
+// Runs one prepared kernel on its own; used for eager calls. `data` as in Call.
+Failure run_kernel(const PreparedKernel& kernel, void* const* data);
+
+std::int64_t steady_nanoseconds();
+
+}  // namespace pynn
