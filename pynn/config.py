@@ -1,0 +1,69 @@
+"""What this process runs on: the backend, the CPU target, threads, the seed, and how to see them."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+
+import numpy as np
+
+BACKENDS = ("native", "fallback")
+
+
+def backend() -> str:
+    """`"native"` (the C++ kernels) or `"fallback"` (NumPy and Numba); the environment variable PYNN_BACKEND chooses."""
+    from pynn.engine import kernels
+
+    return "native" if kernels.native_enabled() else "fallback"
+
+
+def set_num_threads(threads: int) -> None:
+    """Lets native steps use up to `threads` threads, the caller included. Results do not depend on it.
+
+    Raises:
+        ValueError: `threads` is below one.
+    """
+    if isinstance(threads, bool) or not isinstance(threads, (int, np.integer)) or threads < 1:
+        raise ValueError(f"[set_num_threads] threads must be a whole number above zero. Received: {threads!r}.")
+    from pynn.engine import kernels
+
+    kernels.set_num_threads(int(threads))
+
+
+def num_threads() -> int:
+    """The number of threads that a native step may use: PYNN_NUM_THREADS, else what the process is allowed to use."""
+    from pynn.engine import kernels
+
+    return kernels.num_threads()
+
+
+def show_config() -> str:
+    """Prints versions, backend, CPU target, threads and optional packages, and returns the text."""
+    from pynn import __version__
+    from pynn.engine import kernels
+
+    lines = [
+        f"pynn      {__version__}",
+        f"backend   {backend()}",
+        f"target    {kernels.target()} (compiled and runnable: {', '.join(kernels.targets()) or 'none'})",
+        f"kernels   {len(kernels.native_names())} native",
+        f"threads   {num_threads()} of {os.cpu_count()} processors",
+        f"python    {sys.version.split()[0]} on {platform.system()} {platform.machine()}",
+        f"numpy     {np.__version__}",
+        f"numba     {_version_of('numba')}",
+    ]
+    settings = [f"{k}={v}" for k, v in sorted(os.environ.items()) if k.startswith("PYNN_")]
+    lines.append(f"settings  {', '.join(settings) or 'none'}")
+    text = "\n".join(lines)
+    print(text)
+    return text
+
+
+def _version_of(package: str) -> str:
+    from importlib import metadata
+
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "not installed"

@@ -1,0 +1,76 @@
+"""Data types and the rules by which they combine.
+
+The lattice is JAX's, without demotion: bool < uint8, int8 < int16 < int32 < int64 < float32 < float64. Python scalars are weak:
+they take the dtype of the tensor beside them, unless their kind is higher (a float beside integers gives float32).
+Integers divided by integers give float32.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+bool_ = np.dtype(np.bool_)
+uint8 = np.dtype(np.uint8)
+int8 = np.dtype(np.int8)
+int16 = np.dtype(np.int16)
+int32 = np.dtype(np.int32)
+int64 = np.dtype(np.int64)
+float32 = np.dtype(np.float32)
+float64 = np.dtype(np.float64)
+
+SUPPORTED = (bool_, uint8, int8, int16, int32, int64, float32, float64)
+# The codes of csrc/base/kernel.h; dtypes without one run on the fallback kernels.
+NATIVE_CODES = {float32: 0, float64: 1, int32: 2, int64: 3, uint8: 4, bool_: 5}
+NATIVE_SUFFIX = {float32: "f32", float64: "f64", int32: "i32", int64: "i64", uint8: "u8", bool_: "bool"}
+# Foreign dtypes and what a tensor makes of them.
+_CONVERTED = {
+    np.dtype(np.float16): float32,
+    np.dtype(np.uint16): int32,
+    np.dtype(np.uint32): int64,
+    np.dtype(np.longdouble): float64,
+}
+
+
+def as_dtype(dtype) -> np.dtype:
+    """The supported NumPy dtype for a name, a NumPy type or a Python type.
+
+    Raises:
+        TypeError: the dtype is none that tensors have.
+    """
+    if dtype is float:
+        return float32
+    try:
+        found = np.dtype(dtype)
+    except TypeError:
+        found = None
+    if found is not None and not found.isnative:
+        found = found.newbyteorder("=")
+    if found in SUPPORTED:
+        return found
+    if found in _CONVERTED:
+        return _CONVERTED[found]
+    names = ", ".join(d.name for d in SUPPORTED)
+    raise TypeError(f"[dtype] tensors can't have this dtype. Received: {dtype!r}. Supported: {names}.")
+
+
+def is_float(dtype: np.dtype) -> bool:
+    """True for float32 and float64."""
+    return dtype.kind == "f"
+
+
+def promote_dtypes(*dtypes: np.dtype) -> np.dtype:
+    """The dtype in which two or more dtypes meet: `promote_dtypes(int64, float32) == float32`."""
+    kinds = {d.kind for d in dtypes}
+    if "f" in kinds:
+        return float64 if float64 in dtypes else float32
+    return np.result_type(*dtypes)
+
+
+def weak_dtype(value, *dtypes: np.dtype) -> np.dtype:
+    """The dtype a Python scalar takes beside tensors of `dtypes` (alone: bool, int64 or float32)."""
+    strong = promote_dtypes(*dtypes) if dtypes else None
+    if isinstance(value, bool):
+        return strong or bool_
+    if isinstance(value, int):
+        return strong if strong is not None and strong != bool_ else int64
+    return strong if strong is not None and is_float(strong) else float32

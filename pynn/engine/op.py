@@ -1,0 +1,278 @@
+"""Op records and `apply`: the one way in which anything is ever computed.
+
+An op is defined once, with everything that anybody wants to know of it: shape rule, gradient, fallback, reference, samples,
+the packing of its attributes for the native kernel. Eager calls, tapes, capture, both executors, tests and file formats read the record.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from pynn.engine import kernels
+
+
+class Spec(NamedTuple):
+    """Shape and dtype of a tensor."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        size = 1
+        for n in self.shape:
+            size *= n
+        return size
+
+    @property
+    def nbytes(self) -> int:
+        """Size in bytes."""
+        return self.size * self.dtype.itemsize
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One call worth testing: shapes (filled with random floats) or arrays for the inputs, None for an absent one."""
+
+    inputs: Sequence[Any]
+    attrs: dict[str, Any] = field(default_factory=dict)
+    grad: bool = True
+
+
+def pack_in_order(attrs: dict[str, Any]) -> tuple[list[int], list[float]]:
+    """Default packing: ints and bools, flattened tuples of them, and floats, each in the order of the record."""
+    ints: list[int] = []
+    floats: list[float] = []
+
+    def add(value) -> None:
+        if isinstance(value, (tuple, list)):
+            for item in value:
+                add(item)
+        elif isinstance(value, (bool, int, np.integer)):
+            ints.append(int(value))
+        elif isinstance(value, (float, np.floating)):
+            floats.append(float(value))
+
+    for value in attrs.values():
+        add(value)
+    return ints, floats
+
+
+@dataclass(frozen=True, eq=False)
+class Op:
+    """The record of one operation; made by `define`, see there for the fields."""
+
+    name: str
+    inputs: tuple[str, ...]
+    optional: tuple[bool, ...]
+    attrs: dict[str, Any]
+    infer: Callable
+    fallback: Callable
+    vjp: Callable | None
+    decompose: Callable | None
+    residuals: int
+    updates: dict[int, int]
+    pack: Callable
+    reference: Callable | None
+    samples: Callable | None
+    failures: dict[int, str]
+    kernel: str
+    opcode: Any
+    elementwise: bool
+    alias: bool
+    effect: bool
+    address: int | None
+    tfjs: str | None
+    onnx: str | None
+    cache: dict = field(default_factory=dict, repr=False)
+
+    def __repr__(self) -> str:
+        return f"Op({self.name!r})"
+
+    def complete(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """The attributes with the record's defaults, in the record's order."""
+        if not attrs:
+            return self.attrs
+        unknown = attrs.keys() - self.attrs.keys()
+        if unknown:
+            raise TypeError(f"[{self.name}] unknown attribute {sorted(unknown)[0]!r}. Known: {', '.join(self.attrs)}.")
+        return {**self.attrs, **attrs}
+
+
+REGISTRY: dict[str, Op] = {}
+
+
+def define(
+    name: str,
+    *,
+    inputs: Sequence[str],
+    infer: Callable,
+    fallback: Callable,
+    attrs: dict[str, Any] | None = None,
+    vjp: Callable | None = None,
+    decompose: Callable | None = None,
+    residuals: int = 0,
+    updates: dict[int, int] | None = None,
+    pack: Callable | None = None,
+    reference: Callable | None = None,
+    samples: Callable | None = None,
+    failures: dict[int, str] | None = None,
+    kernel: str | None = None,
+    opcode: Any = None,
+    elementwise: bool = False,
+    alias: bool = False,
+    effect: bool = False,
+    address: int | None = None,
+    tfjs: str | None = None,
+    onnx: str | None = None,
+) -> Op:
+    """Defines an op and enters it in the registry.
+
+    Args:
+        name: The op's name, also in messages.
+        inputs: Names of the operands; a trailing `?` marks one that may be absent (None).
+        infer: `(*input specs, **attrs) -> Spec | tuple of Spec`. Raises the errors that a user sees.
+        fallback: `(*arrays, **attrs) -> array | tuple of arrays`, in NumPy or Numba.
+        attrs: Attribute names with their defaults. Values are static and hashable.
+        vjp: `(dys, inputs, outputs, attrs, needs) -> one gradient or None per input`, written with ops. A missing `dy` is None.
+        decompose: `(inputs, attrs) -> outputs` in other ops; for fused ops, and where `vjp` can't be differentiated.
+        residuals: Number of trailing outputs that only the gradient reads.
+        updates: `{output: input}` for outputs that may be written in place of an input.
+        pack: `(attrs) -> (ints, floats)` for the native kernel.
+        reference: Like `fallback`, an obvious one in float64; tests only.
+        samples: `() -> list[Sample]`.
+        failures: Message templates for the failure codes of the native kernel.
+        kernel: Name of the native kernel, without dtype; the op's own name by default.
+        opcode: What the elementwise kernel calls this op; such ops can be fused into chains.
+        elementwise: The output may overwrite an input of the same size.
+        alias: The output is the input's memory under another shape.
+        effect: The op is kept although nobody reads its output.
+        address: Address of a compiled C function that serves as the native kernel.
+        tfjs: The op's name in TensorFlow.js.
+        onnx: The op's name in ONNX.
+    """
+    if name in REGISTRY:
+        raise ValueError(f"[define] there is an op named {name!r} already. Choose another name.")
+    op = Op(
+        name=name,
+        inputs=tuple(n.rstrip("?") for n in inputs),
+        optional=tuple(n.endswith("?") for n in inputs),
+        attrs=dict(attrs or {}),
+        infer=infer,
+        fallback=fallback,
+        vjp=vjp,
+        decompose=decompose,
+        residuals=residuals,
+        updates=dict(updates or {}),
+        pack=pack or pack_in_order,
+        reference=reference,
+        samples=samples,
+        failures=dict(failures or {}),
+        kernel=kernel or name,
+        opcode=opcode,
+        elementwise=elementwise,
+        alias=alias,
+        effect=effect,
+        address=address,
+        tfjs=tfjs,
+        onnx=onnx,
+    )
+    REGISTRY[name] = op
+    return op
+
+
+class Node:
+    """One recorded call of an op: what tapes and captures keep."""
+
+    __slots__ = ("op", "inputs", "outputs", "attrs", "members")
+
+    def __init__(self, op: Op, inputs: tuple, outputs: tuple, attrs: dict[str, Any], members: tuple = ()):
+        self.op = op
+        self.inputs = inputs
+        self.outputs = outputs
+        self.attrs = attrs
+        self.members = members  # the calls that a fused one stands for
+
+    def __repr__(self) -> str:
+        return f"Node({self.op.name})"
+
+
+class _Active(threading.local):
+    """What listens to `apply` in this thread: at most one capture, any number of tapes."""
+
+    def __init__(self) -> None:
+        self.capture: Any = None
+        self.tapes: list[Any] = []
+
+
+active = _Active()
+
+
+def apply(op: Op, *inputs, **attrs):
+    """Computes (or, while a capture runs, records) `op` and tells the tapes.
+
+    Inputs are tensors, variables, arrays or Python numbers, None for an absent optional one. Returns the op's output, or a
+    tuple of them when there are several; residuals are left out.
+    """
+    from pynn.engine.tensor import as_tensor
+
+    tensors = tuple(None if value is None else as_tensor(value) for value in inputs)
+    attrs = op.complete(attrs)
+    if active.capture is not None:
+        outputs = active.capture.record(op, tensors, attrs)
+    else:
+        outputs = compute(op, tensors, attrs)
+    for tape in active.tapes:
+        tape.record(op, tensors, outputs, attrs)
+    visible = outputs[: len(outputs) - op.residuals] if op.residuals else outputs
+    return visible[0] if len(visible) == 1 else visible
+
+
+def infer_outputs(op: Op, specs: Sequence[Spec | None], attrs: dict[str, Any]) -> tuple[Spec | None, ...]:
+    """The specs of the op's outputs, residuals included."""
+    if len(specs) != len(op.inputs):
+        raise TypeError(f"[{op.name}] takes {len(op.inputs)} operands ({', '.join(op.inputs)}), not {len(specs)}.")
+    for spec, name, optional in zip(specs, op.inputs, op.optional, strict=True):
+        if spec is None and not optional:
+            raise TypeError(f"[{op.name}] the operand {name!r} is missing. Pass a tensor, an array or a number.")
+    outputs = op.infer(*specs, **attrs)
+    return (outputs,) if isinstance(outputs, Spec) else tuple(outputs)
+
+
+def prepared(op: Op, specs: tuple, attrs: dict[str, Any]):
+    """(output specs, native kernel or None) for these input specs, kept for the next call that looks the same."""
+    key = (specs, tuple(attrs.values()))
+    try:
+        return op.cache[key]
+    except KeyError:
+        pass
+    outputs = infer_outputs(op, specs, attrs)
+    kernel = None
+    if kernels.native_enabled() and not op.alias and op.address is None:
+        kernel = kernels.prepare_native(op, specs, outputs, attrs)
+    if len(op.cache) > 256:
+        op.cache.clear()
+    op.cache[key] = outputs, kernel
+    return outputs, kernel
+
+
+def compute(op: Op, tensors: tuple, attrs: dict[str, Any]) -> tuple:
+    """Runs the op now."""
+    from pynn.engine.tensor import Tensor
+
+    specs = tuple(None if t is None else t.spec for t in tensors)
+    outputs, kernel = prepared(op, specs, attrs)
+    if op.alias:
+        return (Tensor(tensors[0].data.reshape(outputs[0].shape)),)
+    arrays = [None if t is None else t.data for t in tensors]
+    if kernel is not None:
+        results = kernels.run_native(op, kernel, arrays)
+    else:
+        results = kernels.run_fallback(op, arrays, attrs, outputs)
+    return tuple(None if r is None else Tensor(r) for r in results)

@@ -1,0 +1,100 @@
+"""The operators and methods that tensors and variables share. Each calls a public function by its name, found in `FUNCTIONS`.
+
+`pynn.ops` fills the table when it is imported, so the engine needs nothing of the ops above it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+FUNCTIONS: dict[str, Any] = {}
+
+# Methods that pass straight on to the public function of the same name.
+METHODS = (
+    "abs add all any argmax argmin astype cast ceil clip concat cos cumprod cumsum divide dot equal erf exp expand_dims expm1 flatten flip "
+    "floor greater greater_equal less less_equal log log1p logsumexp matmul max maximum mean min minimum mod multiply "
+    "negative norm not_equal power prod reciprocal relu repeat reshape round rsqrt sigmoid sign sin softmax softplus sqrt square "
+    "squeeze std subtract sum take tan tanh tile transpose var where"
+).split()
+
+
+def call(name: str, *args, **kwargs):
+    """Calls the public function `name`."""
+    return FUNCTIONS[name](*args, **kwargs)
+
+
+def _method(name: str):
+    def method(self, *args, **kwargs):
+        return FUNCTIONS[name](self, *args, **kwargs)
+
+    method.__name__ = name
+    method.__doc__ = f"See `pynn.{name}`."
+    return method
+
+
+def _binary(name: str):
+    def forward(self, other):
+        return NotImplemented if _foreign(other) else FUNCTIONS[name](self, other)
+
+    def reflected(self, other):
+        return NotImplemented if _foreign(other) else FUNCTIONS[name](other, self)
+
+    return forward, reflected
+
+
+def _foreign(other) -> bool:
+    return other is None or isinstance(other, (str, bytes, dict, set))
+
+
+class Operators:
+    """Mixin: NumPy's operators and methods over the public functions."""
+
+    __slots__ = ()
+    __array_priority__ = 1000
+    __array_ufunc__ = None  # NumPy arrays on the left leave the operation to us
+
+    __add__, __radd__ = _binary("add")
+    __sub__, __rsub__ = _binary("subtract")
+    __mul__, __rmul__ = _binary("multiply")
+    __truediv__, __rtruediv__ = _binary("divide")
+    __floordiv__, __rfloordiv__ = _binary("floor_divide")
+    __mod__, __rmod__ = _binary("mod")
+    __pow__, __rpow__ = _binary("power")
+    __matmul__, __rmatmul__ = _binary("matmul")
+    __and__, __rand__ = _binary("logical_and")
+    __or__, __ror__ = _binary("logical_or")
+    __xor__, __rxor__ = _binary("logical_xor")
+    __lt__, _ = _binary("less")
+    __le__, _ = _binary("less_equal")
+    __gt__, _ = _binary("greater")
+    __ge__, _ = _binary("greater_equal")
+    __eq__, _ = _binary("equal")  # type: ignore[assignment]
+    __ne__, _ = _binary("not_equal")  # type: ignore[assignment]
+    del _
+
+    def __hash__(self) -> int:
+        return id(self)
+
+    def __neg__(self):
+        return call("negative", self)
+
+    def __pos__(self):
+        return self
+
+    def __abs__(self):
+        return call("abs", self)
+
+    def __invert__(self):
+        return call("logical_not", self)
+
+    def __getitem__(self, key):
+        return call("getitem", self, key)
+
+    @property
+    def T(self):
+        """The tensor with its axes reversed."""
+        return call("transpose", self)
+
+
+for _name in METHODS:
+    setattr(Operators, _name, _method(_name))

@@ -1,0 +1,191 @@
+"""Reverse-mode differentiation: a tape remembers the calls that lead from watched tensors to a result and walks them back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from pynn.dtypes import is_float
+from pynn.engine.op import Node, Op, active, define
+from pynn.engine.operators import call
+from pynn.engine.tensor import Tensor, as_tensor, scalar
+
+
+class Tape:
+    """Records calls while it is entered. `watch` marks the tensors by which `gradient` differentiates."""
+
+    def __init__(self, *, watch_variables: bool = False):
+        self.nodes: list[Node] = []
+        self.tracked: set[int] = set()
+        self.watch_variables = watch_variables
+        self.variables: dict[int, tuple] = {}  # id of a value -> (variable, value)
+        self._keep: list[Tensor] = []
+
+    def __enter__(self) -> Tape:
+        active.tapes.append(self)
+        return self
+
+    def __exit__(self, *exc) -> None:
+        active.tapes.remove(self)
+
+    def watch(self, tensor: Tensor) -> None:
+        """Differentiation by `tensor` will be possible."""
+        self.tracked.add(id(tensor))
+        self._keep.append(tensor)
+
+    def saw_variable(self, variable, value: Tensor) -> None:
+        """Called when a variable is read; trainable ones are watched if the tape was asked to."""
+        if self.watch_variables and variable.trainable and is_float(value.dtype):
+            if id(value) not in self.variables:
+                self.variables[id(value)] = (variable, value)
+                self.watch(value)
+
+    def record(self, op: Op, inputs: tuple, outputs: tuple, attrs: dict) -> None:
+        """Keeps a call if it depends on something watched."""
+        if op.vjp is None and op.decompose is None:
+            return
+        tracked = self.tracked
+        if any(t is not None and id(t) in tracked for t in inputs):
+            self.nodes.append(Node(op, inputs, outputs, attrs))
+            tracked.update(id(t) for t in outputs if t is not None and is_float(t.dtype))
+
+    def gradient(self, target: Tensor, sources: Sequence[Tensor], dy: Tensor | None = None) -> list[Tensor | None]:
+        """d target / d source for each source, None where the target doesn't depend on it.
+
+        `dy` weights the elements of a target that isn't a scalar: the result is the gradient of `sum(target * dy)`.
+        """
+        if active.capture is not None:
+            active.capture.before_gradient(self)
+        grads: dict[int, Tensor] = {id(target): dy if dy is not None else ones_like(target)}
+        wanted = {id(s) for s in sources}
+        for node in reversed(self.nodes):
+            dys = tuple(None if t is None else grads.get(id(t)) for t in node.outputs)
+            if all(d is None for d in dys):
+                continue
+            for t in node.outputs:
+                if t is not None and id(t) not in wanted:
+                    grads.pop(id(t), None)
+            self._propagate(node, dys, grads)
+        return [grads.get(id(s)) for s in sources]
+
+    def _propagate(self, node: Node, dys: tuple, grads: dict[int, Tensor]) -> None:
+        needs = tuple(t is not None and id(t) in self.tracked for t in node.inputs)
+        if node.op.vjp is not None:
+            dxs = node.op.vjp(dys, node.inputs, node.outputs, node.attrs, needs)
+        else:
+            dxs = _vjp_of_decomposed(node, dys, needs)
+        for t, dx, need in zip(node.inputs, dxs, needs, strict=True):
+            if dx is None or not need:
+                continue
+            before = grads.get(id(t))
+            grads[id(t)] = dx if before is None else call("add", before, dx)
+
+
+def _vjp_of_decomposed(node: Node, dys: tuple, needs: tuple) -> list[Tensor | None]:
+    """The gradient of an op through its `decompose`, computed again under a tape of its own."""
+    with Tape() as tape:
+        inputs = tuple(None if t is None else stand_in(t) for t in node.inputs)
+        for t, need in zip(inputs, needs, strict=True):
+            if need:
+                tape.watch(t)
+        outputs = node.op.decompose(inputs, node.attrs)
+    outputs = outputs if isinstance(outputs, tuple) else (outputs,)
+    total: list[Tensor | None] = [None] * len(inputs)
+    present = [i for i, t in enumerate(inputs) if t is not None and needs[i]]
+    for output, dy in zip(outputs, dys, strict=False):
+        if dy is None:
+            continue
+        for i, dx in zip(present, tape.gradient(output, [inputs[i] for i in present], dy), strict=True):
+            total[i] = dx if total[i] is None else total[i] if dx is None else call("add", total[i], dx)
+    return total
+
+
+def _identity_vjp(dys, inputs, outputs, attrs, needs):
+    return (dys[0],)
+
+
+IDENTITY = define(
+    "identity",
+    inputs=("x",),
+    infer=lambda x: x,
+    fallback=lambda x: x,
+    vjp=_identity_vjp,
+    alias=True,
+    reference=lambda x: x,
+    tfjs="Identity",
+)
+
+
+def stand_in(t: Tensor) -> Tensor:
+    """Another tensor object with the same value, through which gradients by it alone can be asked for."""
+    from pynn.engine.op import apply
+
+    return apply(IDENTITY, t)
+
+
+def ones_like(t: Tensor) -> Tensor:
+    """Ones with the shape and dtype of `t`: the start of a backward pass."""
+    one = scalar(1, t.dtype)
+    return one if not t.shape else call("broadcast_to", one, t.shape)
+
+
+def record_custom(inputs: Sequence[Tensor], outputs: Sequence[Tensor], vjp: Callable) -> None:
+    """Tells the tapes of a call whose gradient a user has written; `vjp(dys) -> gradients by the inputs`."""
+    op = Op(
+        name="custom_grad",
+        inputs=tuple(f"x{i}" for i in range(len(inputs))),
+        optional=(False,) * len(inputs),
+        attrs={},
+        infer=_never,
+        fallback=_never,
+        vjp=lambda dys, *_: vjp(dys),
+        decompose=None,
+        residuals=0,
+        updates={},
+        pack=_never,
+        reference=None,
+        samples=None,
+        failures={},
+        kernel="custom_grad",
+        opcode=None,
+        elementwise=False,
+        alias=False,
+        effect=False,
+        address=None,
+        tfjs=None,
+        onnx=None,
+    )
+    for tape in active.tapes:
+        tape.record(op, tuple(inputs), tuple(outputs), {})
+
+
+def _never(*args, **kwargs):
+    raise NotImplementedError("[custom_grad] is recorded, never run")
+
+
+class paused:
+    """Context in which no tape records."""
+
+    def __enter__(self) -> None:
+        self._tapes = active.tapes
+        active.tapes = []
+
+    def __exit__(self, *exc) -> None:
+        active.tapes = self._tapes
+
+
+def check_target(name: str, target) -> Tensor:
+    """The result of a differentiated function as a scalar float tensor, or an error that says what is wrong with it."""
+    if not isinstance(target, Tensor):
+        target = as_tensor(target) if target is not None else None
+    if target is None:
+        raise TypeError(
+            f"[{name}] the function returned nothing. Return the tensor to differentiate, such as the loss."
+        )
+    if not is_float(target.dtype):
+        raise TypeError(f"[{name}] only float results can be differentiated. Received: dtype={target.dtype}.")
+    if target.size != 1:
+        raise ValueError(
+            f"[{name}] the function must return one number. Received: shape={target.shape}. "
+            "Reduce it first, for example with .mean() or .sum()."
+        )
+    return target

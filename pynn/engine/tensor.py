@@ -1,0 +1,270 @@
+"""Tensors: immutable, C-contiguous arrays with operators, or, while a step is captured, stand-ins with a shape and a dtype only."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pynn.dtypes import as_dtype, promote_dtypes, weak_dtype
+from pynn.engine.op import Spec, active
+from pynn.engine.operators import Operators
+from pynn.errors import CaptureError
+
+
+class Tensor(Operators):
+    """An immutable n-dimensional array.
+
+    Made by `pynn.tensor` and by every op. `numpy()` gives a read-only view of its memory.
+    """
+
+    __slots__ = ("_array", "spec", "logits", "source", "weak", "__weakref__")
+
+    def __init__(self, array: np.ndarray | None, spec: Spec | None = None):
+        if array is not None and array.flags.writeable:
+            array.flags.writeable = False
+        self._array = array
+        self.spec = Spec(array.shape, array.dtype) if array is not None else spec
+        self.logits = None  # set by softmax and sigmoid: lets a loss use its stable form
+        self.source = ""  # the op that made an abstract tensor, for messages
+        self.weak = False  # a Python number given to a captured function
+
+    # -- what it is --------------------------------------------------------------------------------------------------
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Length of each axis."""
+        return self.spec.shape
+
+    @property
+    def dtype(self) -> np.dtype:
+        """The NumPy dtype of the elements."""
+        return self.spec.dtype
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return len(self.spec.shape)
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return self.spec.size
+
+    @property
+    def nbytes(self) -> int:
+        """Size of the elements in bytes."""
+        return self.spec.nbytes
+
+    @property
+    def is_abstract(self) -> bool:
+        """True for the stand-ins of a capture, which have no values yet."""
+        return self._array is None
+
+    @property
+    def data(self) -> np.ndarray:
+        """The array behind it.
+
+        Raises:
+            CaptureError: the tensor is abstract.
+        """
+        if self._array is None:
+            self._no_value("read")
+        return self._array
+
+    def numpy(self) -> np.ndarray:
+        """A read-only view of the elements."""
+        return self.data
+
+    def item(self) -> float | int | bool:
+        """The only element as a Python number."""
+        if self.size != 1:
+            raise ValueError(f"[item] only a tensor of one element is a number. Received: shape={self.shape}.")
+        return self.data.item()
+
+    def tolist(self):
+        """The elements as nested lists."""
+        return self.data.tolist()
+
+    # -- interop -----------------------------------------------------------------------------------------------------
+
+    def __array__(self, dtype=None, copy=None):
+        data = self.data
+        if dtype is not None and np.dtype(dtype) != data.dtype:
+            return data.astype(dtype)
+        return data.copy() if copy else data
+
+    def __dlpack__(self, **kwargs):
+        # Consumers may write through DLPack, and NumPy refuses to export read-only memory: they get a copy.
+        return self.data.copy().__dlpack__(**kwargs)
+
+    def __dlpack_device__(self):
+        return (1, 0)
+
+    def __len__(self) -> int:
+        if not self.shape:
+            raise TypeError("[len] a tensor without axes has no length.")
+        return self.shape[0]
+
+    def __iter__(self):
+        if self._array is None:
+            self._no_value("iterated over")
+        if not self.shape:
+            raise TypeError("[iter] a tensor without axes can't be iterated over.")
+        return (self[i] for i in range(self.shape[0]))
+
+    def __bool__(self) -> bool:
+        if self._array is None:
+            self._no_value("used as a condition")
+        if self.size != 1:
+            raise ValueError(
+                f"[bool] the truth of a tensor of {self.size} elements is ambiguous. Received: shape={self.shape}. "
+                "Use .any() or .all()."
+            )
+        return bool(self._array.item())
+
+    def __float__(self) -> float:
+        return float(self._number("float"))
+
+    def __int__(self) -> int:
+        return int(self._number("int"))
+
+    def __index__(self) -> int:
+        if self.dtype.kind not in "iub":
+            raise TypeError(f"[index] only integer tensors can be an index. Received: dtype={self.dtype}.")
+        return int(self._number("index"))
+
+    def __format__(self, spec: str) -> str:
+        return format(self.item(), spec) if spec and self.size == 1 else format(str(self), spec)
+
+    def _number(self, kind: str):
+        if self._array is None:
+            self._no_value(f"turned into a Python {kind}")
+        return self.item()
+
+    def _no_value(self, how: str):
+        raise CaptureError(
+            f"[{self.source or 'capture'}] this tensor stands for a value that is known only when the captured step runs, so it "
+            f"can't be {how} in Python. Received: shape={self.shape}, dtype={self.dtype}. Use ops such as pynn.where instead of Python "
+            "conditions, return the tensor from the function, or run without capture (run_eagerly=True)."
+        )
+
+    def __repr__(self) -> str:
+        if self._array is None:
+            return f"Tensor(shape={self.shape}, dtype={self.dtype}, abstract)"
+        body = np.array2string(self._array, separator=", ", prefix="Tensor(", threshold=200)
+        return f"Tensor({body}, shape={self.shape}, dtype={self.dtype})"
+
+    def __copy__(self):
+        return self
+
+    def __deepcopy__(self, memo):
+        return self
+
+    def __reduce__(self):
+        return tensor, (np.array(self.data),)
+
+
+def _aligned(array: np.ndarray) -> np.ndarray:
+    """`array` C-contiguous, native and 64-byte aligned; itself if it is all that already."""
+    if array.flags.c_contiguous and array.ctypes.data % 64 == 0:
+        return array
+    from pynn.engine.kernels import empty
+
+    target = empty(Spec(array.shape, array.dtype))
+    np.copyto(target, array)
+    return target
+
+
+def _own_array(value, dtype) -> np.ndarray:
+    """A new aligned array with the elements of anything that NumPy can read."""
+    if hasattr(value, "__dlpack__") and not hasattr(value, "__array__"):
+        value = np.from_dlpack(value)
+    array = np.asarray(value)
+    if array.dtype.kind not in "biuf":
+        raise TypeError(
+            f"[tensor] tensors hold numbers. Received: {type(value).__name__} with dtype {array.dtype}. "
+            "Convert it first, for example with numpy.asarray(values, dtype='float32')."
+        )
+    python_floats = not hasattr(value, "dtype") and array.dtype == np.float64
+    wanted = as_dtype(dtype) if dtype is not None else as_dtype(np.float32 if python_floats else array.dtype)
+    return _aligned(np.array(array, dtype=wanted, order="C", copy=True))
+
+
+def tensor(value, dtype=None) -> Tensor:
+    """A tensor with a copy of `value`: a number, nested lists, a NumPy array, or anything with `__array__` or DLPack.
+
+    NumPy's dtype is kept; Python floats become float32, Python integers int64.
+
+    Raises:
+        TypeError: the elements aren't numbers.
+
+    Example:
+        >>> import pynn as pn
+        >>> pn.tensor([[1.0, 2.0], [3.0, 4.0]]).sum()
+        Tensor(10., shape=(), dtype=float32)
+    """
+    if isinstance(value, Operators):
+        found = as_tensor(value)
+        return found if dtype is None or as_dtype(dtype) == found.dtype else found.astype(dtype)
+    if isinstance(value, (list, tuple)):
+        value = _unwrap(value)
+    return Tensor(_own_array(value, dtype))
+
+
+def _unwrap(value):
+    if isinstance(value, (list, tuple)):
+        return [_unwrap(v) for v in value]
+    return value.item() if isinstance(value, Tensor) and value.size == 1 else value
+
+
+def as_tensor(value) -> Tensor:
+    """`value` itself if it is a tensor, a variable's current value, otherwise a new tensor."""
+    if type(value) is Tensor:
+        return value
+    read = getattr(value, "read_value", None)
+    return read() if read is not None else tensor(value)
+
+
+def scalar(value, dtype: np.dtype) -> Tensor:
+    """A tensor without axes."""
+    return Tensor(_aligned(np.array(value, dtype)))
+
+
+def promote(*values) -> tuple[Tensor, ...]:
+    """Tensors of one common dtype: Python numbers take the dtype of the tensors beside them.
+
+    Abstract weak tensors (numbers given to a captured function) behave like Python numbers.
+    """
+    tensors = [v if isinstance(v, (bool, int, float)) else as_tensor(v) for v in values]
+    strong = [t.dtype for t in tensors if isinstance(t, Tensor) and not t.weak]
+    if not strong:
+        strong = [t.dtype if isinstance(t, Tensor) else weak_dtype(t) for t in tensors]
+    common = promote_dtypes(*strong)
+    for t in tensors:
+        weak = (
+            weak_dtype(t, common)
+            if not isinstance(t, Tensor)
+            else t.dtype
+            if t.weak and t.dtype.kind == "f"
+            else common
+        )
+        if weak.kind == "f" and common.kind != "f":
+            common = weak
+    return tuple(_to_dtype(t, common) for t in tensors)
+
+
+def _to_dtype(value, dtype: np.dtype) -> Tensor:
+    if not isinstance(value, Tensor):
+        return scalar(value, dtype)
+    if value.dtype == dtype:
+        return value
+    from pynn.engine.operators import call
+
+    return call("cast", value, dtype)
+
+
+def stop_gradient(x) -> Tensor:
+    """`x` as a constant: no gradient flows through the result."""
+    x = as_tensor(x)
+    if active.capture is not None:
+        return active.capture.detach(x)
+    return Tensor(x.data)

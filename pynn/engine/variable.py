@@ -1,0 +1,217 @@
+"""Variables: named tensors that change. A read gives an immutable value; `assign` makes a new version."""
+
+from __future__ import annotations
+
+import weakref
+
+import numpy as np
+
+from pynn.engine.op import Spec, active
+from pynn.engine.operators import Operators
+from pynn.engine.tensor import Tensor, _aligned, as_tensor, tensor
+from pynn.errors import CaptureError
+
+
+class Variable(Operators):
+    """A value that training changes: weights, optimizer slots, moving statistics, counters.
+
+    Args:
+        value: Anything that `pynn.tensor` takes.
+        dtype: The dtype of its elements; kept for life, as the shape is.
+        name: Shown in messages and used in files.
+        trainable: Whether `variable_grads` and optimizers see it.
+
+    Example:
+        >>> import pynn as pn
+        >>> w = pn.Variable([1.0, 2.0], name="w")
+        >>> w.assign(w * 2)
+        >>> w.numpy()
+        array([2., 4.], dtype=float32)
+    """
+
+    __slots__ = (
+        "_storage",
+        "_handed_out",
+        "_trainable",
+        "name",
+        "constraint",
+        "regularizer",
+        "path",
+        "spec",
+        "__weakref__",
+    )
+
+    def __init__(
+        self, value, dtype=None, *, name: str = "variable", trainable: bool = True, constraint=None, regularizer=None
+    ):
+        capture, active.capture = active.capture, None
+        try:
+            data = tensor(value, dtype).data
+        finally:
+            active.capture = capture
+        if capture is not None:
+            capture.saw_creation(name)
+        self._storage = _aligned(np.array(data, order="C", copy=True))
+        self._handed_out: weakref.ref | None = None
+        self.spec = Spec(self._storage.shape, self._storage.dtype)
+        self.name = name
+        self.path = name
+        self.trainable = trainable
+        self.constraint = constraint
+        self.regularizer = regularizer
+
+    # -- what it is --------------------------------------------------------------------------------------------------
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Length of each axis."""
+        return self.spec.shape
+
+    @property
+    def dtype(self) -> np.dtype:
+        """The NumPy dtype of the elements."""
+        return self.spec.dtype
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return len(self.spec.shape)
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return self.spec.size
+
+    @property
+    def trainable(self) -> bool:
+        """Whether gradients by it are taken."""
+        return self._trainable
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        self._trainable = bool(value)
+
+    @property
+    def value(self) -> Tensor:
+        """The current value, an immutable tensor."""
+        return self.read_value()
+
+    def read_value(self) -> Tensor:
+        """The current value, an immutable tensor; tapes and captures are told of the read."""
+        value = active.capture.read(self) if active.capture is not None else self._current()
+        for tape in active.tapes:
+            tape.saw_variable(self, value)
+        return value
+
+    def _current(self) -> Tensor:
+        value = self._handed_out() if self._handed_out is not None else None
+        if value is None:
+            value = Tensor(self._storage.view())
+            self._handed_out = weakref.ref(value)
+        return value
+
+    def numpy(self) -> np.ndarray:
+        """A copy of the current value."""
+        return self._storage.copy()
+
+    def item(self) -> float | int | bool:
+        """The only element as a Python number."""
+        return self._storage.item()
+
+    # -- change ------------------------------------------------------------------------------------------------------
+
+    def assign(self, value) -> None:
+        """Sets a new value of the same shape; it is converted to the variable's dtype.
+
+        Raises:
+            ValueError: the shape differs.
+        """
+        new = as_tensor(value)
+        if new.shape != self.shape:
+            raise ValueError(
+                f"[assign] the variable {self.name!r} keeps its shape. Received: value.shape={new.shape}, "
+                f"variable.shape={self.shape}. Reshape the value, or make a new Variable."
+            )
+        if new.dtype != self.dtype:
+            new = new.astype(self.dtype)
+        if active.capture is not None:
+            active.capture.assign(self, new)
+        elif new.is_abstract:
+            raise CaptureError(
+                f"[assign] the value for the variable {self.name!r} belongs to a capture that has ended. "
+                "Return such values from the captured function instead of keeping them."
+            )
+        else:
+            self._set(new.data)
+
+    def assign_add(self, value) -> None:
+        """`assign(self + value)`."""
+        self.assign(self + value)
+
+    def assign_sub(self, value) -> None:
+        """`assign(self - value)`."""
+        self.assign(self - value)
+
+    def _set(self, data: np.ndarray) -> None:
+        self.writable_storage(copy=False)
+        np.copyto(self._storage, data)
+
+    def writable_storage(self, *, copy: bool = True) -> np.ndarray:
+        """The memory a program may write in place. A value handed out earlier keeps the old memory."""
+        if self._handed_out is not None:
+            if self._handed_out() is not None:
+                old = self._storage
+                self._storage = _aligned(np.empty_like(old))
+                if copy:
+                    np.copyto(self._storage, old)
+            self._handed_out = None
+        return self._storage
+
+    def storage(self) -> np.ndarray:
+        """The memory behind the current value, for programs that only read it."""
+        return self._storage
+
+    # -- interop -----------------------------------------------------------------------------------------------------
+
+    def __array__(self, dtype=None, copy=None):
+        return self._storage.astype(dtype or self.dtype, copy=True)
+
+    def __dlpack__(self, **kwargs):
+        return self.numpy().__dlpack__(**kwargs)
+
+    def __dlpack_device__(self):
+        return (1, 0)
+
+    def __float__(self) -> float:
+        return float(self.read_value())
+
+    def __int__(self) -> int:
+        return int(self.read_value())
+
+    def __bool__(self) -> bool:
+        return bool(self.read_value())
+
+    def __len__(self) -> int:
+        return len(self.read_value())
+
+    def __iter__(self):
+        return iter(self.read_value())
+
+    def __repr__(self) -> str:
+        body = np.array2string(self._storage, separator=", ", prefix="Variable(", threshold=200)
+        return f"Variable({body}, name={self.name!r}, shape={self.shape}, dtype={self.dtype})"
+
+    def __deepcopy__(self, memo):
+        new = Variable(self.numpy(), name=self.name, trainable=self.trainable)
+        new.path, new.constraint, new.regularizer = self.path, self.constraint, self.regularizer
+        memo[id(self)] = new
+        return new
+
+    def __reduce__(self):
+        return _restore, (self.numpy(), self.name, self.trainable, self.path)
+
+
+def _restore(array: np.ndarray, name: str, trainable: bool, path: str) -> Variable:
+    variable = Variable(array, name=name, trainable=trainable)
+    variable.path = path
+    return variable

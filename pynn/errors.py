@@ -1,0 +1,32 @@
+"""Exceptions and the wording of messages: what happened, what came, what was expected, one fix."""
+
+from __future__ import annotations
+
+
+class PynnError(Exception):
+    """Base class of the errors that are not plain `ValueError` or `TypeError`."""
+
+
+class NonFiniteError(PynnError, FloatingPointError):
+    """Training met a loss or a gradient that is NaN or infinite. Nothing of that step was committed."""
+
+
+class CaptureError(PynnError, RuntimeError):
+    """Python asked an abstract tensor for a value while a step was being captured."""
+
+
+class DataError(PynnError, ValueError):
+    """A file or an array that came from outside is not what it says it is."""
+
+
+def shapes(**tensors) -> str:
+    """`x.shape=(2, 3), filter.shape=(3, 3, 1, 8)` for things that have a shape; absent ones are left out."""
+    return ", ".join(f"{name}.shape={tuple(t.shape)}" for name, t in tensors.items() if t is not None)
+
+
+def suggestion(word: str, known) -> str:
+    """` Did you mean 'relu'?` for a near miss, else an empty string."""
+    import difflib
+
+    close = difflib.get_close_matches(str(word), [str(k) for k in known], n=1)
+    return f" Did you mean '{close[0]}'?" if close else ""

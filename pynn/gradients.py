@@ -1,0 +1,172 @@
+"""Gradients of Python functions: `grad`, `grads`, `value_and_grad`, `value_and_grads`, `variable_grads`, `custom_grad`."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+
+from pynn.dtypes import is_float
+from pynn.engine.op import active
+from pynn.engine.operators import Operators, call
+from pynn.engine.tape import Tape, check_target, paused, record_custom, stand_in
+from pynn.engine.tensor import Tensor, as_tensor
+from pynn.engine.variable import Variable
+
+__all__ = ["custom_grad", "grad", "grads", "value_and_grad", "value_and_grads", "variable_grads"]
+
+
+def _check_function(name: str, f) -> None:
+    if callable(f):
+        return
+    kind = "a computed tensor" if isinstance(f, Operators) else f"a {type(f).__name__}"
+    raise TypeError(
+        f"[{name}] the first argument must be a function: gradients are taken of a computation, and {kind} no longer knows how it was "
+        f"made. Received: {kind}. Write the computation as a function of what you differentiate by: "
+        f"pn.{name}(lambda w, b: cost(x @ w + b, y))(w, b)."
+    )
+
+
+def _differentiable(name: str, index: int, value) -> Tensor:
+    tensor = as_tensor(value)
+    if not is_float(tensor.dtype):
+        raise TypeError(
+            f"[{name}] gradients are taken by float tensors. Received: argument {index} with dtype {tensor.dtype}. "
+            "Convert it, for example with pn.tensor(x, dtype='float32')."
+        )
+    return tensor
+
+
+def _value_and_grads(name: str, f: Callable, args: Sequence, which: Sequence[int], kwargs: dict):
+    with Tape() as tape:
+        sources = {i: stand_in(_differentiable(name, i, args[i])) for i in which}
+        for source in sources.values():
+            tape.watch(source)
+        value = check_target(name, f(*(sources.get(i, a) for i, a in enumerate(args)), **kwargs))
+    with_grads = tape.gradient(value, list(sources.values()))
+    return value, tuple(_zeros_if_none(g, s) for g, s in zip(with_grads, sources.values(), strict=True))
+
+
+def _zeros_if_none(gradient: Tensor | None, source: Tensor) -> Tensor:
+    return call("zeros_like", source) if gradient is None else gradient
+
+
+def value_and_grad(f: Callable, argnum: int = 0) -> Callable:
+    """A function that returns `(f(*args), d f / d args[argnum])`.
+
+    `f` must return one float number (a tensor of one element). Arguments may be tensors, variables, arrays or numbers.
+
+    Raises:
+        TypeError: `f` isn't a function.
+        ValueError: `f` returns more than one number.
+    """
+    _check_function("value_and_grad", f)
+
+    @functools.wraps(f)
+    def wrapped(*args, **kwargs):
+        value, gradients = _value_and_grads("value_and_grad", f, args, (argnum,), kwargs)
+        return value, gradients[0]
+
+    return wrapped
+
+
+def grad(f: Callable, argnum: int = 0) -> Callable:
+    """A function that returns the gradient of `f` by its argument `argnum`. `grad(grad(f))` is the second derivative.
+
+    Example:
+        >>> import pynn as pn
+        >>> pn.grad(lambda x: x * x)(3.0)
+        Tensor(6., shape=(), dtype=float32)
+    """
+    _check_function("grad", f)
+
+    @functools.wraps(f)
+    def wrapped(*args, **kwargs):
+        return _value_and_grads("grad", f, args, (argnum,), kwargs)[1][0]
+
+    return wrapped
+
+
+def value_and_grads(f: Callable) -> Callable:
+    """A function that returns `(f(*args), (gradient by each argument, ...))`.
+
+    Example:
+        >>> import pynn as pn
+        >>> cost, (dw, db) = pn.value_and_grads(lambda w, b: (w * 2 + b) ** 2)(1.0, 3.0)
+        >>> float(cost), float(dw), float(db)
+        (25.0, 20.0, 10.0)
+    """
+    _check_function("value_and_grads", f)
+
+    @functools.wraps(f)
+    def wrapped(*args, **kwargs):
+        return _value_and_grads("value_and_grads", f, args, range(len(args)), kwargs)
+
+    return wrapped
+
+
+def grads(f: Callable) -> Callable:
+    """A function that returns the gradients of `f` by all of its arguments, as a tuple."""
+    _check_function("grads", f)
+
+    @functools.wraps(f)
+    def wrapped(*args, **kwargs):
+        return _value_and_grads("grads", f, args, range(len(args)), kwargs)[1]
+
+    return wrapped
+
+
+def variable_grads(f: Callable, variables: Sequence[Variable] | None = None):
+    """Calls `f()` and returns `(value, [(variable, gradient), ...])` for the trainable variables that it read.
+
+    Args:
+        f: A function without arguments that returns one number.
+        variables: Only these, in this order; a variable that `f` doesn't depend on gets zeros.
+    """
+    _check_function("variable_grads", f)
+    with Tape(watch_variables=True) as tape:
+        value = check_target("variable_grads", f())
+    seen = list(tape.variables.values())
+    gradients = dict(zip((id(v) for v, _ in seen), tape.gradient(value, [t for _, t in seen]), strict=True))
+    if variables is None:
+        return value, [(v, _zeros_if_none(gradients[id(v)], t)) for v, t in seen]
+    return value, [(v, _zeros_if_none(gradients.get(id(v)), v.value)) for v in variables]
+
+
+def custom_grad(f: Callable) -> Callable:
+    """Gives a function its own gradient.
+
+    `f(*args)` returns `(value, gradient)`, where `gradient(dy)` returns one gradient per argument (or one, for a single argument).
+
+    Example:
+        >>> import pynn as pn
+        >>> @pn.custom_grad
+        ... def clipped(x):
+        ...     return x * x, lambda dy: pn.clip(2 * x * dy, -1.0, 1.0)
+        >>> float(pn.grad(clipped)(5.0))
+        1.0
+    """
+    _check_function("custom_grad", f)
+
+    @functools.wraps(f)
+    def wrapped(*args):
+        inputs = tuple(as_tensor(a) for a in args)
+        tapes = active.tapes
+        with paused():
+            value, gradient = f(*inputs)
+        value = as_tensor(value)
+        if any(value is t for t in inputs):
+            value = stand_in(value)
+        if tapes:
+            record_custom(inputs, (value,), lambda dys: _as_tuple(gradient(dys[0]), len(inputs)))
+        return value
+
+    return wrapped
+
+
+def _as_tuple(gradients, count: int) -> tuple:
+    gradients = tuple(gradients) if isinstance(gradients, (tuple, list)) else (gradients,)
+    if len(gradients) != count:
+        raise ValueError(
+            f"[custom_grad] the gradient function must return one gradient per argument. Received: {len(gradients)} for {count} arguments."
+        )
+    return gradients

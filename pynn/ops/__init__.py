@@ -1,0 +1,13 @@
+"""Every op of the package, one file per family. Importing this fills the table that tensor operators call."""
+
+from __future__ import annotations
+
+from pynn.engine.operators import FUNCTIONS
+
+_FAMILIES: tuple = ()
+
+for _family in _FAMILIES:
+    for _name in _family.__all__:
+        FUNCTIONS[_name] = globals()[_name] = getattr(_family, _name)
+
+__all__ = sorted(n for f in _FAMILIES for n in f.__all__)
