@@ -178,9 +178,7 @@ def check_target(name: str, target) -> Tensor:
     if not isinstance(target, Tensor):
         target = as_tensor(target) if target is not None else None
     if target is None:
-        raise TypeError(
-            f"[{name}] the function returned nothing. Return the tensor to differentiate, such as the loss."
-        )
+        raise TypeError(f"[{name}] the function returned nothing. Return the tensor to differentiate, such as the loss.")
     if not is_float(target.dtype):
         raise TypeError(f"[{name}] only float results can be differentiated. Received: dtype={target.dtype}.")
     if target.size != 1:

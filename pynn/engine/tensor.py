@@ -16,7 +16,7 @@ class Tensor(Operators):
     Made by `pynn.tensor` and by every op. `numpy()` gives a read-only view of its memory.
     """
 
-    __slots__ = ("_array", "spec", "logits", "source", "weak", "__weakref__")
+    __slots__ = ("_array", "spec", "logits", "mask", "source", "weak", "__weakref__")
 
     def __init__(self, array: np.ndarray | None, spec: Spec | None = None):
         if array is not None and array.flags.writeable:
@@ -24,6 +24,7 @@ class Tensor(Operators):
         self._array = array
         self.spec = Spec(array.shape, array.dtype) if array is not None else spec
         self.logits = None  # set by softmax and sigmoid: lets a loss use its stable form
+        self.mask = None  # set by layers: which steps of a sequence count
         self.source = ""  # the op that made an abstract tensor, for messages
         self.weak = False  # a Python number given to a captured function
 
@@ -240,13 +241,7 @@ def promote(*values) -> tuple[Tensor, ...]:
         strong = [t.dtype if isinstance(t, Tensor) else weak_dtype(t) for t in tensors]
     common = promote_dtypes(*strong)
     for t in tensors:
-        weak = (
-            weak_dtype(t, common)
-            if not isinstance(t, Tensor)
-            else t.dtype
-            if t.weak and t.dtype.kind == "f"
-            else common
-        )
+        weak = weak_dtype(t, common) if not isinstance(t, Tensor) else t.dtype if t.weak and t.dtype.kind == "f" else common
         if weak.kind == "f" and common.kind != "f":
             common = weak
     return tuple(_to_dtype(t, common) for t in tensors)

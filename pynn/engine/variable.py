@@ -41,9 +41,7 @@ class Variable(Operators):
         "__weakref__",
     )
 
-    def __init__(
-        self, value, dtype=None, *, name: str = "variable", trainable: bool = True, constraint=None, regularizer=None
-    ):
+    def __init__(self, value, dtype=None, *, name: str = "variable", trainable: bool = True, constraint=None, regularizer=None):
         capture, active.capture = active.capture, None
         try:
             data = tensor(value, dtype).data
