@@ -95,6 +95,11 @@ class Op:
     def __repr__(self) -> str:
         return f"Op({self.name!r})"
 
+    @property
+    def variadic(self) -> bool:
+        """True if the op takes any number of operands."""
+        return self.inputs[:1] == ("*",)
+
     def complete(self, attrs: dict[str, Any]) -> dict[str, Any]:
         """The attributes with the record's defaults, in the record's order."""
         if not attrs:
@@ -136,7 +141,7 @@ def define(
 
     Args:
         name: The op's name, also in messages.
-        inputs: Names of the operands; a trailing `?` marks one that may be absent (None).
+        inputs: Names of the operands; a trailing `?` marks one that may be absent (None), `("*",)` stands for any number of them.
         infer: `(*input specs, **attrs) -> Spec | tuple of Spec`. Raises the errors that a user sees.
         fallback: `(*arrays, **attrs) -> array | tuple of arrays`, in NumPy or Numba.
         attrs: Attribute names with their defaults. Values are static and hashable.
@@ -236,6 +241,9 @@ def apply(op: Op, *inputs, **attrs):
 
 def infer_outputs(op: Op, specs: Sequence[Spec | None], attrs: dict[str, Any]) -> tuple[Spec | None, ...]:
     """The specs of the op's outputs, residuals included."""
+    if op.variadic:
+        outputs = op.infer(*specs, **attrs)
+        return (outputs,) if isinstance(outputs, Spec) else tuple(outputs)
     if len(specs) != len(op.inputs):
         raise TypeError(f"[{op.name}] takes {len(op.inputs)} operands ({', '.join(op.inputs)}), not {len(specs)}.")
     for spec, name, optional in zip(specs, op.inputs, op.optional, strict=True):

@@ -32,6 +32,10 @@ class Tape:
         self.tracked.add(id(tensor))
         self._keep.append(tensor)
 
+    def watched_ids(self) -> set[int]:
+        """Identities of the tensors that were asked to be watched."""
+        return {id(t) for t in self._keep}
+
     def saw_variable(self, variable, value: Tensor) -> None:
         """Called when a variable is read; trainable ones are watched if the tape was asked to."""
         if self.watch_variables and variable.trainable and is_float(value.dtype):

@@ -1,0 +1,122 @@
+"""Capture: Python runs once over abstract tensors, and what it calls is written down."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pynn.engine.op import Node, Op, active, prepared
+from pynn.engine.tape import IDENTITY, Tape
+from pynn.engine.tensor import Tensor
+from pynn.engine.variable import Variable
+from pynn.errors import CaptureError
+from pynn.program import fuse
+
+
+class Capture:
+    """Records calls while it is entered. Reads of variables are values, assignments are effects in order."""
+
+    def __init__(self, *, may_create: bool = True):
+        self.nodes: list[Node] = []
+        self.reads: dict[int, tuple[Variable, Tensor]] = {}
+        self.current: dict[int, tuple[Variable, Tensor]] = {}
+        self.fused_away: dict[int, Node] = {}
+        self.created: list[str] = []
+        self.may_create = may_create
+
+    def __enter__(self) -> Capture:
+        if active.capture is not None:
+            raise CaptureError("[capture] a capture is running already. Call captured functions inside each other instead.")
+        active.capture = self
+        return self
+
+    def __exit__(self, *exc) -> None:
+        active.capture = None
+
+    # -- called by the engine ----------------------------------------------------------------------------------------
+
+    def record(self, op: Op, tensors: tuple, attrs: dict) -> tuple:
+        """Writes a call down and returns abstract outputs."""
+        for t in tensors:
+            if t is not None and id(t) in self.fused_away:
+                self._restore(self.fused_away[id(t)])
+        specs = tuple(None if t is None else t.spec for t in tensors)
+        outputs = tuple(None if s is None else abstract(s, op.name) for s in prepared(op, specs, attrs)[0])
+        self.nodes.append(Node(op, tensors, outputs, attrs))
+        return outputs
+
+    def read(self, variable: Variable) -> Tensor:
+        """The variable's value as of the assignments so far."""
+        found = self.current.get(id(variable))
+        if found is None:
+            found = (variable, abstract(variable.spec, variable.name))
+            self.reads[id(variable)] = self.current[id(variable)] = found
+        return found[1]
+
+    def assign(self, variable: Variable, value: Tensor) -> None:
+        """Reads after this see `value`; the memory changes when the program ends or nobody reads the old value any more."""
+        self.current[id(variable)] = (variable, value)
+
+    def detach(self, x: Tensor) -> Tensor:
+        """`x` under another name that no tape follows."""
+        tapes, active.tapes = active.tapes, []
+        try:
+            return self.record(IDENTITY, (x,), {})[0]
+        finally:
+            active.tapes = tapes
+
+    def saw_creation(self, name: str) -> None:
+        """Variables may be created in the first capture of a function only: later ones would make them anew."""
+        if not self.may_create:
+            raise CaptureError(
+                f"[function] the variable {name!r} was created in a later call of a captured function. "
+                "Create variables once, outside of the function."
+            )
+        self.created.append(name)
+
+    def before_gradient(self, tape: Tape) -> None:
+        """Fuses what the tape is about to walk back over, so that fused ops are differentiated by their own kernels."""
+        if active.tapes:
+            return  # an outer tape needs the calls as they were made
+        assigned = {id(value) for _, value in self.current.values()}
+        fused = fuse.fuse_patterns(self.nodes, keep=assigned | tape.watched_ids())
+        for node in fused:
+            for member in node.members:
+                for t in member.outputs:
+                    if t is not None and all(t is not o for o in node.outputs):
+                        self.fused_away[id(t)] = member
+        tape.nodes = fuse.replace_members(tape.nodes, fused)
+
+    # -- the result --------------------------------------------------------------------------------------------------
+
+    def finals(self) -> list[tuple[Variable, Tensor]]:
+        """(variable, value) for every variable whose value at the end is another than at the start."""
+        result = []
+        for key, (variable, value) in self.current.items():
+            start = self.reads.get(key)
+            if start is None or start[1] is not value:
+                result.append((variable, value))
+        for _, value in result:
+            if id(value) in self.fused_away:
+                self._restore(self.fused_away[id(value)])
+        return result
+
+    def demand(self, tensors: Sequence[Tensor]) -> None:
+        """Makes sure that values which a fusion made disappear are computed after all."""
+        for t in tensors:
+            if id(t) in self.fused_away:
+                self._restore(self.fused_away[id(t)])
+
+    def _restore(self, member: Node) -> None:
+        for t in member.outputs:
+            self.fused_away.pop(id(t), None)
+        for t in member.inputs:
+            if t is not None and id(t) in self.fused_away:
+                self._restore(self.fused_away[id(t)])
+        self.nodes.append(member)
+
+
+def abstract(spec, source: str = "") -> Tensor:
+    """A tensor that stands for a value known only at run time."""
+    t = Tensor(None, spec)
+    t.source = source
+    return t

@@ -1,0 +1,236 @@
+"""`pn.function`: a Python function captured once per input signature and replayed natively; `repeat` and `scan` on top of it."""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from pynn.engine.op import active
+from pynn.engine.operators import Operators, call
+from pynn.engine.tensor import Tensor, as_tensor, scalar, tensor
+from pynn.engine.variable import Variable
+from pynn.errors import CaptureError
+from pynn.program.capture import Capture, abstract
+from pynn.program.nest import flatten, unflatten
+from pynn.program.program import Program
+
+MAX_PROGRAMS = 16
+RECAPTURES_BEFORE_WARNING = 8
+
+
+class _Captured:
+    """A program with the structure of the function's result around its outputs."""
+
+    def __init__(self, program: Program, structure: Any, places: list):
+        self.program = program
+        self.structure = structure
+        self.places = places  # per leaf of the result: index of an output, or a constant
+
+    def result(self, outputs: list[np.ndarray]):
+        leaves = (Tensor(outputs[p]) if isinstance(p, int) else p[0] for p in self.places)
+        return unflatten(self.structure, leaves)
+
+
+class Function:
+    """A captured function; made by `pynn.function`. Called inside a capture or under a tape, it runs as plain Python.
+
+    Tensors, arrays and Python floats among the arguments are inputs; integers, booleans, strings and None are part of the
+    signature, as are shapes and dtypes. Values from outside the function are baked in, except variables.
+    """
+
+    def __init__(self, python_function: Callable):
+        functools.update_wrapper(self, python_function)
+        self.python_function = python_function
+        self._programs: OrderedDict[tuple, _Captured] = OrderedDict()
+        self._captures = 0
+
+    def __get__(self, instance, owner=None):
+        return self if instance is None else functools.partial(self, instance)
+
+    def __call__(self, *args, **kwargs):
+        if active.capture is not None or active.tapes:
+            return self.python_function(*args, **kwargs)
+        captured, arrays = self._find(args, kwargs)
+        return captured.result(captured.program.run(arrays))
+
+    def program(self, *args, **kwargs) -> Program:
+        """The program for these arguments, captured if need be but not run."""
+        return self._find(args, kwargs)[0].program
+
+    def run_steps(self, steps: int, *args, **kwargs):
+        """Calls the function `steps` times with the same arguments in one native run; returns the last result."""
+        captured, arrays = self._find(args, kwargs)
+        return captured.result(captured.program.run(arrays, steps))
+
+    def _find(self, args: tuple, kwargs: dict) -> tuple[_Captured, list[np.ndarray]]:
+        leaves: list = []
+        structure = flatten((args, kwargs), leaves) if args or kwargs else ()
+        inputs, key = _signature(leaves)
+        captured = self._programs.get((structure, key))
+        if captured is None:
+            captured = self._capture(structure, leaves, inputs)
+            self._remember((structure, key), captured)
+        else:
+            self._programs.move_to_end((structure, key))
+        return captured, [t.data for t in inputs]
+
+    def _remember(self, key: tuple, captured: _Captured) -> None:
+        self._programs[key] = captured
+        if len(self._programs) > MAX_PROGRAMS:
+            self._programs.popitem(last=False)
+        self._captures += 1
+        if self._captures == RECAPTURES_BEFORE_WARNING:
+            warnings.warn(
+                f"{getattr(self, '__name__', 'function')} has been captured {self._captures} times, each for another signature "
+                "(shapes, dtypes, and Python values that aren't floats). Pass changing numbers as floats or tensors.",
+                stacklevel=4,
+            )
+
+    def _capture(self, structure, leaves: list, inputs: list[Tensor]) -> _Captured:
+        stand_ins = [abstract(t.spec, "argument") for t in inputs]
+        for stand_in, leaf in zip(stand_ins, (v for v in leaves if _is_input(v)), strict=True):
+            stand_in.weak = isinstance(leaf, float)
+        queue = iter(stand_ins)
+        arguments = iter([next(queue) if _is_input(v) else v for v in leaves])
+        args, kwargs = unflatten(structure, arguments) if structure else ((), {})
+        with Capture(may_create=not self._programs) as capture:
+            result = self.python_function(*args, **kwargs)
+        return _finish(capture, stand_ins, result)
+
+
+def _finish(capture: Capture, inputs: list[Tensor], result) -> _Captured:
+    leaves: list = []
+    structure = flatten(result, leaves)
+    outputs: list[Tensor] = []
+    places: list = []
+    for leaf in leaves:
+        value = leaf
+        if isinstance(leaf, Variable):
+            with_current = capture.current.get(id(leaf))
+            value = with_current[1] if with_current else leaf.value
+        if isinstance(value, Tensor):
+            places.append(len(outputs))
+            outputs.append(value)
+        else:
+            places.append((value,))
+    return _Captured(Program(capture, inputs, outputs), structure, places)
+
+
+def _is_input(value) -> bool:
+    return isinstance(value, (Tensor, np.ndarray, np.generic, float))
+
+
+def _signature(leaves: list) -> tuple[list[Tensor], tuple]:
+    inputs: list[Tensor] = []
+    key: list = []
+    for value in leaves:
+        if isinstance(value, float):
+            inputs.append(scalar(value, np.float32))
+            key.append("float")
+        elif _is_input(value):
+            t = as_tensor(value)
+            inputs.append(t)
+            key.append(t.spec)
+        elif isinstance(value, Operators) or not isinstance(value, (int, bool, str, type(None))):
+            key.append((id(value), type(value)))
+        else:
+            key.append((type(value), value))
+    return inputs, tuple(key)
+
+
+def function(python_function: Callable) -> Function:
+    """Captures `python_function` at its first call per input signature, and replays it natively from then on.
+
+    The Python body runs once, at capture; prints and other side effects happen then only. Variables are read and assigned in place.
+
+    Raises:
+        CaptureError: the body asks a tensor for its value.
+
+    Example:
+        >>> import pynn as pn
+        >>> w = pn.Variable(0.0)
+        >>> @pn.function
+        ... def step(target):
+        ...     cost, (dw,) = pn.value_and_grads(lambda w: (w - target) ** 2)(w)
+        ...     w.assign(w - 0.5 * dw)
+        ...     return cost
+        >>> float(step(3.0)), float(w)
+        (9.0, 3.0)
+    """
+    if isinstance(python_function, Function):
+        return python_function
+    if not callable(python_function):
+        raise TypeError(f"[function] expects a function. Received: {type(python_function).__name__}.")
+    return Function(python_function)
+
+
+def repeat(step: Callable, n: int, *args):
+    """Calls `step(*args)` `n` times in one native run and returns the last result. State lives in variables.
+
+    Example:
+        >>> import pynn as pn
+        >>> count = pn.Variable(0.0)
+        >>> pn.repeat(pn.function(lambda: count.assign_add(1.0)), 1000)
+        >>> float(count)
+        1000.0
+    """
+    if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 1:
+        raise ValueError(f"[repeat] n must be a whole number above zero. Received: {n!r}.")
+    if active.capture is not None or active.tapes:
+        result = None
+        for _ in range(int(n)):
+            result = step(*args)
+        return result
+    return function(step).run_steps(int(n), *args)
+
+
+def scan(body: Callable, carry, xs=None, length: int | None = None):
+    """Loops over the leading axis: `carry, y = body(carry, x)` for every `x` in `xs`; returns `(carry, stacked ys)`.
+
+    Differentiable by everything that `body` uses, like any other computation.
+
+    Args:
+        body: `(carry, x) -> (carry, y)`; both may be nested structures, `y` may be None.
+        carry: The first carry.
+        xs: A tensor or a nested structure of tensors with a common leading axis; None with `length`.
+        length: Number of turns if `xs` is None.
+
+    Example:
+        >>> import pynn as pn
+        >>> total, sums = pn.scan(lambda c, x: (c + x, c + x), 0.0, pn.tensor([1.0, 2.0, 3.0]))
+        >>> sums.tolist()
+        [1.0, 3.0, 6.0]
+    """
+    leaves: list = []
+    structure = flatten(xs, leaves) if xs is not None else None
+    tensors = [as_tensor(x) for x in leaves]
+    lengths = {t.shape[0] if t.shape else None for t in tensors} | ({length} if length is not None else set())
+    if len(lengths) != 1 or None in lengths:
+        raise ValueError(f"[scan] xs need a common leading axis, or give length. Received: lengths {sorted(map(str, lengths))}.")
+    carry = _tensors(carry)
+    rows: list[list] = []
+    y_structure = None
+    for i in range(lengths.pop()):
+        x = unflatten(structure, iter([t[i] for t in tensors])) if structure is not None else None
+        carry, y = body(carry, x)
+        row: list = []
+        y_structure = flatten(y, row)
+        rows.append(row)
+    if not rows or all(v is None for v in rows[0]):
+        return carry, None
+    stacked = [call("stack", [as_tensor(row[k]) for row in rows]) for k in range(len(rows[0]))]
+    return carry, unflatten(y_structure, iter(stacked))
+
+
+def _tensors(value):
+    leaves: list = []
+    structure = flatten(value, leaves)
+    return unflatten(structure, iter([v if isinstance(v, Operators) else tensor(v) for v in leaves]))
+
+
+__all__ = ["CaptureError", "Function", "function", "repeat", "scan"]

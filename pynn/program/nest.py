@@ -1,0 +1,32 @@
+"""Nested structures of tuples, lists and dicts: their leaves, and the structure put around other leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+_LEAF = object()
+
+
+def flatten(value: Any, leaves: list) -> Any:
+    """Appends the leaves of `value` to `leaves` and returns its structure, which is hashable."""
+    if isinstance(value, (tuple, list)) and not hasattr(value, "_fields"):
+        return (type(value), tuple(flatten(v, leaves) for v in value))
+    if isinstance(value, dict):
+        keys = tuple(value)
+        return (dict, keys, tuple(flatten(value[k], leaves) for k in keys))
+    if hasattr(value, "_fields"):
+        return (type(value), None, tuple(flatten(v, leaves) for v in value))
+    leaves.append(value)
+    return _LEAF
+
+
+def unflatten(structure: Any, leaves: Iterator) -> Any:
+    """The structure with the next leaves in it."""
+    if structure is _LEAF:
+        return next(leaves)
+    if structure[0] is dict:
+        return {k: unflatten(s, leaves) for k, s in zip(structure[1], structure[2], strict=True)}
+    if len(structure) == 3:
+        return structure[0](*(unflatten(s, leaves) for s in structure[2]))
+    return structure[0](unflatten(s, leaves) for s in structure[1])

@@ -1,0 +1,83 @@
+"""Programs: what a capture becomes. A flat list of calls with every value placed, run by the native executor or in Python."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from pynn.dtypes import NATIVE_CODES
+from pynn.engine import kernels
+from pynn.engine.op import Node
+from pynn.engine.tensor import Tensor
+from pynn.engine.variable import Variable
+from pynn.program import fuse
+from pynn.program.capture import Capture
+from pynn.program.plan import Plan, Planner
+from pynn.program.replay import FallbackReplay, NativeReplay, native_kernel
+
+
+class Program:
+    """A captured computation over `inputs`; made by `build`, run by `run`.
+
+    Attributes:
+        inputs: The abstract tensors that stand for the arguments.
+        outputs: The tensors that are returned.
+        finals: (variable, value) for every variable that changes.
+        plan: Where everything lives.
+    """
+
+    def __init__(self, capture: Capture, inputs: Sequence[Tensor], outputs: Sequence[Tensor]):
+        capture.demand(outputs)
+        self.inputs = list(inputs)
+        self.outputs = list(outputs)
+        self.finals = capture.finals()
+        wanted = [*self.outputs, *(t for _, t in self.finals)]
+        nodes = drop_unread(capture.nodes, wanted)
+        keep = {id(t) for t in wanted}
+        fuse.fuse_patterns(nodes, keep)
+        self.nodes = fuse.fuse_chains(nodes, keep)
+        read = {id(t) for n in self.nodes for t in n.inputs if t is not None} | keep
+        self.reads = [(v, t) for v, t in capture.reads.values() if id(t) in read]
+        self.plan = self._make_plan()
+        native = kernels.native_enabled() and self._native_dtypes()
+        self.replay = NativeReplay(self) if native else FallbackReplay(self)
+
+    def _make_plan(self) -> Plan:
+        return Planner(self.nodes, self.inputs, self.outputs, self.reads, self.finals, _workspace_bytes).plan()
+
+    def _native_dtypes(self) -> bool:
+        tensors = [t for n in self.nodes for t in (*n.inputs, *n.outputs) if t is not None]
+        return all(t.dtype in NATIVE_CODES for t in [*tensors, *self.inputs, *self.outputs])
+
+    @property
+    def variables(self) -> list[Variable]:
+        """Every variable that the program reads or writes."""
+        found = {id(v): v for v, _ in [*self.reads, *self.finals]}
+        return list(found.values())
+
+    def run(self, arrays: Sequence[np.ndarray] = (), steps: int = 1) -> list[np.ndarray]:
+        """Runs the program `steps` times over the same inputs; returns the outputs of the last time."""
+        return self.replay.run(arrays, steps)
+
+    def describe(self) -> str:
+        """The program as text: calls with the values they read and write, where those live, what was fused."""
+        from pynn.program.describe import describe
+
+        return describe(self)
+
+
+def _workspace_bytes(node: Node) -> int:
+    kernel = native_kernel(node)
+    return kernel.shared_bytes if kernel is not None else 0
+
+
+def drop_unread(nodes: list[Node], wanted: Sequence[Tensor]) -> list[Node]:
+    """The calls whose outputs, or effects, somebody wants."""
+    needed = {id(t) for t in wanted}
+    kept = []
+    for node in reversed(nodes):
+        if node.op.effect or any(t is not None and id(t) in needed for t in node.outputs):
+            kept.append(node)
+            needed.update(id(t) for t in node.inputs if t is not None)
+    return kept[::-1]
