@@ -1,0 +1,38 @@
+// How a kernel cuts its elements (or rows) into chunks: by the amount only, so that every thread count sees the same cuts.
+#pragma once
+
+#include "base/kernel.h"
+#include "simd/vec.h"
+
+namespace pynn {
+namespace PYNN_TARGET {
+namespace {
+
+struct Range {
+  std::int64_t first, last;
+};
+
+PYNN_INLINE std::int64_t least(std::int64_t a, std::int64_t b) { return a < b ? a : b; }
+PYNN_INLINE std::int64_t most(std::int64_t a, std::int64_t b) { return a > b ? a : b; }
+PYNN_INLINE std::int64_t ceil_divide(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
+
+// Length of a chunk: at least `smallest`, a multiple of `unit`, and long enough that `total` makes 32 chunks at most.
+PYNN_INLINE std::int64_t chunk_length(std::int64_t total, std::int64_t smallest, std::int64_t unit) {
+  return ceil_divide(most(most(smallest, 1), ceil_divide(total, 32)), unit) * unit;
+}
+
+// Sets the chunks of a phase over `total` items and returns the length of one.
+PYNN_INLINE std::int64_t split(Plan* plan, int phase, std::int64_t total, std::int64_t smallest, std::int64_t unit) {
+  const std::int64_t length = chunk_length(total, smallest, unit);
+  plan->chunks[phase] = ceil_divide(total, length);
+  return length;
+}
+
+// The items of chunks [begin, end).
+PYNN_INLINE Range chunk_range(std::int64_t begin, std::int64_t end, std::int64_t length, std::int64_t total) {
+  return {begin * length, least(end * length, total)};
+}
+
+}  // namespace
+}  // namespace PYNN_TARGET
+}  // namespace pynn
