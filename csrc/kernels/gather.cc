@@ -1,0 +1,237 @@
+// Rows picked by index, and sums scattered back to them. Every index is checked where it is used: failure 1, values (index, its
+// position, number of rows). Copies don't look at the elements, so they serve all dtypes.
+#include "kernels/ranges.h"
+#include "registry.h"
+#include "simd/vec.h"
+
+namespace pynn {
+namespace PYNN_TARGET {
+namespace {
+
+constexpr std::int64_t kCopyBytes = 1 << 15;  // of a chunk
+constexpr std::int32_t kIndexFailure = 1, kCursorFailure = 2;
+
+void fail(Failure* failure, std::int32_t code, std::int64_t a, std::int64_t b, std::int64_t c) {
+  if (failure->code) return;
+  failure->values[0] = a;
+  failure->values[1] = b;
+  failure->values[2] = c;
+  failure->code = code;
+}
+
+PYNN_INLINE std::int64_t index_at(const void* indices, std::int32_t dtype, std::int64_t i) {
+  return dtype == kI32 ? static_cast<const std::int32_t*>(indices)[i] : static_cast<const std::int64_t*>(indices)[i];
+}
+
+PYNN_INLINE bool is_index(const Spec& spec) { return spec.dtype == kI32 || spec.dtype == kI64; }
+
+PYNN_INLINE void copy_row(char* to, const char* from, std::int64_t bytes) {
+  if (bytes == 4) std::memcpy(to, from, 4);
+  else if (bytes == 8) std::memcpy(to, from, 8);
+  else std::memcpy(to, from, static_cast<std::size_t>(bytes));
+}
+
+// Data seen as (outer, rows, row_bytes), and the indices that pick along the middle.
+struct Picking {
+  const char* data;
+  const void* indices;
+  char* out;
+  std::int64_t rows, row_bytes, positions;
+  std::int32_t dtype;
+};
+
+// out[o, p] = data[o, indices[p]] for the items o * positions + p in the range
+void pick(const Picking& picking, Range range, Failure* failure) {
+  std::int64_t outer = range.first / picking.positions, position = range.first % picking.positions;
+  for (std::int64_t item = range.first; item < range.last; ++item) {
+    const std::int64_t index = index_at(picking.indices, picking.dtype, position);
+    if (index < 0 || index >= picking.rows) return fail(failure, kIndexFailure, index, position, picking.rows);
+    copy_row(picking.out + item * picking.row_bytes, picking.data + (outer * picking.rows + index) * picking.row_bytes,
+             picking.row_bytes);
+    if (++position == picking.positions) {
+      position = 0;
+      ++outer;
+    }
+  }
+}
+
+bool plan_picks(std::int64_t items, std::int64_t row_bytes, Plan* plan) {
+  plan->params[0] = split(plan, 0, items, kCopyBytes / most(row_bytes, 1), 1);
+  plan->params[1] = items;
+  plan->params[2] = row_bytes;
+  plan->cost_ns = static_cast<double>(items) * (3 + static_cast<double>(row_bytes) / 30);
+  return true;
+}
+
+PYNN_INLINE std::int64_t product(const Spec& spec, std::int32_t first, std::int32_t last) {
+  std::int64_t size = 1;
+  for (std::int32_t axis = first; axis < last; ++axis) size *= spec.dims[axis];
+  return size;
+}
+
+PYNN_INLINE Range planned_range(const Call* call, std::int64_t begin, std::int64_t end) {
+  return chunk_range(begin, end, call->plan->params[0], call->plan->params[1]);
+}
+
+// ---- scattered sums: out[o, indices[p]] = base + the sum of all its dy[o, p], added in the order of p ------------------------
+
+// A chunk owns a range of the (outer, rows) of out and scans all indices for those that fall in it.
+constexpr std::int64_t kScatterChunks = 8;
+
+bool plan_scatter(const Spec& out, std::int64_t outer, std::int64_t rows, std::int64_t positions, Plan* plan) {
+  const std::int64_t items = outer * rows, width = items > 0 ? out.size / items : 0;
+  plan->params[0] = outer;
+  plan->params[1] = rows;
+  plan->params[2] = positions;
+  plan->params[3] = width;
+  plan->params[4] = most(ceil_divide(items, kScatterChunks), ceil_divide(4096, most(width, 1)));
+  plan->chunks[0] = ceil_divide(items, plan->params[4]);
+  plan->cost_ns = static_cast<double>(out.size * 4 + outer * positions * (width * 8 + 40)) / 30;
+  return true;
+}
+
+template <class T>
+PYNN_INLINE void add_row(T* to, const T* from, std::int64_t width) {
+  constexpr int lanes = Simd<T>::kLanes;
+  std::int64_t i = 0;
+  for (; i + lanes <= width; i += lanes) store(to + i, load(to + i) + load(from + i));
+  for (; i < width; ++i) to[i] += from[i];
+}
+
+// Chunks [begin, end) of the (outer, rows) items, where out holds the base already.
+template <class T>
+void scatter(const Call* call, const T* dy, const void* indices, std::int32_t dtype, T* out, Range range) {
+  const std::int64_t rows = call->plan->params[1], positions = call->plan->params[2], width = call->plan->params[3];
+  for (std::int64_t o = range.first / most(rows, 1); o * rows < range.last; ++o)
+    for (std::int64_t p = 0; p < positions; ++p) {
+      const std::int64_t index = index_at(indices, dtype, p), item = o * rows + index;
+      if (index < 0 || index >= rows) return fail(call->failure, kIndexFailure, index, p, rows);
+      if (item >= range.first && item < range.last) add_row(out + item * width, dy + (o * positions + p) * width, width);
+    }
+}
+
+PYNN_INLINE Range scatter_range(const Call* call, std::int64_t begin, std::int64_t end) {
+  return chunk_range(begin, end, call->plan->params[4], call->plan->params[0] * call->plan->params[1]);
+}
+
+// Base zero; operands (dy, indices) -> out.
+template <class T>
+void run_take_grad(const Call* call, std::int64_t begin, std::int64_t end) {
+  const Range range = scatter_range(call, begin, end);
+  const std::int64_t width = call->plan->params[3];
+  T* out = static_cast<T*>(call->data[2]);
+  std::memset(out + range.first * width, 0, static_cast<std::size_t>((range.last - range.first) * width) * sizeof(T));
+  scatter(call, static_cast<const T*>(call->data[0]), call->data[1], call->problem->specs[1].dtype, out, range);
+}
+
+// Base x; operands (x, indices, updates) -> out, which may be x's memory.
+template <class T>
+void run_scatter_add(const Call* call, std::int64_t begin, std::int64_t end) {
+  const Range range = scatter_range(call, begin, end);
+  const std::int64_t width = call->plan->params[3];
+  T* out = static_cast<T*>(call->data[3]);
+  const T* x = static_cast<const T*>(call->data[0]);
+  if (out != x)
+    std::memcpy(out + range.first * width, x + range.first * width,
+                static_cast<std::size_t>((range.last - range.first) * width) * sizeof(T));
+  scatter(call, static_cast<const T*>(call->data[2]), call->data[1], call->problem->specs[1].dtype, out, range);
+}
+
+bool prepare_take_grad(const Problem* problem, Plan* plan) {
+  const Spec& dy = problem->specs[0];
+  const Spec& indices = problem->specs[1];
+  const std::int32_t axis = static_cast<std::int32_t>(problem->ints[0]);
+  return is_index(indices) &&
+         plan_scatter(problem->specs[2], product(dy, 0, axis), problem->specs[2].dims[axis], indices.size, plan);
+}
+
+bool prepare_scatter(const Problem* problem, Plan* plan) {
+  return is_index(problem->specs[1]) &&
+         plan_scatter(problem->specs[3], 1, problem->specs[3].dims[0], problem->specs[1].size, plan);
+}
+
+// ---- one_hot: out[p, c] = on where c == indices[p], else off ------------------------------------------------------------------
+
+template <class T>
+void run_one_hot_rows(const Call* call, Range range) {
+  const Spec& out = call->problem->specs[1];
+  const std::int64_t depth = call->problem->ints[0];
+  const T on = static_cast<T>(call->problem->floats[0]), off = static_cast<T>(call->problem->floats[1]);
+  T* y = static_cast<T*>(call->data[1]);
+  for (std::int64_t p = range.first; p < range.last; ++p) {
+    const std::int64_t index = index_at(call->data[0], call->problem->specs[0].dtype, p);
+    for (std::int64_t c = 0; c < depth; ++c) y[p * depth + c] = off;
+    if (index >= 0 && index < depth && out.size) y[p * depth + index] = on;
+  }
+}
+
+}  // namespace
+
+// (data, indices) -> out; ints: axis. out = data with `axis` replaced by the axes of indices.
+bool prepare_take(const Problem* problem, Plan* plan) noexcept {
+  const Spec& data = problem->specs[0];
+  const Spec& indices = problem->specs[1];
+  const std::int32_t axis = static_cast<std::int32_t>(problem->ints[0]);
+  if (!is_index(indices)) return false;
+  plan->params[3] = data.dims[axis];
+  return plan_picks(product(data, 0, axis) * indices.size,
+                    product(data, axis + 1, data.rank) * dtype_bytes(data.dtype), plan);
+}
+void run_take(const Call* call, std::int32_t, std::int64_t begin, std::int64_t end, void*) noexcept {
+  const Spec& indices = call->problem->specs[1];
+  const Picking picking{static_cast<const char*>(call->data[0]), call->data[1], static_cast<char*>(call->data[2]),
+                        call->plan->params[3], call->plan->params[2], indices.size, indices.dtype};
+  pick(picking, planned_range(call, begin, end), call->failure);
+}
+
+// (data, permutation, cursor) -> out; out[i] = data[permutation[cursor + i]] for a batch of out.dims[0] rows.
+// Failure 2, values (cursor, batch, length of the permutation): the cursor has left the permutation.
+bool prepare_gather_batch(const Problem* problem, Plan* plan) noexcept {
+  const Spec& data = problem->specs[0];
+  const Spec& out = problem->specs[3];
+  if (problem->specs[1].dtype != kI64 || problem->specs[2].dtype != kI64) return false;
+  return plan_picks(out.dims[0], product(data, 1, data.rank) * dtype_bytes(data.dtype), plan);
+}
+void run_gather_batch(const Call* call, std::int32_t, std::int64_t begin, std::int64_t end, void*) noexcept {
+  const std::int64_t cursor = *static_cast<const std::int64_t*>(call->data[2]);
+  const std::int64_t batch = call->plan->params[1], length = call->problem->specs[1].size;
+  if (cursor < 0 || cursor > length - batch) return fail(call->failure, kCursorFailure, cursor, batch, length);
+  const Picking picking{static_cast<const char*>(call->data[0]), static_cast<const std::int64_t*>(call->data[1]) + cursor,
+                        static_cast<char*>(call->data[3]), call->problem->specs[0].dims[0], call->plan->params[2], batch, kI64};
+  pick(picking, planned_range(call, begin, end), call->failure);
+}
+
+// (indices) -> out; ints: depth, floats: on, off. An index outside [0, depth) gives a row of `off`.
+bool prepare_one_hot(const Problem* problem, Plan* plan) noexcept {
+  const Spec& out = problem->specs[1];
+  plan->params[0] = split(plan, 0, problem->specs[0].size, 8192 / most(problem->ints[0], 1), 1);
+  plan->cost_ns = static_cast<double>(out.size) * 0.3;
+  return is_index(problem->specs[0]) && (out.dtype == kF32 || out.dtype == kF64);
+}
+void run_one_hot(const Call* call, std::int32_t, std::int64_t begin, std::int64_t end, void*) noexcept {
+  const Range range = chunk_range(begin, end, call->plan->params[0], call->problem->specs[0].size);
+  if (call->problem->specs[1].dtype == kF32) run_one_hot_rows<float>(call, range);
+  else run_one_hot_rows<double>(call, range);
+}
+
+#define PYNN_SCATTER(name, prepare, run)                                                                        \
+  bool prepare_##name(const Problem* problem, Plan* plan) noexcept { return prepare(problem, plan); }           \
+  void run_##name(const Call* call, std::int32_t, std::int64_t begin, std::int64_t end, void*) noexcept {       \
+    run(call, begin, end);                                                                                      \
+  }
+
+PYNN_SCATTER(take_grad_f32, prepare_take_grad, run_take_grad<float>)
+PYNN_SCATTER(take_grad_f64, prepare_take_grad, run_take_grad<double>)
+PYNN_SCATTER(scatter_add_f32, prepare_scatter, run_scatter_add<float>)
+PYNN_SCATTER(scatter_add_f64, prepare_scatter, run_scatter_add<double>)
+
+}  // namespace PYNN_TARGET
+}  // namespace pynn
+
+PYNN_KERNEL(take)
+PYNN_KERNEL(gather_batch)
+PYNN_KERNEL(one_hot)
+PYNN_KERNEL(take_grad_f32)
+PYNN_KERNEL(take_grad_f64)
+PYNN_KERNEL(scatter_add_f32)
+PYNN_KERNEL(scatter_add_f64)

@@ -1,0 +1,205 @@
+// Ops that move elements without looking at them: transpose, slice, broadcast, tile, concat, and their reverse, which fills and
+// places. All dtypes; an element is 1, 4 or 8 bytes.
+#include "kernels/ranges.h"
+#include "kernels/strided.h"
+#include "registry.h"
+#include "simd/vec.h"
+
+namespace pynn {
+namespace PYNN_TARGET {
+namespace {
+
+constexpr std::int64_t kMoveBytes = 1 << 15;  // of a chunk
+enum Variant : std::int32_t { kRows = 0, kStrips = 1 };
+
+// ---- reading: out = strided view of x ---------------------------------------------------------------------------------------
+
+bool plan_read(const Walk& walk, const Spec& out, Plan* plan) {
+  const std::int64_t bytes = dtype_bytes(out.dtype);
+  const int unit = unit_axis(walk);
+  plan->variant = unit < 0 ? kRows : kStrips;
+  const std::int64_t items = out.size == 0 ? 0 : unit < 0 ? walk.rows() : Strips(walk, unit).count();
+  const std::int64_t per_item = unit < 0 ? walk.inner() * bytes : walk.inner() * bytes * kTile;
+  plan->params[1] = items;
+  plan->params[0] = split(plan, 0, items, kMoveBytes / most(per_item, 1), 1);
+  plan->cost_ns = static_cast<double>(out.size * bytes) / 15 + static_cast<double>(items) * 2;
+  return true;
+}
+
+template <class U>
+void read_as(const Call* call, const Walk& walk, Range range) {
+  const U* x = static_cast<const U*>(call->data[0]);
+  U* out = static_cast<U*>(call->data[1]);
+  if (call->plan->variant == kRows) read_rows(walk, x, out, range);
+  else transpose_strips(Strips(walk, unit_axis(walk)), x, out, range);
+}
+
+void run_read(const Call* call, const Walk& walk, std::int64_t begin, std::int64_t end) {
+  const Range range = chunk_range(begin, end, call->plan->params[0], call->plan->params[1]);
+  switch (dtype_bytes(call->problem->specs[0].dtype)) {
+    case 1: return read_as<std::uint8_t>(call, walk, range);
+    case 4: return read_as<std::uint32_t>(call, walk, range);
+    default: return read_as<std::uint64_t>(call, walk, range);
+  }
+}
+
+// ints: for each axis of out, the axis of x it comes from
+Walk transpose_walk(const Problem* problem) {
+  const Spec& x = problem->specs[0];
+  std::int64_t strides[kMaxRank];
+  contiguous_strides(x, strides);
+  Walk walk;
+  for (int axis = 0; axis < x.rank; ++axis) walk.push(x.dims[problem->ints[axis]], strides[problem->ints[axis]]);
+  return walk;
+}
+
+// Axes of the strided side `whole` begin at ints[axis] and go by ints[rank + axis]; the packed side has the dims of `part`.
+Walk slice_walk(const Problem* problem, const Spec& whole, const Spec& part) {
+  std::int64_t strides[kMaxRank];
+  contiguous_strides(whole, strides);
+  Walk walk;
+  for (int axis = 0; axis < whole.rank; ++axis) {
+    walk.offset += problem->ints[axis] * strides[axis];
+    walk.push(part.dims[axis], problem->ints[whole.rank + axis] * strides[axis]);
+  }
+  return walk;
+}
+
+// Axes of x are the last ones of out; those of length 1 repeat.
+Walk broadcast_walk(const Problem* problem) {
+  const Spec& x = problem->specs[0];
+  const Spec& out = problem->specs[1];
+  std::int64_t strides[kMaxRank];
+  contiguous_strides(x, strides);
+  Walk walk;
+  for (int axis = 0; axis < out.rank; ++axis) {
+    const int own = axis - (out.rank - x.rank);
+    walk.push(out.dims[axis], own < 0 || x.dims[own] == 1 ? 0 : strides[own]);
+  }
+  return walk;
+}
+
+// ints: how often each axis repeats
+Walk tile_walk(const Problem* problem) {
+  const Spec& x = problem->specs[0];
+  std::int64_t strides[kMaxRank];
+  contiguous_strides(x, strides);
+  Walk walk;
+  for (int axis = 0; axis < x.rank; ++axis) {
+    walk.push(problem->ints[axis], 0);
+    walk.push(x.dims[axis], strides[axis]);
+  }
+  return walk;
+}
+
+// ---- placing: out = value, then x at a strided place in it --------------------------------------------------------------------
+
+bool plan_place(const Walk& walk, const Spec& x, const Spec& out, Plan* plan) {
+  const std::int64_t bytes = dtype_bytes(out.dtype);
+  plan->phases = 2;
+  plan->params[0] = split(plan, 0, x.size == out.size ? 0 : out.size, kMoveBytes / bytes, 64);
+  plan->params[1] = x.size == 0 ? 0 : walk.rows();
+  plan->params[2] = split(plan, 1, plan->params[1], kMoveBytes / most(walk.inner() * bytes, 1), 1);
+  plan->cost_ns = static_cast<double>((out.size + 2 * x.size) * bytes) / 30 + static_cast<double>(plan->params[1]) * 2;
+  return true;
+}
+
+template <class U, class T>
+void place_as(const Call* call, const Walk& walk, std::int32_t phase, std::int64_t begin, std::int64_t end, T value) {
+  U* out = static_cast<U*>(call->data[1]);
+  if (phase == 0) {
+    const Range range = chunk_range(begin, end, call->plan->params[0], call->problem->specs[1].size);
+    U bits;
+    std::memcpy(&bits, &value, sizeof bits);
+    for (std::int64_t i = range.first; i < range.last; ++i) out[i] = bits;
+    return;
+  }
+  const Range rows = chunk_range(begin, end, call->plan->params[2], call->plan->params[1]);
+  write_rows(walk, out, static_cast<const U*>(call->data[0]), rows);
+}
+
+void run_place_walk(const Call* call, std::int32_t phase, std::int64_t begin, std::int64_t end) {
+  const Problem* problem = call->problem;
+  const Walk walk = slice_walk(problem, problem->specs[1], problem->specs[0]);
+  const double value = problem->num_floats ? problem->floats[0] : 0;
+  switch (problem->specs[0].dtype) {
+    case kF32: return place_as<std::uint32_t>(call, walk, phase, begin, end, static_cast<float>(value));
+    case kF64: return place_as<std::uint64_t>(call, walk, phase, begin, end, value);
+    case kI32: return place_as<std::uint32_t>(call, walk, phase, begin, end, static_cast<std::int32_t>(value));
+    case kI64: return place_as<std::uint64_t>(call, walk, phase, begin, end, static_cast<std::int64_t>(value));
+    default: return place_as<std::uint8_t>(call, walk, phase, begin, end, static_cast<std::uint8_t>(value));
+  }
+}
+
+// ---- concat -------------------------------------------------------------------------------------------------------------------
+
+std::int64_t inner_bytes(const Spec& spec, std::int64_t axis) {
+  std::int64_t bytes = dtype_bytes(spec.dtype);
+  for (std::int64_t i = axis; i < spec.rank; ++i) bytes *= spec.dims[i];
+  return bytes;
+}
+
+}  // namespace
+
+#define PYNN_READ(name, walk)                                                                              \
+  bool prepare_##name(const Problem* problem, Plan* plan) noexcept {                                       \
+    return plan_read(walk, problem->specs[1], plan);                                                       \
+  }                                                                                                        \
+  void run_##name(const Call* call, std::int32_t, std::int64_t begin, std::int64_t end, void*) noexcept {  \
+    const Problem* problem = call->problem;                                                                \
+    run_read(call, walk, begin, end);                                                                      \
+  }
+
+PYNN_READ(transpose, transpose_walk(problem))
+PYNN_READ(slice, slice_walk(problem, problem->specs[0], problem->specs[1]))
+PYNN_READ(broadcast_to, broadcast_walk(problem))
+PYNN_READ(tile, tile_walk(problem))
+
+// out = value everywhere, then out[begin + i * step, ...] = x[i, ...]; ints: begin and step of each axis, floats: value.
+// The padding of x (step 1) and the gradient of a slice (value 0).
+bool prepare_place(const Problem* problem, Plan* plan) noexcept {
+  return plan_place(slice_walk(problem, problem->specs[1], problem->specs[0]), problem->specs[0], problem->specs[1], plan);
+}
+void run_place(const Call* call, std::int32_t phase, std::int64_t begin, std::int64_t end, void*) noexcept {
+  run_place_walk(call, phase, begin, end);
+}
+
+// Any number of operands -> out, one after another along the axis ints[0]. An item is one operand's part of one outer row.
+bool prepare_concat(const Problem* problem, Plan* plan) noexcept {
+  const Spec& out = problem->specs[problem->num_inputs];
+  const std::int64_t axis = problem->ints[0];
+  std::int64_t outer = 1;
+  for (std::int64_t i = 0; i < axis; ++i) outer *= out.dims[i];
+  const std::int64_t row_bytes = inner_bytes(out, axis), items = out.size ? outer * problem->num_inputs : 0;
+  plan->params[0] = split(plan, 0, items, kMoveBytes * problem->num_inputs / most(row_bytes, 1), 1);
+  plan->params[1] = items;
+  plan->params[2] = row_bytes;
+  plan->cost_ns = static_cast<double>(outer * row_bytes) / 15 + static_cast<double>(items) * 4;
+  return true;
+}
+void run_concat(const Call* call, std::int32_t, std::int64_t begin, std::int64_t end, void*) noexcept {
+  const Problem* problem = call->problem;
+  const Range range = chunk_range(begin, end, call->plan->params[0], call->plan->params[1]);
+  char* out = static_cast<char*>(call->data[problem->num_inputs]);
+  std::int64_t at = 0, item = range.first;
+  for (std::int32_t k = 0; k < item % problem->num_inputs; ++k) at += inner_bytes(problem->specs[k], problem->ints[0]);
+  at += item / problem->num_inputs * call->plan->params[2];
+  for (; item < range.last; ++item) {
+    const std::int32_t k = static_cast<std::int32_t>(item % problem->num_inputs);
+    const std::int64_t bytes = inner_bytes(problem->specs[k], problem->ints[0]);
+    if (bytes)
+      std::memcpy(out + at, static_cast<const char*>(call->data[k]) + item / problem->num_inputs * bytes,
+                  static_cast<std::size_t>(bytes));
+    at += bytes;
+  }
+}
+
+}  // namespace PYNN_TARGET
+}  // namespace pynn
+
+PYNN_KERNEL(transpose)
+PYNN_KERNEL(slice)
+PYNN_KERNEL(broadcast_to)
+PYNN_KERNEL(tile)
+PYNN_KERNEL(place)
+PYNN_KERNEL(concat)

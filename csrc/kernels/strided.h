@@ -1,0 +1,184 @@
+// Walks over one tensor in order while the other end is addressed by strides: the core of every op that only moves elements.
+#pragma once
+
+#include "kernels/ranges.h"
+
+namespace pynn {
+namespace PYNN_TARGET {
+namespace {
+
+constexpr int kMaxWalkRank = 2 * kMaxRank;
+
+// The packed side has shape dims; element (i, j, ...) of it belongs to element offset + i * strides[0] + j * strides[1] + ... of the
+// strided side. Strides may be zero or negative.
+struct Walk {
+  int rank = 0;
+  std::int64_t offset = 0;
+  std::int64_t dims[kMaxWalkRank];
+  std::int64_t strides[kMaxWalkRank];
+
+  // Adds an inner axis: axes of length 1 vanish, an axis that continues the one before it joins it.
+  void push(std::int64_t length, std::int64_t stride) {
+    if (length == 1) return;
+    if (rank > 0 && strides[rank - 1] == stride * length) {
+      dims[rank - 1] *= length;
+      strides[rank - 1] = stride;
+      return;
+    }
+    dims[rank] = length;
+    strides[rank++] = stride;
+  }
+  std::int64_t inner() const { return rank ? dims[rank - 1] : 1; }
+  std::int64_t inner_stride() const { return rank ? strides[rank - 1] : 1; }
+  std::int64_t rows() const {
+    std::int64_t count = 1;
+    for (int axis = 0; axis + 1 < rank; ++axis) count *= dims[axis];
+    return count;
+  }
+};
+
+PYNN_INLINE void contiguous_strides(const Spec& spec, std::int64_t* strides) {
+  std::int64_t stride = 1;
+  for (int axis = spec.rank - 1; axis >= 0; --axis) {
+    strides[axis] = stride;
+    stride *= spec.dims[axis];
+  }
+}
+
+// The position of a row of the packed side (an index over all axes but the last), kept up to date as rows go by.
+struct Odometer {
+  const Walk& walk;
+  int axes;
+  std::int64_t at;  // where the row starts on the strided side
+  std::int64_t index[kMaxWalkRank];
+
+  Odometer(const Walk& w, std::int64_t row) : walk(w), axes(w.rank - 1), at(w.offset) {
+    for (int axis = axes - 1; axis >= 0; --axis) {
+      index[axis] = row % w.dims[axis];
+      at += index[axis] * w.strides[axis];
+      row /= w.dims[axis];
+    }
+  }
+  void next() {
+    for (int axis = axes - 1; axis >= 0; --axis) {
+      at += walk.strides[axis];
+      if (++index[axis] < walk.dims[axis]) return;
+      at -= walk.dims[axis] * walk.strides[axis];
+      index[axis] = 0;
+    }
+  }
+};
+
+// packed[i] = strided[i * stride]
+template <class U>
+PYNN_INLINE void read_row(U* packed, const U* strided, std::int64_t n, std::int64_t stride) {
+  if (stride == 1 && n * static_cast<std::int64_t>(sizeof(U)) >= 64) {
+    std::memcpy(packed, strided, static_cast<std::size_t>(n) * sizeof(U));
+    return;
+  }
+  for (std::int64_t i = 0; i < n; ++i) packed[i] = strided[i * stride];
+}
+
+// strided[i * stride] = packed[i]
+template <class U>
+PYNN_INLINE void write_row(U* strided, const U* packed, std::int64_t n, std::int64_t stride) {
+  if (stride == 1 && n * static_cast<std::int64_t>(sizeof(U)) >= 64) {
+    std::memcpy(strided, packed, static_cast<std::size_t>(n) * sizeof(U));
+    return;
+  }
+  for (std::int64_t i = 0; i < n; ++i) strided[i * stride] = packed[i];
+}
+
+template <class U>
+void read_rows(const Walk& walk, const U* strided, U* packed, Range rows) {
+  Odometer odometer(walk, rows.first);
+  const std::int64_t n = walk.inner();
+  for (std::int64_t row = rows.first; row < rows.last; ++row, odometer.next())
+    read_row(packed + row * n, strided + odometer.at, n, walk.inner_stride());
+}
+
+template <class U>
+void write_rows(const Walk& walk, U* strided, const U* packed, Range rows) {
+  Odometer odometer(walk, rows.first);
+  const std::int64_t n = walk.inner();
+  for (std::int64_t row = rows.first; row < rows.last; ++row, odometer.next())
+    write_row(strided + odometer.at, packed + row * n, n, walk.inner_stride());
+}
+
+// ---- transposition: the packed side's last axis is strided, another axis of it has stride 1 ---------------------------------
+
+constexpr std::int64_t kTile = 8;
+
+// The axis with stride 1, or -1 where rows are better read one by one.
+PYNN_INLINE int unit_axis(const Walk& walk) {
+  if (walk.inner_stride() == 1 || walk.inner_stride() == 0) return -1;
+  for (int axis = 0; axis + 1 < walk.rank; ++axis)
+    if (walk.strides[axis] == 1 && walk.dims[axis] > 1) return axis;
+  return -1;
+}
+
+// to[j * to_stride + i] = from[i * from_stride + j] for j < columns, i < n
+template <class U>
+PYNN_INLINE void transpose_strip(const U* from, std::int64_t from_stride, U* to, std::int64_t to_stride, std::int64_t n,
+                                 std::int64_t columns) {
+  std::int64_t i = 0;
+  if (columns == kTile)
+    for (; i + kTile <= n; i += kTile)
+      for (std::int64_t j = 0; j < kTile; ++j)
+        for (std::int64_t k = 0; k < kTile; ++k) to[j * to_stride + i + k] = from[(i + k) * from_stride + j];
+  for (; i < n; ++i)
+    for (std::int64_t j = 0; j < columns; ++j) to[j * to_stride + i] = from[i * from_stride + j];
+}
+
+// A transposition's work, cut into strips: kTile steps along the unit axis, all of the last axis.
+struct Strips {
+  Walk outer;                      // the other axes, of both sides
+  std::int64_t packed_strides[kMaxWalkRank];
+  std::int64_t columns, n, from_stride, to_stride, per_item;
+
+  Strips(const Walk& walk, int unit) {
+    std::int64_t stride = 1;
+    std::int64_t all[kMaxWalkRank];
+    for (int axis = walk.rank - 1; axis >= 0; --axis) {
+      all[axis] = stride;
+      stride *= walk.dims[axis];
+    }
+    outer.offset = walk.offset;
+    for (int axis = 0; axis + 1 < walk.rank; ++axis) {
+      if (axis == unit) continue;
+      outer.dims[outer.rank] = walk.dims[axis];
+      outer.strides[outer.rank] = walk.strides[axis];
+      packed_strides[outer.rank++] = all[axis];
+    }
+    columns = walk.dims[unit];
+    to_stride = all[unit];
+    n = walk.inner();
+    from_stride = walk.inner_stride();
+    per_item = ceil_divide(columns, kTile);
+  }
+  std::int64_t count() const {
+    std::int64_t items = 1;
+    for (int axis = 0; axis < outer.rank; ++axis) items *= outer.dims[axis];
+    return items * per_item;
+  }
+};
+
+template <class U>
+void transpose_strips(const Strips& strips, const U* strided, U* packed, Range range) {
+  for (std::int64_t strip = range.first; strip < range.last; ++strip) {
+    std::int64_t item = strip / strips.per_item, from = strips.outer.offset, to = 0;
+    for (int axis = strips.outer.rank - 1; axis >= 0; --axis) {
+      const std::int64_t index = item % strips.outer.dims[axis];
+      item /= strips.outer.dims[axis];
+      from += index * strips.outer.strides[axis];
+      to += index * strips.packed_strides[axis];
+    }
+    const std::int64_t column = strip % strips.per_item * kTile;
+    transpose_strip(strided + from + column, strips.from_stride, packed + to + column * strips.to_stride, strips.to_stride,
+                    strips.n, least(kTile, strips.columns - column));
+  }
+}
+
+}  // namespace
+}  // namespace PYNN_TARGET
+}  // namespace pynn
