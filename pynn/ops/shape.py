@@ -1,0 +1,293 @@
+"""Ops over the shape of a tensor: reshape, transpose, broadcast, tile, and what is built of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from pynn.engine.op import Sample, Spec, apply, define
+from pynn.engine.operators import call
+from pynn.engine.tensor import Tensor, as_tensor
+from pynn.errors import shapes
+
+__all__ = [
+    "broadcast_to",
+    "expand_dims",
+    "flatten",
+    "moveaxis",
+    "repeat",
+    "reshape",
+    "squeeze",
+    "swapaxes",
+    "tile",
+    "transpose",
+]
+
+
+def checked_axis(name: str, axis: int, rank: int) -> int:
+    """`axis` counted from the front.
+
+    Raises:
+        ValueError: there is no such axis.
+    """
+    if not -rank <= axis < rank:
+        raise ValueError(f"[{name}] there is no such axis. Received: axis={axis} for {rank} axes.")
+    return int(axis) % rank
+
+
+def as_shape(value) -> tuple[int, ...]:
+    return (int(value),) if isinstance(value, (int, np.integer)) else tuple(int(n) for n in value)
+
+
+# -- reshape: the same memory under another shape -----------------------------------------------------------------------
+
+
+def _infer_reshape(x: Spec, *, shape: tuple[int, ...]) -> Spec:
+    known = math.prod(n for n in shape if n != -1)
+    holes = shape.count(-1)
+    if holes == 1 and known > 0 and x.size % known == 0:
+        shape = tuple(x.size // known if n == -1 else n for n in shape)
+    if shape.count(-1) or math.prod(shape) != x.size or any(n < 0 for n in shape):
+        raise ValueError(
+            f"[reshape] a tensor keeps its number of elements. Received: {shapes(x=x)} with {x.size} elements, shape={shape}. "
+            "At most one axis may be -1, and the lengths must multiply to the number of elements."
+        )
+    return Spec(shape, x.dtype)
+
+
+def _reshape_vjp(dys, inputs, outputs, attrs, needs):
+    return (reshape(dys[0], inputs[0].shape),)
+
+
+RESHAPE = define(
+    "reshape",
+    inputs=("x",),
+    attrs={"shape": ()},
+    infer=_infer_reshape,
+    fallback=lambda x, *, shape: x.reshape(shape),
+    vjp=_reshape_vjp,
+    reference=lambda x, *, shape: x.reshape(shape),
+    samples=lambda: [
+        Sample([(3, 4)], {"shape": (2, 6)}),
+        Sample([(2, 3, 5)], {"shape": (-1, 5)}),
+        Sample([(0, 3)], {"shape": (3, 0)}),
+        Sample([(1,)], {"shape": ()}),
+    ],
+    kernel="copy",
+    alias=True,
+    tfjs="Reshape",
+    onnx="Reshape",
+)
+
+
+def reshape(x, shape, *more: int) -> Tensor:
+    """`x` with another shape and the same elements in the same order; one length may be -1. Takes `(2, 3)` or `2, 3`.
+
+    Raises:
+        ValueError: the number of elements would change.
+    """
+    x = as_tensor(x)
+    shape = as_shape(shape) + tuple(int(n) for n in more)
+    return x if shape == x.shape else apply(RESHAPE, x, shape=shape)
+
+
+def flatten(x) -> Tensor:
+    """`x` as a vector."""
+    return reshape(x, (-1,)) if as_tensor(x).size else reshape(x, (0,))
+
+
+def expand_dims(x, axis: int | Sequence[int]) -> Tensor:
+    """`x` with new axes of length 1 at the given places of the result."""
+    x = as_tensor(x)
+    places = as_shape(axis)
+    rank = len(x.shape) + len(places)
+    places = {checked_axis("expand_dims", a, rank) for a in places}
+    lengths = iter(x.shape)
+    return reshape(x, tuple(1 if i in places else next(lengths) for i in range(rank)))
+
+
+def squeeze(x, axis: int | Sequence[int] | None = None) -> Tensor:
+    """`x` without the given axes, which must have length 1; None means all such axes.
+
+    Raises:
+        ValueError: an axis is longer than 1.
+    """
+    x = as_tensor(x)
+    if axis is None:
+        return reshape(x, tuple(n for n in x.shape if n != 1))
+    places = {checked_axis("squeeze", a, len(x.shape)) for a in as_shape(axis)}
+    if any(x.shape[a] != 1 for a in places):
+        raise ValueError(f"[squeeze] only axes of length 1 can go. Received: {shapes(x=x)}, axis={axis}.")
+    return reshape(x, tuple(n for i, n in enumerate(x.shape) if i not in places))
+
+
+# -- transpose ----------------------------------------------------------------------------------------------------------
+
+
+def _infer_transpose(x: Spec, *, axes: tuple[int, ...]) -> Spec:
+    if sorted(axes) != list(range(len(x.shape))):
+        raise ValueError(f"[transpose] axes must name each axis of the input once. Received: {shapes(x=x)}, axes={axes}.")
+    return Spec(tuple(x.shape[a] for a in axes), x.dtype)
+
+
+def _transpose_vjp(dys, inputs, outputs, attrs, needs):
+    return (transpose(dys[0], tuple(int(a) for a in np.argsort(attrs["axes"]))),)
+
+
+TRANSPOSE = define(
+    "transpose",
+    inputs=("x",),
+    attrs={"axes": ()},
+    infer=_infer_transpose,
+    fallback=lambda x, *, axes: x.transpose(axes),
+    vjp=_transpose_vjp,
+    reference=lambda x, *, axes: x.transpose(axes),
+    samples=lambda: [
+        Sample([(3, 5)], {"axes": (1, 0)}),
+        Sample([(17, 40)], {"axes": (1, 0)}),
+        Sample([(2, 9, 11)], {"axes": (0, 2, 1)}),
+        Sample([(3, 8, 2, 5)], {"axes": (2, 0, 3, 1)}),
+        Sample([(4, 6, 3)], {"axes": (1, 0, 2)}),
+        Sample([(0, 3)], {"axes": (1, 0)}),
+        Sample([()], {"axes": ()}),
+    ],
+    tfjs="Transpose",
+    onnx="Transpose",
+)
+
+
+def transpose(x, axes: Sequence[int] | None = None) -> Tensor:
+    """`x` with its axes in the given order, by default reversed.
+
+    Raises:
+        ValueError: `axes` doesn't name each axis once.
+    """
+    x = as_tensor(x)
+    rank = len(x.shape)
+    order = tuple(range(rank))[::-1] if axes is None else tuple(int(a) + rank if a < 0 else int(a) for a in axes)
+    return x if order == tuple(range(rank)) else apply(TRANSPOSE, x, axes=order)
+
+
+def swapaxes(x, first: int, second: int) -> Tensor:
+    """`x` with two axes exchanged."""
+    x = as_tensor(x)
+    order = list(range(len(x.shape)))
+    a, b = checked_axis("swapaxes", first, len(order)), checked_axis("swapaxes", second, len(order))
+    order[a], order[b] = order[b], order[a]
+    return transpose(x, order)
+
+
+def moveaxis(x, source: int, destination: int) -> Tensor:
+    """`x` with one axis at another place, the others in their order."""
+    x = as_tensor(x)
+    order = list(range(len(x.shape)))
+    axis = order.pop(checked_axis("moveaxis", source, len(order)))
+    order.insert(checked_axis("moveaxis", destination, len(x.shape)), axis)
+    return transpose(x, order)
+
+
+# -- broadcast and tile -------------------------------------------------------------------------------------------------
+
+
+def _infer_broadcast(x: Spec, *, shape: tuple[int, ...]) -> Spec:
+    own = shape[len(shape) - len(x.shape) :] if len(shape) >= len(x.shape) else None
+    if own is None or any(n != m and n != 1 for n, m in zip(x.shape, own, strict=True)):
+        raise ValueError(
+            f"[broadcast_to] the input doesn't broadcast to this shape. Received: {shapes(x=x)}, shape={shape}. "
+            "Counted from the last, each axis of the input must have length 1 or that of the shape."
+        )
+    return Spec(shape, x.dtype)
+
+
+def _broadcast_vjp(dys, inputs, outputs, attrs, needs):
+    own, shape = inputs[0].shape, attrs["shape"]
+    extra = len(shape) - len(own)
+    axes = tuple(i for i in range(len(shape)) if i < extra or (own[i - extra] == 1 and shape[i] != 1))
+    return (reshape(call("sum", dys[0], axis=axes) if axes else dys[0], own),)
+
+
+BROADCAST_TO = define(
+    "broadcast_to",
+    inputs=("x",),
+    attrs={"shape": ()},
+    infer=_infer_broadcast,
+    fallback=lambda x, *, shape: np.broadcast_to(x, shape),
+    vjp=_broadcast_vjp,
+    reference=lambda x, *, shape: np.broadcast_to(x, shape),
+    samples=lambda: [
+        Sample([()], {"shape": (3, 5)}),
+        Sample([(5,)], {"shape": (4, 5)}),
+        Sample([(4, 1, 3)], {"shape": (2, 4, 7, 3)}),
+        Sample([(6, 1)], {"shape": (6, 33)}),
+        Sample([(1, 3)], {"shape": (0, 3)}),
+    ],
+    tfjs="BroadcastTo",
+    onnx="Expand",
+)
+
+
+def broadcast_to(x, shape) -> Tensor:
+    """`x` repeated along axes of length 1 and along new leading axes until it has `shape`.
+
+    Raises:
+        ValueError: the shapes don't broadcast.
+    """
+    x, shape = as_tensor(x), as_shape(shape)
+    return x if x.shape == shape else apply(BROADCAST_TO, x, shape=shape)
+
+
+def _infer_tile(x: Spec, *, repeats: tuple[int, ...]) -> Spec:
+    if len(repeats) != len(x.shape) or any(r < 0 for r in repeats):
+        raise ValueError(
+            f"[tile] there must be one repeat count per axis, none negative. Received: {shapes(x=x)}, repeats={repeats}."
+        )
+    return Spec(tuple(n * r for n, r in zip(x.shape, repeats, strict=True)), x.dtype)
+
+
+def _tile_vjp(dys, inputs, outputs, attrs, needs):
+    dx = dys[0]
+    for axis, (n, r) in enumerate(zip(inputs[0].shape, attrs["repeats"], strict=True)):
+        if r != 1:
+            split_shape = (*dx.shape[:axis], r, n, *dx.shape[axis + 1 :])
+            dx = call("sum", reshape(dx, split_shape), axis=axis)
+    return (dx,)
+
+
+TILE = define(
+    "tile",
+    inputs=("x",),
+    attrs={"repeats": ()},
+    infer=_infer_tile,
+    fallback=lambda x, *, repeats: np.tile(x, repeats),
+    vjp=_tile_vjp,
+    reference=lambda x, *, repeats: np.tile(x, repeats),
+    samples=lambda: [
+        Sample([(3,)], {"repeats": (4,)}),
+        Sample([(2, 5)], {"repeats": (3, 2)}),
+        Sample([(2, 3, 4)], {"repeats": (1, 5, 1)}),
+        Sample([(2, 3)], {"repeats": (0, 2)}),
+    ],
+    tfjs="Tile",
+    onnx="Tile",
+)
+
+
+def tile(x, repeats) -> Tensor:
+    """`x` as a whole repeated along each axis; leading axes are added if there are more counts than axes."""
+    x, repeats = as_tensor(x), as_shape(repeats)
+    missing = len(repeats) - len(x.shape)
+    if missing > 0:
+        x = reshape(x, (1,) * missing + x.shape)
+    return apply(TILE, x, repeats=(1,) * -missing + repeats if missing < 0 else repeats)
+
+
+def repeat(x, repeats: int, axis: int | None = None) -> Tensor:
+    """Each slice along `axis` repeated `repeats` times in place; None flattens first."""
+    x = as_tensor(x)
+    if axis is None:
+        x, axis = flatten(x), 0
+    axis = checked_axis("repeat", axis, len(x.shape))
+    wide = broadcast_to(expand_dims(x, axis + 1), (*x.shape[: axis + 1], int(repeats), *x.shape[axis + 1 :]))
+    return reshape(wide, (*x.shape[:axis], x.shape[axis] * int(repeats), *x.shape[axis + 1 :]))

@@ -1,0 +1,85 @@
+"""Gathering and scattering rows: values, gradients, and indices that are out of range."""
+
+import numpy as np
+import pytest
+from op_checks import TARGETS, check_gradients, check_threads, check_values, fallback, native
+
+import pynn as pn
+from pynn.engine.op import REGISTRY
+
+NAMES = ["take", "gather_rows", "embedding", "take_grad", "gather_batch", "scatter_add", "one_hot"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_values(name):
+    check_values(REGISTRY[name])
+
+
+@pytest.mark.parametrize("name", ["take", "embedding", "take_grad", "scatter_add"])
+def test_gradients(name):
+    check_gradients(REGISTRY[name])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int32, np.int64, np.uint8, np.bool_])
+@pytest.mark.parametrize("width", [(), (1,), (3,), (784,)])
+def test_rows_of_every_dtype(dtype, width):
+    data = np.random.default_rng(0).integers(0, 2, size=(11, *width)).astype(dtype)
+    order = np.array([10, 0, 3, 3, 7])
+    for target in TARGETS:
+        np.testing.assert_array_equal(native(REGISTRY["take"], [data, order], {"axis": 0}, target)[0], data[order])
+        out = native(REGISTRY["gather_batch"], [data, order, np.array(1)], {"batch": 3}, target)[0]
+        np.testing.assert_array_equal(out, data[order[1:4]])
+
+
+def test_bits_do_not_depend_on_threads():
+    rng = np.random.default_rng(0)
+    ids = rng.integers(0, 500, size=4000)
+    check_threads(REGISTRY["take_grad"], [rng.normal(size=(4000, 37)).astype(np.float32), ids], {"axis": 0, "rows": 500})
+    check_threads(REGISTRY["take"], [rng.normal(size=(500, 37)).astype(np.float32), ids], {"axis": 0})
+
+
+@pytest.mark.parametrize("run", [native, fallback])
+@pytest.mark.parametrize("wrong", [5, -1, 2**31 - 1])
+def test_an_index_out_of_range_is_an_error(run, wrong):
+    ids = np.array([0, wrong, 1])
+    with pytest.raises(ValueError, match=rf"\[embedding\] index {wrong} \(at position 1\) is out of range for 5 rows"):
+        run(REGISTRY["embedding"], [np.zeros((5, 2), np.float32), ids], {})
+    with pytest.raises(ValueError, match=r"\[take_grad\] index"):
+        run(REGISTRY["take_grad"], [np.zeros((3, 2), np.float32), ids], {"rows": 5})
+    with pytest.raises(ValueError, match=r"\[gather_batch\] index"):
+        run(REGISTRY["gather_batch"], [np.zeros((5, 2), np.float32), ids, np.array(0)], {"batch": 3})
+    with pytest.raises(ValueError, match=r"\[scatter_add\] index"):
+        run(REGISTRY["scatter_add"], [np.zeros((5, 2), np.float32), ids, np.zeros((3, 2), np.float32)], {})
+
+
+@pytest.mark.parametrize("run", [native, fallback])
+@pytest.mark.parametrize("cursor", [-1, 2, 2**62])
+def test_a_cursor_that_leaves_the_permutation_is_an_error(run, cursor):
+    with pytest.raises(ValueError, match=r"\[gather_batch\] a batch of 3 rows from position"):
+        run(REGISTRY["gather_batch"], [np.zeros((5, 2)), np.arange(4), np.array(cursor)], {"batch": 3})
+
+
+def test_embedding_gradient_sums_repeated_ids():
+    dy = pn.take_grad if hasattr(pn, "take_grad") else None
+    assert dy is None
+    table = pn.tensor(np.zeros((4, 2)))
+    from pynn.engine.tape import Tape
+
+    with Tape() as tape:
+        tape.watch(table)
+        rows = pn.embedding(table, np.array([[1, 1], [3, 1]]))
+    (grad,) = tape.gradient(rows, [table], pn.tensor(np.ones((2, 2, 2))))
+    np.testing.assert_array_equal(grad.numpy(), [[0, 0], [3, 3], [0, 0], [1, 1]])
+
+
+def test_small_integer_indices_and_negative_axis():
+    x = np.arange(12.0).reshape(3, 4)
+    np.testing.assert_array_equal(pn.take(x, np.array([3, 0], np.uint8), axis=-1).numpy(), x[:, [3, 0]])
+    np.testing.assert_array_equal(pn.take(x, np.array([11, 5])).numpy(), [11.0, 5.0])
+
+
+def test_wrong_operands_are_named():
+    with pytest.raises(TypeError, match=r"\[take\] indices must be integers"):
+        pn.take(np.zeros(3), np.zeros(2))
+    with pytest.raises(ValueError, match=r"\[scatter_add\].*updates.shape=\(2,\)"):
+        pn.scatter_add(np.zeros((3, 2)), np.array([0, 1]), np.zeros(2))

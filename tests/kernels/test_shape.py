@@ -1,0 +1,144 @@
+"""Ops that move elements: values on every dtype and target, gradients, Python's indexing against NumPy's."""
+
+import numpy as np
+import pytest
+from op_checks import TARGETS, check_gradients, check_threads, check_values, native
+
+import pynn as pn
+from pynn.engine.op import REGISTRY
+
+MOVES = ["transpose", "slice", "slice_grad", "broadcast_to", "tile", "concat", "pad", "cast"]
+
+
+@pytest.mark.parametrize("name", MOVES)
+def test_values(name):
+    check_values(REGISTRY[name], exact=True)
+
+
+@pytest.mark.parametrize("name", ["transpose", "slice", "slice_grad", "concat", "pad", "reshape", "cast"])
+def test_gradients(name):
+    check_gradients(REGISTRY[name], tolerance=2e-2 if name == "cast" else 1e-6, step=1e-3 if name == "cast" else 1e-6)
+
+
+@pytest.mark.skipif(not hasattr(pn, "sum"), reason="needs the sum op")
+@pytest.mark.parametrize("name", ["broadcast_to", "tile"])
+def test_gradients_that_sum(name):
+    check_gradients(REGISTRY[name])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int32, np.int64, np.uint8, np.bool_])
+@pytest.mark.parametrize("shape", [(1, 1), (8, 8), (9, 23), (64, 33), (1, 50), (50, 1)])
+def test_transpose_of_every_dtype(dtype, shape):
+    x = np.random.default_rng(0).integers(0, 2, size=shape).astype(dtype)
+    for target in TARGETS:
+        np.testing.assert_array_equal(native(REGISTRY["transpose"], [x], {"axes": (1, 0)}, target)[0], x.T)
+        np.testing.assert_array_equal(
+            native(REGISTRY["pad"], [x], {"before": (1, 2), "after": (0, 1), "value": 1.0}, target)[0],
+            np.pad(x, ((1, 0), (2, 1)), constant_values=x.dtype.type(1)),
+        )
+
+
+@pytest.mark.parametrize("axes", [(0, 1, 2, 3), (3, 2, 1, 0), (0, 3, 1, 2), (0, 2, 3, 1), (1, 0, 2, 3), (2, 3, 0, 1)])
+def test_transpose_of_four_axes(axes):
+    x = np.random.default_rng(0).normal(size=(3, 9, 10, 17)).astype(np.float32)
+    np.testing.assert_array_equal(native(REGISTRY["transpose"], [x], {"axes": axes})[0], x.transpose(axes))
+    check_threads(REGISTRY["transpose"], [x], {"axes": axes})
+
+
+def test_bits_do_not_depend_on_threads():
+    x = np.random.default_rng(0).normal(size=(64, 33, 31)).astype(np.float32)
+    check_threads(REGISTRY["slice"], [x], {"begin": (1, 2, 30), "size": (60, 30, 31), "step": (1, 1, -1)})
+    check_threads(REGISTRY["pad"], [x], {"before": (1, 1, 1), "after": (0, 2, 0), "value": 3.0})
+    check_threads(REGISTRY["concat"], [x, x], {"axis": 2})
+    check_threads(REGISTRY["tile"], [x], {"repeats": (1, 3, 2)})
+
+
+def test_casts_of_all_pairs():
+    names = ["float32", "float64", "int32", "int64", "uint8", "bool"]
+    for source in names:
+        x = np.array([0, 1, 2, 3, 100, 0, 7, 9, 11, 1, 0]).astype(source)
+        for wanted in names:
+            for target in TARGETS:
+                out = native(REGISTRY["cast"], [x], {"dtype": wanted}, target)[0]
+                np.testing.assert_array_equal(out, x.astype(wanted))
+                assert out.dtype == wanted
+    assert pn.cast(np.array([-1.7, 1.7]), "int32").tolist() == [-1, 1]
+
+
+KEYS = [
+    0,
+    -1,
+    (1, 2),
+    (slice(None), -2),
+    slice(None, None, -1),
+    (slice(0, 0), ...),
+    (..., slice(1, 5, 2)),
+    (..., None, 0),
+    (None, slice(2, None, -2), 1),
+    (slice(-1, None, -1), slice(3, 0, -1)),
+    np.array([2, 0, 0]),
+    (slice(1, None), np.array([[0, 3]])),
+]
+
+
+@pytest.mark.parametrize("key", KEYS, ids=str)
+def test_indexing_is_numpys(key):
+    x = np.arange(3 * 4 * 5, dtype=np.float32).reshape(3, 4, 5)
+    np.testing.assert_array_equal(pn.tensor(x)[key].numpy(), x[key])
+
+
+def test_built_ops_are_numpys():
+    x = np.arange(24.0).reshape(2, 3, 4)
+    t = pn.tensor(x)
+    np.testing.assert_array_equal(pn.flip(t, 1).numpy(), np.flip(x, 1))
+    np.testing.assert_array_equal(pn.flip(t).numpy(), np.flip(x))
+    np.testing.assert_array_equal(pn.repeat(t, 3, axis=1).numpy(), np.repeat(x, 3, axis=1))
+    np.testing.assert_array_equal(pn.tile(t, (2, 1, 1, 3)).numpy(), np.tile(x, (2, 1, 1, 3)))
+    np.testing.assert_array_equal(pn.tile(t, 2).numpy(), np.tile(x, 2))
+    np.testing.assert_array_equal(pn.stack([t, t], -1).numpy(), np.stack([x, x], -1))
+    np.testing.assert_array_equal(pn.moveaxis(t, 0, -1).numpy(), np.moveaxis(x, 0, -1))
+    np.testing.assert_array_equal(pn.swapaxes(t, 0, 2).numpy(), np.swapaxes(x, 0, 2))
+    np.testing.assert_array_equal(pn.concat([t, pn.tensor(1.0) * 0 if False else t], 2).numpy(), np.concatenate([x, x], 2))
+    for mode in ("reflect", "symmetric"):
+        np.testing.assert_array_equal(
+            pn.pad(t, [(0, 0), (2, 1), (1, 3)], mode=mode).numpy(), np.pad(x, [(0, 0), (2, 1), (1, 3)], mode=mode)
+        )
+    for a, b in zip(pn.split(t, [1, 2], 1), np.split(x, [1], 1), strict=True):
+        np.testing.assert_array_equal(a.numpy(), b)
+    assert [u.shape for u in pn.unstack(t, 2)] == [(2, 3)] * 4
+    assert pn.expand_dims(t, (0, -1)).shape == (1, 2, 3, 4, 1)
+    assert pn.squeeze(pn.expand_dims(t, 1)).shape == (2, 3, 4)
+    assert pn.slice(t, (0, 2, 3), (-1, 1, -1), (1, 1, -1)).numpy().tolist() == x[:, 2:3, ::-1].tolist()
+
+
+def test_reshape_shares_the_memory():
+    t = pn.tensor(np.arange(6.0))
+    assert np.shares_memory(pn.reshape(t, (2, 3)).numpy(), t.numpy())
+    assert t.reshape(3, -1).shape == (3, 2)
+
+
+WRONG = [
+    (lambda x: pn.reshape(x, (4, 4)), ValueError, r"\[reshape\].*x.shape=\(2, 3\) with 6 elements"),
+    (lambda x: pn.reshape(x, (-1, -1)), ValueError, r"\[reshape\]"),
+    (lambda x: pn.transpose(x, (0, 0)), ValueError, r"\[transpose\]"),
+    (lambda x: pn.broadcast_to(x, (2, 4)), ValueError, r"\[broadcast_to\]"),
+    (lambda x: pn.squeeze(x, 0), ValueError, r"\[squeeze\]"),
+    (lambda x: pn.concat([x, np.zeros((2, 3, 1))]), ValueError, r"\[concat\].*float64\(2, 3\), float64\(2, 3, 1\)"),
+    (lambda x: pn.concat([]), ValueError, r"\[concat\]"),
+    (lambda x: pn.split(x, 2, 1), ValueError, r"\[split\]"),
+    (lambda x: pn.slice(x, (0, 0), (3, 1)), ValueError, r"\[slice\]"),
+    (lambda x: pn.pad(x, [(0, 0), (4, 0)], mode="reflect"), ValueError, r"\[pad\]"),
+    (lambda x: pn.pad(x, [(0, 0)]), ValueError, r"\[pad\]"),
+    (lambda x: x[5], IndexError, r"\[getitem\] index 5 is out of range for axis 0"),
+    (lambda x: x[0, 0, 0], IndexError, r"\[getitem\] too many"),
+    (lambda x: x["a"], TypeError, r"\[getitem\]"),
+    (lambda x: x[np.array([True, False])], TypeError, r"\[getitem\] a mask"),
+    (lambda x: pn.flip(x, 2), ValueError, r"\[flip\]"),
+    (lambda x: pn.cast(x, "complex64"), TypeError, r"\[dtype\]"),
+]
+
+
+@pytest.mark.parametrize("call,kind,message", WRONG)
+def test_wrong_arguments_are_named(call, kind, message):
+    with pytest.raises(kind, match=message):
+        call(pn.tensor(np.zeros((2, 3))))
