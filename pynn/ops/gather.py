@@ -19,9 +19,7 @@ _INT64 = np.dtype(np.int64)
 
 def _check_indices(name: str, indices: Spec) -> None:
     if indices.dtype.kind not in "iu":
-        raise TypeError(
-            f"[{name}] indices must be integers. Received: indices.dtype={indices.dtype}. Use pynn.cast."
-        )
+        raise TypeError(f"[{name}] indices must be integers. Received: indices.dtype={indices.dtype}. Use pynn.cast.")
 
 
 def _checked(name: str, indices: np.ndarray, rows: int) -> np.ndarray:

@@ -192,8 +192,8 @@ def pad(x, paddings: Sequence, value: float = 0.0, *, mode: str = "constant") ->
     x = as_tensor(x)
     before = tuple(int(b) for b, _ in paddings)
     after = tuple(int(a) for _, a in paddings)
-    if mode == "constant":
-        return apply(PAD, x, before=before, after=after, value=float(value)) if any((*before, *after)) else x
+    if mode == "constant" or len(before) != len(x.shape):
+        return apply(PAD, x, before=before, after=after, value=float(value))
     if mode not in ("reflect", "symmetric"):
         raise ValueError(f"[pad] unknown mode. Received: mode={mode!r}. Known: 'constant', 'reflect', 'symmetric'.")
     edge = 1 if mode == "reflect" else 0

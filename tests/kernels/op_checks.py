@@ -6,7 +6,6 @@ from __future__ import annotations
 import numpy as np
 
 from pynn import _core
-from pynn.dtypes import NATIVE_CODES
 from pynn.engine import kernels
 from pynn.engine.op import Spec, apply, infer_outputs
 from pynn.engine.tape import Tape
@@ -172,6 +171,3 @@ def _second(op, sample, arrays, which, weight, directions, seconds) -> float:
         again = outer.gradient(g, [inputs[k] for k in which], tensor(seconds[i]))
         total += sum(float(np.sum(h.numpy() * directions[k])) for k, h in zip(which, again, strict=True) if h is not None)
     return total
-
-
-__all__ = ["NATIVE_CODES", "TARGETS", "arrays_of", "assert_close", "check_gradients", "check_threads", "check_values"]

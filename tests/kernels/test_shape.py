@@ -98,7 +98,7 @@ def test_built_ops_are_numpys():
     np.testing.assert_array_equal(pn.stack([t, t], -1).numpy(), np.stack([x, x], -1))
     np.testing.assert_array_equal(pn.moveaxis(t, 0, -1).numpy(), np.moveaxis(x, 0, -1))
     np.testing.assert_array_equal(pn.swapaxes(t, 0, 2).numpy(), np.swapaxes(x, 0, 2))
-    np.testing.assert_array_equal(pn.concat([t, pn.tensor(1.0) * 0 if False else t], 2).numpy(), np.concatenate([x, x], 2))
+    np.testing.assert_array_equal(pn.concat([t, t], 2).numpy(), np.concatenate([x, x], 2))
     for mode in ("reflect", "symmetric"):
         np.testing.assert_array_equal(
             pn.pad(t, [(0, 0), (2, 1), (1, 3)], mode=mode).numpy(), np.pad(x, [(0, 0), (2, 1), (1, 3)], mode=mode)
