@@ -11,6 +11,14 @@ class NonFiniteError(PynnError, FloatingPointError):
     """Training met a loss or a gradient that is NaN or infinite. Nothing of that step was committed."""
 
 
+class GuardTripped(PynnError):
+    """A guard stopped the step: the value with this number was not finite."""
+
+    def __init__(self, label: int, *_):
+        super().__init__(f"[guard] the value {label} is not finite")
+        self.label = int(label)
+
+
 class CaptureError(PynnError, RuntimeError):
     """Python asked an abstract tensor for a value while a step was being captured."""
 

@@ -112,6 +112,8 @@ def run_fallback(op, arrays, attrs, outputs):
 def failure_error(op, code: int, values) -> Exception:
     """The exception for a failure that a kernel reported."""
     template = op.failures.get(code, "the kernel failed with code {code}")
+    if callable(template):
+        return template(*values)
     return ValueError(f"[{op.name}] " + template.format(*values, code=code))
 
 

@@ -10,7 +10,6 @@ import numpy as np
 from pynn.engine import kernels
 from pynn.engine.op import REGISTRY, Node, prepared
 from pynn.engine.tensor import Tensor
-from pynn.errors import PynnError
 
 try:
     from pynn import _core
@@ -20,25 +19,10 @@ except ImportError:
 ABSENT, ARENA, EXTERNAL = 0, 1, 2
 
 
-class GuardTripped(PynnError):
-    """A guard stopped the step: a watched value was not finite. `label` says which."""
-
-    def __init__(self, label: int):
-        super().__init__(f"[guard] the value {label} is not finite")
-        self.label = label
-
-
 def native_kernel(node: Node):
     """The prepared native kernel of a call, None if its fallback has to run."""
     specs = tuple(None if t is None else t.spec for t in node.inputs)
     return prepared(node.op, specs, node.attrs)[1]
-
-
-def failure_of(node: Node, code: int, values) -> Exception:
-    """The exception for a failure of `node`."""
-    if node.op.name == "guard_finite":
-        return GuardTripped(int(values[0]))
-    return kernels.failure_error(node.op, code, values)
 
 
 def _spec_codes(tensors):
@@ -161,7 +145,7 @@ class NativeContext:
         failure = self.core.failure
         if failure is not None:
             code, instruction, values = failure
-            raise failure_of(self.replay.steps[instruction], code, values)
+            raise kernels.failure_error(self.replay.steps[instruction].op, code, values)
 
 
 def _python_call(node: Node):

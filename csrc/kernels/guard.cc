@@ -1,0 +1,61 @@
+// A guard stops a step before anything of it is committed.
+#include "registry.h"
+#include "simd/vec.h"
+
+namespace pynn {
+namespace PYNN_TARGET {
+namespace {
+
+constexpr std::int64_t kGuardChunk = 1 << 15;  // elements
+constexpr std::int32_t kNotFinite = 1;
+
+// True if no element is NaN or infinite: x * 0 is zero for finite x and NaN otherwise.
+template <class T>
+bool all_finite(const T* x, std::int64_t n) {
+  constexpr int lanes = Simd<T>::kLanes;
+  typename Simd<T>::V a = zero<T>(), b = zero<T>();
+  const typename Simd<T>::V nought = zero<T>();
+  std::int64_t i = 0;
+  for (; i + 2 * lanes <= n; i += 2 * lanes) {
+    a = fma(load(x + i), nought, a);
+    b = fma(load(x + i + lanes), nought, b);
+  }
+  for (; i < n; i += lanes) a = fma(load_partial(x + i, n - i < lanes ? static_cast<int>(n - i) : lanes), nought, a);
+  return reduce_add(a + b) == T(0);
+}
+
+template <class T>
+bool prepare_guard(const Problem* problem, Plan* plan) noexcept {
+  const std::int64_t n = problem->specs[0].size;
+  plan->chunks[0] = (n + kGuardChunk - 1) / kGuardChunk;
+  plan->cost_ns = static_cast<double>(n) * sizeof(T) / 60;
+  return true;
+}
+
+template <class T>
+void run_guard(const Call* call, std::int64_t begin, std::int64_t end) noexcept {
+  const std::int64_t n = call->problem->specs[0].size;
+  const std::int64_t first = begin * kGuardChunk;
+  const std::int64_t last = end * kGuardChunk < n ? end * kGuardChunk : n;
+  if (all_finite(static_cast<const T*>(call->data[0]) + first, last - first)) return;
+  call->failure->values[0] = call->problem->ints[0];
+  call->failure->code = kNotFinite;
+}
+
+}  // namespace
+
+// Fails with code 1 and values[0] = ints[0] (the label) if an element of x is NaN or infinite. No output.
+bool prepare_guard_finite_f32(const Problem* problem, Plan* plan) noexcept { return prepare_guard<float>(problem, plan); }
+bool prepare_guard_finite_f64(const Problem* problem, Plan* plan) noexcept { return prepare_guard<double>(problem, plan); }
+void run_guard_finite_f32(const Call* call, std::int32_t, std::int64_t begin, std::int64_t end, void*) noexcept {
+  run_guard<float>(call, begin, end);
+}
+void run_guard_finite_f64(const Call* call, std::int32_t, std::int64_t begin, std::int64_t end, void*) noexcept {
+  run_guard<double>(call, begin, end);
+}
+
+}  // namespace PYNN_TARGET
+}  // namespace pynn
+
+PYNN_KERNEL(guard_finite_f32)
+PYNN_KERNEL(guard_finite_f64)

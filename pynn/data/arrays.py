@@ -1,0 +1,101 @@
+"""Arrays as training data: leaves with one common number of rows, checked once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from pynn.engine.operators import Operators
+
+_KEPT = {np.dtype(d) for d in (np.bool_, np.uint8, np.int32, np.int64, np.float32)}
+
+
+def to_array(value: Any, what: str, *, labels: bool = False, dtype: np.dtype | None = None) -> np.ndarray:
+    """`value` as a C-contiguous array that programs can read; float64 becomes `dtype`, float32 by default.
+
+    Raises:
+        TypeError: the elements aren't numbers.
+    """
+    if isinstance(value, Operators):
+        value = np.asarray(value)
+    elif hasattr(value, "__dlpack__") and not hasattr(value, "__array__"):
+        value = np.from_dlpack(value)
+    array = np.asarray(value)
+    if array.dtype.kind not in "biuf":
+        raise TypeError(
+            f"[data] {what} must hold numbers. Received: dtype {array.dtype}, shape {array.shape}. "
+            "Rows of different lengths or text can't be trained on: pad or encode them first."
+        )
+    wanted = array.dtype
+    if array.dtype.kind == "f":
+        wanted = np.dtype(dtype or np.float32)
+    elif labels and array.dtype.kind in "iu":
+        wanted = np.dtype(np.int32)
+    elif array.dtype not in _KEPT:
+        wanted = np.dtype(np.int64 if array.dtype.itemsize >= 4 else np.int32)
+    return np.ascontiguousarray(array, dtype=wanted)
+
+
+def named_leaves(value: Any, what: str, names: Sequence[str] | None, **kwargs) -> list[np.ndarray]:
+    """The arrays of `value`: one array, a list or tuple of them where several are expected, or a dict by name."""
+    if isinstance(value, dict):
+        if not names:
+            raise TypeError(f"[data] {what} is a dict, but the model's inputs or outputs have no names. Pass a list.")
+        missing = [n for n in names if n not in value]
+        if missing:
+            raise ValueError(f"[data] {what} has no entry {missing[0]!r}. Received: {sorted(value)}. Expected: {list(names)}.")
+        return [to_array(value[n], f"{what}[{n!r}]", **kwargs) for n in names]
+    several = names is not None and len(names) > 1
+    if isinstance(value, (list, tuple)) and (several or _is_list_of_arrays(value)):
+        if names is not None and len(value) != len(names):
+            raise ValueError(f"[data] {what} needs {len(names)} arrays ({', '.join(names)}). Received: {len(value)}.")
+        return [to_array(v, f"{what}[{i}]", **kwargs) for i, v in enumerate(value)]
+    return [to_array(value, what, **kwargs)]
+
+
+def _is_list_of_arrays(value) -> bool:
+    return len(value) == 1 and hasattr(value[0], "shape") and len(value[0].shape) > 1
+
+
+class ArrayData:
+    """x, y and sample weights in memory, all with the same number of rows."""
+
+    def __init__(self, x: list[np.ndarray], y: list[np.ndarray] | None = None, weights: list[np.ndarray] | None = None):
+        self.x = x
+        self.y = y or []
+        self.weights = weights or []
+        leaves = self.leaves
+        sizes = {a.shape[0] if a.ndim else None for a in leaves}
+        if len(sizes) != 1 or None in sizes:
+            shapes = ", ".join(str(a.shape) for a in leaves)
+            raise ValueError(f"[data] x, y and sample_weight need the same number of rows. Received: shapes {shapes}.")
+        self.rows: int = sizes.pop()
+
+    @property
+    def leaves(self) -> list[np.ndarray]:
+        """x, then y, then weights."""
+        return [*self.x, *self.y, *self.weights]
+
+    @property
+    def counts(self) -> tuple[int, int, int]:
+        """How many leaves are x, y and weights."""
+        return len(self.x), len(self.y), len(self.weights)
+
+    def take(self, rows) -> ArrayData:
+        """The data of these rows (a slice or indices)."""
+        return ArrayData(*([np.ascontiguousarray(a[rows]) for a in part] for part in (self.x, self.y, self.weights)))
+
+    def split(self, fraction: float) -> tuple[ArrayData, ArrayData]:
+        """All but the last `fraction` of the rows, and those; before any shuffling.
+
+        Raises:
+            ValueError: the fraction isn't between 0 and 1, or leaves one side without rows.
+        """
+        if not 0 < fraction < 1:
+            raise ValueError(f"[fit] validation_split is a fraction between 0 and 1. Received: {fraction!r}.")
+        at = int(self.rows * (1 - fraction))
+        if at in (0, self.rows):
+            raise ValueError(f"[fit] validation_split={fraction} of {self.rows} rows leaves nothing to train or to validate on.")
+        return self.take(slice(None, at)), self.take(slice(at, None))

@@ -1,0 +1,71 @@
+"""Data that comes batch by batch: generators, iterables of (x, y), and objects with `__getitem__` and `__len__`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from pynn.data.arrays import ArrayData
+
+
+def is_batches(x: Any) -> bool:
+    """True for data that yields batches itself, as opposed to arrays, numbers and nested lists of them."""
+    if hasattr(x, "__array__") or hasattr(x, "__dlpack__") or isinstance(x, (list, tuple, dict, str, int, float)):
+        return False
+    return hasattr(x, "__iter__") or hasattr(x, "__next__") or (hasattr(x, "__getitem__") and hasattr(x, "__len__"))
+
+
+class Batches:
+    """Batches from a generator (once through), an iterable (anew each epoch) or an indexable object.
+
+    Each item is `x`, `(x, y)` or `(x, y, sample_weight)`.
+    """
+
+    def __init__(self, source: Any, to_data: Callable[..., ArrayData]):
+        self._source = source
+        self._to_data = to_data
+        self._iterator: Iterator | None = None
+        self.steps: int | None = len(source) if hasattr(source, "__len__") else None
+
+    def epoch(self, steps: int | None) -> Iterator[ArrayData]:
+        """The batches of one epoch: `steps` of them, or all there are."""
+        count = 0
+        while steps is None or count < steps:
+            item = self._next(fresh=count == 0 and steps is None)
+            if item is None:
+                if steps is None or count == 0:
+                    return
+                self._iterator = None
+                item = self._next(fresh=True)
+                if item is None:
+                    return
+            yield self._data(item)
+            count += 1
+
+    def _next(self, fresh: bool):
+        if self._iterator is None or (fresh and not hasattr(self._source, "__next__")):
+            self._iterator = self._iterate()
+        return next(self._iterator, None)
+
+    def _iterate(self) -> Iterator:
+        if hasattr(self._source, "__iter__"):
+            return iter(self._source)
+        return (self._source[i] for i in range(len(self._source)))
+
+    def epoch_ended(self) -> None:
+        """Tells the source that an epoch is over, if it wants to know."""
+        hook = getattr(self._source, "on_epoch_end", None)
+        if hook is not None:
+            hook()
+
+    def _data(self, item) -> ArrayData:
+        if isinstance(item, dict) and set(item) == {"xs", "ys"}:
+            item = (item["xs"], item["ys"])
+        if not isinstance(item, tuple):
+            return self._to_data(item)
+        if len(item) > 3:
+            raise ValueError(
+                f"[data] a batch is x, (x, y) or (x, y, sample_weight). Received: a tuple of {len(item)}. "
+                "Several inputs go into one list: ([a, b], y)."
+            )
+        return self._to_data(*item)
