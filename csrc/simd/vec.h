@@ -235,7 +235,7 @@ PYNN_INLINE double fma(double a, double b, double c) {
 template <class V, class M>
 PYNN_INLINE V select(M mask, V a, V b) {
 #if defined(__GNUC__) || defined(__clang__)
-  return (V)(((M)a & mask) | ((M)b & ~mask));
+  return mask ? a : b;
 #else
   for (int i = 0; i < (int)(sizeof(V) / sizeof(a.lane[0])); ++i) a.lane[i] = mask.lane[i] ? a.lane[i] : b.lane[i];
   return a;
@@ -345,6 +345,51 @@ PYNN_INLINE VecF exp2_whole(VecF n) {
   return r;
 #endif
 }
+
+// ---- bits: what math.h builds exponents and signs with ----------------------------------------------------------------
+
+PYNN_INLINE VecI broadcast_bits(std::int32_t x) {
+  VecI r;
+  for (int i = 0; i < Simd<float>::kLanes; ++i) r[i] = x;
+  return r;
+}
+PYNN_INLINE VecL broadcast_bits(std::int64_t x) {
+  VecL r;
+  for (int i = 0; i < Simd<double>::kLanes; ++i) r[i] = x;
+  return r;
+}
+
+template <class To, class From>
+PYNN_INLINE To same_bits(From from) {
+  To to;
+  std::memcpy(&to, &from, sizeof(To));
+  return to;
+}
+PYNN_INLINE VecI bits_of(VecF v) { return same_bits<VecI>(v); }
+PYNN_INLINE VecL bits_of(VecD v) { return same_bits<VecL>(v); }
+PYNN_INLINE VecF value_of(VecI m) { return same_bits<VecF>(m); }
+PYNN_INLINE VecD value_of(VecL m) { return same_bits<VecD>(m); }
+
+// Shifts that fill with zeros.
+#if defined(__GNUC__) || defined(__clang__)
+typedef std::uint32_t VecUnsignedI __attribute__((vector_size(kVectorBytes)));
+typedef std::uint64_t VecUnsignedL __attribute__((vector_size(kVectorBytes)));
+PYNN_INLINE VecI shift_left(VecI m, int n) { return (VecI)((VecUnsignedI)m << n); }
+PYNN_INLINE VecL shift_left(VecL m, int n) { return (VecL)((VecUnsignedL)m << n); }
+PYNN_INLINE VecI shift_right(VecI m, int n) { return (VecI)((VecUnsignedI)m >> n); }
+PYNN_INLINE VecL shift_right(VecL m, int n) { return (VecL)((VecUnsignedL)m >> n); }
+#else
+#define PYNN_ARRAY_SHIFT(name, op, Mask, Int, Unsigned)                                      \
+  PYNN_INLINE Mask name(Mask m, int n) {                                                     \
+    for (int i = 0; i < (int)(sizeof(m) / sizeof(Int)); ++i) m[i] = (Int)((Unsigned)m[i] op n); \
+    return m;                                                                                \
+  }
+PYNN_ARRAY_SHIFT(shift_left, <<, VecI, std::int32_t, std::uint32_t)
+PYNN_ARRAY_SHIFT(shift_left, <<, VecL, std::int64_t, std::uint64_t)
+PYNN_ARRAY_SHIFT(shift_right, >>, VecI, std::int32_t, std::uint32_t)
+PYNN_ARRAY_SHIFT(shift_right, >>, VecL, std::int64_t, std::uint64_t)
+#undef PYNN_ARRAY_SHIFT
+#endif
 
 }  // namespace
 }  // namespace PYNN_TARGET
