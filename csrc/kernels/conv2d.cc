@@ -1,0 +1,76 @@
+// conv2d: y[n, oh, ow, co] = sum over kh, kw, ci of x[n, oh * sh - top + kh * dh, ow * sw - left + kw * dw, ci] * filter[kh, kw, ci, co]
+// conv2d_bias_act: the same, + bias[co], then max(., 0) if asked for.
+//
+// x and y are NHWC, filter is (kh, kw, in_channels / groups, out_channels); group g of the outputs sees group g of the inputs. Where
+// x[...] is padding the term is left out. Phase 0 packs the filter into shared memory, phase 1 computes blocks of pixels.
+#include "kernels/conv_blocks.h"
+#include "registry.h"
+
+namespace pynn {
+namespace PYNN_TARGET {
+namespace {
+
+template <class T>
+bool prepare_forward(const Problem* problem, Plan* plan) {
+  const ConvShape s = conv_shape(problem->specs[0], problem->specs[1], problem->ints);
+  plan_packing<T>(filter_panels<T>(s, false), false, plan);
+  const std::int64_t image_bytes = s.rows.size * s.cols.size * s.in_channels * static_cast<std::int64_t>(sizeof(T));
+  plan_blocks(BlockRequest{s.batch, s.rows.out_size, 1, image_bytes, kSourceBlockBytes, conv_cost_ns<T>(s)}, plan, 1);
+  return true;
+}
+
+template <class T>
+void run_forward(const Call* call, std::int32_t phase, std::int64_t begin, std::int64_t end, const T* bias, bool relu, T* y) {
+  const Problem& problem = *call->problem;
+  const ConvShape s = conv_shape(problem.specs[0], problem.specs[1], problem.ints);
+  const Panels panels = filter_panels<T>(s, false);
+  const T* x = static_cast<const T*>(call->data[0]);
+  const T* filter = static_cast<const T*>(call->data[1]);
+  T* packed = static_cast<T*>(call->shared);
+  if (phase == 0) return pack_panels(panels, false, filter, packed, begin, end);
+  const Correlation g = correlation_of(s, false);
+  const Pixels<const T> source = dense_pixels(x, s.rows.size, s.cols.size, s.in_channels);
+  const Pixels<T> out = dense_pixels(y, s.rows.out_size, s.cols.out_size, s.out_channels);
+  for_each_block(*call->plan, 1, s.rows.out_size, begin, end, [&](const Region& region) {
+    correlate_panels<T>(g, panels, source, out, call->plan->chunks[0] ? packed : filter, region, bias, relu);
+  });
+}
+
+template <class T>
+void run_conv2d(const Call* call, std::int32_t phase, std::int64_t begin, std::int64_t end) {
+  run_forward<T>(call, phase, begin, end, nullptr, false, static_cast<T*>(call->data[2]));
+}
+
+template <class T>
+void run_conv2d_bias_act(const Call* call, std::int32_t phase, std::int64_t begin, std::int64_t end) {
+  const bool relu = call->problem->ints[kActivation] != 0;
+  run_forward<T>(call, phase, begin, end, static_cast<const T*>(call->data[2]), relu, static_cast<T*>(call->data[3]));
+}
+
+}  // namespace
+
+bool prepare_conv2d_f32(const Problem* problem, Plan* plan) noexcept { return prepare_forward<float>(problem, plan); }
+bool prepare_conv2d_f64(const Problem* problem, Plan* plan) noexcept { return prepare_forward<double>(problem, plan); }
+bool prepare_conv2d_bias_act_f32(const Problem* problem, Plan* plan) noexcept { return prepare_forward<float>(problem, plan); }
+bool prepare_conv2d_bias_act_f64(const Problem* problem, Plan* plan) noexcept { return prepare_forward<double>(problem, plan); }
+
+void run_conv2d_f32(const Call* call, std::int32_t phase, std::int64_t begin, std::int64_t end, void*) noexcept {
+  run_conv2d<float>(call, phase, begin, end);
+}
+void run_conv2d_f64(const Call* call, std::int32_t phase, std::int64_t begin, std::int64_t end, void*) noexcept {
+  run_conv2d<double>(call, phase, begin, end);
+}
+void run_conv2d_bias_act_f32(const Call* call, std::int32_t phase, std::int64_t begin, std::int64_t end, void*) noexcept {
+  run_conv2d_bias_act<float>(call, phase, begin, end);
+}
+void run_conv2d_bias_act_f64(const Call* call, std::int32_t phase, std::int64_t begin, std::int64_t end, void*) noexcept {
+  run_conv2d_bias_act<double>(call, phase, begin, end);
+}
+
+}  // namespace PYNN_TARGET
+}  // namespace pynn
+
+PYNN_KERNEL(conv2d_f32)
+PYNN_KERNEL(conv2d_f64)
+PYNN_KERNEL(conv2d_bias_act_f32)
+PYNN_KERNEL(conv2d_bias_act_f64)

@@ -1,0 +1,57 @@
+// conv2d_grad_filter: dfilter[kh, kw, ci, co] = sum over n, oh, ow of x[n, oh * sh - top + kh * dh, ow * sw - left + kw * dw, ci] *
+// dy[n, oh, ow, co]. Operands x, dy, then dfilter; shapes and attributes as in conv2d. Order of additions: conv_filter_grad.h.
+#include "kernels/conv_filter_grad.h"
+#include "registry.h"
+
+namespace pynn {
+namespace PYNN_TARGET {
+namespace {
+
+template <class T>
+bool prepare_grad_filter(const Problem* problem, Plan* plan) {
+  plan_filter_grad<T>(filter_grad<T>(conv_shape(problem->specs[0], problem->specs[2], problem->ints)), plan);
+  return true;
+}
+
+// to[pixel][j] = dy[pixel][column + j], zeros behind the panel's last column
+template <class T>
+void pack_gradient(const ConvShape& s, const Panels& panels, const Panel& panel, const T* dy, const Region& block, T* to) {
+  constexpr std::int64_t kLanes = Simd<T>::kLanes;
+  const std::int64_t row_pixels = s.cols.out_size, rows = block.row1 - block.row0;
+  for (std::int64_t n = block.image0; n < block.image1; ++n) {
+    const T* from = dy + (n * s.rows.out_size + block.row0) * row_pixels * s.out_channels + output_column(panels, panel);
+    for (std::int64_t p = 0; p < rows * row_pixels; ++p, from += s.out_channels, to += panel.width)
+      for (std::int64_t j = 0; j < panel.width; j += kLanes)
+        store<T>(to + j, load_lanes<T>(from + j, lanes_of<T>(static_cast<int>(panel.columns - j), 0)));
+  }
+}
+
+template <class T>
+void run_grad_filter(const Call* call, std::int32_t phase, std::int64_t begin, std::int64_t end, void* scratch) {
+  const Problem& problem = *call->problem;
+  const FilterGrad f = filter_grad<T>(conv_shape(problem.specs[0], problem.specs[2], problem.ints));
+  const T* dy = static_cast<const T*>(call->data[1]);
+  T* sums = static_cast<T*>(call->shared);
+  if (phase == 1) return reduce_filter_grad(f, sums, static_cast<T*>(call->data[2]), begin, end);
+  sum_filter_grad(f, static_cast<const T*>(call->data[0]), sums, begin, end, scratch, [&](const Panel& panel, const Region& block, T* to) {
+    pack_gradient(f.shape, f.panels, panel, dy, block, to);
+  });
+}
+
+}  // namespace
+
+bool prepare_conv2d_grad_filter_f32(const Problem* problem, Plan* plan) noexcept { return prepare_grad_filter<float>(problem, plan); }
+bool prepare_conv2d_grad_filter_f64(const Problem* problem, Plan* plan) noexcept { return prepare_grad_filter<double>(problem, plan); }
+
+void run_conv2d_grad_filter_f32(const Call* call, std::int32_t phase, std::int64_t begin, std::int64_t end, void* scratch) noexcept {
+  run_grad_filter<float>(call, phase, begin, end, scratch);
+}
+void run_conv2d_grad_filter_f64(const Call* call, std::int32_t phase, std::int64_t begin, std::int64_t end, void* scratch) noexcept {
+  run_grad_filter<double>(call, phase, begin, end, scratch);
+}
+
+}  // namespace PYNN_TARGET
+}  // namespace pynn
+
+PYNN_KERNEL(conv2d_grad_filter_f32)
+PYNN_KERNEL(conv2d_grad_filter_f64)

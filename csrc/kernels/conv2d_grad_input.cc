@@ -1,0 +1,53 @@
+// conv2d_grad_input: dx[n, ih, iw, ci] = sum over kh, kw, co of dy[n, oh, ow, co] * filter[kh, kw, ci, co] over the taps with
+// ih = oh * sh - top + kh * dh and iw = ow * sw - left + kw * dw. Operands dy, filter, then dx; shapes and attributes as in conv2d.
+//
+// It is the forward kernel over dy with the filter turned round and transposed; pixels of one class see the same taps, whatever the
+// stride (conv_taps.h), so nothing is padded or spread with zeros.
+#include "kernels/conv_blocks.h"
+#include "registry.h"
+
+namespace pynn {
+namespace PYNN_TARGET {
+namespace {
+
+template <class T>
+bool prepare_grad_input(const Problem* problem, Plan* plan) {
+  const ConvShape s = conv_shape(problem->specs[2], problem->specs[1], problem->ints);
+  plan_packing<T>(filter_panels<T>(s, true), true, plan);
+  const std::int64_t image_bytes = s.rows.out_size * s.cols.out_size * s.out_channels * static_cast<std::int64_t>(sizeof(T));
+  plan_blocks(BlockRequest{s.batch, s.rows.size, s.rows.stride, image_bytes, kSourceBlockBytes, conv_cost_ns<T>(s)}, plan, 1);
+  return true;
+}
+
+template <class T>
+void run_grad_input(const Call* call, std::int32_t phase, std::int64_t begin, std::int64_t end) {
+  const Problem& problem = *call->problem;
+  const ConvShape s = conv_shape(problem.specs[2], problem.specs[1], problem.ints);
+  const Panels panels = filter_panels<T>(s, true);
+  T* packed = static_cast<T*>(call->shared);
+  if (phase == 0) return pack_panels(panels, true, static_cast<const T*>(call->data[1]), packed, begin, end);
+  const Correlation g = correlation_of(s, true);
+  const Pixels<const T> source = dense_pixels(static_cast<const T*>(call->data[0]), s.rows.out_size, s.cols.out_size, s.out_channels);
+  const Pixels<T> out = dense_pixels(static_cast<T*>(call->data[2]), s.rows.size, s.cols.size, s.in_channels);
+  for_each_block(*call->plan, 1, s.rows.size, begin, end, [&](const Region& region) {
+    correlate_panels<T>(g, panels, source, out, packed, region, nullptr, false);
+  });
+}
+
+}  // namespace
+
+bool prepare_conv2d_grad_input_f32(const Problem* problem, Plan* plan) noexcept { return prepare_grad_input<float>(problem, plan); }
+bool prepare_conv2d_grad_input_f64(const Problem* problem, Plan* plan) noexcept { return prepare_grad_input<double>(problem, plan); }
+
+void run_conv2d_grad_input_f32(const Call* call, std::int32_t phase, std::int64_t begin, std::int64_t end, void*) noexcept {
+  run_grad_input<float>(call, phase, begin, end);
+}
+void run_conv2d_grad_input_f64(const Call* call, std::int32_t phase, std::int64_t begin, std::int64_t end, void*) noexcept {
+  run_grad_input<double>(call, phase, begin, end);
+}
+
+}  // namespace PYNN_TARGET
+}  // namespace pynn
+
+PYNN_KERNEL(conv2d_grad_input_f32)
+PYNN_KERNEL(conv2d_grad_input_f64)

@@ -1,0 +1,112 @@
+// How a pass over output pixels is cut: units (images, or bands of rows of large images), chunks of units, blocks within a chunk.
+//
+// None of it changes a bit of the result: an output pixel is one chain of additions, whichever block computes it.
+#pragma once
+
+#include "kernels/conv_correlate.h"
+
+namespace pynn {
+namespace PYNN_TARGET {
+namespace {
+
+// Positions in Plan::params.
+enum BlockParam { kBands, kBandRows, kBlockImages, kUnits, kFreeParam };
+
+constexpr std::int64_t kSourceBlockBytes = 192 << 10;  // a block's source stays in L2 while the panels go over it
+constexpr std::int64_t kMaxChunks = 32;
+constexpr double kChunkNs = 4000;
+constexpr double kBandNs = 20000;  // a small batch worth sharing between threads is cut into rows
+
+struct BlockRequest {
+  std::int64_t batch, rows, row_multiple;
+  std::int64_t image_bytes, budget;  // of what a block reads again and again
+  double cost_ns;
+};
+
+inline void plan_blocks(const BlockRequest& q, Plan* plan, int phase) {
+  std::int64_t bands = larger(1, ceil_div(q.image_bytes, q.budget));
+  if (q.batch > 0 && q.batch < 8 && q.cost_ns > kBandNs) bands = larger(bands, ceil_div(8, q.batch));
+  const std::int64_t rows = larger(q.rows, 1);
+  const std::int64_t least = smaller(rows, 2 * q.row_multiple);
+  const std::int64_t band_rows = larger(least, ceil_div(ceil_div(rows, bands), q.row_multiple) * q.row_multiple);
+  bands = ceil_div(rows, band_rows);
+  plan->params[kBands] = bands;
+  plan->params[kBandRows] = band_rows;
+  plan->params[kBlockImages] = bands > 1 ? 1 : clamped(q.budget / larger(q.image_bytes, 1), 1, larger(q.batch, 1));
+  plan->params[kUnits] = q.batch * bands;
+  plan->chunks[phase] = clamped(static_cast<std::int64_t>(q.cost_ns / kChunkNs), 1, smaller(kMaxChunks, larger(1, q.batch * bands)));
+  plan->cost_ns = q.cost_ns;
+}
+
+// visit(Region) for the blocks of chunks [begin, end); `rows` is the number of output rows.
+template <class Visit>
+PYNN_INLINE void for_each_block(const Plan& plan, int phase, std::int64_t rows, std::int64_t begin, std::int64_t end, Visit visit) {
+  const std::int64_t chunks = plan.chunks[phase], bands = plan.params[kBands], band_rows = plan.params[kBandRows];
+  const std::int64_t last = plan.params[kUnits] * end / chunks;
+  for (std::int64_t unit = plan.params[kUnits] * begin / chunks; unit < last;) {
+    const std::int64_t image = unit / bands, band = unit % bands;
+    const std::int64_t images = smaller(plan.params[kBlockImages], last - unit);
+    visit(Region{image, image + images, band * band_rows, smaller(rows, (band + 1) * band_rows)});
+    unit += images;
+  }
+}
+
+template <class T>
+Panels filter_panels(const ConvShape& s, bool adjoint) {
+  if (is_depthwise(s)) return panels_of<T>(1, s.in_channels, 1, filter_taps(s));
+  return adjoint ? panels_of<T>(s.groups, s.group_in, s.group_out, filter_taps(s))
+                 : panels_of<T>(s.groups, s.group_out, s.group_in, filter_taps(s));
+}
+
+inline Correlation correlation_of(const ConvShape& s, bool adjoint) {
+  const std::int64_t depth = is_depthwise(s) ? 1 : adjoint ? s.group_out : s.group_in;
+  return Correlation{TapAxis{s.rows, adjoint}, TapAxis{s.cols, adjoint}, adjoint ? s.cols.size : s.cols.out_size, depth, is_depthwise(s)};
+}
+
+// The filter is its own packing: one panel without padding.
+inline bool packed_already(const Panels& p) {
+  return p.groups == 1 && p.per_group == 1 && (p.columns == p.lanes || p.columns == kPanelVectors * p.lanes);
+}
+
+// Phase 0 packs the filter into shared memory, a panel to a chunk.
+template <class T>
+void plan_packing(const Panels& p, bool adjoint, Plan* plan) {
+  const bool pack = adjoint || !packed_already(p);
+  plan->phases = 2;
+  plan->chunks[0] = pack ? panel_count(p) : 0;
+  plan->shared_bytes = pack ? packed_size(p) * static_cast<std::int64_t>(sizeof(T)) : 0;
+}
+
+template <class T>
+void pack_panels(const Panels& p, bool adjoint, const T* filter, T* packed, std::int64_t begin, std::int64_t end) {
+  for (std::int64_t i = begin; i < end; ++i) {
+    if (adjoint) pack_panel_adjoint(p, panel_at(p, i), filter, packed);
+    else pack_panel(p, panel_at(p, i), filter, packed);
+  }
+}
+
+// First channel of the source and first column of the output that a panel works on.
+inline std::int64_t source_channel(const Panels& p, const Panel& panel, bool depthwise) {
+  return depthwise ? panel.first_column : panel.group * p.depth;
+}
+inline std::int64_t output_column(const Panels& p, const Panel& panel) { return panel.group * p.columns + panel.first_column; }
+
+// All panels over a region.
+template <class T>
+void correlate_panels(const Correlation& g, const Panels& p, Pixels<const T> source, Pixels<T> out, const T* packed,
+                      const Region& region, const T* bias, bool relu) {
+  for (std::int64_t i = 0; i < panel_count(p); ++i) {
+    const Panel panel = panel_at(p, i);
+    const std::int64_t column = output_column(p, panel);
+    Pixels<const T> from = source;
+    Pixels<T> to = out;
+    from.base += source_channel(p, panel, g.depthwise);
+    to.base += column;
+    const Epilogue<T> e{bias ? bias + column : nullptr, relu, static_cast<int>(panel.columns)};
+    correlate<T>(g, from, to, packed + panel.offset, panel.width, region, e);
+  }
+}
+
+}  // namespace
+}  // namespace PYNN_TARGET
+}  // namespace pynn

@@ -1,0 +1,294 @@
+// The gradient by the filter: dfilter[tap, ci, co] = sum over pixels of x[pixel at tap, ci] * dy[pixel, co].
+//
+// Every (kh, kw, ci) is a row of the result and a walk through x with a constant step, so a tile is up to six such rows x one panel
+// of output channels, summed over the pixels of a block. The block's dy is first copied (or expanded from a pooled gradient) into
+// [pixels][panel width], which all rows then read from L1.
+//
+// Order of additions, for dense and pooled gradients alike: pixels of a block one after the other from zero; blocks of a
+// partial (a range of images) in order; partials in order. Blocks and partials follow from the shape of the convolution alone.
+#pragma once
+
+#include "kernels/conv_blocks.h"
+
+namespace pynn {
+namespace PYNN_TARGET {
+namespace {
+
+constexpr std::int64_t kMaxPartials = 8;
+constexpr std::int64_t kPanelBlockBytes = 16 << 10;   // of dy, in L1
+constexpr std::int64_t kImageBlockBytes = 128 << 10;  // of x, in L2
+constexpr std::int64_t kFilterGradChunks = 16;
+
+struct FilterGrad {
+  ConvShape shape;
+  Panels panels;
+  std::int64_t partials;
+  std::int64_t block_images, block_rows;  // one of them is 1, or block_rows is all rows
+  std::int64_t source_rows;               // input rows under a block's rows
+  bool padded;                            // x goes through scratch with zeros around it
+  std::int64_t padded_width, padded_bytes, panel_bytes;
+};
+
+// Input channels that a panel reads, at most.
+inline std::int64_t panel_channels(const ConvShape& s, const Panels& p) {
+  return is_depthwise(s) ? smaller(kPanelVectors * p.lanes, s.in_channels) : s.group_in;
+}
+
+template <class T>
+FilterGrad filter_grad(const ConvShape& s) {
+  constexpr std::int64_t kBytes = static_cast<std::int64_t>(sizeof(T));
+  FilterGrad f;
+  f.shape = s;
+  f.panels = filter_panels<T>(s, false);
+  f.partials = s.batch == 0 ? 0 : clamped(ceil_div(kFilterGradChunks, larger(1, panel_count(f.panels))), 1, smaller(kMaxPartials, s.batch));
+  f.padded = !inside(s.rows) || !inside(s.cols) || s.rows.pad || s.cols.pad;
+  f.padded_width = (s.cols.out_size - 1) * s.cols.stride + (s.cols.window - 1) * s.cols.dilation + 1;
+  const std::int64_t row_pixels = larger(1, s.cols.out_size);
+  const std::int64_t row_bytes = s.rows.stride * larger(1, s.cols.size * s.in_channels) * kBytes;
+  const std::int64_t width = kPanelVectors * Simd<T>::kLanes;
+  const std::int64_t most = larger(1, smaller(kPanelBlockBytes / (row_pixels * width * kBytes), kImageBlockBytes / row_bytes));
+  const std::int64_t rows = larger(1, s.rows.out_size);
+  f.block_rows = most >= rows ? rows : larger(1, smaller(rows, most / 2 * 2));
+  f.block_images = clamped(most / rows, 1, larger(1, s.batch));
+  f.source_rows = (f.block_rows - 1) * s.rows.stride + (s.rows.window - 1) * s.rows.dilation + 1;
+  f.panel_bytes = (f.block_images * f.block_rows * row_pixels * width * kBytes + 63) / 64 * 64;
+  f.padded_bytes = f.padded ? f.block_images * f.source_rows * f.padded_width * panel_channels(s, f.panels) * kBytes : 0;
+  return f;
+}
+
+// Rows of the filter gradient that one panel has.
+inline std::int64_t gradient_rows(const FilterGrad& f) { return f.panels.taps * f.panels.depth; }
+
+// The pixels of a block as up to three nested loops: images, rows, columns, merged where one step leads through.
+struct PixelLoops {
+  std::int64_t count[3], step[3];
+};
+
+inline PixelLoops pixel_loops(std::int64_t images, std::int64_t image_step, std::int64_t rows, std::int64_t row_step,
+                              std::int64_t cols, std::int64_t col_step) {
+  PixelLoops l{{images, rows, cols}, {image_step, row_step, col_step}};
+  for (int pass = 0; pass < 2; ++pass)
+    for (int inner = 2; inner > 0; --inner) {
+      const int outer = inner - 1;
+      if (l.count[outer] == 1) continue;
+      if (l.count[inner] != 1 && l.step[outer] != l.count[inner] * l.step[inner]) continue;
+      if (l.count[inner] == 1) l.step[inner] = l.step[outer];
+      l.count[inner] *= l.count[outer];
+      l.count[outer] = 1;
+    }
+  return l;
+}
+
+template <class T, int MR>
+struct StridedRows {
+  const T* row[MR];
+  std::int64_t offset, step;
+  PYNN_INLINE T at(int i, std::int64_t p) const { return row[i][offset + p * step]; }
+};
+
+// sums[i][j] (+)= sum over the block's pixels p of rows[i][p] * dy[p][j]
+template <class T, int MR, int NV>
+PYNN_NOINLINE void filter_tile(const T* const* rows, const PixelLoops& l, const T* dy, T* sums, bool first) {
+  constexpr std::int64_t kWidth = NV * Simd<T>::kLanes;
+  Tile<T, MR, NV> tile;
+  clear(tile);
+  StridedRows<T, MR> access;
+  PYNN_UNROLL
+  for (int i = 0; i < MR; ++i) access.row[i] = rows[i];
+  access.step = l.step[2];
+  for (std::int64_t n = 0; n < l.count[0]; ++n)
+    for (std::int64_t r = 0; r < l.count[1]; ++r) {
+      access.offset = n * l.step[0] + r * l.step[1];
+      accumulate(tile, access, dy, kWidth, l.count[2]);
+      dy += l.count[2] * kWidth;
+    }
+  if (first) store_tile(tile, sums, kWidth, kWidth);
+  else add_tile(tile, sums, kWidth, kWidth);
+}
+
+// Depthwise: sums[i][j] (+)= sum over p of rows[i][p][j] * dy[p][j]
+template <class T, int MR, int NV>
+PYNN_NOINLINE void depthwise_filter_tile(const T* const* rows, const PixelLoops& l, const T* dy, T* sums, bool first, int columns) {
+  constexpr int kLanes = Simd<T>::kLanes;
+  constexpr std::int64_t kWidth = NV * kLanes;
+  Tile<T, MR, NV> tile;
+  clear(tile);
+  for (std::int64_t n = 0; n < l.count[0]; ++n)
+    for (std::int64_t r = 0; r < l.count[1]; ++r) {
+      std::int64_t offset = n * l.step[0] + r * l.step[1];
+      for (std::int64_t c = 0; c < l.count[2]; ++c, offset += l.step[2], dy += kWidth) {
+        PYNN_UNROLL
+        for (int v = 0; v < NV; ++v) {
+          const int lanes = lanes_of<T>(columns, v);
+          const typename Simd<T>::V d = load<T>(dy + v * kLanes);
+          PYNN_UNROLL
+          for (int i = 0; i < MR; ++i) {
+            const T* from = rows[i] + offset + v * kLanes;
+            tile.acc[i][v] = fma(lanes == kLanes ? load<T>(from) : load_partial(from, lanes), d, tile.acc[i][v]);
+          }
+        }
+      }
+    }
+  if (first) store_tile(tile, sums, kWidth, kWidth);
+  else add_tile(tile, sums, kWidth, kWidth);
+}
+
+template <class T, int NV>
+void run_filter_tile(int count, const T* const* rows, const PixelLoops& l, const T* dy, T* sums, bool first) {
+  switch (count) {
+    case 1: return filter_tile<T, 1, NV>(rows, l, dy, sums, first);
+    case 2: return filter_tile<T, 2, NV>(rows, l, dy, sums, first);
+    case 3: return filter_tile<T, 3, NV>(rows, l, dy, sums, first);
+    case 4: return filter_tile<T, 4, NV>(rows, l, dy, sums, first);
+    case 5: return filter_tile<T, 5, NV>(rows, l, dy, sums, first);
+    default: return filter_tile<T, 6, NV>(rows, l, dy, sums, first);
+  }
+}
+
+template <class T, int NV>
+void run_depthwise_filter_tile(int count, const T* const* rows, const PixelLoops& l, const T* dy, T* sums, bool first, int columns) {
+  switch (count) {
+    case 1: return depthwise_filter_tile<T, 1, NV>(rows, l, dy, sums, first, columns);
+    case 2: return depthwise_filter_tile<T, 2, NV>(rows, l, dy, sums, first, columns);
+    case 3: return depthwise_filter_tile<T, 3, NV>(rows, l, dy, sums, first, columns);
+    case 4: return depthwise_filter_tile<T, 4, NV>(rows, l, dy, sums, first, columns);
+    default: return depthwise_filter_tile<T, 5, NV>(rows, l, dy, sums, first, columns);
+  }
+}
+
+// The source of a block, base at its first pixel under the first tap.
+template <class T>
+struct BlockSource {
+  const T* base;
+  std::int64_t image, row, pixel;
+};
+
+// `count` pixels of `channels` elements, from pixels `stride` elements apart.
+template <class T>
+void copy_pixels(T* to, const T* from, std::int64_t count, std::int64_t channels, std::int64_t stride) {
+  if (channels == stride) {
+    std::memcpy(to, from, static_cast<std::size_t>(count * channels) * sizeof(T));
+    return;
+  }
+  for (std::int64_t c = 0; c < count; ++c, to += channels, from += stride)
+    for (std::int64_t i = 0; i < channels; ++i) to[i] = from[i];
+}
+
+template <class T>
+void fill_zeros(T* to, std::int64_t count) {
+  std::memset(static_cast<void*>(to), 0, static_cast<std::size_t>(count) * sizeof(T));
+}
+
+// Copies the input under a block into scratch, with zeros where the input ends.
+template <class T>
+BlockSource<T> pad_block(const FilterGrad& f, const T* x, std::int64_t channel, std::int64_t channels, const Region& block, T* scratch) {
+  const ConvShape& s = f.shape;
+  const std::int64_t row0 = block.row0 * s.rows.stride - s.rows.pad;
+  const std::int64_t first = smaller(s.cols.pad, f.padded_width);
+  const std::int64_t last = clamped(s.cols.size + s.cols.pad, first, f.padded_width);
+  const std::int64_t row = f.padded_width * channels;
+  T* to = scratch;
+  for (std::int64_t n = block.image0; n < block.image1; ++n)
+    for (std::int64_t r = row0; r < row0 + f.source_rows; ++r, to += row) {
+      if (r < 0 || r >= s.rows.size) {
+        fill_zeros(to, row);
+        continue;
+      }
+      fill_zeros(to, first * channels);
+      copy_pixels(to + first * channels, x + (n * s.rows.size + r) * s.cols.size * s.in_channels + channel, last - first, channels,
+                  s.in_channels);
+      fill_zeros(to + last * channels, (f.padded_width - last) * channels);
+    }
+  return BlockSource<T>{scratch, f.source_rows * row, row, channels};
+}
+
+// All rows of one panel over one block.
+template <class T>
+void filter_block(const FilterGrad& f, const Panel& panel, const BlockSource<T>& source, const Region& block, const T* dy, T* sums, bool first) {
+  const ConvShape& s = f.shape;
+  const bool depthwise = is_depthwise(s);
+  const PixelLoops loops = pixel_loops(block.image1 - block.image0, source.image, block.row1 - block.row0, s.rows.stride * source.row,
+                                       s.cols.out_size, s.cols.stride * source.pixel);
+  const std::int64_t rows = gradient_rows(f), most = depthwise ? 5 : kTileRows;
+  const std::int64_t tiles = (rows + most - 1) / most;
+  const T* taps[kTileRows];
+  std::int64_t kh = 0, kw = 0, ci = 0;
+  for (std::int64_t t = 0; t < tiles; ++t) {
+    const int count = static_cast<int>(rows / tiles + (t < rows % tiles));
+    for (int i = 0; i < count; ++i) {
+      taps[i] = source.base + kh * s.rows.dilation * source.row + kw * s.cols.dilation * source.pixel + ci;
+      if (++ci < f.panels.depth) continue;
+      ci = 0;
+      if (++kw < s.cols.window) continue;
+      kw = 0;
+      ++kh;
+    }
+    const bool narrow = panel.width == Simd<T>::kLanes;
+    const int columns = static_cast<int>(panel.columns);
+    if (depthwise && narrow) run_depthwise_filter_tile<T, 1>(count, taps, loops, dy, sums, first, columns);
+    else if (depthwise) run_depthwise_filter_tile<T, 2>(count, taps, loops, dy, sums, first, columns);
+    else if (narrow) run_filter_tile<T, 1>(count, taps, loops, dy, sums, first);
+    else run_filter_tile<T, 2>(count, taps, loops, dy, sums, first);
+    sums += count * panel.width;
+  }
+}
+
+// Chunks [begin, end) of partial x panel. pack(panel, block, to) writes the block's output gradient as [pixels][panel.width].
+template <class T, class PackPanel>
+void sum_filter_grad(const FilterGrad& f, const T* x, T* sums, std::int64_t begin, std::int64_t end, void* scratch, PackPanel pack) {
+  const ConvShape& s = f.shape;
+  const std::int64_t panels = panel_count(f.panels);
+  T* dy = static_cast<T*>(scratch);
+  T* padded = reinterpret_cast<T*>(static_cast<char*>(scratch) + f.panel_bytes);
+  for (std::int64_t chunk = begin; chunk < end; ++chunk) {
+    const std::int64_t partial = chunk / panels;
+    const Panel panel = panel_at(f.panels, chunk % panels);
+    const std::int64_t channel = source_channel(f.panels, panel, is_depthwise(s));
+    const std::int64_t channels = is_depthwise(s) ? panel.columns : s.group_in;
+    T* to = sums + partial * packed_size(f.panels) + panel.offset;
+    const std::int64_t first_image = s.batch * partial / f.partials, last_image = s.batch * (partial + 1) / f.partials;
+    bool first = true;
+    for (std::int64_t n = first_image; n < last_image; n += f.block_images)
+      for (std::int64_t r = 0; r < larger(1, s.rows.out_size); r += f.block_rows) {
+        const Region block{n, smaller(n + f.block_images, last_image), r, smaller(r + f.block_rows, s.rows.out_size)};
+        pack(panel, block, dy);
+        const std::int64_t row = s.cols.size * s.in_channels;
+        BlockSource<T> source{x + (n * s.rows.size + r * s.rows.stride) * row + channel, s.rows.size * row, row, s.in_channels};
+        if (f.padded) source = pad_block(f, x, channel, channels, block, padded);
+        filter_block(f, panel, source, block, dy, to, first);
+        first = false;
+      }
+  }
+}
+
+// dfilter = partial 0 + partial 1 + ..., panels [begin, end), from panel layout to (kh, kw, ci, co).
+template <class T>
+void reduce_filter_grad(const FilterGrad& f, const T* sums, T* dfilter, std::int64_t begin, std::int64_t end) {
+  for (std::int64_t i = begin; i < end; ++i) {
+    const Panel panel = panel_at(f.panels, i);
+    T* to = dfilter + output_column(f.panels, panel);
+    for (std::int64_t m = 0; m < gradient_rows(f); ++m, to += f.shape.out_channels)
+      for (std::int64_t j = 0; j < panel.columns; j += Simd<T>::kLanes) {
+        const T* from = sums + panel.offset + m * panel.width + j;
+        typename Simd<T>::V sum = f.partials ? load<T>(from) : zero<T>();
+        for (std::int64_t p = 1; p < f.partials; ++p) sum = sum + load<T>(from + p * packed_size(f.panels));
+        store_lanes<T>(to + j, sum, lanes_of<T>(static_cast<int>(panel.columns - j), 0));
+      }
+  }
+}
+
+// Phase 0: partial x panel; phase 1: panels.
+template <class T>
+void plan_filter_grad(const FilterGrad& f, Plan* plan) {
+  const std::int64_t panels = panel_count(f.panels);
+  plan->phases = 2;
+  plan->chunks[0] = f.partials * panels;
+  plan->chunks[1] = panels;
+  plan->shared_bytes = f.partials * packed_size(f.panels) * static_cast<std::int64_t>(sizeof(T));
+  plan->scratch_bytes = f.panel_bytes + f.padded_bytes;
+  plan->cost_ns = conv_cost_ns<T>(f.shape);
+}
+
+}  // namespace
+}  // namespace PYNN_TARGET
+}  // namespace pynn

@@ -1,0 +1,80 @@
+// Filters packed in panels: for a block of output columns of one group, [taps][depth][panel width], zeros behind the last column.
+//
+// A panel is as wide as the register tile (two vectors), the last one of a group one vector if that is enough.
+#pragma once
+
+#include "kernels/conv_shape.h"
+
+namespace pynn {
+namespace PYNN_TARGET {
+namespace {
+
+constexpr int kPanelVectors = 2;
+
+// Columns of one group and what a tile sums over.
+struct Panels {
+  std::int64_t groups, columns;  // columns of one group
+  std::int64_t per_group;        // panels of one group
+  std::int64_t depth;            // source channels of one group
+  std::int64_t taps;
+  std::int64_t lanes;
+};
+
+struct Panel {
+  std::int64_t group, first_column;  // within the group
+  std::int64_t columns, width;       // used and allocated
+  std::int64_t offset;               // of its elements in the packed filter
+};
+
+template <class T>
+Panels panels_of(std::int64_t groups, std::int64_t columns, std::int64_t depth, std::int64_t taps) {
+  const std::int64_t width = kPanelVectors * Simd<T>::kLanes;
+  return Panels{groups, columns, (columns + width - 1) / width, depth, taps, Simd<T>::kLanes};
+}
+
+inline std::int64_t panel_count(const Panels& p) { return p.groups * p.per_group; }
+// Columns of a group with the padding of its last panel.
+inline std::int64_t padded_columns(const Panels& p) { return (p.columns + p.lanes - 1) / p.lanes * p.lanes; }
+inline std::int64_t packed_size(const Panels& p) { return p.groups * padded_columns(p) * p.taps * p.depth; }
+
+inline Panel panel_at(const Panels& p, std::int64_t index) {
+  const std::int64_t width = kPanelVectors * p.lanes;
+  Panel panel;
+  panel.group = index / p.per_group;
+  panel.first_column = index % p.per_group * width;
+  panel.columns = smaller(width, p.columns - panel.first_column);
+  panel.width = panel.columns <= p.lanes ? p.lanes : width;
+  panel.offset = (panel.group * padded_columns(p) + panel.first_column) * p.taps * p.depth;
+  return panel;
+}
+
+// packed[tap][ci][j] = filter[tap][ci][group * columns + first_column + j]
+template <class T>
+void pack_panel(const Panels& p, const Panel& panel, const T* filter, T* packed) {
+  const std::int64_t row = p.groups * p.columns;
+  const T* from = filter + panel.group * p.columns + panel.first_column;
+  T* to = packed + panel.offset;
+  for (std::int64_t k = 0; k < p.taps * p.depth; ++k) {
+    for (std::int64_t j = 0; j < panel.columns; ++j) to[j] = from[j];
+    for (std::int64_t j = panel.columns; j < panel.width; ++j) to[j] = T(0);
+    from += row;
+    to += panel.width;
+  }
+}
+
+// For the gradient by the input, whose columns are input channels and whose depth is output channels:
+// packed[tap][co][j] = filter[taps - 1 - tap][first_column + j][group * depth + co]
+template <class T>
+void pack_panel_adjoint(const Panels& p, const Panel& panel, const T* filter, T* packed) {
+  const std::int64_t row = p.groups * p.depth;
+  T* to = packed + panel.offset;
+  for (std::int64_t tap = p.taps - 1; tap >= 0; --tap, to += p.depth * panel.width) {
+    const T* from = filter + (tap * p.columns + panel.first_column) * row + panel.group * p.depth;
+    for (std::int64_t j = 0; j < panel.width; ++j)
+      for (std::int64_t co = 0; co < p.depth; ++co) to[co * panel.width + j] = j < panel.columns ? from[j * row + co] : T(0);
+  }
+}
+
+}  // namespace
+}  // namespace PYNN_TARGET
+}  // namespace pynn
