@@ -1,0 +1,332 @@
+// Softmax over the last axis, its logarithm, their gradients, and the losses built on them. A row is one of all leading axes'
+// slices; each is done in one piece, so its value depends on nothing else. The largest element is taken off before exp.
+#include "kernels/rows.h"
+#include "registry.h"
+#include "simd/math.h"
+#include "simd/vec.h"
+
+namespace pynn {
+namespace PYNN_TARGET {
+namespace {
+
+constexpr std::int64_t kChunkElements = 2048;
+constexpr std::int32_t kLabelFailure = 1;
+
+template <class T>
+constexpr T kLowest = -__builtin_huge_val();
+
+template <class T>
+PYNN_INLINE T row_max(const T* x, std::int64_t n) {
+  typename Simd<T>::V best = broadcast(kLowest<T>);
+  for_vectors<T>(n, [&](std::int64_t i, int count) {
+    const typename Simd<T>::V v = keep_lanes<T>(load_lanes(x + i, count), kLowest<T>, count);
+    best = select((v > best), v, best);
+  });
+  return reduce_max(best);
+}
+
+// y = e^(x - max); returns the sum. A NaN anywhere makes the sum NaN.
+template <class T>
+PYNN_INLINE T exponentials(const T* x, T max, T* y, std::int64_t n) {
+  const typename Simd<T>::V shift = broadcast(max);
+  return sum_vectors<T>(n, [&](std::int64_t i, int count) {
+    const typename Simd<T>::V e = keep_lanes<T>(vexp(load_lanes(x + i, count) - shift), T(0), count);
+    store_lanes(y + i, e, count);
+    return e;
+  });
+}
+
+template <class T>
+PYNN_INLINE void scale_row(T* y, T factor, std::int64_t n) {
+  const typename Simd<T>::V scale = broadcast(factor);
+  for_vectors<T>(n, [&](std::int64_t i, int count) { store_lanes(y + i, load_lanes(y + i, count) * scale, count); });
+}
+
+// y = softmax(x)
+template <class T>
+struct Softmax {
+  PYNN_INLINE static void row(const T* x, T* y, std::int64_t n) {
+    const T sum = exponentials(x, row_max(x, n), y, n);
+    scale_row(y, T(1) / sum, n);
+  }
+};
+
+// y = x - max - ln(sum of e^(x - max))
+template <class T>
+struct LogSoftmax {
+  PYNN_INLINE static void row(const T* x, T* y, std::int64_t n) {
+    const T max = row_max(x, n);
+    const typename Simd<T>::V log_sum = vlog(broadcast(exponentials(x, max, y, n)));
+    for_vectors<T>(n, [&](std::int64_t i, int count) {
+      store_lanes(y + i, load_lanes(x + i, count) - broadcast(max) - log_sum, count);
+    });
+  }
+};
+
+// dx = (dy - sum(dy * y)) * y
+template <class T>
+struct SoftmaxGrad {
+  PYNN_INLINE static void row(const T* dy, const T* y, T* dx, std::int64_t n) {
+    const typename Simd<T>::V sum = broadcast(
+        sum_vectors<T>(n, [&](std::int64_t i, int count) { return load_lanes(dy + i, count) * load_lanes(y + i, count); }));
+    for_vectors<T>(n, [&](std::int64_t i, int count) {
+      store_lanes(dx + i, (load_lanes(dy + i, count) - sum) * load_lanes(y + i, count), count);
+    });
+  }
+};
+
+// dx = dy - e^y * sum(dy)
+template <class T>
+struct LogSoftmaxGrad {
+  PYNN_INLINE static void row(const T* dy, const T* y, T* dx, std::int64_t n) {
+    const typename Simd<T>::V sum =
+        broadcast(sum_vectors<T>(n, [&](std::int64_t i, int count) { return load_lanes(dy + i, count); }));
+    for_vectors<T>(n, [&](std::int64_t i, int count) {
+      store_lanes(dx + i, load_lanes(dy + i, count) - vexp(load_lanes(y + i, count)) * sum, count);
+    });
+  }
+};
+
+bool plan_rows(const Spec& x, double ns_per_element, Plan* plan) {
+  const std::int64_t columns = x.rank > 0 ? x.dims[x.rank - 1] : 0;
+  if (columns <= 0) return false;
+  plan->params[1] = columns;
+  plan->params[2] = x.size / columns;
+  plan->params[0] = split(plan, 0, plan->params[2], kChunkElements / columns, 1);
+  plan->cost_ns = static_cast<double>(x.size) * ns_per_element + static_cast<double>(plan->params[2]) * 15;
+  return true;
+}
+
+PYNN_INLINE Range planned_rows(const Call* call, std::int64_t begin, std::int64_t end) {
+  return chunk_range(begin, end, call->plan->params[0], call->plan->params[2]);
+}
+
+template <class T, class Op>
+void run_rows(const Call* call, std::int64_t begin, std::int64_t end) {
+  const std::int64_t n = call->plan->params[1];
+  const Range rows = planned_rows(call, begin, end);
+  const T* x = static_cast<const T*>(call->data[0]);
+  T* y = static_cast<T*>(call->data[1]);
+  for (std::int64_t row = rows.first; row < rows.last; ++row) Op::row(x + row * n, y + row * n, n);
+}
+
+template <class T, class Op>
+void run_grad_rows(const Call* call, std::int64_t begin, std::int64_t end) {
+  const std::int64_t n = call->plan->params[1];
+  const Range rows = planned_rows(call, begin, end);
+  const T* dy = static_cast<const T*>(call->data[0]);
+  const T* y = static_cast<const T*>(call->data[1]);
+  T* dx = static_cast<T*>(call->data[2]);
+  for (std::int64_t row = rows.first; row < rows.last; ++row) Op::row(dy + row * n, y + row * n, dx + row * n, n);
+}
+
+// ---- cross entropy of labels y with softmax(x): sum(y) * ln(sum e^(x - max)) - sum(y * (x - max)) ------------------------------
+
+// Class indices. The label of a row, or -1 after reporting one that is out of range.
+struct Classes {
+  const void* labels;
+  std::int32_t dtype;
+  std::int64_t classes;
+  Failure* failure;
+
+  Classes(const Call* call, int operand)
+      : labels(call->data[operand]), dtype(call->problem->specs[operand].dtype), classes(call->plan->params[1]),
+        failure(call->failure) {}
+  std::int64_t at(std::int64_t row) const {
+    const std::int64_t label =
+        dtype == kI32 ? static_cast<const std::int32_t*>(labels)[row] : static_cast<const std::int64_t*>(labels)[row];
+    if (label >= 0 && label < classes) return label;
+    if (!failure->code) {
+      failure->values[0] = label;
+      failure->values[1] = row;
+      failure->values[2] = classes;
+      failure->code = kLabelFailure;
+    }
+    return -1;
+  }
+};
+
+// Dense labels, smoothed: y * (1 - smoothing) + smoothing / classes.
+template <class T>
+struct Smoothed {
+  typename Simd<T>::V keep, rest;
+  Smoothed(const Call* call)
+      : keep(broadcast(static_cast<T>(1 - call->problem->floats[0]))),
+        rest(broadcast(static_cast<T>(call->problem->floats[0] / static_cast<double>(call->plan->params[1])))) {}
+  PYNN_INLINE typename Simd<T>::V at(const T* y, int count) const {
+    return keep_lanes<T>(load_lanes(y, count) * keep + rest, T(0), count);
+  }
+  T sum(const T* y, std::int64_t n) const {
+    return sum_vectors<T>(n, [&](std::int64_t i, int count) { return at(y + i, count); });
+  }
+};
+
+// losses[k] = weights[k] * ln(sums[k]) - dots[k] for a group of rows, one logarithm for all.
+template <class T>
+struct LossGroup {
+  static constexpr int kRows = Simd<T>::kLanes;
+  T weights[kRows], sums[kRows], dots[kRows];
+
+  LossGroup() {
+    for (int k = 0; k < kRows; ++k) weights[k] = sums[k] = dots[k] = 1;
+  }
+  void finish(T* losses, int count) const {
+    store_lanes(losses, load(weights) * vlog(load(sums)) - load(dots), count);
+  }
+};
+
+// (logits, labels) -> loss, probabilities; `target(row, x, max, group, k)` sets weight and dot of row k of the group.
+template <class T, class F>
+PYNN_INLINE void run_cross_entropy(const Call* call, std::int64_t begin, std::int64_t end, const F& target) {
+  const std::int64_t n = call->plan->params[1];
+  const Range rows = planned_rows(call, begin, end);
+  const T* x = static_cast<const T*>(call->data[0]);
+  T* losses = static_cast<T*>(call->data[2]);
+  T* p = static_cast<T*>(call->data[3]);
+  for (std::int64_t first = rows.first; first < rows.last; first += LossGroup<T>::kRows) {
+    const int count = static_cast<int>(least(LossGroup<T>::kRows, rows.last - first));
+    LossGroup<T> group;
+    for (int k = 0; k < count; ++k) {
+      const std::int64_t row = first + k;
+      const T max = row_max(x + row * n, n);
+      if (!target(row, x + row * n, max, &group, k)) return;
+      group.sums[k] = exponentials(x + row * n, max, p + row * n, n);
+      scale_row(p + row * n, T(1) / group.sums[k], n);
+    }
+    group.finish(losses + first, count);
+  }
+}
+
+template <class T>
+void run_sparse(const Call* call, std::int64_t begin, std::int64_t end) {
+  const Classes classes(call, 1);
+  run_cross_entropy<T>(call, begin, end, [&](std::int64_t row, const T* x, T max, LossGroup<T>* group, int k) {
+    const std::int64_t label = classes.at(row);
+    if (label < 0) return false;
+    group->dots[k] = x[label] - max;
+    return true;
+  });
+}
+
+template <class T>
+void run_dense(const Call* call, std::int64_t begin, std::int64_t end) {
+  const std::int64_t n = call->plan->params[1];
+  const T* labels = static_cast<const T*>(call->data[1]);
+  const Smoothed<T> smoothed(call);
+  run_cross_entropy<T>(call, begin, end, [&](std::int64_t row, const T* x, T max, LossGroup<T>* group, int k) {
+    const T* y = labels + row * n;
+    const typename Simd<T>::V shift = broadcast(max);
+    group->weights[k] = smoothed.sum(y, n);
+    group->dots[k] = sum_vectors<T>(n, [&](std::int64_t i, int count) {
+      const typename Simd<T>::V weight = smoothed.at(y + i, count);  // a class without weight counts nothing, even at -infinity
+      return select((weight != zero<T>()), weight * (load_lanes(x + i, count) - shift), zero<T>());
+    });
+    return true;
+  });
+}
+
+// (dloss, probabilities, labels) -> dlogits = (p - one_hot(label)) * dloss
+template <class T>
+void run_sparse_grad(const Call* call, std::int64_t begin, std::int64_t end) {
+  const std::int64_t n = call->plan->params[1];
+  const Range rows = planned_rows(call, begin, end);
+  const Classes classes(call, 2);
+  const T* dloss = static_cast<const T*>(call->data[0]);
+  const T* p = static_cast<const T*>(call->data[1]);
+  T* dx = static_cast<T*>(call->data[3]);
+  for (std::int64_t row = rows.first; row < rows.last; ++row) {
+    const std::int64_t label = classes.at(row);
+    if (label < 0) return;
+    const typename Simd<T>::V scale = broadcast(dloss[row]);
+    for_vectors<T>(n, [&](std::int64_t i, int count) {
+      store_lanes(dx + row * n + i, load_lanes(p + row * n + i, count) * scale, count);
+    });
+    dx[row * n + label] = (p[row * n + label] - T(1)) * dloss[row];
+  }
+}
+
+// (dloss, probabilities, labels) -> dlogits = (p * sum(y) - y) * dloss
+template <class T>
+void run_dense_grad(const Call* call, std::int64_t begin, std::int64_t end) {
+  const std::int64_t n = call->plan->params[1];
+  const Range rows = planned_rows(call, begin, end);
+  const Smoothed<T> smoothed(call);
+  const T* dloss = static_cast<const T*>(call->data[0]);
+  T* dx = static_cast<T*>(call->data[3]);
+  for (std::int64_t row = rows.first; row < rows.last; ++row) {
+    const T* p = static_cast<const T*>(call->data[1]) + row * n;
+    const T* y = static_cast<const T*>(call->data[2]) + row * n;
+    const typename Simd<T>::V scale = broadcast(dloss[row]), sum = broadcast(smoothed.sum(y, n));
+    for_vectors<T>(n, [&](std::int64_t i, int count) {
+      store_lanes(dx + row * n + i, (load_lanes(p + i, count) * sum - smoothed.at(y + i, count)) * scale, count);
+    });
+  }
+}
+
+// loss = max(x, 0) - x * z + ln(1 + e^-|x|), the cross entropy of z with sigmoid(x), element by element
+template <class T>
+void run_sigmoid(const Call* call, std::int64_t begin, std::int64_t end) {
+  const Range range = chunk_range(begin, end, call->plan->params[0], call->problem->specs[0].size);
+  const T* x = static_cast<const T*>(call->data[0]) + range.first;
+  const T* z = static_cast<const T*>(call->data[1]) + range.first;
+  T* y = static_cast<T*>(call->data[2]) + range.first;
+  for_vectors<T>(range.last - range.first, [&](std::int64_t i, int count) {
+    const typename Simd<T>::V v = load_lanes(x + i, count);
+    store_lanes(y + i, vmax(v, zero<T>()) - v * load_lanes(z + i, count) + vlog1p(vexp(-vabs(v))), count);
+  });
+}
+
+bool plan_sigmoid(const Spec& x, Plan* plan) {
+  plan->params[0] = split(plan, 0, x.size, kChunkElements, 64);
+  plan->cost_ns = static_cast<double>(x.size) * 1.5;
+  return true;
+}
+
+bool labels_covered(const Spec& labels) { return labels.dtype == kI32 || labels.dtype == kI64; }
+
+}  // namespace
+
+#define PYNN_ROWS(name, plan_call, run_call)                                                              \
+  bool prepare_##name(const Problem* problem, Plan* plan) noexcept { return plan_call; }                  \
+  void run_##name(const Call* call, std::int32_t, std::int64_t begin, std::int64_t end, void*) noexcept { \
+    run_call(call, begin, end);                                                                           \
+  }
+#define PYNN_COMMA ,
+
+PYNN_ROWS(softmax_f32, plan_rows(problem->specs[0], 1.2, plan), run_rows<float PYNN_COMMA Softmax<float>>)
+PYNN_ROWS(softmax_f64, plan_rows(problem->specs[0], 3, plan), run_rows<double PYNN_COMMA Softmax<double>>)
+PYNN_ROWS(log_softmax_f32, plan_rows(problem->specs[0], 1.2, plan), run_rows<float PYNN_COMMA LogSoftmax<float>>)
+PYNN_ROWS(log_softmax_f64, plan_rows(problem->specs[0], 3, plan), run_rows<double PYNN_COMMA LogSoftmax<double>>)
+PYNN_ROWS(softmax_grad_f32, plan_rows(problem->specs[0], 0.5, plan), run_grad_rows<float PYNN_COMMA SoftmaxGrad<float>>)
+PYNN_ROWS(softmax_grad_f64, plan_rows(problem->specs[0], 1, plan), run_grad_rows<double PYNN_COMMA SoftmaxGrad<double>>)
+PYNN_ROWS(log_softmax_grad_f32, plan_rows(problem->specs[0], 1, plan), run_grad_rows<float PYNN_COMMA LogSoftmaxGrad<float>>)
+PYNN_ROWS(log_softmax_grad_f64, plan_rows(problem->specs[0], 3, plan), run_grad_rows<double PYNN_COMMA LogSoftmaxGrad<double>>)
+PYNN_ROWS(softmax_cross_entropy_f32, plan_rows(problem->specs[0], 1.5, plan), run_dense<float>)
+PYNN_ROWS(softmax_cross_entropy_f64, plan_rows(problem->specs[0], 4, plan), run_dense<double>)
+PYNN_ROWS(softmax_cross_entropy_grad_f32, plan_rows(problem->specs[1], 0.5, plan), run_dense_grad<float>)
+PYNN_ROWS(softmax_cross_entropy_grad_f64, plan_rows(problem->specs[1], 1, plan), run_dense_grad<double>)
+PYNN_ROWS(sparse_softmax_cross_entropy_f32, labels_covered(problem->specs[1]) && plan_rows(problem->specs[0], 1.2, plan),
+          run_sparse<float>)
+PYNN_ROWS(sparse_softmax_cross_entropy_f64, labels_covered(problem->specs[1]) && plan_rows(problem->specs[0], 3, plan),
+          run_sparse<double>)
+PYNN_ROWS(sparse_softmax_cross_entropy_grad_f32, labels_covered(problem->specs[2]) && plan_rows(problem->specs[1], 0.3, plan),
+          run_sparse_grad<float>)
+PYNN_ROWS(sparse_softmax_cross_entropy_grad_f64, labels_covered(problem->specs[2]) && plan_rows(problem->specs[1], 0.6, plan),
+          run_sparse_grad<double>)
+PYNN_ROWS(sigmoid_cross_entropy_f32, plan_sigmoid(problem->specs[0], plan), run_sigmoid<float>)
+PYNN_ROWS(sigmoid_cross_entropy_f64, plan_sigmoid(problem->specs[0], plan), run_sigmoid<double>)
+
+}  // namespace PYNN_TARGET
+}  // namespace pynn
+
+#define PYNN_BOTH(name) PYNN_KERNEL(name##_f32) PYNN_KERNEL(name##_f64)
+
+PYNN_BOTH(softmax)
+PYNN_BOTH(log_softmax)
+PYNN_BOTH(softmax_grad)
+PYNN_BOTH(log_softmax_grad)
+PYNN_BOTH(softmax_cross_entropy)
+PYNN_BOTH(softmax_cross_entropy_grad)
+PYNN_BOTH(sparse_softmax_cross_entropy)
+PYNN_BOTH(sparse_softmax_cross_entropy_grad)
+PYNN_BOTH(sigmoid_cross_entropy)
