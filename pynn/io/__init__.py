@@ -1,0 +1,1 @@
+"""Files: weights, models, and the safe parsers under them."""

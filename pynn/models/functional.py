@@ -1,0 +1,153 @@
+"""Models as graphs of layer calls between symbolic inputs and outputs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pynn.layers.base import Layer
+from pynn.layers.structure import flatten, map_structure
+from pynn.layers.symbolic import Node, SymbolicTensor
+from pynn.models.model import Model
+
+
+class Functional(Model):
+    """A model from symbolic inputs to symbolic outputs; what `Model(inputs, outputs)` makes.
+
+    Example:
+        >>> import pynn as pn
+        >>> x = pn.Input((4,))
+        >>> model = pn.Model(x, pn.layers.Dense(2)(x))
+        >>> model.count_params()
+        10
+    """
+
+    def __init__(self, inputs, outputs, **kwargs):
+        super().__init__(**kwargs)
+        self.input_structure, self.output_structure = inputs, outputs
+        self.inputs: list[SymbolicTensor] = _symbolic(inputs, "inputs", self.label)
+        self.outputs: list[SymbolicTensor] = _symbolic(outputs, "outputs", self.label)
+        self.nodes = _nodes_between(self.inputs, self.outputs, self.label)
+        self.graph_layers = _unique([node.layer for node in self.nodes])
+        names = [layer.name for layer in self.graph_layers]
+        twice = next((n for n in names if names.count(n) > 1), None)
+        if twice is not None:
+            raise ValueError(f"[{self.label}] two layers are named {twice!r}. Give each layer a name of its own.")
+        self.built = True
+        self._build_shape = map_structure(lambda t: t.shape, inputs)
+
+    @property
+    def layers(self) -> list[Layer]:
+        """The layers of the graph, inputs included, in order of calls."""
+        return self.graph_layers
+
+    @property
+    def input_names(self) -> list[str]:
+        """Names of the input layers."""
+        return [t.layer.name for t in self.inputs]
+
+    @property
+    def output_names(self) -> list[str]:
+        """Names of the layers that make the outputs."""
+        names: list[str] = []
+        for t in self.outputs:
+            name = t.layer.name
+            names.append(name if name not in names else f"{name}_{names.count(name)}")
+        return names
+
+    def call_leaves(self, x: list, training: bool):
+        """Calls the model with its inputs given as a flat list."""
+        if len(x) != len(self.inputs):
+            raise ValueError(f"[{self.label}] has {len(self.inputs)} inputs ({', '.join(self.input_names)}). Received: {len(x)}.")
+        return self._call_now(x[0] if len(x) == 1 else x, training=training)
+
+    def call(self, x, *, training: bool = False):
+        """Runs the graph."""
+        if isinstance(x, dict):
+            x = [x[n] for n in self.input_names]
+        values: dict[int, Any] = {}
+        for symbolic, value in zip(self.inputs, flatten(x), strict=True):
+            _check_input(self.label, symbolic, value)
+            values[id(symbolic)] = value
+        for node in self.nodes:
+            if node.inputs is not None:
+                self._run_node(node, values, training)
+        found = [values[id(t)] for t in self.outputs]
+        return found[0] if isinstance(self.output_structure, SymbolicTensor) else found
+
+    def _run_node(self, node: Node, values: dict[int, Any], training: bool) -> None:
+        def concrete(leaf):
+            return values[id(leaf)] if isinstance(leaf, SymbolicTensor) else leaf
+
+        args, kwargs = map_structure(concrete, node.args), map_structure(concrete, node.kwargs)
+        outputs = node.layer(*args, training=training, **kwargs)
+        for symbolic, value in zip(flatten(node.outputs), flatten(outputs), strict=True):
+            values[id(symbolic)] = value
+
+    def compute_mask(self, x, mask):
+        """Layers have set it on the tensors already."""
+        return None
+
+    def output_shape(self, input_shape):
+        """The shapes of the outputs for this input."""
+        given = input_shape if isinstance(input_shape, list) else [input_shape]
+        batch = given[0][0] if given and given[0] else None
+        shapes = [(batch, *t.shape[1:]) for t in self.outputs]
+        return shapes[0] if isinstance(self.output_structure, SymbolicTensor) else shapes
+
+    def get_config(self) -> dict[str, Any]:
+        """The graph as Keras and TensorFlow.js write it."""
+        from pynn.models.graph_config import graph_config
+
+        return graph_config(self)
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Functional:
+        """A new model with fresh weights."""
+        from pynn.models.graph_config import functional_from_config
+
+        return functional_from_config(cls, config)
+
+
+def _symbolic(value, what: str, label: str) -> list[SymbolicTensor]:
+    leaves = list(flatten(value))
+    for leaf in leaves:
+        if not isinstance(leaf, SymbolicTensor):
+            raise TypeError(
+                f"[{label}] {what} must be symbolic tensors. Received: {type(leaf).__name__}. Start from pn.Input(shape) and call layers on it."
+            )
+    return leaves
+
+
+def _unique(items: list) -> list:
+    return list({id(item): item for item in items}.values())
+
+
+def _nodes_between(inputs: list[SymbolicTensor], outputs: list[SymbolicTensor], label: str) -> list[Node]:
+    """The calls that lead from inputs to outputs, each after those it needs; without recursion, graphs may be deep."""
+    stop = {id(t) for t in inputs}
+    order: list[Node] = [t.node for t in inputs]
+    done = {id(node) for node in order}
+    stack: list[tuple[Node, bool]] = [(t.node, False) for t in reversed(outputs)]
+    while stack:
+        node, ready = stack.pop()
+        if id(node) in done:
+            continue
+        if ready:
+            done.add(id(node))
+            order.append(node)
+            continue
+        parents = [t for t in node.parents if id(t) not in stop]
+        if node.inputs is None:
+            raise ValueError(f"[{label}] the outputs depend on the input {node.layer.name!r}, which is not among `inputs`.")
+        stack.append((node, True))
+        stack.extend((t.node, False) for t in parents if id(t.node) not in done)
+    return order
+
+
+def _check_input(label: str, symbolic: SymbolicTensor, value) -> None:
+    shape = tuple(value.shape)
+    fits = len(shape) == len(symbolic.shape) and all(w is None or w == n for n, w in zip(shape, symbolic.shape, strict=True))
+    if not fits:
+        raise ValueError(
+            f"[{label}] the input {symbolic.name!r} must have shape {symbolic.shape} (None: any). Received: shape={shape}."
+        )

@@ -1,0 +1,125 @@
+"""Evaluation and prediction over data in memory or batch by batch."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pynn.data.arrays import ArrayData, named_leaves
+from pynn.data.batches import Batches, is_batches
+from pynn.models import steps
+from pynn.progress import duration, values
+
+
+def evaluate(
+    model, x=None, y=None, *, batch_size: int | None = None, verbose: int | str = 0, sample_weight=None, steps: int | None = None,
+    callbacks=None, return_dict: bool = False,
+):  # fmt: skip
+    """Loss and metrics of the model over data; the model doesn't change.
+
+    Args:
+        x, y, sample_weight: As in `fit`; `x` may yield batches.
+        batch_size: Rows per step, 32 by default.
+        verbose: Above 0, prints the result.
+        steps: Number of batches; all by default.
+        callbacks: Their `on_test_...` hooks are called.
+        return_dict: Return a dict by name instead of a list.
+
+    Returns:
+        The loss, or a list of loss and metrics, or a dict.
+    """
+    import time
+
+    from pynn.callbacks import CallbackList
+
+    model.require_compiled("evaluate")
+    hooks = CallbackList(callbacks or [], model, {"steps": steps, "verbose": verbose})
+    started = time.monotonic()
+    hooks.call("on_test_begin")
+    count = 0
+    for count, data in enumerate(_batches(model, x, y, sample_weight, batch_size or 32, steps), 1):
+        if count == 1:
+            model.objective_reset(data)
+        hooks.call("on_test_batch_begin", count - 1)
+        model.run_batch("test", data)
+        hooks.call("on_test_batch_end", count - 1)
+    if not count:
+        raise ValueError("[evaluate] there is no data to evaluate on. Received: no rows.")
+    results = model.objective.results()
+    hooks.call("on_test_end", logs=results)
+    if verbose not in (0, "auto"):
+        print(f"{count} steps in {duration(time.monotonic() - started)}  {values(results)}")
+    if return_dict:
+        return results
+    found = list(results.values())
+    return found[0] if len(found) == 1 else found
+
+
+def _batches(model, x, y, sample_weight, batch_size: int, count: int | None):
+    if isinstance(x, ArrayData):
+        data = x
+    elif is_batches(x):
+        yield from Batches(x, model.prepare_data).epoch(count)
+        return
+    else:
+        data = model.prepare_data(x, y, sample_weight)
+    starts = range(0, data.rows, batch_size)
+    for start in list(starts)[:count]:
+        yield ArrayData(*([a[start : start + batch_size] for a in part] for part in (data.x, data.y, data.weights)))
+
+
+def predict(
+    model, x, *, batch_size: int | None = None, verbose: int | str = 0, steps: int | None = None, callbacks=None
+) -> np.ndarray | list[np.ndarray]:
+    """The model's outputs for every row of `x`.
+
+    Args:
+        x: Arrays as in `fit`, or something that yields batches of them.
+        batch_size: Rows per step, 32 by default.
+        verbose: Above 0, prints how long it took.
+        steps: Number of batches; all by default.
+        callbacks: Their `on_predict_...` hooks are called.
+
+    Returns:
+        One array, or a list of them for a model with several outputs.
+    """
+    from pynn.callbacks import CallbackList
+
+    hooks = CallbackList(callbacks or [], model, {"steps": steps, "verbose": verbose})
+    hooks.call("on_predict_begin")
+    collected: list[list[np.ndarray]] = []
+    for i, leaves in enumerate(_prediction_batches(model, x, batch_size or 32, steps)):
+        hooks.call("on_predict_batch_begin", i)
+        outputs = _padded_prediction(model, leaves, batch_size or 32)
+        collected.append(outputs)
+        hooks.call("on_predict_batch_end", i)
+    hooks.call("on_predict_end")
+    if not collected:
+        raise ValueError("[predict] there is nothing to predict. Received: no batches.")
+    joined = [np.concatenate(parts) if len(parts) > 1 else parts[0] for parts in zip(*collected, strict=True)]
+    return joined[0] if len(joined) == 1 else joined
+
+
+def _prediction_batches(model, x, batch_size: int, count: int | None):
+    if is_batches(x):
+        for data in Batches(x, lambda *parts: ArrayData(named_leaves(parts[0], "x", model.input_names))).epoch(count):
+            yield data.x
+        return
+    data = ArrayData(named_leaves(x, "x", model.input_names))
+    starts = list(range(0, max(data.rows, 1), batch_size))[:count]
+    for start in starts:
+        yield [a[start : start + batch_size] for a in data.x]
+
+
+def _padded_prediction(model, leaves: list[np.ndarray], batch_size: int) -> list[np.ndarray]:
+    """Predicts a batch. Odd sizes are padded to a power of two, so that few programs serve every number of rows."""
+    rows = leaves[0].shape[0]
+    if not model.built:
+        steps.ensure_built(model, [a[:1] for a in leaves], [])
+    if model.run_eagerly:
+        return [np.array(t) for t in steps.outputs_of(model.call_leaves(leaves, training=False))]
+    padded = min(1 << max(rows - 1, 0).bit_length(), max(batch_size, rows))
+    if padded != rows and rows and not model.stateful:
+        leaves = [np.concatenate([a, np.broadcast_to(a[:1], (padded - rows, *a.shape[1:]))]) for a in leaves]
+    outputs = model.predict_on_batch(leaves if len(leaves) > 1 else leaves[0])
+    outputs = outputs if isinstance(outputs, list) else [outputs]
+    return [a[:rows] if a.shape[:1] == (padded,) else a for a in outputs]

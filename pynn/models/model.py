@@ -1,0 +1,302 @@
+"""The base class of models: a layer that can be compiled, fitted, evaluated, saved, and asked for predictions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from pynn import optimizers
+from pynn.data.arrays import ArrayData, named_leaves, to_array
+from pynn.engine.op import active
+from pynn.engine.tensor import Tensor
+from pynn.layers.base import Layer
+from pynn.layers.structure import flatten
+from pynn.layers.symbolic import SymbolicTensor
+from pynn.models import steps
+from pynn.models.objective import Objective
+from pynn.models.programs import ProgramCache, batch_program
+
+
+class Model(Layer):
+    """A model. Subclass it and define `call`, or give `inputs` and `outputs` of the functional API.
+
+    Example:
+        >>> import numpy as np, pynn as pn
+        >>> class Line(pn.Model):
+        ...     def __init__(self):
+        ...         super().__init__()
+        ...         self.dense = pn.layers.Dense(1)
+        ...     def call(self, x, training=False):
+        ...         return self.dense(x)
+        >>> model = Line()
+        >>> model.compile(optimizer="sgd", loss="mean_squared_error")
+        >>> history = model.fit(np.ones((4, 2)), np.ones((4, 1)), verbose=0)
+        >>> model.predict(np.ones((3, 2)), verbose=0).shape
+        (3, 1)
+    """
+
+    casts_inputs = False  # the layers inside cast for themselves
+
+    def __new__(cls, *args, **kwargs):
+        if cls is Model and (len(args) >= 2 or "outputs" in kwargs):
+            from pynn.models.functional import Functional
+
+            return super().__new__(Functional)
+        return super().__new__(cls)
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.optimizer: Any = None
+        self.objective: Objective | None = None
+        self.history: Any = None
+        self.run_eagerly = False
+        self.stop_training = False
+        self.compile_arguments: dict[str, Any] = {}
+        self.programs = ProgramCache()
+
+    # -- structure ---------------------------------------------------------------------------------------------------
+
+    @property
+    def input_names(self) -> list[str] | None:
+        """Names of the inputs; None where the model doesn't know them."""
+        return None
+
+    @property
+    def output_names(self) -> list[str] | None:
+        """Names of the outputs; None where the model doesn't know them."""
+        return None
+
+    def output_names_for(self, count: int) -> list[str]:
+        """Names for `count` outputs."""
+        return self.output_names or (["output"] if count == 1 else [f"output_{i}" for i in range(count)])
+
+    def state_key(self) -> tuple:
+        """What captured programs depend on beside shapes: a change of it makes new ones."""
+        return tuple(v.trainable for v in self.weights)
+
+    def call_leaves(self, x: list, training: bool):
+        """Calls the model with its inputs given as a flat list."""
+        return self._call_now(x[0] if len(x) == 1 else x, training=training)
+
+    def _call_now(self, x, **kwargs):
+        return Layer.__call__(self, x, **kwargs)
+
+    def __call__(self, *args, **kwargs):
+        """The outputs for tensors or arrays, by a captured program where nothing else is asked for."""
+        plain = len(args) == 1 and not any(kwargs.values())
+        busy = active.capture is not None or active.tapes
+        if not plain or busy or not self.built or self.run_eagerly:
+            return super().__call__(*args, **kwargs)
+        leaves = list(flatten(args[0]))
+        if any(isinstance(leaf, SymbolicTensor) for leaf in leaves):
+            return super().__call__(*args, **kwargs)
+        arrays = [leaf.data if type(leaf) is Tensor else to_array(leaf, "x") for leaf in leaves]
+        if self.stateful or any(a.ndim == 0 for a in arrays):
+            return super().__call__(*args, **kwargs)
+        outputs = [Tensor(a) for a in self._predict_arrays(arrays)]
+        return outputs[0] if len(outputs) == 1 else outputs
+
+    @property
+    def stateful(self) -> bool:
+        """True if a layer keeps states from batch to batch."""
+        return any(getattr(layer, "stateful", False) for layer in self.flattened_layers() if layer is not self)
+
+    def _predict_arrays(self, arrays: list[np.ndarray]) -> list[np.ndarray]:
+        return batch_program(self, "predict", ArrayData(arrays)).run(arrays)
+
+    def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
+        """The layer of this name, or at this index.
+
+        Raises:
+            ValueError: there is none.
+        """
+        if index is not None:
+            if not -len(self.layers) <= index < len(self.layers):
+                raise ValueError(f"[{self.label}] has {len(self.layers)} layers. Received: index={index}.")
+            return self.layers[index]
+        for layer in self.layers:
+            if layer.name == name:
+                return layer
+        raise ValueError(f"[{self.label}] has no layer {name!r}. Layers: {', '.join(layer.name for layer in self.layers)}.")
+
+    def summary(self, line_length: int = 78, print_fn=print) -> None:
+        """Prints the layers with their output shapes and numbers of parameters."""
+        from pynn.models.summary import summary_text
+
+        print_fn(summary_text(self, line_length))
+
+    # -- training ----------------------------------------------------------------------------------------------------
+
+    def compile(
+        self,
+        optimizer="rmsprop",
+        loss=None,
+        *,
+        loss_weights=None,
+        metrics=None,
+        weighted_metrics=None,
+        run_eagerly: bool = False,
+        steps_per_execution: int | str = 1,
+        jit_compile: bool | str = "auto",
+    ) -> None:
+        """Says how the model is trained.
+
+        Args:
+            optimizer: An optimizer or its name.
+            loss: A loss, its name, or a list or dict of them, one per output.
+            loss_weights: Weights of the outputs' losses.
+            metrics: A list of metrics or names; a list of lists or a dict for several outputs.
+            weighted_metrics: The same, computed with sample weights.
+            run_eagerly: Run steps op by op in Python, for debugging.
+            steps_per_execution, jit_compile: Accepted for Keras's sake: steps always run natively, many per call.
+        """
+        self.optimizer = optimizers.get(optimizer)
+        self.objective = Objective(loss, loss_weights, metrics, weighted_metrics)
+        self.run_eagerly = bool(run_eagerly)
+        self.compile_arguments = {
+            "loss": loss, "loss_weights": loss_weights, "metrics": metrics, "weighted_metrics": weighted_metrics,
+        }  # fmt: skip
+        self.programs.clear()
+
+    def require_compiled(self, what: str) -> None:
+        """Raises if `compile` was not called."""
+        if self.objective is None:
+            raise RuntimeError(f"[{what}] the model isn't compiled. Call model.compile(optimizer=..., loss=...) first.")
+
+    @property
+    def loss(self):
+        """The loss as given to `compile`."""
+        return self.compile_arguments.get("loss")
+
+    @property
+    def metrics_names(self) -> list[str]:
+        """Names of the values that `evaluate` returns."""
+        return self.objective.names if self.objective is not None else []
+
+    def fit(self, x=None, y=None, **kwargs):
+        """Trains the model; see `pynn.models.fit.fit` for the arguments. Returns a `History`."""
+        from pynn.models.fit import fit
+
+        return fit(self, x, y, **kwargs)
+
+    def evaluate(self, x=None, y=None, **kwargs):
+        """Loss and metrics over data; see `pynn.models.inference.evaluate` for the arguments."""
+        from pynn.models.inference import evaluate
+
+        return evaluate(self, x, y, **kwargs)
+
+    def predict(self, x, **kwargs):
+        """The model's outputs over data as arrays; see `pynn.models.inference.predict` for the arguments."""
+        from pynn.models.inference import predict
+
+        return predict(self, x, **kwargs)
+
+    def train_on_batch(self, x, y=None, sample_weight=None, class_weight=None, return_dict: bool = False):
+        """One optimizer step on one batch. Returns the loss, with metrics a list, or a dict if asked to."""
+        self.require_compiled("train_on_batch")
+        data = self.prepare_data(x, y, sample_weight, class_weight)
+        self.objective_reset(data)
+        self.run_batch("train", data)
+        return self._results(return_dict)
+
+    def test_on_batch(self, x, y=None, sample_weight=None, return_dict: bool = False):
+        """Loss and metrics of one batch."""
+        self.require_compiled("test_on_batch")
+        data = self.prepare_data(x, y, sample_weight)
+        self.objective_reset(data)
+        self.run_batch("test", data)
+        return self._results(return_dict)
+
+    def predict_on_batch(self, x):
+        """The outputs for one batch, as arrays."""
+        leaves = named_leaves(x, "x", self.input_names)
+        if not self.built:
+            steps.ensure_built(self, [a[:1] for a in leaves], [])
+        if self.run_eagerly:
+            arrays = [t.numpy() for t in steps.outputs_of(self.call_leaves(leaves, training=False))]
+        else:
+            arrays = self._predict_arrays(leaves)
+        return arrays[0] if len(arrays) == 1 else arrays
+
+    def objective_reset(self, data: ArrayData) -> None:
+        """Builds what isn't built and puts running values at zero."""
+        steps.ensure_built(self, [a[:1] for a in data.x], [a[:1] for a in data.y])
+        self.objective.reset()
+
+    def run_batch(self, mode: str, data: ArrayData) -> None:
+        """A train or test step on a batch in memory, captured unless `run_eagerly`."""
+        from pynn.errors import GuardTripped
+        from pynn.models.diagnosis import explain
+
+        try:
+            if self.run_eagerly:
+                step = steps.train_step if mode == "train" else steps.test_step
+                step(self, *([Tensor(a) for a in part] for part in (data.x, data.y, data.weights)))
+            else:
+                batch_program(self, mode, data).run(data.leaves)
+        except GuardTripped as tripped:
+            raise explain(self, tripped, data) from None
+
+    def _results(self, return_dict: bool):
+        results = self.objective.results()
+        if return_dict:
+            return results
+        values = list(results.values())
+        return values[0] if len(values) == 1 else values
+
+    def prepare_data(self, x, y=None, sample_weight=None, class_weight=None) -> ArrayData:
+        """Arguments of `fit` and its kin as checked arrays."""
+        leaves = named_leaves(x, "x", self.input_names)
+        targets = [] if y is None else named_leaves(y, "y", self.output_names, labels=True)
+        weights = [] if sample_weight is None else named_leaves(sample_weight, "sample_weight", None)
+        weights = [w if w.dtype.kind == "f" else w.astype(np.float32) for w in weights]
+        data = ArrayData(leaves, targets, weights)
+        if class_weight is not None:
+            table = class_table(class_weight)
+            by_class = np.array(steps.class_weighted([Tensor(w) for w in weights], Tensor(targets[0]), Tensor(table))[0])
+            data = ArrayData(leaves, targets, [by_class])
+        return data
+
+    # -- files -------------------------------------------------------------------------------------------------------
+
+    def save(self, path, *, include_optimizer: bool = True) -> None:
+        """Saves architecture, weights and optimizer state as a folder in TensorFlow.js's layers-model format."""
+        from pynn.io.layers_model import save_model
+
+        save_model(self, path, include_optimizer=include_optimizer)
+
+    def save_weights(self, path) -> None:
+        """Saves the weights as one safetensors file, by their paths."""
+        from pynn.io.weights import save_weights
+
+        save_weights(self, path)
+
+    def load_weights(self, path, *, strict: bool = True) -> None:
+        """Loads weights that `save_weights` wrote; nothing changes if they don't fit."""
+        from pynn.io.weights import load_weights
+
+        load_weights(self, path, strict=strict)
+
+    def to_json(self) -> str:
+        """The architecture as JSON, as TensorFlow.js and Keras write it."""
+        from pynn.io.layers_model import topology_json
+
+        return topology_json(self)
+
+
+def class_table(class_weight: dict) -> np.ndarray:
+    """Weights by class index, 1 where the dict says nothing.
+
+    Raises:
+        ValueError: a key isn't a class index.
+    """
+    if not isinstance(class_weight, dict) or not class_weight:
+        raise ValueError(f"[fit] class_weight is a dict from class index to weight. Received: {class_weight!r}.")
+    keys = [int(k) for k in class_weight]
+    if min(keys) < 0:
+        raise ValueError(f"[fit] class_weight has a class below zero. Received: {sorted(keys)}.")
+    table = np.ones(max(max(keys) + 1, 2), np.float32)
+    for key, weight in class_weight.items():
+        table[int(key)] = float(weight)
+    return table

@@ -1,0 +1,171 @@
+"""What a compiled model is trained for: losses and metrics over its outputs, and their running values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from pynn import losses, metrics
+from pynn.engine.operators import call
+from pynn.engine.tensor import Tensor, as_tensor
+from pynn.engine.variable import Variable
+from pynn.errors import suggestion
+
+
+def per_output(value: Any, names: Sequence[str], what: str) -> list:
+    """One entry per output: from a dict by output name, a list, or the same for all."""
+    if isinstance(value, dict):
+        unknown = [k for k in value if k not in names]
+        if unknown:
+            raise ValueError(
+                f"[compile] {what} names an output {unknown[0]!r} that the model doesn't have."
+                f"{suggestion(unknown[0], names)} Outputs: {', '.join(names)}."
+            )
+        return [value.get(n) for n in names]
+    if isinstance(value, (list, tuple)):
+        if len(value) != len(names):
+            raise ValueError(f"[compile] {what} has {len(value)} entries for {len(names)} outputs ({', '.join(names)}).")
+        return list(value)
+    return [value] * len(names)
+
+
+class Running:
+    """A mean over the samples seen so far: float64 sums, weighted by samples."""
+
+    def __init__(self, name: str):
+        self.name = name
+        self.total = Variable(np.zeros((), np.float64), name=f"{name}_total", trainable=False)
+        self.count = Variable(np.zeros((), np.float64), name=f"{name}_count", trainable=False)
+
+    def add(self, mean: Tensor, samples: int) -> None:
+        """Adds a batch of `samples` samples whose mean value is `mean`."""
+        self.total.assign(self.total + mean.astype(np.float64) * float(samples))
+        self.count.assign(self.count + float(samples))
+
+    @property
+    def variables(self) -> list[Variable]:
+        """The sums."""
+        return [self.total, self.count]
+
+    def result(self) -> Tensor:
+        """The mean; 0 before the first sample."""
+        return call("divide", self.total.value, call("maximum", self.count.value, 1.0))
+
+    def reset_state(self) -> None:
+        """Forgets everything."""
+        for variable in self.variables:
+            variable.assign(np.zeros((), np.float64))
+
+
+class Objective:
+    """Losses, their weights and metrics of a model, bound to its outputs at the first batch."""
+
+    def __init__(self, loss, loss_weights, metric, weighted_metric):
+        self.loss_config, self.loss_weights_config = loss, loss_weights
+        self.metric_config, self.weighted_metric_config = metric, weighted_metric
+        self.built = False
+        self.loss_running = Running("loss")
+        self.output_running: list[Running] = []
+        self.losses: list = []
+        self.loss_weights: list[float] = []
+        self.metrics: list[tuple[int, bool, Any]] = []  # (output, weighted, metric)
+
+    def build(self, names: Sequence[str], y_true: Sequence, y_pred: Sequence) -> None:
+        """Resolves names of losses and metrics, which may depend on the shapes of targets and outputs."""
+        self.built = True
+        entries = per_output(self.loss_config, names, "loss")
+        if all(e is None for e in entries):
+            raise ValueError("[compile] the model has no loss. Pass one, for example compile(loss='mean_squared_error').")
+        self.losses = [None if e is None else losses.get(e) for e in entries]
+        weights = per_output(self.loss_weights_config, names, "loss_weights")
+        self.loss_weights = [1.0 if w is None else float(w) for w in weights]
+        several = len(names) > 1
+        if several:
+            self.output_running = [Running(f"{n}_loss") for n, e in zip(names, self.losses, strict=True) if e is not None]
+        for config, weighted in ((self.metric_config, False), (self.weighted_metric_config, True)):
+            for i, found in enumerate(_metrics_per_output(config, names)):
+                for identifier in found:
+                    metric = metrics.get(identifier, loss=self.losses[i], target=y_true[i].shape, output=y_pred[i].shape)
+                    if several:
+                        metric.name = f"{names[i]}_{metric.name}"
+                    self.metrics.append((i, weighted, metric))
+        _number_duplicates([m for _, _, m in self.metrics])
+
+    @property
+    def trackers(self) -> list:
+        """Everything with a running value, the loss first."""
+        return [self.loss_running, *self.output_running, *(m for _, _, m in self.metrics)]
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the running values."""
+        return [t.name for t in self.trackers]
+
+    def loss(self, y_true: Sequence, y_pred: Sequence, weights: Sequence) -> tuple[Tensor, list[Tensor]]:
+        """The total loss without penalties, and the loss of each output that has one."""
+        parts = []
+        total = None
+        for i, loss in enumerate(self.losses):
+            if loss is None:
+                continue
+            value = loss(y_true[i], y_pred[i], sample_weight=_weight(i, weights, y_pred))
+            parts.append(value)
+            value = value if self.loss_weights[i] == 1.0 else value * self.loss_weights[i]
+            total = value if total is None else total + value
+        return total, parts
+
+    def update(self, total: Tensor, parts: Sequence[Tensor], y_true, y_pred, weights, samples: int) -> None:
+        """Adds a batch to the running values."""
+        self.loss_running.add(total, samples)
+        for running, part in zip(self.output_running, parts, strict=False):
+            running.add(part, samples)
+        for i, weighted, metric in self.metrics:
+            metric.update_state(y_true[i], y_pred[i], sample_weight=_weight(i, weights, y_pred) if weighted else None)
+
+    def reset(self) -> None:
+        """Forgets the running values."""
+        for tracker in self.trackers:
+            tracker.reset_state()
+
+    def results(self) -> dict[str, float]:
+        """The running values as numbers."""
+        return {t.name: float(as_tensor(t.result())) for t in self.trackers}
+
+
+def _weight(i: int, weights: Sequence, y_pred: Sequence):
+    """The sample weight of output `i`, combined with the output's mask."""
+    weight = weights[min(i, len(weights) - 1)] if weights else None
+    mask = y_pred[i].mask
+    if mask is None or mask.shape != y_pred[i].shape[: len(mask.shape)]:
+        return weight
+    mask = mask.astype(y_pred[i].dtype)
+    if weight is None:
+        return mask
+    while weight.ndim < mask.ndim:
+        weight = call("expand_dims", weight, -1)
+    return weight * mask
+
+
+def _metrics_per_output(config, names: Sequence[str]) -> list[list]:
+    if config is None:
+        return [[] for _ in names]
+    if isinstance(config, dict):
+        return [
+            list(e) if isinstance(e, (list, tuple)) else [] if e is None else [e] for e in per_output(config, names, "metrics")
+        ]
+    if not isinstance(config, (list, tuple)):
+        raise TypeError(f"[compile] metrics is a list. Received: {config!r}. Write metrics=[{config!r}].")
+    if len(names) > 1 and len(config) == len(names) and any(isinstance(e, (list, tuple)) for e in config):
+        return [list(e) if isinstance(e, (list, tuple)) else [e] for e in config]
+    return [list(config) for _ in names]
+
+
+def _number_duplicates(found: list) -> None:
+    seen: dict[str, int] = {"loss": 1}
+    for metric in found:
+        count = seen.get(metric.name, 0)
+        seen[metric.name] = count + 1
+        if count:
+            metric.name = f"{metric.name}_{count}"

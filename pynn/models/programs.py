@@ -1,0 +1,143 @@
+"""The captured programs of a model: a step on given batches, and steps that gather their own batches from data in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from pynn.data.arrays import ArrayData
+from pynn.engine.op import Spec
+from pynn.engine.operators import call
+from pynn.engine.tensor import Tensor
+from pynn.engine.variable import Variable
+from pynn.models import steps
+from pynn.program.capture import Capture, abstract
+from pynn.program.program import Program
+from pynn.random import key_for
+
+MAX_PROGRAMS = 16
+LOG_ROWS = 256
+
+
+class ProgramCache:
+    """Programs by what they were captured for; the least recently used one makes room."""
+
+    def __init__(self) -> None:
+        self._programs: dict[tuple, Program] = {}
+
+    def get(self, key: tuple, make: Callable[[], Program]) -> Program:
+        """The program for `key`, made if it isn't there."""
+        program = self._programs.pop(key, None) or make()
+        self._programs[key] = program
+        while len(self._programs) > MAX_PROGRAMS:
+            self._programs.pop(next(iter(self._programs)))
+        return program
+
+    def clear(self) -> None:
+        """Drops all programs, as after a change of the model."""
+        self._programs.clear()
+
+
+def capture(body: Callable, specs: Sequence[Spec]) -> Program:
+    """The program of `body(*tensors)`, which returns a list of tensors."""
+    inputs = [abstract(s, "argument") for s in specs]
+    with Capture(may_create=False) as recorder:
+        outputs = body(*inputs)
+    return Program(recorder, inputs, outputs)
+
+
+def specs_of(arrays: Sequence[np.ndarray]) -> tuple[Spec, ...]:
+    """Shapes and dtypes."""
+    return tuple(Spec(a.shape, a.dtype) for a in arrays)
+
+
+def batch_program(model, mode: str, data: ArrayData) -> Program:
+    """The program of a train, test or predict step whose batch is its input."""
+    specs, counts = specs_of(data.leaves), data.counts
+
+    def body(*leaves):
+        x, y, weights = split_leaves(leaves, counts)
+        if mode == "predict":
+            return steps.outputs_of(steps.call_model(model, x, False))
+        step = steps.train_step if mode == "train" else steps.test_step
+        return [step(model, x, y, weights)]
+
+    key = (mode, specs, counts, model.state_key())
+    return model.programs.get(key, lambda: capture(body, specs))
+
+
+def split_leaves(leaves: Sequence, counts: tuple[int, int, int]) -> tuple[list, list, list]:
+    """x, y and weights of a flat list."""
+    nx, ny, _ = counts
+    return list(leaves[:nx]), list(leaves[nx : nx + ny]), list(leaves[nx + ny :])
+
+
+class EpochPrograms:
+    """Programs that go through data in memory: they shuffle, gather batches and write the epoch's results down themselves.
+
+    State is in variables: the order of the rows, the place in it, the number of the epoch, and one row of results per epoch.
+    """
+
+    def __init__(self, model, data: ArrayData, batch_size: int, mode: str, shuffle: bool, class_table: np.ndarray | None = None):
+        self.model, self.data, self.mode, self.shuffle = model, data, mode, shuffle
+        self.batch_size = min(batch_size, data.rows)
+        self.class_table = class_table
+        rows = data.rows
+        self.order = Variable(np.arange(rows), name="order", trainable=False)
+        self.cursor = Variable(np.zeros((), np.int64), name="cursor", trainable=False)
+        self.epoch = Variable(np.zeros((), np.int64), name="epoch", trainable=False)
+        self.log_row = Variable(np.zeros(1, np.int64), name="log_row", trainable=False)
+        self.log = Variable(np.zeros((LOG_ROWS, len(model.objective.trackers))), name="log", trainable=False)
+
+    def begin(self) -> Program:
+        """Start of an epoch: a new order, back to its first row, running values at zero."""
+        key0, key1 = key_for("fit shuffle")
+
+        def body():
+            if self.shuffle:
+                self.order.assign(call("permutation", self.epoch.value, self.data.rows, key0=key0, key1=key1))
+                self.epoch.assign(call("increment", self.epoch.value, by=1))
+            self.cursor.assign(np.zeros((), np.int64))
+            self.model.objective.reset()
+            return []
+
+        return capture(body, ())
+
+    def end(self) -> Program:
+        """End of an epoch: the results become a row of the log."""
+
+        def body():
+            values = [tracker.result().astype(np.float64).reshape((1,)) for tracker in self.model.objective.trackers]
+            row = call("reshape", call("concat", values, axis=0), (1, len(values)))
+            self.log.assign(call("scatter_add", self.log.value, self.log_row.value, row))
+            self.log_row.assign(self.log_row + 1)
+            return []
+
+        return capture(body, ())
+
+    def step(self, batch: int) -> Program:
+        """A step that takes the next `batch` rows."""
+        specs, counts = specs_of(self.data.leaves), self.data.counts
+
+        def body(*leaves):
+            gathered = [call("gather_batch", a, self.order.value, self.cursor.value, batch=batch) for a in leaves]
+            self.cursor.assign(call("increment", self.cursor.value, by=batch))
+            x, y, weights = split_leaves(gathered, counts)
+            if self.class_table is not None:
+                weights = steps.class_weighted(weights, y[0], Tensor(self.class_table))
+            run = steps.train_step if self.mode == "train" else steps.test_step
+            run(self.model, x, y, weights)
+            return []
+
+        return capture(body, specs)
+
+    def clear_log(self) -> None:
+        """Empties the log."""
+        self.log.assign(np.zeros(self.log.shape))
+        self.log_row.assign(np.zeros(1, np.int64))
+
+    def logged(self, rows: int) -> list[dict[str, float]]:
+        """The results of the last `rows` epochs."""
+        names = self.model.objective.names
+        return [dict(zip(names, map(float, row), strict=True)) for row in self.log.numpy()[:rows]]

@@ -1,0 +1,136 @@
+"""A stack of layers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pynn.layers.base import Layer
+from pynn.layers.structure import is_shape
+from pynn.models.model import Model
+
+
+class Sequential(Model):
+    """Layers one after the other, each with one input and one output.
+
+    Args:
+        layers: The layers; more can be added with `add`.
+
+    The weights are made when the shape of the input is known: from the first layer's `input_shape`, an `Input`, or the first data.
+
+    Example:
+        >>> import pynn as pn
+        >>> model = pn.Sequential([pn.layers.Dense(8, activation="relu", input_shape=(4,)), pn.layers.Dense(1)])
+        >>> model.count_params()
+        49
+    """
+
+    def __init__(self, layers=None, **kwargs):
+        super().__init__(**kwargs)
+        self.stack: list[Layer] = []
+        for layer in layers or []:
+            self.add(layer)
+
+    def add(self, layer: Layer) -> None:
+        """Puts a layer at the end.
+
+        Raises:
+            TypeError: it isn't a layer.
+            ValueError: another layer has its name.
+        """
+        from pynn.layers.symbolic import SymbolicTensor
+
+        if isinstance(layer, SymbolicTensor):
+            layer = layer.layer
+        if not isinstance(layer, Layer):
+            raise TypeError(
+                f"[{self.label}] takes layers. Received: {layer!r}. Wrap functions in pn.layers.Activation or a Layer subclass."
+            )
+        if any(other.name == layer.name for other in self.stack):
+            raise ValueError(f"[{self.label}] has a layer named {layer.name!r} already. Give each layer a name of its own.")
+        self.stack.append(layer)
+        self.stack = self.stack  # tracked anew
+        self.programs.clear()
+        self._follow(layer)
+
+    def pop(self) -> Layer:
+        """Takes the last layer off."""
+        if not self.stack:
+            raise ValueError(f"[{self.label}] has no layer to take off.")
+        layer = self.stack[-1]
+        self.stack = self.stack[:-1]
+        self.programs.clear()
+        return layer
+
+    def _follow(self, layer: Layer) -> None:
+        """Builds as far as the shape is known."""
+        if self._build_shape is not None:
+            if not layer.built:
+                layer.build(self._shape_before(layer))
+        elif self.first_shape() is not None:
+            self.build(self.first_shape())
+
+    def first_shape(self):
+        """The batch input shape that the first layer declares, None if it doesn't."""
+        if not self.stack:
+            return None
+        first = self.stack[0]
+        return first.first_shape() if isinstance(first, Sequential) else first.batch_input_shape
+
+    def _shape_before(self, layer: Layer):
+        shape = self._build_shape
+        for other in self.stack:
+            if other is layer:
+                return shape
+            shape = other.output_shape(shape)
+        return shape
+
+    def build(self, input_shape=None) -> None:
+        """Makes the weights of all layers."""
+        if input_shape is None:
+            raise ValueError(f"[{self.label}] build needs the shape of the input, batch axis included.")
+        shape = tuple(input_shape) if is_shape(input_shape) else input_shape
+        for layer in self.stack:
+            layer.check_input(shape)
+            if not layer.built:
+                layer.build(shape)
+            shape = layer.output_shape(shape)
+
+    def call(self, x, *, training: bool = False, mask=None):
+        """The last layer's output."""
+        if mask is not None and hasattr(x, "mask"):
+            x.mask = mask
+        for layer in self.stack:
+            x = layer(x, training=training)
+        return x
+
+    def compute_mask(self, x, mask):
+        """Layers have set it on the tensors already."""
+        return None
+
+    def output_shape(self, input_shape):
+        """The last layer's output shape."""
+        for layer in self.stack:
+            input_shape = layer.output_shape(input_shape)
+        return input_shape
+
+    @property
+    def layers(self) -> list[Layer]:
+        """The layers without Input."""
+        return [layer for layer in self.stack if type(layer).__name__ != "InputLayer"]
+
+    @property
+    def output_names(self) -> list[str] | None:
+        """The last layer's name."""
+        return [self.stack[-1].name] if self.stack else None
+
+    def get_config(self) -> dict[str, Any]:
+        """Names, classes and arguments of the layers."""
+        layers = [{"class_name": type(layer).__name__, "config": layer.get_config()} for layer in self.stack]
+        return {"name": self.name, "layers": layers}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Sequential:
+        """A new model with fresh weights."""
+        from pynn.layers import deserialize
+
+        return cls([deserialize(entry) for entry in config["layers"]], name=config.get("name"))

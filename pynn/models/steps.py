@@ -1,0 +1,87 @@
+"""One batch: the train, test and predict steps as plain Python over ops, which `fit` captures or, if asked to, runs as they are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pynn.engine.operators import call
+from pynn.engine.tape import Tape
+from pynn.engine.tensor import Tensor, as_tensor
+from pynn.layers.structure import flatten
+from pynn.ops.guard import guard_finite
+
+LOSS_LABEL = 0  # guard labels: the loss, then 1 + the index of the trainable weight
+
+
+def outputs_of(value) -> list[Tensor]:
+    """The model's outputs as a list."""
+    return list(flatten(value))
+
+
+def call_model(model, x: Sequence[Tensor], training: bool):
+    """The model on the leaves of x, in the form its `call` expects."""
+    return model.call_leaves(list(x), training=training)
+
+
+def ensure_built(model, x: Sequence[Tensor], y: Sequence[Tensor]) -> None:
+    """Builds the model's weights, the objective and the optimizer's slots from one small batch, outside of any capture."""
+    x = [as_tensor(a) for a in x]
+    if not model.built or (y and not model.objective.built):
+        y_pred = outputs_of(call_model(model, x, False))
+        if y and not model.objective.built:
+            model.objective.build(model.output_names_for(len(y_pred)), y, y_pred)
+    if y and model.optimizer is not None:
+        model.optimizer.build(model.trainable_weights)
+
+
+def forward_loss(model, x, y, weights, training: bool):
+    """(loss with penalties, losses per output, outputs)."""
+    y_pred = outputs_of(call_model(model, x, training))
+    if len(y_pred) != len(y):
+        raise ValueError(f"[{model.label}] the model has {len(y_pred)} outputs, but {len(y)} targets came.")
+    total, parts = model.objective.loss(y, y_pred, weights)
+    for penalty in model.losses:
+        total = total + penalty.astype(total.dtype)
+    return total, parts, y_pred
+
+
+def train_step(model, x: Sequence[Tensor], y: Sequence[Tensor], weights: Sequence[Tensor]) -> Tensor:
+    """One optimizer step: forward, backward, guards, then everything that changes. Returns the loss."""
+    variables = model.trainable_weights
+    with Tape() as tape:
+        values = [v.value for v in variables]
+        for value in values:
+            tape.watch(value)
+        loss, parts, y_pred = forward_loss(model, x, y, weights, True)
+    gradients = tape.gradient(loss, values)
+    guard_finite(loss, label=LOSS_LABEL)
+    for i, gradient in enumerate(gradients):
+        if gradient is not None:
+            guard_finite(gradient, label=LOSS_LABEL + 1 + i)
+    present = [(g, v) for g, v in zip(gradients, variables, strict=True) if g is not None]
+    if not present and variables:
+        raise ValueError(
+            f"[{model.label}] the loss depends on none of the {len(variables)} trainable weights. "
+            "Check that call() uses the layers, and that nothing stops the gradient."
+        )
+    if present:
+        model.optimizer.apply([g for g, _ in present], [v for _, v in present])
+    model.objective.update(loss, parts, y, y_pred, weights, x[0].shape[0])
+    return loss
+
+
+def test_step(model, x: Sequence[Tensor], y: Sequence[Tensor], weights: Sequence[Tensor]) -> Tensor:
+    """Loss and metrics of one batch; nothing else changes."""
+    loss, parts, y_pred = forward_loss(model, x, y, weights, False)
+    model.objective.update(loss, parts, y, y_pred, weights, x[0].shape[0])
+    return loss
+
+
+def class_weighted(weights: Sequence[Tensor], y: Tensor, table: Tensor) -> list[Tensor]:
+    """Sample weights multiplied by the weight of each sample's class; `y` holds classes or one-hot rows."""
+    if y.ndim > 1 and y.shape[-1] > 1:
+        classes = call("argmax", y, axis=-1)
+    else:
+        classes = call("reshape", y, (y.shape[0],)).astype("int64")
+    by_class = call("take", table, classes)
+    return [by_class * weights[0]] if weights else [by_class]

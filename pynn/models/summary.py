@@ -1,0 +1,40 @@
+"""The table that `model.summary()` prints."""
+
+from __future__ import annotations
+
+
+def _shape(layer) -> str:
+    try:
+        if layer._build_shape is None:
+            return "?"
+        return str(layer.output_shape(layer._build_shape))
+    except (ValueError, TypeError, NotImplementedError):
+        return "?"
+
+
+def _size(parameters: int) -> str:
+    return f"{parameters * 4 / 1024:.2f} KB" if parameters * 4 < 1 << 20 else f"{parameters * 4 / (1 << 20):.2f} MB"
+
+
+def summary_text(model, line_length: int) -> str:
+    """Layers with their output shapes and numbers of parameters, and the totals."""
+    first, last = int(line_length * 0.44), 14
+    middle = line_length - first - last
+    rows = [(f"{la.name} ({type(la).__name__})", _shape(la), f"{la.count_params():,}") for la in model.layers]
+
+    def line(cells) -> str:
+        return f"{cells[0][: first - 1]:<{first}}{cells[1][: middle - 1]:<{middle}}{cells[2]:>{last}}"
+
+    trainable = sum(v.size for v in model.trainable_weights)
+    fixed = sum(v.size for v in model.weights) - trainable
+    lines = [
+        f'Model: "{model.name}"',
+        "━" * line_length,
+        line(("Layer (type)", "Output shape", "Parameters")),
+        "─" * line_length,
+        *map(line, rows),
+        "━" * line_length,
+        f"Total parameters: {trainable + fixed:,} ({_size(trainable + fixed)})",
+        f"Trainable: {trainable:,}, not trainable: {fixed:,}",
+    ]
+    return "\n".join(lines)
