@@ -1,0 +1,166 @@
+"""Activations as layers."""
+
+from __future__ import annotations
+
+from pynn import activations, constraints, initializers, ops, regularizers
+from pynn.layers.base import InputSpec, Layer
+
+
+class Activation(Layer):
+    """Applies an activation, given by name or as a function."""
+
+    supports_masking = True
+
+    def __init__(self, activation, **common):
+        super().__init__(**common)
+        self.activation = activations.get(activation)
+
+    def call(self, x):
+        return self.activation(x)
+
+    def output_shape(self, input_shape):
+        return tuple(input_shape)
+
+    @classmethod
+    def samples(cls):
+        return [dict(activation=a, input_shape=(2, 3)) for a in ("relu", "softmax", "gelu", "hard_sigmoid", "selu", "mish")]
+
+
+class _Elementwise(Layer):
+    """A layer whose output has the shape of its input."""
+
+    supports_masking = True
+
+    def output_shape(self, input_shape):
+        return tuple(input_shape)
+
+
+def _number(layer: Layer, name: str, value, *, none: bool = False) -> float | None:
+    if value is None and none:
+        return None
+    if isinstance(value, dict) and value.get("type") == "ndarray":  # as some files write a scalar
+        value = value["value"]
+    if isinstance(value, (bool, str)) or value is None or value < 0:
+        raise ValueError(f"[{layer.label}] {name} must be a number, zero or more. Received: {name}={value!r}.")
+    return float(value)
+
+
+class ReLU(_Elementwise):
+    """max(x, 0); see `pynn.activations.relu` for the arguments."""
+
+    def __init__(self, max_value: float | None = None, negative_slope: float = 0.0, threshold: float = 0.0, **common):
+        super().__init__(**common)
+        self.max_value = _number(self, "max_value", max_value, none=True)
+        self.negative_slope = _number(self, "negative_slope", negative_slope or 0.0)
+        self.threshold = _number(self, "threshold", threshold or 0.0)
+
+    def call(self, x):
+        return activations.relu(x, self.negative_slope, self.max_value, self.threshold)
+
+    @classmethod
+    def samples(cls):
+        return [dict(input_shape=(2, 3)), dict(max_value=1.0, negative_slope=0.1, threshold=0.2, input_shape=(4, 5))]
+
+
+class LeakyReLU(_Elementwise):
+    """x above zero, `negative_slope * x` below. `alpha` is the slope's name in older files."""
+
+    def __init__(self, negative_slope: float = 0.3, *, alpha: float | None = None, **common):
+        super().__init__(**common)
+        self.negative_slope = _number(self, "negative_slope", negative_slope if alpha is None else alpha)
+
+    def call(self, x):
+        return activations.leaky_relu(x, self.negative_slope)
+
+    def get_config(self):
+        config = super().get_config()
+        config.pop("alpha", None)
+        return config
+
+    @property
+    def alpha(self) -> float:
+        """The slope, under its older name."""
+        return self.negative_slope
+
+    @classmethod
+    def samples(cls):
+        return [dict(input_shape=(2, 3)), dict(alpha=0.1, input_shape=(4, 5))]
+
+
+class ELU(_Elementwise):
+    """x above zero, `alpha * (exp(x) - 1)` below."""
+
+    def __init__(self, alpha: float = 1.0, **common):
+        super().__init__(**common)
+        self.alpha = _number(self, "alpha", alpha)
+
+    def call(self, x):
+        return activations.elu(x, self.alpha)
+
+    @classmethod
+    def samples(cls):
+        return [dict(input_shape=(2, 3)), dict(alpha=0.5, input_shape=(4, 5))]
+
+
+class ThresholdedReLU(_Elementwise):
+    """x where it is above `theta`, else zero."""
+
+    def __init__(self, theta: float = 1.0, **common):
+        super().__init__(**common)
+        self.theta = _number(self, "theta", theta)
+
+    def call(self, x):
+        return ops.where(x > self.theta, x, ops.zeros_like(x))
+
+    @classmethod
+    def samples(cls):
+        return [dict(theta=0.3, input_shape=(4, 5))]
+
+
+class Softmax(_Elementwise):
+    """Softmax along `axis`; elements where `mask` is false count as minus infinity."""
+
+    def __init__(self, axis: int = -1, **common):
+        super().__init__(**common)
+        self.axis = tuple(axis) if isinstance(axis, list) else axis
+
+    def call(self, x, mask=None):
+        if mask is not None and mask.shape == x.shape:
+            x = ops.where(mask, x, -1e9)
+        return activations.softmax(x, self.axis)
+
+    @classmethod
+    def samples(cls):
+        return [dict(input_shape=(2, 3)), dict(axis=1, input_shape=(2, 3, 4))]
+
+
+class PReLU(_Elementwise):
+    """x above zero, `alpha * x` below, `alpha` learned for each element, or one along each of `shared_axes` (He et al., 2015)."""
+
+    def __init__(self, alpha_initializer="zeros", alpha_regularizer=None, alpha_constraint=None, shared_axes=None, **common):
+        super().__init__(**common)
+        self.alpha_initializer = initializers.get(alpha_initializer)
+        self.alpha_regularizer = regularizers.get(alpha_regularizer)
+        self.alpha_constraint = constraints.get(alpha_constraint)
+        self.shared_axes = [shared_axes] if isinstance(shared_axes, int) else list(shared_axes) if shared_axes else None
+
+    def build(self, input_shape):
+        shape = list(input_shape[1:])
+        for axis in self.shared_axes or ():
+            shape[axis - 1] = 1
+        self.alpha = self.add_weight(
+            "alpha",
+            shape,
+            initializer=self.alpha_initializer,
+            regularizer=self.alpha_regularizer,
+            constraint=self.alpha_constraint,
+        )
+        own = {i: n for i, n in enumerate(input_shape) if i and i not in (self.shared_axes or ())}
+        self.input_spec = InputSpec(ndim=len(input_shape), axes=own)
+
+    def call(self, x):
+        return ops.where(x > 0, x, x * self.alpha)
+
+    @classmethod
+    def samples(cls):
+        return [dict(alpha_initializer="ones", input_shape=(2, 3)), dict(shared_axes=[1], input_shape=(2, 3, 4))]

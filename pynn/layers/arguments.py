@@ -1,0 +1,53 @@
+"""Checks that constructors share."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def positive(layer, name: str, value) -> int:
+    """`value` as an int above zero.
+
+    Raises:
+        ValueError: it isn't one.
+    """
+    if isinstance(value, (bool, str)) or value is None or not float(value).is_integer() or value < 1:
+        raise ValueError(f"[{layer.label}] {name} must be a whole number above zero. Received: {name}={value!r}.")
+    return int(value)
+
+
+def several(layer, name: str, value, count: int, *, minimum: int = 1) -> tuple[int, ...]:
+    """`value` as a tuple of `count` ints; one int stands for all of them.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    values = tuple(value) if isinstance(value, (tuple, list)) else (value,) * count
+    good = all(isinstance(v, (int, np.integer)) and not isinstance(v, bool) and v >= minimum for v in values)
+    if len(values) != count or not good:
+        raise ValueError(
+            f"[{layer.label}] {name} must be a whole number or {count} of them, at least {minimum}. Received: {name}={value!r}."
+        )
+    return tuple(int(v) for v in values)
+
+
+def one_of(layer, name: str, value, choices: tuple):
+    """`value` if it is among `choices`.
+
+    Raises:
+        ValueError: it isn't.
+    """
+    if value not in choices:
+        raise ValueError(f"[{layer.label}] unknown {name}. Received: {name}={value!r}. Known: {', '.join(map(repr, choices))}.")
+    return value
+
+
+def fraction(layer, name: str, value) -> float:
+    """`value` as a float in [0, 1).
+
+    Raises:
+        ValueError: it is outside.
+    """
+    if isinstance(value, (bool, str)) or value is None or not 0 <= value < 1:
+        raise ValueError(f"[{layer.label}] {name} must be in [0, 1). Received: {name}={value!r}.")
+    return float(value)

@@ -1,0 +1,387 @@
+"""The base class of layers."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from pynn import constraints, initializers, regularizers
+from pynn.dtypes import as_dtype, is_float
+from pynn.engine.tensor import Tensor, as_tensor
+from pynn.engine.variable import Variable
+from pynn.errors import suggestion
+from pynn.layers.context import call_context, call_number
+from pynn.layers.names import next_name, register_layer
+from pynn.layers.structure import flatten, map_structure
+from pynn.layers.symbolic import SymbolicTensor, call_symbolic, inferred_shape
+from pynn.layers.tracking import Tracking
+from pynn.random import key_for, next_stream
+from pynn.serialization import constructor_arguments, plain, snake_case
+
+
+class InputSpec(NamedTuple):
+    """What a layer's input must look like: number of axes, at least so many, lengths of some axes; and words for it."""
+
+    ndim: int | None = None
+    min_ndim: int | None = None
+    axes: dict[int, int] | None = None
+    words: str = ""
+
+    def problem(self, shape) -> str:
+        """What is wrong with `shape`, or an empty string."""
+        if self.ndim is not None and len(shape) != self.ndim:
+            return f"the input must have {self.ndim} axes{self.words and ' ' + self.words}"
+        if self.min_ndim is not None and len(shape) < self.min_ndim:
+            return f"the input must have {self.min_ndim} axes or more{self.words and ' ' + self.words}"
+        for axis, size in (self.axes or {}).items():
+            if shape[axis] is not None and shape[axis] != size:
+                return f"axis {axis} of the input must have length {size}, as when the layer was built"
+        return ""
+
+
+@functools.cache
+def _call_words(cls: type) -> frozenset[str]:
+    """Names of the arguments of `cls.call`; "**" stands for any."""
+    parameters = inspect.signature(cls.call).parameters.values()
+    return frozenset("**" if p.kind is p.VAR_KEYWORD else p.name for p in parameters)
+
+
+def _wrapped_build(build):
+    @functools.wraps(build)
+    def wrapped(self, input_shape=None):
+        if self._building:  # a call of super().build()
+            return build(self, input_shape)
+        if self.built:
+            return None
+        self._building = True
+        try:
+            build(self, input_shape)
+        finally:
+            self._building = False
+        self.built = True
+        self._build_shape = input_shape
+        return None
+
+    return wrapped
+
+
+class Layer(Tracking):
+    """Weights and a computation. Subclasses define `build(input_shape)`, which adds weights, and `call(x)`.
+
+    Args:
+        name: The layer's name; by default its class in snake_case, with a number from the second on.
+        trainable: Whether training changes its weights.
+        dtype: "float32" or "float64"; float inputs are cast to it.
+        input_shape: Shape of the input without the batch axis, for the first layer of a Sequential.
+        batch_input_shape: The same with the batch axis.
+        input_dim: The same for an input of one axis.
+        batch_size: The length of the batch axis, beside `input_shape`.
+        activity_regularizer: A regularizer of the output, added to the loss.
+
+    Example:
+        >>> import pynn as pn
+        >>> class Scale(pn.layers.Layer):
+        ...     def build(self, input_shape):
+        ...         self.factor = self.add_weight("factor", input_shape[-1:], initializer="ones")
+        ...     def call(self, x):
+        ...         return x * self.factor
+        >>> Scale()([[1.0, 2.0]])
+        Tensor([[1., 2.]], shape=(1, 2), dtype=float32)
+    """
+
+    input_spec: InputSpec | None = None
+    supports_masking = False
+    casts_inputs = True  # ids, for example, stay integers
+
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        if "build" in cls.__dict__:
+            cls.build = _wrapped_build(cls.__dict__["build"])
+        if cls.__module__.startswith("pynn.") and not cls.__name__.startswith("_"):
+            register_layer(cls)
+
+    def __init__(
+        self,
+        *,
+        name: str | None = None,
+        trainable: bool = True,
+        dtype=None,
+        input_shape=None,
+        batch_input_shape=None,
+        input_dim: int | None = None,
+        batch_size: int | None = None,
+        activity_regularizer=None,
+        **unknown,
+    ):
+        if unknown:
+            self._refuse(next(iter(unknown)))
+        if name is not None and (not isinstance(name, str) or not name or "/" in name):
+            raise ValueError(f"[{type(self).__name__}] a layer's name is a string without '/'. Received: name={name!r}.")
+        self._init_tracking()
+        self.name = name or next_name(type(self).__name__)
+        self.path = self.name  # in front of the weights' names
+        self._trainable = bool(trainable)
+        self.dtype = _layer_dtype(dtype)
+        self.activity_regularizer = regularizers.get(activity_regularizer)
+        self.batch_input_shape = _first_shape(input_shape, batch_input_shape, input_dim, batch_size)
+        self.built = False
+        self._building = False
+        self._build_shape = None
+        self._inbound_nodes: list = []
+        self._call_losses: list[Tensor] = []
+        self._losses_of = self._last_call = 0
+
+    def _refuse(self, word: str) -> None:
+        known = constructor_arguments(type(self))
+        raise TypeError(
+            f"[{type(self).__name__}] unknown argument {word!r}.{suggestion(snake_case(word), known)} "
+            f"Known: {', '.join(k for k in known if not k.startswith('_'))}."
+        )
+
+    @property
+    def label(self) -> str:
+        """The layer in messages: `Dense 'dense_1'`."""
+        return f"{type(self).__name__} {self.name!r}"
+
+    # -- building ----------------------------------------------------------------------------------------------------
+
+    def build(self, input_shape=None) -> None:
+        """Adds the weights for an input of this shape (batch axis included, None where unknown)."""
+        self.built = True
+        self._build_shape = input_shape
+
+    def add_weight(
+        self,
+        name: str,
+        shape=(),
+        *,
+        initializer="glorot_uniform",
+        regularizer=None,
+        constraint=None,
+        trainable: bool = True,
+        dtype=None,
+    ) -> Variable:
+        """A new weight of this layer, a Variable with the path `<layer>/<name>`.
+
+        Args:
+            name: Name of the weight within the layer.
+            shape: Its shape; every axis must be known.
+            initializer: Start values, see `pynn.initializers`.
+            regularizer: A penalty added to the loss.
+            constraint: Applied after each update.
+            trainable: Whether training changes it.
+            dtype: The layer's by default.
+        """
+        shape = tuple(shape)
+        if any(n is None for n in shape):
+            raise ValueError(
+                f"[{self.label}] the weight {name!r} needs a length for each axis. Received: shape={shape}. "
+                "Give the input's last axes a length, for example by input_shape."
+            )
+        dtype = self.dtype if dtype is None else as_dtype(dtype)
+        variable = Variable(
+            initializers.get(initializer)(shape, dtype),
+            dtype,
+            name=name,
+            trainable=trainable and self._trainable,
+            regularizer=regularizers.get(regularizer),
+            constraint=constraints.get(constraint),
+        )
+        variable.path = f"{self.path}/{name}"
+        self._own_weights.append(variable)
+        if not trainable:
+            self._fixed.add(id(variable))
+        return variable
+
+    def add_state(self, name: str, value) -> Variable:
+        """A variable that changes without being a weight."""
+        variable = Variable(value, name=name, trainable=False)
+        variable.path = f"{self.path}/{name}"
+        self._own_states.append(variable)
+        return variable
+
+    def add_random_state(self, seed: int | None) -> Variable:
+        """Gives the layer `seed_key`, the key of its random stream, and `seed_counter`, which counts its calls."""
+        self.seed_key = key_for("layer", seed) if seed is not None else key_for(f"layer {next_stream()}")
+        self.seed_counter = self.add_state("seed_counter", np.zeros((), np.int64))
+        return self.seed_counter
+
+    # -- calling -----------------------------------------------------------------------------------------------------
+
+    def call(self, x, *, training: bool = False):
+        """The computation, written with ops. May take `training` and `mask`."""
+        raise NotImplementedError(f"[{self.label}] a layer must define call(x).")
+
+    def __call__(self, *args, **kwargs):
+        """The layer's output for tensors or arrays; for the symbolic tensors of a functional model, a symbolic one."""
+        if not args:
+            raise TypeError(f"[{self.label}] a layer is called with its input.")
+        if any(isinstance(leaf, SymbolicTensor) for leaf in flatten((args, kwargs))):
+            return call_symbolic(self, args, kwargs)
+        args = (map_structure(self._convert, args[0]), *args[1:])
+        shapes = map_structure(lambda t: t.shape, args[0])
+        self.check_input(shapes)
+        with call_context(kwargs.pop("training", None)) as context:
+            if not self.built:
+                self.build(shapes)
+            mask = kwargs.pop("mask", None)
+            if mask is None:
+                mask = map_structure(lambda t: t.mask, args[0])
+            self._last_call = call_number()
+            outputs = self._run(args, kwargs, context.training, mask)
+            if self.activity_regularizer is not None:
+                for leaf in flatten(outputs):
+                    self.add_loss(self.activity_regularizer(leaf))
+        return outputs
+
+    def _run(self, args, kwargs, training: bool, mask):
+        words = _call_words(type(self))
+        if "training" in words or "**" in words:
+            kwargs["training"] = training
+        if "mask" in words:
+            kwargs["mask"] = mask
+        try:
+            outputs = self.call(*args, **kwargs)
+        except (ValueError, TypeError) as error:
+            raise self._named(error)
+        self._pass_mask(args[0], mask, outputs)
+        return outputs
+
+    def _named(self, error: Exception) -> Exception:
+        text = str(error)
+        if type(error) not in (ValueError, TypeError) or getattr(error, "names_layer", False) or not text.startswith("["):
+            return error
+        named = type(error)(text if text.startswith(f"[{self.label}]") else f"[{self.label}] {text}")
+        named.names_layer = True
+        return named.with_traceback(error.__traceback__)
+
+    def _convert(self, value):
+        x = as_tensor(value)
+        if self.casts_inputs and x.dtype != self.dtype and (is_float(x.dtype) or x.dtype.kind in "iu"):
+            mask, x = x.mask, x.astype(self.dtype)
+            x.mask = mask
+        return x
+
+    def _pass_mask(self, inputs, mask, outputs) -> None:
+        if all(m is None for m in flatten(mask)):
+            return
+        masks = list(flatten(self.compute_mask(inputs, mask)))
+        leaves = list(flatten(outputs))
+        for output, found in zip(leaves, masks + [None] * (len(leaves) - len(masks)), strict=False):
+            if found is not None:
+                output.mask = found
+
+    def check_input(self, shapes) -> None:
+        """Raises ValueError if inputs of these shapes don't suit `input_spec`."""
+        spec = self.input_spec
+        if spec is None:
+            return
+        if not isinstance(shapes, tuple) or (shapes and isinstance(shapes[0], tuple)):
+            raise ValueError(f"[{self.label}] expects one input. Received: {len(shapes)}. Concatenate or add them first.")
+        problem = spec.problem(shapes)
+        if problem:
+            raise ValueError(f"[{self.label}] {problem}. Received: shape={tuple(shapes)}.{self._advice(shapes)}")
+
+    def _advice(self, shape) -> str:
+        return ""
+
+    def compute_mask(self, x, mask):
+        """The mask of the output: the input's where the layer `supports_masking`, else none."""
+        return mask if self.supports_masking else None
+
+    def output_shape(self, input_shape):
+        """The output's shape, or a list of them, for an input shape with None where unknown."""
+        return inferred_shape(self, input_shape)
+
+    def output_dtype(self, input_dtype) -> np.dtype:
+        """The output's dtype."""
+        return self.dtype
+
+    # -- what it adds to the loss --------------------------------------------------------------------------------------
+
+    def add_loss(self, value) -> None:
+        """Adds a scalar to the loss of the call that is running."""
+        if self._losses_of != call_number():
+            self._call_losses, self._losses_of = [], call_number()
+        self._call_losses.append(as_tensor(value))
+
+    @property
+    def losses(self) -> list[Tensor]:
+        """Penalties of the weights, and whatever the last call added, as scalars."""
+        penalties = [w.regularizer(w.value) for w in self.trainable_weights if w.regularizer is not None]
+        for layer in self.flattened_layers():
+            if layer._losses_of == self._last_call:
+                penalties.extend(layer._call_losses)
+        return penalties
+
+    # -- state and description -----------------------------------------------------------------------------------------
+
+    def reset_state(self) -> None:
+        """Forgets the states of stateful recurrent layers, here and below."""
+        for layer in self.layers:
+            layer.reset_state()
+
+    reset_states = reset_state
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments, in the words of JSON."""
+        config = {"name": self.name, "trainable": self.trainable, "dtype": self.dtype.name}
+        if self.batch_input_shape is not None:
+            config["batch_input_shape"] = list(self.batch_input_shape)
+        common = constructor_arguments(Layer)
+        for name in constructor_arguments(type(self)):
+            if name not in common or (name == "activity_regularizer" and self.activity_regularizer is not None):
+                config[name] = plain(getattr(self, name))
+        return config
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]):
+        """A new layer like the one whose `get_config` gave `config`, with fresh weights."""
+        return cls(**config)
+
+    @classmethod
+    def samples(cls) -> list[dict[str, Any]]:
+        """Constructor arguments, each with an `input_shape` (batch axis included), that are worth testing."""
+        return []
+
+    @property
+    def input(self):
+        """The symbolic input of the layer's only call in a functional model."""
+        return self._only_node().inputs
+
+    @property
+    def output(self):
+        """The symbolic output of the layer's only call in a functional model."""
+        return self._only_node().outputs
+
+    def _only_node(self):
+        if len(self._inbound_nodes) != 1:
+            raise AttributeError(f"[{self.label}] was called {len(self._inbound_nodes)} times on symbolic tensors, not once.")
+        return self._inbound_nodes[0]
+
+    def __repr__(self) -> str:
+        words = [f"{k}={v!r}" for k, v in self.get_config().items() if k not in ("trainable", "dtype")]
+        return f"{type(self).__name__}({', '.join(words)})"
+
+
+def _layer_dtype(dtype) -> np.dtype:
+    if isinstance(dtype, dict):  # a policy, as Keras 3 writes it
+        dtype = dtype.get("config", {}).get("name", "float32")
+    found = as_dtype("float32" if dtype is None else dtype)
+    if not is_float(found) and found.kind not in "iu":
+        raise TypeError(f"[layers] a layer computes in float32 or float64. Received: dtype={dtype!r}.")
+    return found
+
+
+def _first_shape(input_shape, batch_input_shape, input_dim, batch_size):
+    if batch_input_shape is not None:
+        return tuple(batch_input_shape)
+    if input_shape is None and input_dim is not None:
+        input_shape = (input_dim,)
+    if input_shape is None:
+        return None
+    shape = (input_shape,) if isinstance(input_shape, int) else tuple(input_shape)
+    return (batch_size, *shape)

@@ -1,0 +1,46 @@
+"""What holds during the call of a layer: whether it trains, which outermost call it belongs to, and what it adds to the loss."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+
+_numbers = itertools.count(1)
+
+
+class _Calls(threading.local):
+    """The chain of running calls in this thread."""
+
+    def __init__(self) -> None:
+        self.depth = 0
+        self.training = False
+        self.number = 0  # of the outermost call
+
+
+_calls = _Calls()
+
+
+class call_context:
+    """Entered by `Layer.__call__`; `training` None takes that of the call around it."""
+
+    __slots__ = ("training", "_before")
+
+    def __init__(self, training: bool | None):
+        self.training = _calls.training if training is None else training
+
+    def __enter__(self) -> call_context:
+        self._before = _calls.training
+        if _calls.depth == 0:
+            _calls.number = next(_numbers)
+        _calls.depth += 1
+        _calls.training = self.training
+        return self
+
+    def __exit__(self, *exc) -> None:
+        _calls.depth -= 1
+        _calls.training = self._before
+
+
+def call_number() -> int:
+    """The number of the outermost call that runs, or ran last, in this thread."""
+    return _calls.number

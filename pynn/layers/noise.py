@@ -1,0 +1,152 @@
+"""Layers that draw by chance while training: Dropout, SpatialDropout, GaussianNoise, GaussianDropout, AlphaDropout."""
+
+from __future__ import annotations
+
+import math
+
+from pynn import ops
+from pynn.layers.arguments import fraction
+from pynn.layers.base import InputSpec, Layer
+
+
+class _Noise(Layer):
+    """A layer that is the identity outside training."""
+
+    supports_masking = True
+
+    def __init__(self, seed: int | None, common: dict):
+        super().__init__(**common)
+        self.seed = seed
+        self.add_random_state(seed)
+
+    def dropped(self, x, rate: float):
+        """x with elements set to zero with probability `rate`, the others divided by 1 - rate."""
+        y = ops.dropout(x, self.seed_counter, rate=rate, key0=self.seed_key[0], key1=self.seed_key[1])
+        self.seed_counter.assign(self.seed_counter + 1)
+        return y
+
+    def normal(self, x):
+        """Standard normal numbers in the shape of x."""
+        z = ops.random_normal(self.seed_counter, shape=x.shape, dtype=x.dtype, key0=self.seed_key[0], key1=self.seed_key[1])
+        self.seed_counter.assign(self.seed_counter + 1)
+        return z
+
+    def output_shape(self, input_shape):
+        return tuple(input_shape)
+
+
+class Dropout(_Noise):
+    """While training, sets elements to zero with probability `rate` and divides the others by `1 - rate`.
+
+    Args:
+        rate: In [0, 1).
+        noise_shape: Shape of the mask; axes of length 1 (None: the input's length) share one decision.
+        seed: Makes the layer's stream independent of the process's seed.
+
+    Reference: Srivastava et al., 2014.
+    """
+
+    def __init__(self, rate: float, noise_shape=None, seed: int | None = None, **common):
+        super().__init__(seed, common)
+        self.rate = fraction(self, "rate", rate)
+        self.noise_shape = tuple(noise_shape) if noise_shape is not None else None
+
+    def _shape_of_mask(self, x):
+        return tuple(n if m is None else m for m, n in zip(self.noise_shape, x.shape, strict=True))
+
+    def call(self, x, *, training=False):
+        if not training or self.rate == 0:
+            return x
+        if self.noise_shape is None:
+            return self.dropped(x, self.rate)
+        ones = ops.broadcast_to(ops.ones_like(x[(0,) * x.ndim]), self._shape_of_mask(x))
+        return x * self.dropped(ones, self.rate)
+
+    @classmethod
+    def samples(cls):
+        return [dict(rate=0.5, input_shape=(4, 5)), dict(rate=0.3, noise_shape=(None, 1, None), seed=3, input_shape=(2, 3, 4))]
+
+
+class SpatialDropout1D(Dropout):
+    """Dropout of whole channels of (batch, steps, channels)."""
+
+    input_spec = InputSpec(ndim=3, words="(batch, steps, channels)")
+
+    def __init__(self, rate: float, seed: int | None = None, **common):
+        super().__init__(rate, None, seed, **common)
+        self.noise_shape = (None, 1, None)
+
+    @classmethod
+    def samples(cls):
+        return [dict(rate=0.5, input_shape=(2, 3, 4))]
+
+
+class SpatialDropout2D(Dropout):
+    """Dropout of whole channels of (batch, height, width, channels)."""
+
+    input_spec = InputSpec(ndim=4, words="(batch, height, width, channels)")
+
+    def __init__(self, rate: float, data_format: str | None = None, seed: int | None = None, **common):
+        super().__init__(rate, None, seed, **common)
+        self.data_format = data_format or "channels_last"
+        self.noise_shape = (None, 1, 1, None) if self.data_format == "channels_last" else (None, None, 1, 1)
+
+    @classmethod
+    def samples(cls):
+        return [dict(rate=0.5, input_shape=(2, 3, 4, 2)), dict(rate=0.5, data_format="channels_first", input_shape=(2, 3, 4, 2))]
+
+
+class GaussianNoise(_Noise):
+    """While training, adds normal numbers of standard deviation `stddev`."""
+
+    def __init__(self, stddev: float, seed: int | None = None, **common):
+        super().__init__(seed, common)
+        self.stddev = float(stddev)
+
+    def call(self, x, *, training=False):
+        return x + self.normal(x) * self.stddev if training and self.stddev else x
+
+    @classmethod
+    def samples(cls):
+        return [dict(stddev=0.1, input_shape=(4, 5))]
+
+
+class GaussianDropout(_Noise):
+    """While training, multiplies by normal numbers of mean 1 and standard deviation sqrt(rate / (1 - rate))."""
+
+    def __init__(self, rate: float, seed: int | None = None, **common):
+        super().__init__(seed, common)
+        self.rate = fraction(self, "rate", rate)
+
+    def call(self, x, *, training=False):
+        if not training or self.rate == 0:
+            return x
+        return x * (self.normal(x) * math.sqrt(self.rate / (1 - self.rate)) + 1.0)
+
+    @classmethod
+    def samples(cls):
+        return [dict(rate=0.2, input_shape=(4, 5))]
+
+
+class AlphaDropout(_Noise):
+    """Dropout that keeps mean and variance after selu (Klambauer et al., 2017)."""
+
+    _floor = -1.7580993408473766  # -scale * alpha of selu
+
+    def __init__(self, rate: float, noise_shape=None, seed: int | None = None, **common):
+        super().__init__(seed, common)
+        self.rate = fraction(self, "rate", rate)
+        self.noise_shape = tuple(noise_shape) if noise_shape is not None else None
+
+    def call(self, x, *, training=False):
+        if not training or self.rate == 0:
+            return x
+        shape = x.shape if self.noise_shape is None else tuple(n if m is None else m for m, n in zip(self.noise_shape, x.shape, strict=True))
+        ones = ops.broadcast_to(ops.ones_like(x[(0,) * x.ndim]), shape)
+        kept = self.dropped(ones, self.rate) * (1 - self.rate)
+        scale = ((1 - self.rate) * (1 + self.rate * self._floor**2)) ** -0.5
+        return (x * kept + (1.0 - kept) * self._floor) * scale - scale * self._floor * self.rate
+
+    @classmethod
+    def samples(cls):
+        return [dict(rate=0.2, input_shape=(4, 5))]

@@ -1,0 +1,40 @@
+"""Nested lists, tuples and dicts of tensors: what layers take and give."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+
+def flatten(structure) -> Iterator:
+    """The leaves of `structure`, in order; None is a leaf."""
+    if isinstance(structure, (list, tuple)):
+        for item in structure:
+            yield from flatten(item)
+    elif isinstance(structure, dict):
+        for key in structure:
+            yield from flatten(structure[key])
+    else:
+        yield structure
+
+
+def map_structure(f: Callable, structure):
+    """The same nesting with `f(leaf)` in place of each leaf."""
+    if isinstance(structure, (list, tuple)):
+        return type(structure)(map_structure(f, item) for item in structure)
+    if isinstance(structure, dict):
+        return {key: map_structure(f, item) for key, item in structure.items()}
+    return f(structure)
+
+
+def is_shape(value) -> bool:
+    """True for one shape: a tuple or list of whole numbers and None."""
+    return isinstance(value, (tuple, list)) and all(n is None or isinstance(n, int) for n in value)
+
+
+def map_shapes(f: Callable, shapes):
+    """`f` on each shape of one shape or a nesting of shapes."""
+    if is_shape(shapes):
+        return f(tuple(shapes))
+    if isinstance(shapes, dict):
+        return {key: map_shapes(f, item) for key, item in shapes.items()}
+    return [map_shapes(f, item) for item in shapes]

@@ -1,0 +1,139 @@
+"""Variables and sub-layers of a layer, found in its attributes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from pynn.engine.tensor import Tensor
+from pynn.engine.variable import Variable
+
+
+def _members(value, kind, seen: set[int]) -> Iterator:
+    if isinstance(value, kind):
+        if id(value) not in seen:
+            seen.add(id(value))
+            yield value
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from _members(item, kind, seen)
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from _members(item, kind, seen)
+
+
+class Tracking:
+    """Mixin of `Layer`: everything a layer owns, itself or through the layers in its attributes (lists and dicts included)."""
+
+    # Attributes that refer to things without owning them.
+    _untracked = frozenset({"_inbound_nodes", "_own_weights", "_own_states", "_call_losses", "_fixed"})
+
+    def _init_tracking(self) -> None:
+        self._own_weights: list[Variable] = []
+        self._own_states: list[Variable] = []
+        self._fixed: set[int] = set()  # weights that no setting of `trainable` makes trainable
+        self._trainable = True
+
+    @property
+    def layers(self) -> list:
+        """The layers that this one owns directly."""
+        seen = {id(self)}
+        return [layer for k, v in vars(self).items() if k not in self._untracked for layer in _members(v, Tracking, seen)]
+
+    def flattened_layers(self) -> list:
+        """This layer and all below it, each once."""
+        found, seen = [], set()
+
+        def visit(layer) -> None:
+            if id(layer) not in seen:
+                seen.add(id(layer))
+                found.append(layer)
+                for below in layer.layers:
+                    visit(below)
+
+        visit(self)
+        return found
+
+    def _direct_weights(self) -> list[Variable]:
+        seen = {id(v) for v in self._own_weights} | {id(v) for v in self._own_states}
+        loose = [w for k, v in vars(self).items() if k not in self._untracked for w in _members(v, Variable, seen)]
+        return [*self._own_weights, *loose]
+
+    @property
+    def weights(self) -> list[Variable]:
+        """All weights, in order of creation, those of inner layers after its own."""
+        found: dict[int, Variable] = {}
+        for layer in self.flattened_layers():
+            found.update((id(w), w) for w in layer._direct_weights())
+        return list(found.values())
+
+    @property
+    def trainable_weights(self) -> list[Variable]:
+        """The weights that training changes."""
+        return [w for w in self.weights if w.trainable]
+
+    @property
+    def non_trainable_weights(self) -> list[Variable]:
+        """Moving statistics and frozen weights."""
+        return [w for w in self.weights if not w.trainable]
+
+    @property
+    def state_variables(self) -> list[Variable]:
+        """What changes without being a weight: random counters, states of stateful recurrent layers."""
+        return [v for layer in self.flattened_layers() for v in layer._own_states]
+
+    @property
+    def variables(self) -> list[Variable]:
+        """Weights and state variables."""
+        return [*self.weights, *self.state_variables]
+
+    trainable_variables = trainable_weights
+    non_trainable_variables = non_trainable_weights
+
+    @property
+    def trainable(self) -> bool:
+        """Whether training changes the weights; setting it sets that of inner layers too."""
+        return self._trainable
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        for layer in self.flattened_layers():
+            layer._trainable = bool(value)
+            for weight in layer._direct_weights():
+                if id(weight) not in layer._fixed:
+                    weight.trainable = bool(value)
+
+    def count_params(self) -> int:
+        """The number of elements of all weights.
+
+        Raises:
+            ValueError: the layer has no weights yet.
+        """
+        if not self.built:
+            raise ValueError(f"[{self.label}] parameters can be counted once the layer is built. Call it, or build(input_shape), first.")
+        return sum(w.size for w in self.weights)
+
+    def get_weights(self) -> list[np.ndarray]:
+        """Copies of the weights, in the order of `weights`."""
+        return [w.numpy() for w in self.weights]
+
+    def set_weights(self, weights) -> None:
+        """Sets all weights from arrays in the order of `weights`.
+
+        Raises:
+            ValueError: their number or a shape differs.
+        """
+        weights, own = list(weights), self.weights
+        if len(weights) != len(own):
+            names = ", ".join(f"{w.path} {w.shape}" for w in own) or "none" + ("" if self.built else " (it isn't built yet)")
+            raise ValueError(f"[{self.label}] expected {len(own)} arrays. Received: {len(weights)}. The weights are: {names}.")
+        arrays = [np.asarray(w.numpy() if isinstance(w, (Tensor, Variable)) else w) for w in weights]
+        for variable, array in zip(own, arrays, strict=True):
+            if array.shape != variable.shape:
+                raise ValueError(
+                    f"[{self.label}] the weight {variable.path!r} has another shape. Received: shape={array.shape}, expected "
+                    f"{variable.shape}. Pass the arrays in the order of layer.weights."
+                )
+        for variable, array in zip(own, arrays, strict=True):
+            variable.assign(array.astype(variable.dtype))

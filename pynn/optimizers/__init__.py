@@ -1,0 +1,53 @@
+"""Optimizers: how weights follow their gradients."""
+
+from __future__ import annotations
+
+from pynn.optimizers import schedules
+from pynn.optimizers.adadelta import Adadelta
+from pynn.optimizers.adagrad import Adagrad
+from pynn.optimizers.adam import Adam, AdamW
+from pynn.optimizers.adamax import Adamax
+from pynn.optimizers.base import Optimizer
+from pynn.optimizers.nadam import Nadam
+from pynn.optimizers.rmsprop import RMSprop
+from pynn.optimizers.sgd import SGD
+from pynn.serialization import Register
+
+
+def momentum(learning_rate=0.01, momentum: float = 0.9, nesterov: bool = False) -> SGD:
+    """SGD with momentum, under the name that TensorFlow.js has for it."""
+    return SGD(learning_rate, momentum, nesterov)
+
+
+_REGISTER = Register("optimizer")
+for _class in (SGD, Adam, AdamW, RMSprop, Adagrad, Adadelta, Adamax, Nadam):
+    _REGISTER.add(_class)
+
+
+def get(identifier) -> Optimizer:
+    """The optimizer for a name (`"adam"`), a config or an optimizer.
+
+    Raises:
+        ValueError: the name is unknown.
+    """
+    if isinstance(identifier, Optimizer):
+        return identifier
+    if isinstance(identifier, str) and identifier.lower() == "momentum":
+        return momentum()
+    return _REGISTER.get(identifier)
+
+
+__all__ = [
+    "SGD",
+    "Adadelta",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "Adamax",
+    "Nadam",
+    "Optimizer",
+    "RMSprop",
+    "get",
+    "momentum",
+    "schedules",
+]

@@ -1,0 +1,231 @@
+"""What all optimizers share: the learning rate, clipping, decay, slots and the order of a step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+import numpy as np
+
+from pynn import ops
+from pynn.engine.op import active
+from pynn.engine.tensor import Tensor, as_tensor
+from pynn.engine.variable import Variable
+from pynn.gradients import variable_grads
+from pynn.optimizers.schedules import LearningRateSchedule
+from pynn.optimizers.schedules import get as get_schedule
+from pynn.serialization import Configurable, constructor_arguments, plain, snake_case
+
+
+class Optimizer(Configurable):
+    """Base class. Subclasses name their slots and define `update_step`.
+
+    Args:
+        learning_rate: A number, a schedule, or a function of the step. `optimizer.learning_rate = 0.1` sets it at any time.
+        weight_decay: Before each update a weight loses this share of itself, times the learning rate.
+        clipnorm: The largest norm of one gradient.
+        clipvalue: The largest absolute value of an element of a gradient.
+        global_clipnorm: The largest norm of all gradients together.
+        name: Shown in logs.
+
+    Example:
+        >>> import pynn as pn
+        >>> w = pn.Variable([1.0, 2.0])
+        >>> pn.optimizers.SGD(0.1).minimize(lambda: (w * w).sum(), [w])
+        Tensor(5., shape=(), dtype=float32)
+    """
+
+    slot_names: tuple[str, ...] = ()  # in the order in which files keep them
+    slot_start = 0.0
+
+    def __init__(self, learning_rate=0.001, weight_decay=None, clipnorm=None, clipvalue=None, global_clipnorm=None, name=None):
+        label = type(self).__name__
+        if sum(c is not None for c in (clipnorm, clipvalue, global_clipnorm)) > 1:
+            raise ValueError(
+                f"[{label}] only one of clipnorm, clipvalue and global_clipnorm can be set. "
+                f"Received: clipnorm={clipnorm}, clipvalue={clipvalue}, global_clipnorm={global_clipnorm}."
+            )
+        for key, value in dict(clipnorm=clipnorm, clipvalue=clipvalue, global_clipnorm=global_clipnorm).items():
+            if value is not None and not value > 0:
+                raise ValueError(f"[{label}] {key} must be above zero. Received: {key}={value}.")
+        self.name = name or snake_case(label)
+        self.weight_decay = weight_decay
+        self.clipnorm, self.clipvalue, self.global_clipnorm = clipnorm, clipvalue, global_clipnorm
+        self.iterations = Variable(np.zeros((), np.int64), name="iterations", trainable=False)
+        self._rate = Variable(np.zeros((), np.float32), name="learning_rate", trainable=False)
+        self._schedule: Callable | None = None
+        self._index: dict[int, int] = {}  # id of a variable -> its place
+        self._trained: list[Variable] = []
+        self._slots: dict[str, list[Variable]] = {}
+        self.learning_rate = learning_rate
+
+    # -- the learning rate ---------------------------------------------------------------------------------------------
+
+    @property
+    def learning_rate(self):
+        """The learning rate: a Variable, or the value that the schedule gives for the next step."""
+        return self._scheduled() if self._schedule is not None else self._rate
+
+    @learning_rate.setter
+    def learning_rate(self, value) -> None:
+        if isinstance(value, dict):
+            value = get_schedule(value)
+        if callable(value):
+            self._schedule = value
+            return
+        rate = np.asarray(value, np.float32)
+        if rate.shape != () or not np.isfinite(rate) or rate < 0:
+            raise ValueError(
+                f"[{type(self).__name__}] the learning rate is a number, zero or more, a schedule or a function of the step. "
+                f"Received: learning_rate={value!r}."
+            )
+        self._schedule = None
+        self._rate.assign(rate)
+
+    @property
+    def schedule(self) -> Callable | None:
+        """The schedule or Python function behind the learning rate, None for a plain number."""
+        return self._schedule
+
+    def refresh_learning_rate(self) -> None:
+        """Brings `learning_rate` of a Python function up to the next step; captured steps read what it was set to."""
+        if self._schedule is not None and not isinstance(self._schedule, LearningRateSchedule):
+            self._rate.assign(np.float32(self._schedule(int(self.iterations.item()))))
+
+    def _scheduled(self) -> Tensor:
+        if isinstance(self._schedule, LearningRateSchedule):
+            return self._schedule(self.iterations.value)
+        if active.capture is None:
+            self.refresh_learning_rate()
+        return self._rate.value
+
+    # -- state ---------------------------------------------------------------------------------------------------------
+
+    @property
+    def built(self) -> bool:
+        """Whether it has its slots."""
+        return bool(self._trained)
+
+    def build(self, variables: Iterable[Variable]) -> None:
+        """Makes the slots for these variables; those it has already keep theirs."""
+        for variable in variables:
+            if id(variable) in self._index:
+                continue
+            self._index[id(variable)] = len(self._trained)
+            self._trained.append(variable)
+            for name in self.slots_in_use():
+                slot = Variable(np.full(variable.shape, self.slot_start, variable.dtype), name=name, trainable=False)
+                slot.path = f"{self.name}/{variable.path}/{name}"
+                self._slots.setdefault(name, []).append(slot)
+
+    def slots_in_use(self) -> tuple[str, ...]:
+        """Names of the slots under these settings."""
+        return self.slot_names
+
+    @property
+    def slots(self) -> list[Variable]:
+        """The slots of all variables: all of the first kind, then all of the second, as TensorFlow.js orders them."""
+        return [v for name in self.slots_in_use() for v in self._slots.get(name, ())]
+
+    @property
+    def variables(self) -> list[Variable]:
+        """Everything that a step changes beside the weights: iterations, learning rate, slots."""
+        return [self.iterations, self._rate, *self.slots]
+
+    # -- steps ---------------------------------------------------------------------------------------------------------
+
+    def apply(self, grads: Sequence, variables: Sequence[Variable] | None = None) -> None:
+        """One step: clip, decay, update, constrain. A gradient of None leaves its variable alone.
+
+        Args:
+            grads: One gradient per variable.
+            variables: What they belong to; by default those of `build`, in order.
+        """
+        grads = list(grads)
+        variables = list(self._trained if variables is None else variables)
+        if len(grads) != len(variables):
+            raise ValueError(
+                f"[{type(self).__name__}] expected one gradient per variable. Received: {len(grads)} gradients, {len(variables)} variables."
+            )
+        pairs = [(as_tensor(g), v) for g, v in zip(grads, variables, strict=True) if g is not None]
+        if not pairs:
+            raise ValueError(
+                f"[{type(self).__name__}] none of the {len(variables)} variables has a gradient. "
+                "Compute the loss from the variables with pynn ops, inside the differentiated function."
+            )
+        self.build(v for _, v in pairs)
+        rates = self.rates()
+        for gradient, variable in zip(self._clipped([g for g, _ in pairs]), [v for _, v in pairs], strict=True):
+            self._update(gradient, variable, rates)
+        self.iterations.assign(ops.increment(self.iterations))
+
+    def _update(self, gradient: Tensor, variable: Variable, rates: dict[str, Tensor]) -> None:
+        place = self._index[id(variable)]
+        slots = [self._slots[name][place] for name in self.slots_in_use()]
+        rates = {k: _in_dtype(r, variable.dtype) for k, r in rates.items()}
+        weight = self.decayed(variable.value, rates)
+        new, *new_slots = self.update_step(weight, [s.value for s in slots], _in_dtype(gradient, variable.dtype), rates)
+        variable.assign(variable.constraint(new) if variable.constraint is not None else new)
+        for slot, value in zip(slots, new_slots, strict=True):
+            slot.assign(value)
+
+    def rates(self) -> dict[str, Tensor]:
+        """What all variables share in a step: `lr`, the learning rate, and whatever a subclass derives from it."""
+        return {"lr": as_tensor(self.learning_rate)}
+
+    def decayed(self, weight: Tensor, rates: dict[str, Tensor]) -> Tensor:
+        """The weight after its decay."""
+        if not self.weight_decay:
+            return weight
+        return ops.weight_decay_update(weight, rates["lr"], weight_decay=self.weight_decay)
+
+    def update_step(self, weight: Tensor, slots: list[Tensor], gradient: Tensor, rates: dict[str, Tensor]) -> tuple:
+        """(new weight, new slot, ...)."""
+        raise NotImplementedError(f"[{type(self).__name__}] an optimizer must define update_step.")
+
+    def apply_gradients(self, grads_and_variables: Iterable[tuple]) -> None:
+        """`apply` for pairs of (gradient, variable)."""
+        grads, variables = zip(*grads_and_variables, strict=True)
+        self.apply(grads, variables)
+
+    def minimize(self, f: Callable, variables: Sequence[Variable] | None = None) -> Tensor:
+        """One step that makes `f()` smaller; returns its value before the step.
+
+        Args:
+            f: A function without arguments that returns the loss.
+            variables: What to change; by default all trainable variables that `f` reads.
+        """
+        value, pairs = variable_grads(f, variables)
+        self.apply([g for _, g in pairs], [v for v, _ in pairs])
+        return value
+
+    def _clipped(self, grads: list[Tensor]) -> list[Tensor]:
+        if self.clipvalue is not None:
+            return [ops.clip(g, -self.clipvalue, self.clipvalue) for g in grads]
+        if self.clipnorm is not None:
+            return [_scaled_to(g, _square_sum(g), self.clipnorm) for g in grads]
+        if self.global_clipnorm is not None:
+            total = _square_sum(grads[0])
+            for g in grads[1:]:
+                total = total + _in_dtype(_square_sum(g), total.dtype)
+            return [_scaled_to(g, _in_dtype(total, g.dtype), self.global_clipnorm) for g in grads]
+        return grads
+
+    # -- description ---------------------------------------------------------------------------------------------------
+
+    def get_config(self) -> dict:
+        """The constructor's arguments, the learning rate as it is now."""
+        config = {k: plain(getattr(self, k)) for k in constructor_arguments(type(self)) if k != "learning_rate"}
+        schedule = self._schedule
+        return {"learning_rate": plain(schedule) if schedule is not None else float(self._rate.item()), **config}
+
+
+def _in_dtype(x: Tensor, dtype) -> Tensor:
+    return x if x.dtype == dtype else ops.cast(x, dtype)
+
+
+def _square_sum(g: Tensor) -> Tensor:
+    return ops.sum(ops.square(g))
+
+
+def _scaled_to(g: Tensor, square_sum: Tensor, limit: float) -> Tensor:
+    return g * (limit / ops.maximum(ops.sqrt(square_sum), limit))

@@ -1,0 +1,52 @@
+"""Nadam: Adam with Nesterov momentum."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from pynn import ops
+from pynn.engine.variable import Variable
+from pynn.optimizers.base import Optimizer
+
+
+class Nadam(Optimizer):
+    """Adam whose step looks one momentum ahead (Dozat, 2016).
+
+    `mu_t = beta_1 (1 - 0.96^t / 2)`; the numerator is `mu_{t+1} m' / (1 - mu_1 ... mu_{t+1}) + (1 - mu_t) g / (1 - mu_1 ... mu_t)`.
+    """
+
+    slot_names = ("m", "v")
+
+    def __init__(self, learning_rate=0.001, beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-7, **common):
+        super().__init__(learning_rate, **common)
+        self.beta_1, self.beta_2, self.epsilon = beta_1, beta_2, epsilon
+        self._product = Variable(np.ones((), np.float32), name="momentum_product", trainable=False)
+
+    @property
+    def variables(self):
+        """Everything that a step changes beside the weights."""
+        return [*super().variables, self._product]
+
+    def _momentum(self, step):
+        return (1.0 - ops.exp(step * math.log(0.96)) * 0.5) * self.beta_1
+
+    def rates(self):
+        step = ops.cast(self.iterations, "float32") + 1.0
+        now, ahead = self._momentum(step), self._momentum(step + 1.0)
+        product = self._product.value * now
+        self._product.assign(product)
+        return {
+            **super().rates(),
+            "from_moment": ahead / (1.0 - product * ahead),
+            "from_gradient": (1.0 - now) / (1.0 - product),
+            "bias": 1.0 - ops.exp(step * math.log(self.beta_2)),
+        }
+
+    def update_step(self, weight, slots, gradient, rates):
+        m, v = slots
+        m = m + (gradient - m) * (1 - self.beta_1)
+        v = v + (ops.square(gradient) - v) * (1 - self.beta_2)
+        direction = m * rates["from_moment"] + gradient * rates["from_gradient"]
+        return weight - direction * rates["lr"] / (ops.sqrt(v / rates["bias"]) + self.epsilon), m, v

@@ -1,0 +1,140 @@
+"""Learning rates that follow from the step, written with ops, so that a captured step computes them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from pynn import ops
+from pynn.engine.tensor import Tensor, as_tensor
+from pynn.serialization import Configurable, Register
+
+_REGISTER = Register("learning rate schedule")
+
+
+class LearningRateSchedule(Configurable):
+    """Base class; subclasses define `__call__(step) -> learning rate` with ops. `step` is the number of steps done before."""
+
+    name: str | None = None
+
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        if cls.__module__ == __name__:
+            _REGISTER.add(cls)
+
+    def __call__(self, step) -> Tensor:
+        """The learning rate of a step."""
+        raise NotImplementedError(f"[{type(self).__name__}] a schedule must define __call__(step).")
+
+
+def _steps(step) -> Tensor:
+    return ops.cast(as_tensor(step), "float32")
+
+
+def _power(base: float, exponent: Tensor) -> Tensor:
+    return ops.exp(exponent * math.log(base))
+
+
+class ExponentialDecay(LearningRateSchedule):
+    """`initial * decay_rate^(step / decay_steps)`; `staircase` rounds the exponent down."""
+
+    def __init__(self, initial_learning_rate, decay_steps, decay_rate, staircase: bool = False, name: str | None = None):
+        if not decay_rate > 0 or not decay_steps > 0:
+            raise ValueError(
+                f"[ExponentialDecay] decay_steps and decay_rate must be above zero. Received: decay_steps={decay_steps}, "
+                f"decay_rate={decay_rate}."
+            )
+        self.initial_learning_rate, self.decay_steps, self.decay_rate = initial_learning_rate, decay_steps, decay_rate
+        self.staircase, self.name = staircase, name
+
+    def __call__(self, step):
+        p = _steps(step) / float(self.decay_steps)
+        return _power(self.decay_rate, ops.floor(p) if self.staircase else p) * self.initial_learning_rate
+
+
+class PiecewiseConstantDecay(LearningRateSchedule):
+    """`values[i]` up to and including the step `boundaries[i]`, the last value after all of them."""
+
+    def __init__(self, boundaries: Sequence[float], values: Sequence[float], name: str | None = None):
+        if len(values) != len(boundaries) + 1:
+            raise ValueError(
+                f"[PiecewiseConstantDecay] needs one value more than boundaries. Received: {len(boundaries)} boundaries, "
+                f"{len(values)} values."
+            )
+        self.boundaries, self.values, self.name = list(boundaries), list(values), name
+
+    def __call__(self, step):
+        step = _steps(step)
+        rate = ops.zeros_like(step) + self.values[-1]
+        for boundary, value in reversed(list(zip(self.boundaries, self.values, strict=False))):
+            rate = ops.where(step <= boundary, value, rate)
+        return rate
+
+
+class PolynomialDecay(LearningRateSchedule):
+    """From the initial rate to `end_learning_rate` in `decay_steps` steps along `(1 - step / decay_steps)^power`.
+
+    `cycle`: begins again over twice, three times, ... as many steps instead of staying at the end.
+    """
+
+    def __init__(
+        self, initial_learning_rate, decay_steps, end_learning_rate=0.0001, power=1.0, cycle: bool = False, name: str | None = None
+    ):
+        self.initial_learning_rate, self.decay_steps = initial_learning_rate, decay_steps
+        self.end_learning_rate, self.power, self.cycle, self.name = end_learning_rate, power, cycle, name
+
+    def __call__(self, step):
+        step, length = _steps(step), float(self.decay_steps)
+        if self.cycle:
+            p = step / (ops.maximum(ops.ceil(step / length), 1.0) * length)
+        else:
+            p = ops.minimum(step, length) / length
+        return ops.power(1.0 - p, self.power) * (self.initial_learning_rate - self.end_learning_rate) + self.end_learning_rate
+
+
+class InverseTimeDecay(LearningRateSchedule):
+    """`initial / (1 + decay_rate * step / decay_steps)`; `staircase` rounds step / decay_steps down."""
+
+    def __init__(self, initial_learning_rate, decay_steps, decay_rate, staircase: bool = False, name: str | None = None):
+        self.initial_learning_rate, self.decay_steps, self.decay_rate = initial_learning_rate, decay_steps, decay_rate
+        self.staircase, self.name = staircase, name
+
+    def __call__(self, step):
+        p = _steps(step) / float(self.decay_steps)
+        return self.initial_learning_rate / ((ops.floor(p) if self.staircase else p) * self.decay_rate + 1.0)
+
+
+class CosineDecay(LearningRateSchedule):
+    """Half a cosine from the initial rate to `alpha` times it in `decay_steps` steps (Loshchilov and Hutter, 2016).
+
+    With `warmup_target` the rate first goes linearly from the initial rate to it in `warmup_steps` steps, and decays from there.
+    """
+
+    def __init__(
+        self, initial_learning_rate, decay_steps, alpha=0.0, name: str | None = None, warmup_target=None, warmup_steps: int = 0
+    ):
+        self.initial_learning_rate, self.decay_steps, self.alpha, self.name = initial_learning_rate, decay_steps, alpha, name
+        self.warmup_target, self.warmup_steps = warmup_target, warmup_steps
+
+    def _decayed(self, step: Tensor, start: float) -> Tensor:
+        p = ops.clip(step, 0.0, float(self.decay_steps)) / float(self.decay_steps)
+        cosine = (ops.cos(p * math.pi) + 1.0) * 0.5
+        return (cosine * (1 - self.alpha) + self.alpha) * start
+
+    def __call__(self, step):
+        step = _steps(step)
+        if self.warmup_target is None:
+            return self._decayed(step, self.initial_learning_rate)
+        done = step / float(max(self.warmup_steps, 1))
+        rising = done * (self.warmup_target - self.initial_learning_rate) + self.initial_learning_rate
+        after = self._decayed(step - float(self.warmup_steps), self.warmup_target)
+        return ops.where(step < float(self.warmup_steps), rising, after)
+
+
+def get(identifier) -> LearningRateSchedule:
+    """The schedule for {"class_name", "config"}, or the schedule itself.
+
+    Raises:
+        ValueError: the name is unknown.
+    """
+    return _REGISTER.get(identifier)

@@ -1,0 +1,138 @@
+"""Objects that are described by a class name and a config, and the registers in which their names are looked up."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import re
+from typing import Any
+
+import numpy as np
+
+from pynn.errors import suggestion
+
+
+def snake_case(name: str) -> str:
+    """`MaxPooling2D` -> `max_pooling2d`, `categoricalCrossentropy` -> `categorical_crossentropy`."""
+    name = re.sub(r"\W+", "", name)
+    name = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", name)
+    return re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()
+
+
+def normal_form(name: str) -> str:
+    """What all spellings of a name share: `categorical_crossentropy`, `categoricalCrossentropy`, `CategoricalCrossentropy`."""
+    return name.replace("_", "").replace(" ", "").lower()
+
+
+@functools.cache
+def constructor_arguments(cls: type) -> tuple[str, ...]:
+    """Names of the arguments that `cls(...)` takes, those of base classes behind `**kwargs` included."""
+    names: dict[str, None] = {}
+    for base in cls.__mro__:
+        init = base.__dict__.get("__init__")
+        if init is None or base is object:
+            continue
+        parameters = list(inspect.signature(init).parameters.values())[1:]
+        names.update((p.name, None) for p in parameters if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL))
+        if not any(p.kind is p.VAR_KEYWORD for p in parameters):
+            break
+    return tuple(names)
+
+
+def accepted(cls: type, config: dict[str, Any]) -> dict[str, Any]:
+    """The entries of `config` that `cls(...)` takes: files hold more than we know."""
+    known = constructor_arguments(cls)
+    return {k: v for k, v in config.items() if k in known}
+
+
+def plain(value):
+    """`value` in the words of JSON: objects as {"class_name", "config"}, functions by name, tuples as lists."""
+    if isinstance(value, (list, tuple)):
+        return [plain(v) for v in value]
+    if isinstance(value, dict):
+        return {k: plain(v) for k, v in value.items()}
+    if isinstance(value, np.dtype):
+        return value.name
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if hasattr(value, "get_config"):
+        return {"class_name": type(value).__name__, "config": value.get_config()}
+    return getattr(value, "__name__", value) if callable(value) else value
+
+
+class Configurable:
+    """Base of objects that `get_config` describes and `from_config` makes again.
+
+    A subclass keeps each constructor argument in an attribute of the same name.
+    """
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments, in the words of JSON."""
+        return {name: plain(getattr(self, name)) for name in constructor_arguments(type(self))}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]):
+        """A new object like the one whose `get_config` gave `config`."""
+        return cls(**config)
+
+    def __repr__(self) -> str:
+        inside = ", ".join(f"{k}={v!r}" for k, v in self.get_config().items())
+        return f"{type(self).__name__}({inside})"
+
+
+class Register:
+    """Names of one kind of thing (`initializer`, `loss`, ...) and what they stand for: classes or functions."""
+
+    def __init__(self, kind: str):
+        self.kind = kind
+        self.entries: dict[str, Any] = {}
+        self._by_form: dict[str, Any] = {}
+
+    def add(self, entry, *aliases: str):
+        """Enters a class or function under its own name and under aliases; returns it."""
+        self.entries[entry.__name__] = entry
+        for name in (entry.__name__, *aliases):
+            self._by_form[normal_form(name)] = entry
+        return entry
+
+    def find(self, name: str):
+        """The class or function for a name in any spelling.
+
+        Raises:
+            ValueError: nothing has that name.
+        """
+        try:
+            return self._by_form[normal_form(name)]
+        except KeyError:
+            pass
+        known = sorted(self.entries)
+        near = suggestion(name, known) or suggestion(name, [snake_case(k) for k in known])
+        raise ValueError(f"[{self.kind}] there is no {self.kind} of this name. Received: {name!r}.{near} Known: {', '.join(known)}.")
+
+    def get(self, identifier, base: type | None = None):
+        """The object that `identifier` means: a name, {"class_name", "config"}, a class, an instance or a function; None stays None.
+
+        Raises:
+            ValueError: the name is unknown.
+            TypeError: `identifier` is none of these.
+        """
+        if identifier is None:
+            return None
+        if isinstance(identifier, str):
+            return _instance(self.find(identifier), {})
+        if isinstance(identifier, dict) and "class_name" in identifier:
+            return _instance(self.find(identifier["class_name"]), identifier.get("config") or {})
+        if isinstance(identifier, type):
+            return identifier()
+        if callable(identifier) or (base is not None and isinstance(identifier, base)):
+            return identifier
+        raise TypeError(
+            f"[{self.kind}] this doesn't name a {self.kind}. Received: {identifier!r}. "
+            f"Pass a name, an object, a function, or a dict with 'class_name' and 'config'."
+        )
+
+
+def _instance(entry, config: dict[str, Any]):
+    return entry.from_config(config) if isinstance(entry, type) else entry
