@@ -136,6 +136,8 @@ PYNN_INLINE VecF broadcast(float x) {
   return (VecF)_mm512_set1_ps(x);
 #elif defined(PYNN_TARGET_AVX2)
   return (VecF)_mm256_set1_ps(x);
+#elif defined(__GNUC__) || defined(__clang__)
+  return VecF{x, x, x, x};
 #else
   VecF r;
   for (int i = 0; i < Simd<float>::kLanes; ++i) r[i] = x;
@@ -147,6 +149,8 @@ PYNN_INLINE VecD broadcast(double x) {
   return (VecD)_mm512_set1_pd(x);
 #elif defined(PYNN_TARGET_AVX2)
   return (VecD)_mm256_set1_pd(x);
+#elif defined(__GNUC__) || defined(__clang__)
+  return VecD{x, x};
 #else
   VecD r;
   for (int i = 0; i < Simd<double>::kLanes; ++i) r[i] = x;
