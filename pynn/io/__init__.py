@@ -1,1 +1,1 @@
-"""Files: weights, models, and the safe parsers under them."""
+"""Files: models, checkpoints and weights. Reading any of them runs no code and opens no other file."""

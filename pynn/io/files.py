@@ -1,0 +1,50 @@
+"""Opening files that somebody else may have made."""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import BinaryIO
+
+from pynn.errors import DataError
+
+__all__ = ["open_regular", "printable"]
+
+
+def printable(text: object, limit: int = 80) -> str:
+    """``text`` quoted in ASCII and cut to ``limit`` characters, so that a name from a file can stand in a message.
+
+    Example:
+        >>> printable("a\\x1b[31m")
+        "'a\\\\x1b[31m'"
+    """
+    shown = ascii(text if not isinstance(text, str) else text[: limit + 1])
+    return shown if len(shown) <= limit else shown[:limit] + "..."
+
+
+def open_regular(path: str | os.PathLike[str], *, follow: bool = True) -> BinaryIO:
+    """Open a regular file for reading; never waits on a FIFO and never reads a device.
+
+    Args:
+        path: the file.
+        follow: whether the last component of ``path`` may be a symbolic link.
+
+    Raises:
+        FileNotFoundError: no such file.
+        DataError: it is a folder, a FIFO, a device or a socket, or a link although ``follow`` is False.
+    """
+    if not follow and os.path.islink(path):
+        raise DataError(f"[open] {printable(os.fspath(path))} is a symbolic link; a regular file must be there.")
+    flags = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0)
+    if not follow:
+        flags |= getattr(os, "O_NOFOLLOW", 0)
+    if os.path.isdir(path):
+        raise DataError(f"[open] {printable(os.fspath(path))} is a folder; a regular file must be there.")
+    descriptor = os.open(path, flags)
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise DataError(f"[open] {printable(os.fspath(path))} is not a regular file.")
+        return os.fdopen(descriptor, "rb")
+    except BaseException:
+        os.close(descriptor)
+        raise
