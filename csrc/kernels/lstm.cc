@@ -1,0 +1,340 @@
+// Long short-term memory over whole sequences, forward and backward. Gates i, f, c, o in column blocks of 4 * units.
+//
+//   [i f g o] = x_t kernel + bias + h recurrent_kernel;  i, f, o through recurrent_activation, g through activation
+//   c = f c + i g;  h = o activation(c)
+//
+// Forward operands: x, kernel, recurrent_kernel, bias?, initial_h?, initial_c?, mask? -> h_sequence?, h_last, c_last, gates?,
+// c_sequence?. Backward: the same inputs, h_sequence, gates, c_sequence, dh_sequence?, dh_last?, dc_last? -> dx?, d_kernel?,
+// d_recurrent_kernel?, d_bias?, d_initial_h?, d_initial_c?. ints: activation, recurrent_activation, go_backwards.
+//
+// Sums: x_t kernel and h recurrent_kernel each from zero over their columns, then (x_t kernel + bias) + h recurrent_kernel.
+// d_kernel and d_recurrent_kernel sum rows b * steps + s in blocks of kReductionBlock, d_bias as any column sum.
+#include "kernels/recurrent_weights.h"
+#include "registry.h"
+
+namespace pynn {
+namespace PYNN_TARGET {
+namespace {
+
+struct LstmAttributes {
+  std::int64_t activation, recurrent_activation;
+  bool go_backwards;
+};
+PYNN_INLINE LstmAttributes lstm_attributes(const Problem* problem) {
+  return LstmAttributes{problem->ints[0], problem->ints[1], problem->ints[2] != 0};
+}
+
+// ---- forward ------------------------------------------------------------------------------------------------------------
+
+template <class T>
+struct LstmForward {
+  Sequence<T> sequence;
+  LstmAttributes attributes;
+  const T *bias, *initial_c;
+  T *h_sequence, *h_last, *c_last, *gates, *c_sequence;
+  PanelMatrix<T> kernel, recurrent_kernel;
+  Packing<T> packing;
+  Layout shared, scratch;
+  std::int64_t blocks, z_stride, state_stride, z_at, h_at, c_at;
+  double cost_ns;
+};
+
+template <class T>
+LstmForward<T> lstm_forward(const Problem* problem, void* const* data, void* shared) {
+  LstmForward<T> f{};
+  const Geometry g = geometry_of(problem);
+  f.attributes = lstm_attributes(problem);
+  f.sequence = Sequence<T>{g, f.attributes.go_backwards, operand<T>(data, 0), operand<T>(data, 4),
+                           operand<unsigned char>(data, 6)};
+  f.bias = operand<T>(data, 3);
+  f.initial_c = operand<T>(data, 5);
+  f.h_sequence = operand<T>(data, 7);
+  f.h_last = operand<T>(data, 8);
+  f.c_last = operand<T>(data, 9);
+  f.gates = operand<T>(data, 10);
+  f.c_sequence = operand<T>(data, 11);
+  const std::int64_t width = 4 * g.units;
+  f.kernel = f.packing.pack_if_worth(operand<T>(data, 1), width, g.features, width, f.shared, shared);
+  f.recurrent_kernel = f.packing.pack_if_worth(operand<T>(data, 2), width, g.units, width, f.shared, shared);
+  const double rows = static_cast<double>(g.rows);
+  f.cost_ns = rows * static_cast<double>(g.units) * (8.0 * static_cast<double>(g.features + g.units) * kFlopNs + 5 * kActivationNs);
+  f.blocks = block_count(g.batch, f.cost_ns);
+  f.z_stride = scratch_stride<T>(width);
+  f.state_stride = scratch_stride<T>(g.units);
+  const std::int64_t block = f.blocks ? ceil_div(g.batch, f.blocks) : 0;
+  f.z_at = f.scratch.template take<T>(block * f.z_stride);
+  f.h_at = f.scratch.template take<T>(block * f.state_stride);
+  f.c_at = f.scratch.template take<T>(block * f.state_stride);
+  return f;
+}
+
+// One row, one step: z (4 * units) holds the sums before the activations, h and c the state, which it advances.
+template <class T>
+PYNN_INLINE void lstm_cell(const LstmForward<T>& f, std::int64_t b, std::int64_t step, T* z, T* h, T* c) {
+  typedef typename Simd<T>::V V;
+  const std::int64_t units = f.sequence.geometry.units, at = f.sequence.row(b, step);
+  T* gates = f.gates ? f.gates + at * 4 * units : z;
+  activate(f.attributes.recurrent_activation, z, gates, 2 * units);
+  activate(f.attributes.activation, z + 2 * units, gates + 2 * units, units);
+  activate(f.attributes.recurrent_activation, z + 3 * units, gates + 3 * units, units);
+  if (!f.sequence.masked(b, step)) {
+    for_vectors<T>(units, [=](std::int64_t j, int lanes) {
+      const V kept = load_lanes<T>(gates + units + j, lanes) * load_lanes<T>(c + j, lanes);
+      const V added = load_lanes<T>(gates + j, lanes) * load_lanes<T>(gates + 2 * units + j, lanes);
+      store_lanes<T>(c + j, kept + added, lanes);
+    });
+    activate(f.attributes.activation, c, h, units);
+    for_vectors<T>(units, [=](std::int64_t j, int lanes) {
+      store_lanes<T>(h + j, load_lanes<T>(gates + 3 * units + j, lanes) * load_lanes<T>(h + j, lanes), lanes);
+    });
+  }
+  const std::size_t bytes = static_cast<std::size_t>(units) * sizeof(T);
+  if (f.h_sequence) std::memcpy(f.h_sequence + at * units, h, bytes);
+  if (f.c_sequence) std::memcpy(f.c_sequence + at * units, c, bytes);
+}
+
+template <class T>
+void lstm_block(const LstmForward<T>& f, std::int64_t block, void* scratch) {
+  const Geometry& g = f.sequence.geometry;
+  const RowBlock part = row_block(g.batch, f.blocks, block);
+  const std::int64_t first = part.first, rows = part.rows;
+  T *z = at_offset<T>(scratch, f.z_at), *h = at_offset<T>(scratch, f.h_at), *c = at_offset<T>(scratch, f.c_at);
+  load_state(f.sequence.initial_h, first, rows, g.units, h, f.state_stride);
+  load_state(f.initial_c, first, rows, g.units, c, f.state_stride);
+  for (std::int64_t step = 0; step < g.steps; ++step) {
+    const RowProduct<T> input{f.sequence.x + f.sequence.x_at(first, step), f.sequence.x_stride(), g.features, z, f.z_stride, f.bias, kStore};
+    multiply(input, rows, f.kernel, 4 * g.units);
+    if (step > 0 || f.sequence.initial_h) {
+      const RowProduct<T> recurrent{h, f.state_stride, g.units, z, f.z_stride, nullptr, kAdd};
+      multiply(recurrent, rows, f.recurrent_kernel, 4 * g.units);
+    }
+    for (std::int64_t r = 0; r < rows; ++r)
+      lstm_cell(f, first + r, step, z + r * f.z_stride, h + r * f.state_stride, c + r * f.state_stride);
+  }
+  save_state(h, f.state_stride, first, rows, g.units, f.h_last);
+  save_state(c, f.state_stride, first, rows, g.units, f.c_last);
+}
+
+template <class T>
+bool prepare_lstm(const Problem* problem, Plan* plan) {
+  const LstmAttributes attributes = lstm_attributes(problem);
+  if (!knows_activation(attributes.activation) || !knows_activation(attributes.recurrent_activation)) return false;
+  const LstmForward<T> f = lstm_forward<T>(problem, nullptr, nullptr);
+  plan->phases = f.cost_ns < kSingleNs ? 1 : 2;
+  plan->chunks[0] = plan->phases == 1 ? 1 : f.packing.chunks();
+  plan->chunks[1] = f.blocks;
+  plan->shared_bytes = f.shared.bytes;
+  plan->scratch_bytes = f.scratch.bytes;
+  plan->cost_ns = f.cost_ns;
+  return true;
+}
+
+template <class T>
+void run_lstm(const Call* call, std::int32_t phase, std::int64_t begin, std::int64_t end, void* scratch) {
+  const LstmForward<T> f = lstm_forward<T>(call->problem, call->data, call->shared);
+  if (call->plan->phases == 1) {
+    f.packing.run(0, f.packing.chunks());
+    begin = 0, end = f.blocks;
+  } else if (phase == 0) {
+    return f.packing.run(begin, end);
+  }
+  for (std::int64_t block = begin; block < end; ++block) lstm_block(f, block, scratch);
+}
+
+// ---- backward -----------------------------------------------------------------------------------------------------------
+
+template <class T>
+struct LstmGradient {
+  Sequence<T> sequence;
+  LstmAttributes attributes;
+  const T *initial_c, *h_sequence, *gates, *c_sequence, *dh_sequence, *dh_last, *dc_last;
+  T *dx, *d_initial_h, *d_initial_c;
+  PanelMatrix<T> kernel_transposed, recurrent_transposed;
+  Packing<T> packing;
+  WeightGradients<T> weights;
+  Layout shared, scratch;
+  std::int64_t blocks, source_chunks, z_stride, state_stride, dz_at, dh_at, dc_at, row_at;
+  double cost_ns;
+};
+
+template <class T>
+void lstm_weight_gradients(LstmGradient<T>& f, const Problem* problem, void* const* data, void* shared) {
+  const Geometry& g = f.sequence.geometry;
+  const bool kernel = present(problem, 14), recurrent = present(problem, 15), bias = present(problem, 16);
+  if (!kernel && !recurrent && !bias) return;
+  f.weights.rows = g.rows;
+  const int gates = f.weights.add_group(0, 4 * g.units, f.shared, shared);
+  const int x = f.weights.add_source(kernel ? g.features : 0, f.shared, shared);
+  const int h = f.weights.add_source(recurrent ? g.units : 0, f.shared, shared);
+  if (kernel) f.weights.add_product(x, gates, operand<T>(data, 14), 4 * g.units);
+  if (recurrent) f.weights.add_product(h, gates, operand<T>(data, 15), 4 * g.units);
+  if (bias) f.weights.add_bias(gates, operand<T>(data, 16));
+}
+
+template <class T>
+LstmGradient<T> lstm_gradient(const Problem* problem, void* const* data, void* shared) {
+  LstmGradient<T> f{};
+  const Geometry g = geometry_of(problem);
+  f.attributes = lstm_attributes(problem);
+  f.sequence = Sequence<T>{g, f.attributes.go_backwards, operand<T>(data, 0), operand<T>(data, 4),
+                           operand<unsigned char>(data, 6)};
+  f.h_sequence = operand<T>(data, 7);
+  f.initial_c = operand<T>(data, 5);
+  f.gates = operand<T>(data, 8);
+  f.c_sequence = operand<T>(data, 9);
+  f.dh_sequence = operand<T>(data, 10);
+  f.dh_last = operand<T>(data, 11);
+  f.dc_last = operand<T>(data, 12);
+  f.dx = operand<T>(data, 13);
+  f.d_initial_h = operand<T>(data, 17);
+  f.d_initial_c = operand<T>(data, 18);
+  const std::int64_t width = 4 * g.units;
+  if (g.steps > 1 || present(problem, 17))
+    f.recurrent_transposed = f.packing.pack(operand<T>(data, 2), width, width, g.units, true, f.shared, shared);
+  if (present(problem, 13)) f.kernel_transposed = f.packing.pack(operand<T>(data, 1), width, width, g.features, true, f.shared, shared);
+  lstm_weight_gradients(f, problem, data, shared);
+  const double rows = static_cast<double>(g.rows), factors = static_cast<double>(g.features + g.units);
+  f.cost_ns = rows * static_cast<double>(g.units) * (16 * factors * kFlopNs + 2 * kActivationNs);
+  f.blocks = block_count(g.batch, f.cost_ns / 2);
+  f.source_chunks = f.weights.num_sources ? f.blocks : 0;
+  f.z_stride = scratch_stride<T>(width);
+  f.state_stride = scratch_stride<T>(g.units);
+  const std::int64_t block = f.blocks ? ceil_div(g.batch, f.blocks) : 0;
+  f.dz_at = f.scratch.template take<T>(block * f.z_stride);
+  f.dh_at = f.scratch.template take<T>(block * f.state_stride);
+  f.dc_at = f.scratch.template take<T>(block * f.state_stride);
+  f.row_at = f.scratch.template take<T>(2 * f.state_stride);
+  return f;
+}
+
+// One row, one step back. dh and dc come as the gradients by the state after the step, dh without this step's own output. They leave
+// as what a masked step hands through (dh, dc), else as (0, the part of dc that doesn't go through h); dz are the gate gradients.
+template <class T>
+PYNN_INLINE void lstm_cell_back(const LstmGradient<T>& f, const Slope<T>& slope, const Slope<T>& gate_slope, std::int64_t b,
+                                std::int64_t step, T* dz, T* dh, T* dc, T* out, const T* zeros) {
+  typedef typename Simd<T>::V V;
+  const std::int64_t units = f.sequence.geometry.units, at = f.sequence.row(b, step);
+  const T* incoming = f.dh_sequence ? f.dh_sequence + at * units : zeros;
+  if (f.sequence.masked(b, step)) {
+    std::memset(dz, 0, static_cast<std::size_t>(4 * units) * sizeof(T));
+    for_vectors<T>(units, [=](std::int64_t j, int lanes) {
+      store_lanes<T>(dh + j, load_lanes<T>(dh + j, lanes) + load_lanes<T>(incoming + j, lanes), lanes);
+    });
+    return;
+  }
+  const T* gates = f.gates + at * 4 * units;
+  const T* before = f.sequence.before(f.c_sequence, f.initial_c, b, step);
+  if (!before) before = zeros;
+  activate(f.attributes.activation, f.c_sequence + at * units, out, units);
+  for_vectors<T>(units, [&](std::int64_t j, int lanes) {
+    const V i = load_lanes<T>(gates + j, lanes), forget = load_lanes<T>(gates + units + j, lanes);
+    const V candidate = load_lanes<T>(gates + 2 * units + j, lanes), o = load_lanes<T>(gates + 3 * units + j, lanes);
+    const V activated = load_lanes<T>(out + j, lanes);
+    const V d_output = load_lanes<T>(incoming + j, lanes) + load_lanes<T>(dh + j, lanes);
+    const V d_cell = load_lanes<T>(dc + j, lanes) + d_output * o * slope(activated);
+    store_lanes<T>(dz + j, d_cell * candidate * gate_slope(i), lanes);
+    store_lanes<T>(dz + units + j, d_cell * load_lanes<T>(before + j, lanes) * gate_slope(forget), lanes);
+    store_lanes<T>(dz + 2 * units + j, d_cell * i * slope(candidate), lanes);
+    store_lanes<T>(dz + 3 * units + j, d_output * activated * gate_slope(o), lanes);
+    store_lanes<T>(dc + j, d_cell * forget, lanes);
+    store_lanes<T>(dh + j, zero<T>(), lanes);
+  });
+}
+
+template <class T>
+void lstm_block_back(const LstmGradient<T>& f, std::int64_t block, void* scratch) {
+  const Geometry& g = f.sequence.geometry;
+  const RowBlock part = row_block(g.batch, f.blocks, block);
+  const std::int64_t first = part.first, rows = part.rows;
+  T *dz = at_offset<T>(scratch, f.dz_at), *dh = at_offset<T>(scratch, f.dh_at), *dc = at_offset<T>(scratch, f.dc_at);
+  T *out = at_offset<T>(scratch, f.row_at), *zeros = out + f.state_stride;
+  std::memset(zeros, 0, static_cast<std::size_t>(g.units) * sizeof(T));
+  load_state(f.dh_last, first, rows, g.units, dh, f.state_stride);
+  load_state(f.dc_last, first, rows, g.units, dc, f.state_stride);
+  const Slope<T> slope = slope_of<T>(f.attributes.activation), gate_slope = slope_of<T>(f.attributes.recurrent_activation);
+  for (std::int64_t step = g.steps - 1; step >= 0; --step) {
+    for (std::int64_t r = 0; r < rows; ++r) {
+      T* row = dz + r * f.z_stride;
+      lstm_cell_back(f, slope, gate_slope, first + r, step, row, dh + r * f.state_stride, dc + r * f.state_stride, out, zeros);
+      f.weights.put_groups(f.sequence.row(first + r, step), row);
+    }
+    if (step > 0 || f.d_initial_h)
+      multiply(RowProduct<T>{dz, f.z_stride, 4 * g.units, dh, f.state_stride, nullptr, kAdd}, rows, f.recurrent_transposed, g.units);
+    if (f.dx) {
+      T* dx = f.dx + f.sequence.x_at(first, step);
+      multiply(RowProduct<T>{dz, f.z_stride, 4 * g.units, dx, f.sequence.x_stride(), nullptr, kStore}, rows, f.kernel_transposed, g.features);
+    }
+  }
+  if (f.d_initial_h) save_state(dh, f.state_stride, first, rows, g.units, f.d_initial_h);
+  if (f.d_initial_c) save_state(dc, f.state_stride, first, rows, g.units, f.d_initial_c);
+}
+
+// The rows of x and of the states before each step, for the weight gradients.
+template <class T>
+void lstm_sources(const LstmGradient<T>& f, std::int64_t begin, std::int64_t end) {
+  const Geometry& g = f.sequence.geometry;
+  for (std::int64_t b = part_begin(g.batch, f.source_chunks, begin); b < part_begin(g.batch, f.source_chunks, end); ++b) {
+    for (std::int64_t step = 0; step < g.steps; ++step) {
+      const std::int64_t r = f.sequence.row(b, step);
+      f.weights.put_source(0, r, f.sequence.x + f.sequence.x_at(b, step));
+      f.weights.put_source(1, r, f.sequence.before(f.h_sequence, f.sequence.initial_h, b, step));
+    }
+  }
+}
+
+template <class T>
+bool prepare_lstm_grad(const Problem* problem, Plan* plan) {
+  const LstmAttributes attributes = lstm_attributes(problem);
+  if (!knows_activation(attributes.activation) || !knows_activation(attributes.recurrent_activation)) return false;
+  const LstmGradient<T> f = lstm_gradient<T>(problem, nullptr, nullptr);
+  plan->phases = f.cost_ns < kSingleNs ? 1 : 3;
+  plan->chunks[0] = plan->phases == 1 ? 1 : f.packing.chunks() + f.source_chunks;
+  plan->chunks[1] = f.blocks;
+  plan->chunks[2] = f.weights.chunks();
+  plan->shared_bytes = f.shared.bytes;
+  plan->scratch_bytes = f.scratch.bytes;
+  plan->cost_ns = f.cost_ns;
+  return true;
+}
+
+template <class T>
+void lstm_grad_phase(const LstmGradient<T>& f, std::int32_t phase, std::int64_t begin, std::int64_t end, void* scratch) {
+  const std::int64_t packed = f.packing.chunks();
+  if (phase == 0) {
+    f.packing.run(minimum(begin, packed), minimum(end, packed));
+    if (end > packed) lstm_sources(f, begin > packed ? begin - packed : 0, end - packed);
+  } else if (phase == 1) {
+    for (std::int64_t block = begin; block < end; ++block) lstm_block_back(f, block, scratch);
+  } else {
+    f.weights.run(begin, end);
+  }
+}
+
+template <class T>
+void run_lstm_grad(const Call* call, std::int32_t phase, std::int64_t begin, std::int64_t end, void* scratch) {
+  const LstmGradient<T> f = lstm_gradient<T>(call->problem, call->data, call->shared);
+  if (call->plan->phases > 1) return lstm_grad_phase(f, phase, begin, end, scratch);
+  lstm_grad_phase(f, 0, 0, f.packing.chunks() + f.source_chunks, scratch);
+  lstm_grad_phase(f, 1, 0, f.blocks, scratch);
+  lstm_grad_phase(f, 2, 0, f.weights.chunks(), scratch);
+}
+
+}  // namespace
+
+bool prepare_lstm_f32(const Problem* problem, Plan* plan) noexcept { return prepare_lstm<float>(problem, plan); }
+bool prepare_lstm_f64(const Problem* problem, Plan* plan) noexcept { return prepare_lstm<double>(problem, plan); }
+bool prepare_lstm_grad_f32(const Problem* problem, Plan* plan) noexcept { return prepare_lstm_grad<float>(problem, plan); }
+bool prepare_lstm_grad_f64(const Problem* problem, Plan* plan) noexcept { return prepare_lstm_grad<double>(problem, plan); }
+
+void run_lstm_f32(const Call* c, std::int32_t p, std::int64_t b, std::int64_t e, void* s) noexcept { run_lstm<float>(c, p, b, e, s); }
+void run_lstm_f64(const Call* c, std::int32_t p, std::int64_t b, std::int64_t e, void* s) noexcept { run_lstm<double>(c, p, b, e, s); }
+void run_lstm_grad_f32(const Call* c, std::int32_t p, std::int64_t b, std::int64_t e, void* s) noexcept { run_lstm_grad<float>(c, p, b, e, s); }
+void run_lstm_grad_f64(const Call* c, std::int32_t p, std::int64_t b, std::int64_t e, void* s) noexcept { run_lstm_grad<double>(c, p, b, e, s); }
+
+}  // namespace PYNN_TARGET
+}  // namespace pynn
+
+PYNN_KERNEL(lstm_f32)
+PYNN_KERNEL(lstm_f64)
+PYNN_KERNEL(lstm_grad_f32)
+PYNN_KERNEL(lstm_grad_f64)

@@ -1,0 +1,155 @@
+// What the cells of recurrent layers share: activations and their slopes, the geometry of a call, packing, weight gradients.
+//
+// A call runs over the whole sequence. Rows of the batch don't depend on each other, so a chunk takes a few rows through all
+// steps and there is no barrier between steps. Tensors are batch-major: row b, step s of an (batch, steps, n) tensor is at
+// (b * steps + s) * n, with s counted in the order of processing; only x and dx are indexed by time.
+#pragma once
+
+#include "kernels/recurrent_product.h"
+#include "simd/math.h"
+
+namespace pynn {
+namespace PYNN_TARGET {
+namespace {
+
+// The numbers that the op records use. The slope of each follows from its result.
+enum Activation : std::int64_t { kLinear = 0, kRelu, kTanh, kSigmoid, kHardSigmoid, kHardSigmoidKeras2, kNumActivations };
+
+PYNN_INLINE bool knows_activation(std::int64_t kind) { return kind >= 0 && kind < kNumActivations; }
+
+// to[i] = apply(from[i]) for i < n; whole vectors and one partial one.
+template <class T, class Apply>
+PYNN_INLINE void map_range(const T* from, T* to, std::int64_t n, Apply apply) {
+  constexpr int lanes = Simd<T>::kLanes;
+  std::int64_t i = 0;
+  for (; i + lanes <= n; i += lanes) store<T>(to + i, apply(load<T>(from + i)));
+  if (i < n) store_partial(to + i, apply(load_partial(from + i, static_cast<int>(n - i))), static_cast<int>(n - i));
+}
+
+// to = activation(from), elementwise; in place where to == from.
+template <class T>
+PYNN_NOINLINE void activate(std::int64_t kind, const T* from, T* to, std::int64_t n) {
+  typedef typename Simd<T>::V V;
+  const V none = zero<T>(), one = broadcast(T(1));
+  switch (kind) {
+    case kRelu:
+      return map_range(from, to, n, [=](V z) { return vmax(z, none); });
+    case kTanh:
+      return map_range(from, to, n, [](V z) { return vtanh(z); });
+    case kSigmoid:
+      return map_range(from, to, n, [](V z) { return vsigmoid(z); });
+    case kHardSigmoid: {
+      const V three = broadcast(T(3)), six = broadcast(T(6));
+      return map_range(from, to, n, [=](V z) { return vmin(vmax(z + three, none), six) / six; });
+    }
+    case kHardSigmoidKeras2: {
+      const V slope = broadcast(T(0.2)), half = broadcast(T(0.5));
+      return map_range(from, to, n, [=](V z) { return vmin(vmax(z * slope + half, none), one); });
+    }
+    default:
+      if (to != from) std::memcpy(to, from, static_cast<std::size_t>(n) * sizeof(T));
+  }
+}
+
+// f'(z) from y = f(z): 0 where y <= low or y >= high, else constant + y (linear + y quadratic). NaN gives NaN.
+template <class T>
+struct Slope {
+  typename Simd<T>::V low, high, constant, linear, quadratic;
+  PYNN_INLINE typename Simd<T>::V operator()(typename Simd<T>::V y) const {
+    return select((y <= low) | (y >= high), zero<T>(), constant + y * (linear + y * quadratic));
+  }
+};
+template <class T>
+Slope<T> slope_of(std::int64_t kind) {
+  const T infinity = static_cast<T>(INFINITY);
+  const bool bounded = kind == kHardSigmoid || kind == kHardSigmoidKeras2;
+  const T flat = kind == kSigmoid ? T(0) : kind == kHardSigmoid ? T(1) / T(6) : kind == kHardSigmoidKeras2 ? T(0.2) : T(1);
+  const bool curved = kind == kTanh || kind == kSigmoid;
+  return Slope<T>{broadcast(kind == kRelu || bounded ? T(0) : -infinity), broadcast(bounded ? T(1) : infinity), broadcast(flat),
+                  broadcast(kind == kSigmoid ? T(1) : T(0)), broadcast(curved ? T(-1) : T(0))};
+}
+
+// visit(j, lanes) over n elements in vectors; `lanes` is the constant kLanes but in the last, partial one.
+template <class T, class Visit>
+PYNN_INLINE void for_vectors(std::int64_t n, Visit visit) {
+  constexpr int lanes = Simd<T>::kLanes;
+  std::int64_t j = 0;
+  for (; j + lanes <= n; j += lanes) visit(j, lanes);
+  if (j < n) visit(j, static_cast<int>(n - j));
+}
+
+// ---- the geometry of a call -----------------------------------------------------------------------------------------
+
+struct Geometry {
+  std::int64_t batch, steps, features, units;
+  std::int64_t rows;  // batch * steps
+};
+
+// From the specs of x (batch, steps, features) and recurrent_kernel (units, gates * units), operands 0 and 2 of every cell.
+PYNN_INLINE Geometry geometry_of(const Problem* problem) {
+  const std::int64_t* x = problem->specs[0].dims;
+  return Geometry{x[0], x[1], x[2], problem->specs[2].dims[0], x[0] * x[1]};
+}
+
+PYNN_INLINE bool present(const Problem* problem, int operand) { return problem->specs[operand].rank >= 0; }
+
+constexpr double kActivationNs = 0.8;  // an element through exp or tanh
+constexpr double kFlopNs = 1.0 / 90;
+// Below this the phases of a call run as one: nobody shares the work, and each phase costs its call.
+constexpr double kSingleNs = 2000;
+// A block of batch rows costs at least this long, or it isn't worth a chunk of its own.
+constexpr double kBlockNs = 3000;
+// Rows of a block: the panels of the weights are read once for all of them, and their gates stay in the L1 cache.
+constexpr std::int64_t kBlockRows = 16;
+
+// Blocks of a batch whose work is `cost_ns`: at least 4 where there is enough to do, for 2 threads to even out.
+PYNN_INLINE std::int64_t block_count(std::int64_t batch, double cost_ns) {
+  const std::int64_t affordable = static_cast<std::int64_t>(cost_ns / kBlockNs);
+  std::int64_t blocks = ceil_div(batch, kBlockRows);
+  if (blocks < 4) blocks = minimum(4, ceil_div(batch, 4));
+  if (blocks > affordable) blocks = affordable;
+  return blocks > 0 ? blocks : batch > 0;
+}
+
+// A row of `n` elements of scratch, its stride odd in cache lines so that rows don't fall on one another in the L1 cache.
+template <class T>
+PYNN_INLINE std::int64_t scratch_stride(std::int64_t n) {
+  const std::int64_t line = 64 / static_cast<std::int64_t>(sizeof(T));
+  const std::int64_t lines = ceil_div(n, line);
+  return (lines | 1) * line;
+}
+
+// Hands out pieces of a workspace, each aligned to a cache line.
+struct Layout {
+  std::int64_t bytes = 0;
+  template <class T>
+  std::int64_t take(std::int64_t count) {
+    const std::int64_t at = bytes;
+    bytes += ceil_div(count * static_cast<std::int64_t>(sizeof(T)), 64) * 64;
+    return at;
+  }
+};
+
+template <class T>
+PYNN_INLINE T* at_offset(void* base, std::int64_t offset) {
+  return reinterpret_cast<T*>(reinterpret_cast<std::uintptr_t>(base) + static_cast<std::uintptr_t>(offset));
+}
+
+// rows of a state: the initial one, or zeros
+template <class T>
+void load_state(const T* initial, std::int64_t first, std::int64_t rows, std::int64_t units, T* to, std::int64_t stride) {
+  for (std::int64_t r = 0; r < rows; ++r) {
+    if (initial) std::memcpy(to + r * stride, initial + (first + r) * units, static_cast<std::size_t>(units) * sizeof(T));
+    else std::memset(to + r * stride, 0, static_cast<std::size_t>(units) * sizeof(T));
+  }
+}
+
+template <class T>
+void save_state(const T* from, std::int64_t stride, std::int64_t first, std::int64_t rows, std::int64_t units, T* to) {
+  for (std::int64_t r = 0; r < rows; ++r)
+    std::memcpy(to + (first + r) * units, from + r * stride, static_cast<std::size_t>(units) * sizeof(T));
+}
+
+}  // namespace
+}  // namespace PYNN_TARGET
+}  // namespace pynn

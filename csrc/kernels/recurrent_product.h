@@ -1,0 +1,250 @@
+// Products of recurrent layers: a few rows by a weight matrix, and weight gradients over all steps of a batch.
+//
+// Matrices that are read many times in a call are packed once into panels of tile_columns<T>() columns, zeros behind the last
+// one: element (p, j) of panel q is at data + q * panel + p * stride + j. A matrix that is small and whole in vectors is used
+// where it lies: stride = its row length, panel = tile_columns<T>(). Both give the same bits.
+#pragma once
+
+#include "base/kernel.h"
+#include "kernels/gemm_tile.h"
+
+namespace pynn {
+namespace PYNN_TARGET {
+namespace {
+
+// Rows of a packed panel over which a weight gradient is summed in registers; panels of both operands then stay in L1.
+constexpr std::int64_t kReductionBlock = 256;
+// Rows of one partial of a bias gradient, the same as for any column sum.
+constexpr std::int64_t kColumnSumBlock = 128;
+// An unpacked matrix above this size loses more in the caches than packing costs.
+constexpr std::int64_t kUnpackedBytes = 1 << 15;
+
+PYNN_INLINE std::int64_t minimum(std::int64_t a, std::int64_t b) { return a < b ? a : b; }
+PYNN_INLINE std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
+
+template <class T>
+constexpr std::int64_t panel_columns() {
+  return tile_columns<T>();
+}
+template <class T>
+PYNN_INLINE std::int64_t padded_columns(std::int64_t n) {
+  return ceil_div(n, panel_columns<T>()) * panel_columns<T>();
+}
+
+template <class T>
+struct PanelMatrix {
+  const T* data;
+  std::int64_t stride;
+  std::int64_t panel;
+};
+
+template <class T>
+PYNN_INLINE PanelMatrix<T> packed_matrix(const T* data, std::int64_t k) {
+  return PanelMatrix<T>{data, panel_columns<T>(), k * panel_columns<T>()};
+}
+template <class T>
+PYNN_INLINE PanelMatrix<T> plain_matrix(const T* data, std::int64_t row_length) {
+  return PanelMatrix<T>{data, row_length, panel_columns<T>()};
+}
+
+// Whether a (k, n) weight is worth packing.
+template <class T>
+PYNN_INLINE bool worth_packing(std::int64_t k, std::int64_t n) {
+  return n % Simd<T>::kLanes != 0 || k * n * static_cast<std::int64_t>(sizeof(T)) > kUnpackedBytes;
+}
+
+// Panel q of the (k, n) matrix at b with rows `stride` apart -> to.
+template <class T>
+void pack_panel(const T* b, std::int64_t stride, std::int64_t k, std::int64_t n, std::int64_t q, T* to) {
+  constexpr int lanes = Simd<T>::kLanes;
+  const std::int64_t first = q * panel_columns<T>();
+  const int columns = static_cast<int>(minimum(panel_columns<T>(), n - first));
+  const int head = lanes_of<T>(columns, 0), tail = lanes_of<T>(columns, 1);
+  for (std::int64_t p = 0; p < k; ++p) {
+    const T* from = b + p * stride + first;
+    store<T>(to, load_lanes<T>(from, head));
+    store<T>(to + lanes, load_partial(from + (tail ? lanes : 0), tail));
+    to += panel_columns<T>();
+  }
+}
+
+// Panel q of the transpose of the (n, k) matrix at b with rows `stride` apart, its column p at row p of the panel -> to.
+template <class T>
+void pack_transposed_panel(const T* b, std::int64_t stride, std::int64_t k, std::int64_t n, std::int64_t q, T* to) {
+  constexpr std::int64_t width = tile_columns<T>();
+  const std::int64_t columns = minimum(width, n - q * width);
+  for (std::int64_t j = 0; j < columns; ++j) {
+    const T* from = b + (q * width + j) * stride;
+    for (std::int64_t p = 0; p < k; ++p) to[p * width + j] = from[p];
+  }
+  for (std::int64_t j = columns; j < width; ++j)
+    for (std::int64_t p = 0; p < k; ++p) to[p * width + j] = T(0);
+}
+
+enum Finish : int { kStore = 0, kAdd = 1 };
+
+template <class T>
+struct RowProduct {
+  const T* a;
+  std::int64_t a_stride;
+  std::int64_t k;
+  T* c;
+  std::int64_t c_stride;
+  const T* bias;  // of the columns, or null; for kStore only
+  Finish finish;
+};
+
+template <class T, int MR, int NV>
+PYNN_INLINE void product_tile(const RowProduct<T>& product, std::int64_t row, std::int64_t column, const T* b, std::int64_t b_stride,
+                              int columns) {
+  Tile<T, MR, NV> tile;
+  clear(tile);
+  accumulate(tile, rows_of<MR>(product.a + row * product.a_stride, product.a_stride), b, b_stride, product.k);
+  T* c = product.c + row * product.c_stride + column;
+  const std::int64_t c_stride = product.c_stride;
+  if (product.finish == kAdd) {
+    add_tile(tile, c, c_stride, columns);
+  } else if (!product.bias) {
+    store_tile(tile, c, c_stride, columns);
+  } else {
+    const T* bias = product.bias + column;
+    for_each_vector<T, MR, NV>(tile, columns, [=](int i, int v, typename Simd<T>::V x, int lanes) {
+      store_lanes<T>(c + i * c_stride + v * Simd<T>::kLanes, x + load_lanes<T>(bias + v * Simd<T>::kLanes, lanes), lanes);
+    });
+  }
+}
+
+template <class T, int NV>
+PYNN_NOINLINE void product_rows(const RowProduct<T>& product, std::int64_t row, int rows, std::int64_t column, const T* b,
+                                std::int64_t b_stride, int columns) {
+  switch (rows) {
+    case 1: return product_tile<T, 1, NV>(product, row, column, b, b_stride, columns);
+    case 2: return product_tile<T, 2, NV>(product, row, column, b, b_stride, columns);
+    case 3: return product_tile<T, 3, NV>(product, row, column, b, b_stride, columns);
+    case 4: return product_tile<T, 4, NV>(product, row, column, b, b_stride, columns);
+    case 5: return product_tile<T, 5, NV>(product, row, column, b, b_stride, columns);
+    default: return product_tile<T, 6, NV>(product, row, column, b, b_stride, columns);
+  }
+}
+
+// The rows of the next tile: never a rest of one or two rows behind a full tile, which would run at half speed.
+PYNN_INLINE int next_rows(std::int64_t left) {
+  return static_cast<int>(left <= kTileRows ? left : left < 2 * kTileRows ? (left + 1) / 2 : kTileRows);
+}
+
+// c(i, j) = a(i, :) b(:, j) [+ bias(j)], or c += a b: rows i < rows, columns j < n. Every element is one sum over k from zero.
+template <class T>
+PYNN_NOINLINE void multiply(const RowProduct<T>& product, std::int64_t rows, const PanelMatrix<T>& b, std::int64_t n) {
+  const T* panel = b.data;
+  for (std::int64_t column = 0; column < n; column += panel_columns<T>()) {
+    const int columns = static_cast<int>(minimum(panel_columns<T>(), n - column));
+    for (std::int64_t row = 0; row < rows;) {
+      const int take = next_rows(rows - row);
+      if (columns > Simd<T>::kLanes) product_rows<T, 2>(product, row, take, column, panel, b.stride, columns);
+      else product_rows<T, 1>(product, row, take, column, panel, b.stride, columns);
+      row += take;
+    }
+    panel += b.panel;
+  }
+}
+
+// ---- weight gradients: out(i, j) = sum over rows r of a(r, i) b(r, j) --------------------------------------------------
+//
+// a lies in panels of kTileRows columns, b in panels of panel_columns<T>(), both with `count` rows; the sum runs in blocks of
+// kReductionBlock rows, each from zero, added in order.
+
+template <class T>
+PYNN_INLINE std::int64_t narrow_panels(std::int64_t width) {
+  return ceil_div(width, kTileRows);
+}
+
+// Row r of a narrow-panelled matrix of `count` rows at `to` = from[0 .. width), zeros behind it and where `from` is null.
+template <class T>
+PYNN_INLINE void put_narrow(const T* from, std::int64_t width, std::int64_t count, std::int64_t r, T* to) {
+  T* at = to + r * kTileRows;
+  for (std::int64_t i = 0; i < width; i += kTileRows, at += count * kTileRows) {
+    const std::int64_t filled = from ? minimum(kTileRows, width - i) : 0;
+    if (filled == kTileRows) {
+      std::memcpy(at, from + i, kTileRows * sizeof(T));
+      continue;
+    }
+    for (std::int64_t j = 0; j < kTileRows; ++j) at[j] = j < filled ? from[i + j] : T(0);
+  }
+}
+
+// Row r of a wide-panelled matrix of `count` rows at `to` = from[0 .. width), zeros behind it.
+template <class T>
+PYNN_INLINE void put_wide(const T* from, std::int64_t width, std::int64_t count, std::int64_t r, T* to) {
+  constexpr int lanes = Simd<T>::kLanes;
+  T* at = to + r * panel_columns<T>();
+  std::int64_t j = 0;
+  for (; j + panel_columns<T>() <= width; j += panel_columns<T>(), at += count * panel_columns<T>()) {
+    store<T>(at, load<T>(from + j));
+    store<T>(at + lanes, load<T>(from + j + lanes));
+  }
+  if (j == width) return;
+  const int columns = static_cast<int>(width - j);
+  const int tail = lanes_of<T>(columns, 1);
+  store<T>(at, load_lanes<T>(from + j, lanes_of<T>(columns, 0)));
+  store<T>(at + lanes, load_partial(from + j + (tail ? lanes : 0), tail));
+}
+
+template <class T, int MR, int NV>
+PYNN_INLINE void reduce_tile(const T* a, const T* b, std::int64_t k, T* c, std::int64_t c_stride, int columns, bool first) {
+  Tile<T, MR, NV> tile;
+  clear(tile);
+  accumulate(tile, columns_of(a, kTileRows), b, panel_columns<T>(), k);
+  if (first) store_tile(tile, c, c_stride, columns);
+  else add_tile(tile, c, c_stride, columns);
+}
+
+template <class T, int NV>
+PYNN_NOINLINE void reduce_rows(const T* a, const T* b, std::int64_t k, int rows, T* c, std::int64_t c_stride, int columns, bool first) {
+  switch (rows) {
+    case 1: return reduce_tile<T, 1, NV>(a, b, k, c, c_stride, columns, first);
+    case 2: return reduce_tile<T, 2, NV>(a, b, k, c, c_stride, columns, first);
+    case 3: return reduce_tile<T, 3, NV>(a, b, k, c, c_stride, columns, first);
+    case 4: return reduce_tile<T, 4, NV>(a, b, k, c, c_stride, columns, first);
+    case 5: return reduce_tile<T, 5, NV>(a, b, k, c, c_stride, columns, first);
+    default: return reduce_tile<T, 6, NV>(a, b, k, c, c_stride, columns, first);
+  }
+}
+
+// One block of rows of one wide panel against all narrow panels of a: out(i, j) for i < width, j < columns.
+template <class T>
+void reduce_panel(const T* a, std::int64_t width, std::int64_t count, const T* b, std::int64_t begin, T* out, std::int64_t out_stride,
+                  int columns) {
+  const std::int64_t k = minimum(kReductionBlock, count - begin);
+  const T* from = b + begin * panel_columns<T>();
+  for (std::int64_t i = 0; i < width; i += kTileRows) {
+    const T* rows = a + i * count + begin * kTileRows;
+    const int filled = static_cast<int>(minimum(kTileRows, width - i));
+    if (columns > Simd<T>::kLanes) reduce_rows<T, 2>(rows, from, k, filled, out + i * out_stride, out_stride, columns, begin == 0);
+    else reduce_rows<T, 1>(rows, from, k, filled, out + i * out_stride, out_stride, columns, begin == 0);
+  }
+}
+
+// to[j] = sum over the rows of a wide panel, in the canonical order of column sums.
+template <class T>
+void sum_panel(const T* b, std::int64_t count, T* to, int columns) {
+  typedef typename Simd<T>::V V;
+  constexpr int lanes = Simd<T>::kLanes;
+  V total0 = zero<T>(), total1 = zero<T>();
+  for (std::int64_t begin = 0; begin < count; begin += kColumnSumBlock) {
+    const std::int64_t end = minimum(count, begin + kColumnSumBlock);
+    V part0 = zero<T>(), part1 = zero<T>();
+    for (std::int64_t r = begin; r < end; ++r) {
+      part0 = part0 + load<T>(b + r * panel_columns<T>());
+      part1 = part1 + load<T>(b + r * panel_columns<T>() + lanes);
+    }
+    total0 = begin ? total0 + part0 : part0;
+    total1 = begin ? total1 + part1 : part1;
+  }
+  const int tail = lanes_of<T>(columns, 1);
+  store_lanes<T>(to, total0, lanes_of<T>(columns, 0));
+  if (tail) store_lanes<T>(to + lanes, total1, tail);
+}
+
+}  // namespace
+}  // namespace PYNN_TARGET
+}  // namespace pynn
