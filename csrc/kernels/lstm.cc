@@ -56,15 +56,14 @@ LstmForward<T> lstm_forward(const Problem* problem, void* const* data, void* sha
   const std::int64_t width = 4 * g.units;
   f.kernel = f.packing.pack_if_worth(operand<T>(data, 1), width, g.features, width, f.shared, shared);
   f.recurrent_kernel = f.packing.pack_if_worth(operand<T>(data, 2), width, g.units, width, f.shared, shared);
-  const double rows = static_cast<double>(g.rows);
-  f.cost_ns = rows * static_cast<double>(g.units) * (8.0 * static_cast<double>(g.features + g.units) * kFlopNs + 5 * kActivationNs);
+  f.cost_ns = sequence_cost_ns(g, 4, 1, 5);
   f.blocks = block_count(g.batch, f.cost_ns);
   f.z_stride = scratch_stride<T>(width);
   f.state_stride = scratch_stride<T>(g.units);
-  const std::int64_t block = f.blocks ? ceil_div(g.batch, f.blocks) : 0;
-  f.z_at = f.scratch.template take<T>(block * f.z_stride);
-  f.h_at = f.scratch.template take<T>(block * f.state_stride);
-  f.c_at = f.scratch.template take<T>(block * f.state_stride);
+  const std::int64_t rows = block_rows(g.batch, f.blocks);
+  f.z_at = f.scratch.template take<T>(rows * f.z_stride);
+  f.h_at = f.scratch.template take<T>(rows * f.state_stride);
+  f.c_at = f.scratch.template take<T>(rows * f.state_stride);
   return f;
 }
 
@@ -88,31 +87,28 @@ PYNN_INLINE void lstm_cell(const LstmForward<T>& f, std::int64_t b, std::int64_t
       store_lanes<T>(h + j, load_lanes<T>(gates + 3 * units + j, lanes) * load_lanes<T>(h + j, lanes), lanes);
     });
   }
-  const std::size_t bytes = static_cast<std::size_t>(units) * sizeof(T);
-  if (f.h_sequence) std::memcpy(f.h_sequence + at * units, h, bytes);
-  if (f.c_sequence) std::memcpy(f.c_sequence + at * units, c, bytes);
+  if (f.h_sequence) copy_row(h, f.h_sequence + at * units, units);
+  if (f.c_sequence) copy_row(c, f.c_sequence + at * units, units);
 }
 
 template <class T>
 void lstm_block(const LstmForward<T>& f, std::int64_t block, void* scratch) {
   const Geometry& g = f.sequence.geometry;
   const RowBlock part = row_block(g.batch, f.blocks, block);
-  const std::int64_t first = part.first, rows = part.rows;
+  const std::int64_t first = part.first, width = 4 * g.units;
   T *z = at_offset<T>(scratch, f.z_at), *h = at_offset<T>(scratch, f.h_at), *c = at_offset<T>(scratch, f.c_at);
-  load_state(f.sequence.initial_h, first, rows, g.units, h, f.state_stride);
-  load_state(f.initial_c, first, rows, g.units, c, f.state_stride);
+  load_state(f.sequence.initial_h, part, g.units, h, f.state_stride);
+  load_state(f.initial_c, part, g.units, c, f.state_stride);
   for (std::int64_t step = 0; step < g.steps; ++step) {
-    const RowProduct<T> input{f.sequence.x + f.sequence.x_at(first, step), f.sequence.x_stride(), g.features, z, f.z_stride, f.bias, kStore};
-    multiply(input, rows, f.kernel, 4 * g.units);
-    if (step > 0 || f.sequence.initial_h) {
-      const RowProduct<T> recurrent{h, f.state_stride, g.units, z, f.z_stride, nullptr, kAdd};
-      multiply(recurrent, rows, f.recurrent_kernel, 4 * g.units);
-    }
-    for (std::int64_t r = 0; r < rows; ++r)
+    const T* x = f.sequence.x + f.sequence.x_at(first, step);
+    multiply(RowProduct<T>{x, f.sequence.x_stride(), g.features, z, f.z_stride, f.bias, kStore}, part.rows, f.kernel, width);
+    if (step > 0 || f.sequence.initial_h)
+      multiply(RowProduct<T>{h, f.state_stride, g.units, z, f.z_stride, nullptr, kAdd}, part.rows, f.recurrent_kernel, width);
+    for (std::int64_t r = 0; r < part.rows; ++r)
       lstm_cell(f, first + r, step, z + r * f.z_stride, h + r * f.state_stride, c + r * f.state_stride);
   }
-  save_state(h, f.state_stride, first, rows, g.units, f.h_last);
-  save_state(c, f.state_stride, first, rows, g.units, f.c_last);
+  save_state(h, f.state_stride, part, g.units, f.h_last);
+  save_state(c, f.state_stride, part, g.units, f.c_last);
 }
 
 template <class T>
@@ -120,25 +116,14 @@ bool prepare_lstm(const Problem* problem, Plan* plan) {
   const LstmAttributes attributes = lstm_attributes(problem);
   if (!knows_activation(attributes.activation) || !knows_activation(attributes.recurrent_activation)) return false;
   const LstmForward<T> f = lstm_forward<T>(problem, nullptr, nullptr);
-  plan->phases = f.cost_ns < kSingleNs ? 1 : 2;
-  plan->chunks[0] = plan->phases == 1 ? 1 : f.packing.chunks();
-  plan->chunks[1] = f.blocks;
-  plan->shared_bytes = f.shared.bytes;
-  plan->scratch_bytes = f.scratch.bytes;
-  plan->cost_ns = f.cost_ns;
+  plan_forward(f, plan);
   return true;
 }
 
 template <class T>
 void run_lstm(const Call* call, std::int32_t phase, std::int64_t begin, std::int64_t end, void* scratch) {
   const LstmForward<T> f = lstm_forward<T>(call->problem, call->data, call->shared);
-  if (call->plan->phases == 1) {
-    f.packing.run(0, f.packing.chunks());
-    begin = 0, end = f.blocks;
-  } else if (phase == 0) {
-    return f.packing.run(begin, end);
-  }
-  for (std::int64_t block = begin; block < end; ++block) lstm_block(f, block, scratch);
+  run_forward(f, call->plan, phase, begin, end, [&](std::int64_t block) { lstm_block(f, block, scratch); });
 }
 
 // ---- backward -----------------------------------------------------------------------------------------------------------
@@ -153,7 +138,7 @@ struct LstmGradient {
   Packing<T> packing;
   WeightGradients<T> weights;
   Layout shared, scratch;
-  std::int64_t blocks, source_chunks, z_stride, state_stride, dz_at, dh_at, dc_at, row_at;
+  std::int64_t blocks, z_stride, state_stride, dz_at, dh_at, dc_at, row_at;
   double cost_ns;
 };
 
@@ -193,16 +178,14 @@ LstmGradient<T> lstm_gradient(const Problem* problem, void* const* data, void* s
     f.recurrent_transposed = f.packing.pack(operand<T>(data, 2), width, width, g.units, true, f.shared, shared);
   if (present(problem, 13)) f.kernel_transposed = f.packing.pack(operand<T>(data, 1), width, width, g.features, true, f.shared, shared);
   lstm_weight_gradients(f, problem, data, shared);
-  const double rows = static_cast<double>(g.rows), factors = static_cast<double>(g.features + g.units);
-  f.cost_ns = rows * static_cast<double>(g.units) * (16 * factors * kFlopNs + 2 * kActivationNs);
+  f.cost_ns = sequence_cost_ns(g, 4, 2, 2);
   f.blocks = block_count(g.batch, f.cost_ns / 2);
-  f.source_chunks = f.weights.num_sources ? f.blocks : 0;
   f.z_stride = scratch_stride<T>(width);
   f.state_stride = scratch_stride<T>(g.units);
-  const std::int64_t block = f.blocks ? ceil_div(g.batch, f.blocks) : 0;
-  f.dz_at = f.scratch.template take<T>(block * f.z_stride);
-  f.dh_at = f.scratch.template take<T>(block * f.state_stride);
-  f.dc_at = f.scratch.template take<T>(block * f.state_stride);
+  const std::int64_t rows = block_rows(g.batch, f.blocks);
+  f.dz_at = f.scratch.template take<T>(rows * f.z_stride);
+  f.dh_at = f.scratch.template take<T>(rows * f.state_stride);
+  f.dc_at = f.scratch.template take<T>(rows * f.state_stride);
   f.row_at = f.scratch.template take<T>(2 * f.state_stride);
   return f;
 }
@@ -216,7 +199,7 @@ PYNN_INLINE void lstm_cell_back(const LstmGradient<T>& f, const Slope<T>& slope,
   const std::int64_t units = f.sequence.geometry.units, at = f.sequence.row(b, step);
   const T* incoming = f.dh_sequence ? f.dh_sequence + at * units : zeros;
   if (f.sequence.masked(b, step)) {
-    std::memset(dz, 0, static_cast<std::size_t>(4 * units) * sizeof(T));
+    clear_row(dz, 4 * units);
     for_vectors<T>(units, [=](std::int64_t j, int lanes) {
       store_lanes<T>(dh + j, load_lanes<T>(dh + j, lanes) + load_lanes<T>(incoming + j, lanes), lanes);
     });
@@ -245,41 +228,27 @@ template <class T>
 void lstm_block_back(const LstmGradient<T>& f, std::int64_t block, void* scratch) {
   const Geometry& g = f.sequence.geometry;
   const RowBlock part = row_block(g.batch, f.blocks, block);
-  const std::int64_t first = part.first, rows = part.rows;
+  const std::int64_t first = part.first, width = 4 * g.units;
   T *dz = at_offset<T>(scratch, f.dz_at), *dh = at_offset<T>(scratch, f.dh_at), *dc = at_offset<T>(scratch, f.dc_at);
   T *out = at_offset<T>(scratch, f.row_at), *zeros = out + f.state_stride;
-  std::memset(zeros, 0, static_cast<std::size_t>(g.units) * sizeof(T));
-  load_state(f.dh_last, first, rows, g.units, dh, f.state_stride);
-  load_state(f.dc_last, first, rows, g.units, dc, f.state_stride);
+  clear_row(zeros, g.units);
+  load_state(f.dh_last, part, g.units, dh, f.state_stride);
+  load_state(f.dc_last, part, g.units, dc, f.state_stride);
   const Slope<T> slope = slope_of<T>(f.attributes.activation), gate_slope = slope_of<T>(f.attributes.recurrent_activation);
   for (std::int64_t step = g.steps - 1; step >= 0; --step) {
-    for (std::int64_t r = 0; r < rows; ++r) {
+    for (std::int64_t r = 0; r < part.rows; ++r) {
       T* row = dz + r * f.z_stride;
       lstm_cell_back(f, slope, gate_slope, first + r, step, row, dh + r * f.state_stride, dc + r * f.state_stride, out, zeros);
       f.weights.put_groups(f.sequence.row(first + r, step), row);
     }
     if (step > 0 || f.d_initial_h)
-      multiply(RowProduct<T>{dz, f.z_stride, 4 * g.units, dh, f.state_stride, nullptr, kAdd}, rows, f.recurrent_transposed, g.units);
-    if (f.dx) {
-      T* dx = f.dx + f.sequence.x_at(first, step);
-      multiply(RowProduct<T>{dz, f.z_stride, 4 * g.units, dx, f.sequence.x_stride(), nullptr, kStore}, rows, f.kernel_transposed, g.features);
-    }
+      multiply(RowProduct<T>{dz, f.z_stride, width, dh, f.state_stride, nullptr, kAdd}, part.rows, f.recurrent_transposed, g.units);
+    if (!f.dx) continue;
+    T* dx = f.dx + f.sequence.x_at(first, step);
+    multiply(RowProduct<T>{dz, f.z_stride, width, dx, f.sequence.x_stride(), nullptr, kStore}, part.rows, f.kernel_transposed, g.features);
   }
-  if (f.d_initial_h) save_state(dh, f.state_stride, first, rows, g.units, f.d_initial_h);
-  if (f.d_initial_c) save_state(dc, f.state_stride, first, rows, g.units, f.d_initial_c);
-}
-
-// The rows of x and of the states before each step, for the weight gradients.
-template <class T>
-void lstm_sources(const LstmGradient<T>& f, std::int64_t begin, std::int64_t end) {
-  const Geometry& g = f.sequence.geometry;
-  for (std::int64_t b = part_begin(g.batch, f.source_chunks, begin); b < part_begin(g.batch, f.source_chunks, end); ++b) {
-    for (std::int64_t step = 0; step < g.steps; ++step) {
-      const std::int64_t r = f.sequence.row(b, step);
-      f.weights.put_source(0, r, f.sequence.x + f.sequence.x_at(b, step));
-      f.weights.put_source(1, r, f.sequence.before(f.h_sequence, f.sequence.initial_h, b, step));
-    }
-  }
+  if (f.d_initial_h) save_state(dh, f.state_stride, part, g.units, f.d_initial_h);
+  if (f.d_initial_c) save_state(dc, f.state_stride, part, g.units, f.d_initial_c);
 }
 
 template <class T>
@@ -287,36 +256,15 @@ bool prepare_lstm_grad(const Problem* problem, Plan* plan) {
   const LstmAttributes attributes = lstm_attributes(problem);
   if (!knows_activation(attributes.activation) || !knows_activation(attributes.recurrent_activation)) return false;
   const LstmGradient<T> f = lstm_gradient<T>(problem, nullptr, nullptr);
-  plan->phases = f.cost_ns < kSingleNs ? 1 : 3;
-  plan->chunks[0] = plan->phases == 1 ? 1 : f.packing.chunks() + f.source_chunks;
-  plan->chunks[1] = f.blocks;
-  plan->chunks[2] = f.weights.chunks();
-  plan->shared_bytes = f.shared.bytes;
-  plan->scratch_bytes = f.scratch.bytes;
-  plan->cost_ns = f.cost_ns;
+  plan_backward(f, plan);
   return true;
-}
-
-template <class T>
-void lstm_grad_phase(const LstmGradient<T>& f, std::int32_t phase, std::int64_t begin, std::int64_t end, void* scratch) {
-  const std::int64_t packed = f.packing.chunks();
-  if (phase == 0) {
-    f.packing.run(minimum(begin, packed), minimum(end, packed));
-    if (end > packed) lstm_sources(f, begin > packed ? begin - packed : 0, end - packed);
-  } else if (phase == 1) {
-    for (std::int64_t block = begin; block < end; ++block) lstm_block_back(f, block, scratch);
-  } else {
-    f.weights.run(begin, end);
-  }
 }
 
 template <class T>
 void run_lstm_grad(const Call* call, std::int32_t phase, std::int64_t begin, std::int64_t end, void* scratch) {
   const LstmGradient<T> f = lstm_gradient<T>(call->problem, call->data, call->shared);
-  if (call->plan->phases > 1) return lstm_grad_phase(f, phase, begin, end, scratch);
-  lstm_grad_phase(f, 0, 0, f.packing.chunks() + f.source_chunks, scratch);
-  lstm_grad_phase(f, 1, 0, f.blocks, scratch);
-  lstm_grad_phase(f, 2, 0, f.weights.chunks(), scratch);
+  const auto sources = [&](std::int64_t b, std::int64_t step) { put_inputs_and_states(f, b, step); };
+  run_backward(f, call->plan, phase, begin, end, sources, [&](std::int64_t block) { lstm_block_back(f, block, scratch); });
 }
 
 }  // namespace
@@ -326,10 +274,18 @@ bool prepare_lstm_f64(const Problem* problem, Plan* plan) noexcept { return prep
 bool prepare_lstm_grad_f32(const Problem* problem, Plan* plan) noexcept { return prepare_lstm_grad<float>(problem, plan); }
 bool prepare_lstm_grad_f64(const Problem* problem, Plan* plan) noexcept { return prepare_lstm_grad<double>(problem, plan); }
 
-void run_lstm_f32(const Call* c, std::int32_t p, std::int64_t b, std::int64_t e, void* s) noexcept { run_lstm<float>(c, p, b, e, s); }
-void run_lstm_f64(const Call* c, std::int32_t p, std::int64_t b, std::int64_t e, void* s) noexcept { run_lstm<double>(c, p, b, e, s); }
-void run_lstm_grad_f32(const Call* c, std::int32_t p, std::int64_t b, std::int64_t e, void* s) noexcept { run_lstm_grad<float>(c, p, b, e, s); }
-void run_lstm_grad_f64(const Call* c, std::int32_t p, std::int64_t b, std::int64_t e, void* s) noexcept { run_lstm_grad<double>(c, p, b, e, s); }
+void run_lstm_f32(const Call* call, std::int32_t phase, std::int64_t begin, std::int64_t end, void* scratch) noexcept {
+  run_lstm<float>(call, phase, begin, end, scratch);
+}
+void run_lstm_f64(const Call* call, std::int32_t phase, std::int64_t begin, std::int64_t end, void* scratch) noexcept {
+  run_lstm<double>(call, phase, begin, end, scratch);
+}
+void run_lstm_grad_f32(const Call* call, std::int32_t phase, std::int64_t begin, std::int64_t end, void* scratch) noexcept {
+  run_lstm_grad<float>(call, phase, begin, end, scratch);
+}
+void run_lstm_grad_f64(const Call* call, std::int32_t phase, std::int64_t begin, std::int64_t end, void* scratch) noexcept {
+  run_lstm_grad<double>(call, phase, begin, end, scratch);
+}
 
 }  // namespace PYNN_TARGET
 }  // namespace pynn

@@ -91,6 +91,11 @@ PYNN_INLINE Geometry geometry_of(const Problem* problem) {
   return Geometry{x[0], x[1], x[2], problem->specs[2].dims[0], x[0] * x[1]};
 }
 
+// Parts [part_begin(i), part_begin(i + 1)) of a total, balanced.
+PYNN_INLINE std::int64_t part_begin(std::int64_t total, std::int64_t parts, std::int64_t index) {
+  return parts > 1 ? total * index / parts : index > 0 ? total : 0;
+}
+
 PYNN_INLINE bool present(const Problem* problem, int operand) { return problem->specs[operand].rank >= 0; }
 
 constexpr double kActivationNs = 0.8;  // an element through exp or tanh
@@ -101,6 +106,12 @@ constexpr double kSingleNs = 2000;
 constexpr double kBlockNs = 3000;
 // Rows of a block: the panels of the weights are read once for all of them, and their gates stay in the L1 cache.
 constexpr std::int64_t kBlockRows = 16;
+
+// One thread's time for a sequence of `gates` gates: `products` products with the weights, `activations` a unit.
+PYNN_INLINE double sequence_cost_ns(const Geometry& g, int gates, int products, int activations) {
+  const double flops = 2.0 * gates * products * static_cast<double>(g.features + g.units);
+  return static_cast<double>(g.rows * g.units) * (flops * kFlopNs + activations * kActivationNs);
+}
 
 // Blocks of a batch whose work is `cost_ns`: at least 4 where there is enough to do, for 2 threads to even out.
 PYNN_INLINE std::int64_t block_count(std::int64_t batch, double cost_ns) {
@@ -135,19 +146,39 @@ PYNN_INLINE T* at_offset(void* base, std::int64_t offset) {
   return reinterpret_cast<T*>(reinterpret_cast<std::uintptr_t>(base) + static_cast<std::uintptr_t>(offset));
 }
 
-// rows of a state: the initial one, or zeros
 template <class T>
-void load_state(const T* initial, std::int64_t first, std::int64_t rows, std::int64_t units, T* to, std::int64_t stride) {
-  for (std::int64_t r = 0; r < rows; ++r) {
-    if (initial) std::memcpy(to + r * stride, initial + (first + r) * units, static_cast<std::size_t>(units) * sizeof(T));
-    else std::memset(to + r * stride, 0, static_cast<std::size_t>(units) * sizeof(T));
+PYNN_INLINE void copy_row(const T* from, T* to, std::int64_t n) {
+  for_vectors<T>(n, [=](std::int64_t j, int lanes) { store_lanes<T>(to + j, load_lanes<T>(from + j, lanes), lanes); });
+}
+
+template <class T>
+PYNN_INLINE void clear_row(T* to, std::int64_t n) {
+  for_vectors<T>(n, [=](std::int64_t j, int lanes) { store_lanes<T>(to + j, zero<T>(), lanes); });
+}
+
+// The rows of a block: a balanced share of the batch.
+struct RowBlock {
+  std::int64_t first, rows;
+};
+PYNN_INLINE RowBlock row_block(std::int64_t batch, std::int64_t blocks, std::int64_t block) {
+  const std::int64_t first = part_begin(batch, blocks, block);
+  return RowBlock{first, part_begin(batch, blocks, block + 1) - first};
+}
+// The most rows of any block.
+PYNN_INLINE std::int64_t block_rows(std::int64_t batch, std::int64_t blocks) { return blocks ? ceil_div(batch, blocks) : 0; }
+
+// A block's rows of a (batch, units) state, or zeros where there is none.
+template <class T>
+void load_state(const T* state, const RowBlock& part, std::int64_t units, T* to, std::int64_t stride) {
+  for (std::int64_t r = 0; r < part.rows; ++r) {
+    if (state) copy_row(state + (part.first + r) * units, to + r * stride, units);
+    else clear_row(to + r * stride, units);
   }
 }
 
 template <class T>
-void save_state(const T* from, std::int64_t stride, std::int64_t first, std::int64_t rows, std::int64_t units, T* to) {
-  for (std::int64_t r = 0; r < rows; ++r)
-    std::memcpy(to + (first + r) * units, from + r * stride, static_cast<std::size_t>(units) * sizeof(T));
+void save_state(const T* from, std::int64_t stride, const RowBlock& part, std::int64_t units, T* state) {
+  for (std::int64_t r = 0; r < part.rows; ++r) copy_row(from + r * stride, state + (part.first + r) * units, units);
 }
 
 }  // namespace

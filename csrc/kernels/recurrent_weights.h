@@ -18,10 +18,6 @@ constexpr int kMaxBiases = 4;
 // Chunks of the phases around the blocks; few enough to cost nothing, enough to even out.
 constexpr std::int64_t kMaxChunks = 8;
 
-PYNN_INLINE std::int64_t part_begin(std::int64_t total, std::int64_t parts, std::int64_t index) {
-  return parts > 1 ? total * index / parts : index > 0 ? total : 0;
-}
-
 // ---- packing ----------------------------------------------------------------------------------------------------------
 
 template <class T>
@@ -204,13 +200,82 @@ struct Sequence {
   }
 };
 
-// The rows of a block: a balanced share of the batch.
-struct RowBlock {
-  std::int64_t first, rows;
-};
-PYNN_INLINE RowBlock row_block(std::int64_t batch, std::int64_t blocks, std::int64_t block) {
-  const std::int64_t first = part_begin(batch, blocks, block);
-  return RowBlock{first, part_begin(batch, blocks, block + 1) - first};
+// ---- phases -----------------------------------------------------------------------------------------------------------
+//
+// Forward: pack, blocks. Backward: pack and gather sources, blocks, weight gradients. A small call does them all in one.
+
+template <class Forward>
+void plan_forward(const Forward& f, Plan* plan) {
+  plan->phases = f.cost_ns < kSingleNs ? 1 : 2;
+  plan->chunks[0] = plan->phases == 1 ? 1 : f.packing.chunks();
+  plan->chunks[1] = f.blocks;
+  plan->shared_bytes = f.shared.bytes;
+  plan->scratch_bytes = f.scratch.bytes;
+  plan->cost_ns = f.cost_ns;
+}
+
+// run_block(block) for the blocks among the chunks [begin, end) of a phase, after packing.
+template <class Forward, class RunBlock>
+PYNN_INLINE void run_forward(const Forward& f, const Plan* plan, std::int32_t phase, std::int64_t begin, std::int64_t end,
+                             RunBlock run_block) {
+  if (plan->phases == 1) {
+    f.packing.run(0, f.packing.chunks());
+    begin = 0, end = f.blocks;
+  } else if (phase == 0) {
+    return f.packing.run(begin, end);
+  }
+  for (std::int64_t block = begin; block < end; ++block) run_block(block);
+}
+
+// Chunks of the rows of the sources, one for each block.
+template <class Backward>
+PYNN_INLINE std::int64_t source_chunks(const Backward& f) {
+  return f.weights.num_sources ? f.blocks : 0;
+}
+
+template <class Backward>
+void plan_backward(const Backward& f, Plan* plan) {
+  plan->phases = f.cost_ns < kSingleNs ? 1 : 3;
+  plan->chunks[0] = plan->phases == 1 ? 1 : f.packing.chunks() + source_chunks(f);
+  plan->chunks[1] = f.blocks;
+  plan->chunks[2] = f.weights.chunks();
+  plan->shared_bytes = f.shared.bytes;
+  plan->scratch_bytes = f.scratch.bytes;
+  plan->cost_ns = f.cost_ns;
+}
+
+template <class Backward, class PutSources>
+PYNN_INLINE void gather_sources(const Backward& f, std::int64_t begin, std::int64_t end, PutSources put_sources) {
+  const Geometry& g = f.sequence.geometry;
+  const std::int64_t last = part_begin(g.batch, source_chunks(f), end);
+  for (std::int64_t b = part_begin(g.batch, source_chunks(f), begin); b < last; ++b)
+    for (std::int64_t step = 0; step < g.steps; ++step) put_sources(b, step);
+}
+
+// put_sources(b, step) writes one row of every source; run_block(block) takes a block of rows through all steps.
+template <class Backward, class PutSources, class RunBlock>
+PYNN_INLINE void run_backward(const Backward& f, const Plan* plan, std::int32_t phase, std::int64_t begin, std::int64_t end,
+                              PutSources put_sources, RunBlock run_block) {
+  const bool single = plan->phases == 1;
+  if (phase == 0) {
+    const std::int64_t packed = f.packing.chunks();
+    if (single) end = packed + source_chunks(f);
+    f.packing.run(minimum(begin, packed), minimum(end, packed));
+    if (end > packed) gather_sources(f, begin > packed ? begin - packed : 0, end - packed, put_sources);
+  }
+  if (single) begin = 0, end = f.blocks;
+  if (phase == 1 || single)
+    for (std::int64_t block = begin; block < end; ++block) run_block(block);
+  if (single) end = f.weights.chunks();
+  if (phase == 2 || single) f.weights.run(begin, end);
+}
+
+// Sources 0 and 1 of a cell: x and the state before the step.
+template <class Backward>
+PYNN_INLINE void put_inputs_and_states(const Backward& f, std::int64_t b, std::int64_t step) {
+  const std::int64_t r = f.sequence.row(b, step);
+  f.weights.put_source(0, r, f.sequence.x + f.sequence.x_at(b, step));
+  f.weights.put_source(1, r, f.sequence.before(f.h_sequence, f.sequence.initial_h, b, step));
 }
 
 }  // namespace

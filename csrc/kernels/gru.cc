@@ -1,0 +1,393 @@
+// Gated recurrent unit over whole sequences, forward and backward. Gates z, r, h in column blocks of 3 * units.
+//
+//   zx = x_t kernel + bias[0],  zh = h recurrent_kernel + bias[1]
+//   z = gate(zx_z + zh_z),  r = gate(zx_r + zh_r)
+//   reset_after:  candidate = activation(zx_h + r zh_h)
+//   otherwise:    candidate = activation(zx_h + (r h) recurrent_kernel_h),  and zh has no bias
+//   h = z h + (1 - z) candidate
+//
+// Forward operands: x, kernel, recurrent_kernel, bias? (2, 3 * units) or (3 * units), initial_h?, mask? -> h_sequence?, h_last,
+// gates? (z, r, candidate and, with reset_after, zh_h). Backward: the same inputs, h_sequence, gates, dh_sequence?, dh_last? -> dx?,
+// d_kernel?, d_recurrent_kernel?, d_bias?, d_initial_h?. ints: activation, recurrent_activation, reset_after, go_backwards.
+// A masked step keeps h. Order of the sums as in lstm.cc.
+#include "kernels/recurrent_weights.h"
+#include "registry.h"
+
+namespace pynn {
+namespace PYNN_TARGET {
+namespace {
+
+struct GruAttributes {
+  std::int64_t activation, recurrent_activation;
+  bool reset_after, go_backwards;
+};
+PYNN_INLINE GruAttributes gru_attributes(const Problem* problem) {
+  return GruAttributes{problem->ints[0], problem->ints[1], problem->ints[2] != 0, problem->ints[3] != 0};
+}
+PYNN_INLINE bool knows_gru(const Problem* problem) {
+  const GruAttributes attributes = gru_attributes(problem);
+  return knows_activation(attributes.activation) && knows_activation(attributes.recurrent_activation);
+}
+
+template <class T>
+Sequence<T> gru_sequence(const Problem* problem, void* const* data) {
+  return Sequence<T>{geometry_of(problem), problem->ints[3] != 0, operand<T>(data, 0), operand<T>(data, 4), operand<unsigned char>(data, 5)};
+}
+
+// ---- forward ------------------------------------------------------------------------------------------------------------
+
+template <class T>
+struct GruForward {
+  Sequence<T> sequence;
+  GruAttributes attributes;
+  const T *bias, *recurrent_bias;
+  T *h_sequence, *h_last, *gates;
+  PanelMatrix<T> kernel, recurrent_kernel, candidate_kernel;
+  Packing<T> packing;
+  Layout shared, scratch;
+  std::int64_t blocks, z_stride, state_stride, zx_at, zh_at, h_at, reset_at;
+  double cost_ns;
+};
+
+template <class T>
+GruForward<T> gru_forward(const Problem* problem, void* const* data, void* shared) {
+  GruForward<T> f{};
+  const Geometry g = geometry_of(problem);
+  f.sequence = gru_sequence<T>(problem, data);
+  f.attributes = gru_attributes(problem);
+  const bool after = f.attributes.reset_after;
+  const std::int64_t width = 3 * g.units, inner = after ? width : 2 * g.units;
+  f.bias = operand<T>(data, 3);
+  f.recurrent_bias = after && f.bias ? f.bias + width : nullptr;
+  f.h_sequence = operand<T>(data, 6);
+  f.h_last = operand<T>(data, 7);
+  f.gates = operand<T>(data, 8);
+  const T* recurrent = operand<T>(data, 2);
+  f.kernel = f.packing.pack_if_worth(operand<T>(data, 1), width, g.features, width, f.shared, shared);
+  f.recurrent_kernel = f.packing.pack_if_worth(recurrent, width, g.units, inner, f.shared, shared);
+  if (!after)
+    f.candidate_kernel = f.packing.pack_if_worth(recurrent ? recurrent + inner : nullptr, width, g.units, g.units, f.shared, shared);
+  f.cost_ns = sequence_cost_ns(g, 3, 1, 3);
+  f.blocks = block_count(g.batch, f.cost_ns);
+  f.z_stride = scratch_stride<T>(width);
+  f.state_stride = scratch_stride<T>(g.units);
+  const std::int64_t rows = block_rows(g.batch, f.blocks);
+  f.zx_at = f.scratch.template take<T>(rows * f.z_stride);
+  f.zh_at = f.scratch.template take<T>(rows * f.z_stride);
+  f.h_at = f.scratch.template take<T>(rows * f.state_stride);
+  f.reset_at = f.scratch.template take<T>(after ? 0 : rows * f.state_stride);
+  return f;
+}
+
+// to[j] = a[j] + b[j]
+template <class T>
+PYNN_INLINE void add_rows(const T* a, const T* b, T* to, std::int64_t n) {
+  for_vectors<T>(n, [=](std::int64_t j, int lanes) { store_lanes<T>(to + j, load_lanes<T>(a + j, lanes) + load_lanes<T>(b + j, lanes), lanes); });
+}
+// to[j] = a[j] b[j]
+template <class T>
+PYNN_INLINE void multiply_rows(const T* a, const T* b, T* to, std::int64_t n) {
+  for_vectors<T>(n, [=](std::int64_t j, int lanes) { store_lanes<T>(to + j, load_lanes<T>(a + j, lanes) * load_lanes<T>(b + j, lanes), lanes); });
+}
+
+// The gates z and r of a row into zx, and what the reset gate does: zx_h += r zh_h, or reset = r h.
+template <class T>
+PYNN_INLINE void gru_gates(const GruForward<T>& f, T* zx, const T* zh, const T* h, T* reset) {
+  const std::int64_t units = f.sequence.geometry.units;
+  add_rows(zx, zh, zx, 2 * units);
+  activate(f.attributes.recurrent_activation, zx, zx, 2 * units);
+  if (!f.attributes.reset_after) return multiply_rows(zx + units, h, reset, units);
+  T* candidate = zx + 2 * units;
+  const T *r = zx + units, *inner = zh + 2 * units;
+  for_vectors<T>(units, [=](std::int64_t j, int lanes) {
+    store_lanes<T>(candidate + j, load_lanes<T>(candidate + j, lanes) + load_lanes<T>(r + j, lanes) * load_lanes<T>(inner + j, lanes), lanes);
+  });
+}
+
+// The rest of a row's step: the candidate, the next state, and what is kept of them.
+template <class T>
+PYNN_INLINE void gru_state(const GruForward<T>& f, std::int64_t b, std::int64_t step, T* zx, const T* zh, T* h) {
+  typedef typename Simd<T>::V V;
+  const std::int64_t units = f.sequence.geometry.units, at = f.sequence.row(b, step);
+  T* candidate = zx + 2 * units;
+  activate(f.attributes.activation, candidate, candidate, units);
+  if (!f.sequence.masked(b, step)) {
+    for_vectors<T>(units, [=](std::int64_t j, int lanes) {
+      const V update = load_lanes<T>(zx + j, lanes);
+      const V kept = update * load_lanes<T>(h + j, lanes);
+      store_lanes<T>(h + j, kept + (broadcast(T(1)) - update) * load_lanes<T>(candidate + j, lanes), lanes);
+    });
+  }
+  if (f.h_sequence) copy_row(h, f.h_sequence + at * units, units);
+  if (!f.gates) return;
+  T* gates = f.gates + at * (f.attributes.reset_after ? 4 : 3) * units;
+  copy_row(zx, gates, 3 * units);
+  if (f.attributes.reset_after) copy_row(zh + 2 * units, gates + 3 * units, units);
+}
+
+template <class T>
+void gru_block(const GruForward<T>& f, std::int64_t block, void* scratch) {
+  const Geometry& g = f.sequence.geometry;
+  const RowBlock part = row_block(g.batch, f.blocks, block);
+  const bool after = f.attributes.reset_after;
+  T *zx = at_offset<T>(scratch, f.zx_at), *zh = at_offset<T>(scratch, f.zh_at);
+  T *h = at_offset<T>(scratch, f.h_at), *reset = at_offset<T>(scratch, f.reset_at);
+  load_state(f.sequence.initial_h, part, g.units, h, f.state_stride);
+  for (std::int64_t step = 0; step < g.steps; ++step) {
+    const T* x = f.sequence.x + f.sequence.x_at(part.first, step);
+    const std::int64_t from = step > 0 || f.sequence.initial_h ? g.units : 0;  // columns of h that aren't zero
+    multiply(RowProduct<T>{x, f.sequence.x_stride(), g.features, zx, f.z_stride, f.bias, kStore}, part.rows, f.kernel, 3 * g.units);
+    multiply(RowProduct<T>{h, f.state_stride, from, zh, f.z_stride, f.recurrent_bias, kStore}, part.rows, f.recurrent_kernel,
+             (after ? 3 : 2) * g.units);
+    for (std::int64_t r = 0; r < part.rows; ++r)
+      gru_gates(f, zx + r * f.z_stride, zh + r * f.z_stride, h + r * f.state_stride, reset + r * f.state_stride);
+    if (!after && from)
+      multiply(RowProduct<T>{reset, f.state_stride, from, zx + 2 * g.units, f.z_stride, nullptr, kAdd}, part.rows, f.candidate_kernel, g.units);
+    for (std::int64_t r = 0; r < part.rows; ++r)
+      gru_state(f, part.first + r, step, zx + r * f.z_stride, zh + r * f.z_stride, h + r * f.state_stride);
+  }
+  save_state(h, f.state_stride, part, g.units, f.h_last);
+}
+
+template <class T>
+bool prepare_gru(const Problem* problem, Plan* plan) {
+  if (!knows_gru(problem)) return false;
+  const GruForward<T> f = gru_forward<T>(problem, nullptr, nullptr);
+  plan_forward(f, plan);
+  return true;
+}
+
+template <class T>
+void run_gru(const Call* call, std::int32_t phase, std::int64_t begin, std::int64_t end, void* scratch) {
+  const GruForward<T> f = gru_forward<T>(call->problem, call->data, call->shared);
+  run_forward(f, call->plan, phase, begin, end, [&](std::int64_t block) { gru_block(f, block, scratch); });
+}
+
+// ---- backward: a row of gate gradients is [dz dr dzx_h] and, with reset_after, dzh_h behind them -------------------------------
+
+template <class T>
+struct GruGradient {
+  Sequence<T> sequence;
+  GruAttributes attributes;
+  const T *h_sequence, *gates, *dh_sequence, *dh_last;
+  T *dx, *d_initial_h;
+  PanelMatrix<T> kernel_transposed, gates_transposed, candidate_transposed;
+  Packing<T> packing;
+  WeightGradients<T> weights;
+  Layout shared, scratch;
+  std::int64_t blocks, z_stride, state_stride, dz_at, dh_at, product_at, row_at;
+  double cost_ns;
+};
+
+// Groups: gates (dz, dr), candidate (dzx_h), with reset_after inner (dzh_h). Sources: x, h and, reset before, r h.
+template <class T>
+void gru_weight_gradients(GruGradient<T>& f, const Problem* problem, void* const* data, void* shared) {
+  const std::int64_t units = f.sequence.geometry.units, features = f.sequence.geometry.features, width = 3 * units;
+  const bool kernel = present(problem, 11), recurrent = present(problem, 12), bias = present(problem, 13);
+  if (!kernel && !recurrent && !bias) return;
+  const bool after = f.attributes.reset_after;
+  T *d_kernel = operand<T>(data, 11), *d_recurrent = operand<T>(data, 12), *d_bias = operand<T>(data, 13);
+  const auto behind = [](T* base, std::int64_t n) { return base ? base + n : nullptr; };
+  f.weights.rows = f.sequence.geometry.rows;
+  const int gates = f.weights.add_group(0, 2 * units, f.shared, shared);
+  const int candidate = f.weights.add_group(2 * units, units, f.shared, shared);
+  const int inner = after ? f.weights.add_group(3 * units, units, f.shared, shared) : candidate;
+  const int x = f.weights.add_source(kernel ? features : 0, f.shared, shared);
+  const int h = f.weights.add_source(recurrent ? units : 0, f.shared, shared);
+  const int reset = after ? h : f.weights.add_source(recurrent ? units : 0, f.shared, shared);
+  if (kernel) {
+    f.weights.add_product(x, gates, d_kernel, width);
+    f.weights.add_product(x, candidate, behind(d_kernel, 2 * units), width);
+  }
+  if (recurrent) {
+    f.weights.add_product(h, gates, d_recurrent, width);
+    f.weights.add_product(reset, inner, behind(d_recurrent, 2 * units), width);
+  }
+  if (!bias) return;
+  f.weights.add_bias(gates, d_bias);
+  f.weights.add_bias(candidate, behind(d_bias, 2 * units));
+  if (!after) return;
+  f.weights.add_bias(gates, behind(d_bias, width));
+  f.weights.add_bias(inner, behind(d_bias, width + 2 * units));
+}
+
+template <class T>
+GruGradient<T> gru_gradient(const Problem* problem, void* const* data, void* shared) {
+  GruGradient<T> f{};
+  const Geometry g = geometry_of(problem);
+  f.sequence = gru_sequence<T>(problem, data);
+  f.attributes = gru_attributes(problem);
+  f.h_sequence = operand<T>(data, 6);
+  f.gates = operand<T>(data, 7);
+  f.dh_sequence = operand<T>(data, 8);
+  f.dh_last = operand<T>(data, 9);
+  f.dx = operand<T>(data, 10);
+  f.d_initial_h = operand<T>(data, 14);
+  const T *kernel = operand<T>(data, 1), *recurrent = operand<T>(data, 2);
+  const T* candidate = recurrent ? recurrent + 2 * g.units : nullptr;
+  const std::int64_t width = 3 * g.units;
+  f.gates_transposed = f.packing.pack(recurrent, width, 2 * g.units, g.units, true, f.shared, shared);
+  f.candidate_transposed = f.packing.pack(candidate, width, g.units, g.units, true, f.shared, shared);
+  if (present(problem, 10)) f.kernel_transposed = f.packing.pack(kernel, width, width, g.features, true, f.shared, shared);
+  gru_weight_gradients(f, problem, data, shared);
+  f.cost_ns = sequence_cost_ns(g, 3, 2, 0);
+  f.blocks = block_count(g.batch, f.cost_ns / 2);
+  f.z_stride = scratch_stride<T>((f.attributes.reset_after ? 4 : 3) * g.units);
+  f.state_stride = scratch_stride<T>(g.units);
+  const std::int64_t rows = block_rows(g.batch, f.blocks);
+  f.dz_at = f.scratch.template take<T>(rows * f.z_stride);
+  f.dh_at = f.scratch.template take<T>(rows * f.state_stride);
+  f.product_at = f.scratch.template take<T>(f.attributes.reset_after ? 0 : rows * f.state_stride);
+  f.row_at = f.scratch.template take<T>(f.state_stride);
+  return f;
+}
+
+// One row, one step back, up to the reset gate: dz, dzx_h and, with reset_after, dr and dzh_h. dh comes as the gradient by the state
+// after the step, without the step's own output; it leaves as the part that doesn't go through a product: all of it if masked.
+template <class T>
+PYNN_INLINE void gru_cell_back(const GruGradient<T>& f, const Slope<T>& slope, const Slope<T>& gate_slope, std::int64_t b, std::int64_t step,
+                               const T* before, T* dz, T* dh) {
+  typedef typename Simd<T>::V V;
+  const std::int64_t units = f.sequence.geometry.units, at = f.sequence.row(b, step);
+  const bool after = f.attributes.reset_after;
+  const T* incoming = f.dh_sequence ? f.dh_sequence + at * units : nullptr;
+  if (f.sequence.masked(b, step)) {
+    if (incoming) add_rows(incoming, dh, dh, units);
+    return clear_row(dz, (after ? 4 : 3) * units);
+  }
+  const T* gates = f.gates + at * (after ? 4 : 3) * units;
+  for_vectors<T>(units, [&](std::int64_t j, int lanes) {
+    const V update = load_lanes<T>(gates + j, lanes), candidate = load_lanes<T>(gates + 2 * units + j, lanes);
+    V d = load_lanes<T>(dh + j, lanes);
+    if (incoming) d = load_lanes<T>(incoming + j, lanes) + d;
+    const V d_candidate = d * (broadcast(T(1)) - update) * slope(candidate);
+    store_lanes<T>(dz + j, d * (load_lanes<T>(before + j, lanes) - candidate) * gate_slope(update), lanes);
+    store_lanes<T>(dz + 2 * units + j, d_candidate, lanes);
+    store_lanes<T>(dh + j, d * update, lanes);
+    if (!after) return;
+    const V reset = load_lanes<T>(gates + units + j, lanes), inner = load_lanes<T>(gates + 3 * units + j, lanes);
+    store_lanes<T>(dz + units + j, d_candidate * inner * gate_slope(reset), lanes);
+    store_lanes<T>(dz + 3 * units + j, d_candidate * reset, lanes);
+  });
+}
+
+// Reset before the product: dr and the part of dh behind it, from the gradient by r h.
+template <class T>
+PYNN_INLINE void gru_reset_back(const GruGradient<T>& f, const Slope<T>& gate_slope, std::int64_t b, std::int64_t step, const T* before,
+                                const T* product, T* dz, T* dh) {
+  typedef typename Simd<T>::V V;
+  const std::int64_t units = f.sequence.geometry.units;
+  if (f.sequence.masked(b, step)) return;
+  const T* gates = f.gates + f.sequence.row(b, step) * 3 * units;
+  for_vectors<T>(units, [&](std::int64_t j, int lanes) {
+    const V reset = load_lanes<T>(gates + units + j, lanes), d = load_lanes<T>(product + j, lanes);
+    store_lanes<T>(dz + units + j, d * load_lanes<T>(before + j, lanes) * gate_slope(reset), lanes);
+    store_lanes<T>(dh + j, load_lanes<T>(dh + j, lanes) + d * reset, lanes);
+  });
+}
+
+// What a block of the backward pass works on.
+template <class T>
+struct GruWork {
+  RowBlock part;
+  T *dz, *dh, *product, *zeros;
+};
+
+// All rows of a block, one step back: the gate gradients.
+template <class T>
+void gru_gates_back(const GruGradient<T>& f, const GruWork<T>& work, const Slope<T>& slope, const Slope<T>& gate_slope, std::int64_t step) {
+  const std::int64_t units = f.sequence.geometry.units, first = work.part.first, rows = work.part.rows;
+  const auto before = [&](std::int64_t b) {
+    const T* state = f.sequence.before(f.h_sequence, f.sequence.initial_h, b, step);
+    return state ? state : work.zeros;
+  };
+  for (std::int64_t r = 0; r < rows; ++r)
+    gru_cell_back(f, slope, gate_slope, first + r, step, before(first + r), work.dz + r * f.z_stride, work.dh + r * f.state_stride);
+  if (!f.attributes.reset_after) {
+    multiply(RowProduct<T>{work.dz + 2 * units, f.z_stride, units, work.product, f.state_stride, nullptr, kStore}, rows,
+             f.candidate_transposed, units);
+    for (std::int64_t r = 0; r < rows; ++r)
+      gru_reset_back(f, gate_slope, first + r, step, before(first + r), work.product + r * f.state_stride, work.dz + r * f.z_stride,
+                     work.dh + r * f.state_stride);
+  }
+  for (std::int64_t r = 0; r < rows; ++r) f.weights.put_groups(f.sequence.row(first + r, step), work.dz + r * f.z_stride);
+}
+
+template <class T>
+void gru_block_back(const GruGradient<T>& f, std::int64_t block, void* scratch) {
+  const Geometry& g = f.sequence.geometry;
+  const GruWork<T> work{row_block(g.batch, f.blocks, block), at_offset<T>(scratch, f.dz_at), at_offset<T>(scratch, f.dh_at),
+                        at_offset<T>(scratch, f.product_at), at_offset<T>(scratch, f.row_at)};
+  const std::int64_t rows = work.part.rows;
+  clear_row(work.zeros, g.units);
+  load_state(f.dh_last, work.part, g.units, work.dh, f.state_stride);
+  const Slope<T> slope = slope_of<T>(f.attributes.activation), gate_slope = slope_of<T>(f.attributes.recurrent_activation);
+  for (std::int64_t step = g.steps - 1; step >= 0; --step) {
+    gru_gates_back(f, work, slope, gate_slope, step);
+    if (step > 0 || f.d_initial_h) {
+      multiply(RowProduct<T>{work.dz, f.z_stride, 2 * g.units, work.dh, f.state_stride, nullptr, kAdd}, rows, f.gates_transposed, g.units);
+      if (f.attributes.reset_after)
+        multiply(RowProduct<T>{work.dz + 3 * g.units, f.z_stride, g.units, work.dh, f.state_stride, nullptr, kAdd}, rows,
+                 f.candidate_transposed, g.units);
+    }
+    if (!f.dx) continue;
+    T* dx = f.dx + f.sequence.x_at(work.part.first, step);
+    multiply(RowProduct<T>{work.dz, f.z_stride, 3 * g.units, dx, f.sequence.x_stride(), nullptr, kStore}, rows, f.kernel_transposed, g.features);
+  }
+  if (f.d_initial_h) save_state(work.dh, f.state_stride, work.part, g.units, f.d_initial_h);
+}
+
+// Source 2, reset before the product: r h.
+template <class T>
+PYNN_INLINE void put_reset_states(const GruGradient<T>& f, std::int64_t b, std::int64_t step, T* row) {
+  const std::int64_t units = f.sequence.geometry.units, r = f.sequence.row(b, step);
+  const T* before = f.sequence.before(f.h_sequence, f.sequence.initial_h, b, step);
+  if (before && f.weights.sources[2].width) multiply_rows(f.gates + r * 3 * units + units, before, row, units);
+  f.weights.put_source(2, r, before ? row : nullptr);
+}
+
+template <class T>
+bool prepare_gru_grad(const Problem* problem, Plan* plan) {
+  if (!knows_gru(problem)) return false;
+  const GruGradient<T> f = gru_gradient<T>(problem, nullptr, nullptr);
+  plan_backward(f, plan);
+  return true;
+}
+
+template <class T>
+void run_gru_grad(const Call* call, std::int32_t phase, std::int64_t begin, std::int64_t end, void* scratch) {
+  const GruGradient<T> f = gru_gradient<T>(call->problem, call->data, call->shared);
+  const auto sources = [&](std::int64_t b, std::int64_t step) {
+    put_inputs_and_states(f, b, step);
+    if (!f.attributes.reset_after) put_reset_states(f, b, step, at_offset<T>(scratch, f.row_at));
+  };
+  run_backward(f, call->plan, phase, begin, end, sources, [&](std::int64_t block) { gru_block_back(f, block, scratch); });
+}
+
+}  // namespace
+
+bool prepare_gru_f32(const Problem* problem, Plan* plan) noexcept { return prepare_gru<float>(problem, plan); }
+bool prepare_gru_f64(const Problem* problem, Plan* plan) noexcept { return prepare_gru<double>(problem, plan); }
+bool prepare_gru_grad_f32(const Problem* problem, Plan* plan) noexcept { return prepare_gru_grad<float>(problem, plan); }
+bool prepare_gru_grad_f64(const Problem* problem, Plan* plan) noexcept { return prepare_gru_grad<double>(problem, plan); }
+
+void run_gru_f32(const Call* call, std::int32_t phase, std::int64_t begin, std::int64_t end, void* scratch) noexcept {
+  run_gru<float>(call, phase, begin, end, scratch);
+}
+void run_gru_f64(const Call* call, std::int32_t phase, std::int64_t begin, std::int64_t end, void* scratch) noexcept {
+  run_gru<double>(call, phase, begin, end, scratch);
+}
+void run_gru_grad_f32(const Call* call, std::int32_t phase, std::int64_t begin, std::int64_t end, void* scratch) noexcept {
+  run_gru_grad<float>(call, phase, begin, end, scratch);
+}
+void run_gru_grad_f64(const Call* call, std::int32_t phase, std::int64_t begin, std::int64_t end, void* scratch) noexcept {
+  run_gru_grad<double>(call, phase, begin, end, scratch);
+}
+
+}  // namespace PYNN_TARGET
+}  // namespace pynn
+
+PYNN_KERNEL(gru_f32)
+PYNN_KERNEL(gru_f64)
+PYNN_KERNEL(gru_grad_f32)
+PYNN_KERNEL(gru_grad_f64)

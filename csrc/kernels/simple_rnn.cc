@@ -1,0 +1,220 @@
+// The fully connected recurrence over whole sequences, forward and backward: h = activation((x_t kernel + bias) + h recurrent_kernel).
+//
+// Forward operands: x, kernel, recurrent_kernel, bias?, initial_h?, mask? -> h_sequence?, h_last. Backward: the same inputs,
+// h_sequence, dh_sequence?, dh_last? -> dx?, d_kernel?, d_recurrent_kernel?, d_bias?, d_initial_h?. ints: activation, go_backwards.
+// A masked step keeps h. Order of the sums as in lstm.cc.
+#include "kernels/recurrent_weights.h"
+#include "registry.h"
+
+namespace pynn {
+namespace PYNN_TARGET {
+namespace {
+
+template <class T>
+Sequence<T> simple_rnn_sequence(const Problem* problem, void* const* data) {
+  return Sequence<T>{geometry_of(problem), problem->ints[1] != 0, operand<T>(data, 0), operand<T>(data, 4), operand<unsigned char>(data, 5)};
+}
+
+// ---- forward ------------------------------------------------------------------------------------------------------------
+
+template <class T>
+struct SimpleRnnForward {
+  Sequence<T> sequence;
+  std::int64_t activation;
+  const T* bias;
+  T *h_sequence, *h_last;
+  PanelMatrix<T> kernel, recurrent_kernel;
+  Packing<T> packing;
+  Layout shared, scratch;
+  std::int64_t blocks, stride, z_at, h_at;
+  double cost_ns;
+};
+
+template <class T>
+SimpleRnnForward<T> simple_rnn_forward(const Problem* problem, void* const* data, void* shared) {
+  SimpleRnnForward<T> f{};
+  const Geometry g = geometry_of(problem);
+  f.sequence = simple_rnn_sequence<T>(problem, data);
+  f.activation = problem->ints[0];
+  f.bias = operand<T>(data, 3);
+  f.h_sequence = operand<T>(data, 6);
+  f.h_last = operand<T>(data, 7);
+  f.kernel = f.packing.pack_if_worth(operand<T>(data, 1), g.units, g.features, g.units, f.shared, shared);
+  f.recurrent_kernel = f.packing.pack_if_worth(operand<T>(data, 2), g.units, g.units, g.units, f.shared, shared);
+  f.cost_ns = sequence_cost_ns(g, 1, 1, 1);
+  f.blocks = block_count(g.batch, f.cost_ns);
+  f.stride = scratch_stride<T>(g.units);
+  const std::int64_t rows = block_rows(g.batch, f.blocks);
+  f.z_at = f.scratch.template take<T>(rows * f.stride);
+  f.h_at = f.scratch.template take<T>(rows * f.stride);
+  return f;
+}
+
+template <class T>
+void simple_rnn_block(const SimpleRnnForward<T>& f, std::int64_t block, void* scratch) {
+  const Geometry& g = f.sequence.geometry;
+  const RowBlock part = row_block(g.batch, f.blocks, block);
+  T *z = at_offset<T>(scratch, f.z_at), *h = at_offset<T>(scratch, f.h_at);
+  load_state(f.sequence.initial_h, part, g.units, h, f.stride);
+  for (std::int64_t step = 0; step < g.steps; ++step) {
+    const T* x = f.sequence.x + f.sequence.x_at(part.first, step);
+    multiply(RowProduct<T>{x, f.sequence.x_stride(), g.features, z, f.stride, f.bias, kStore}, part.rows, f.kernel, g.units);
+    if (step > 0 || f.sequence.initial_h)
+      multiply(RowProduct<T>{h, f.stride, g.units, z, f.stride, nullptr, kAdd}, part.rows, f.recurrent_kernel, g.units);
+    for (std::int64_t r = 0; r < part.rows; ++r) {
+      T* state = h + r * f.stride;
+      if (!f.sequence.masked(part.first + r, step)) activate(f.activation, z + r * f.stride, state, g.units);
+      if (f.h_sequence) copy_row(state, f.h_sequence + f.sequence.row(part.first + r, step) * g.units, g.units);
+    }
+  }
+  save_state(h, f.stride, part, g.units, f.h_last);
+}
+
+template <class T>
+bool prepare_simple_rnn(const Problem* problem, Plan* plan) {
+  if (!knows_activation(problem->ints[0])) return false;
+  const SimpleRnnForward<T> f = simple_rnn_forward<T>(problem, nullptr, nullptr);
+  plan_forward(f, plan);
+  return true;
+}
+
+template <class T>
+void run_simple_rnn(const Call* call, std::int32_t phase, std::int64_t begin, std::int64_t end, void* scratch) {
+  const SimpleRnnForward<T> f = simple_rnn_forward<T>(call->problem, call->data, call->shared);
+  run_forward(f, call->plan, phase, begin, end, [&](std::int64_t block) { simple_rnn_block(f, block, scratch); });
+}
+
+// ---- backward -----------------------------------------------------------------------------------------------------------
+
+template <class T>
+struct SimpleRnnGradient {
+  Sequence<T> sequence;
+  std::int64_t activation;
+  const T *h_sequence, *dh_sequence, *dh_last;
+  T *dx, *d_initial_h;
+  PanelMatrix<T> kernel_transposed, recurrent_transposed;
+  Packing<T> packing;
+  WeightGradients<T> weights;
+  Layout shared, scratch;
+  std::int64_t blocks, stride, dz_at, dh_at;
+  double cost_ns;
+};
+
+template <class T>
+void simple_rnn_weight_gradients(SimpleRnnGradient<T>& f, const Problem* problem, void* const* data, void* shared) {
+  const Geometry& g = f.sequence.geometry;
+  const bool kernel = present(problem, 10), recurrent = present(problem, 11), bias = present(problem, 12);
+  if (!kernel && !recurrent && !bias) return;
+  f.weights.rows = g.rows;
+  const int dz = f.weights.add_group(0, g.units, f.shared, shared);
+  const int x = f.weights.add_source(kernel ? g.features : 0, f.shared, shared);
+  const int h = f.weights.add_source(recurrent ? g.units : 0, f.shared, shared);
+  if (kernel) f.weights.add_product(x, dz, operand<T>(data, 10), g.units);
+  if (recurrent) f.weights.add_product(h, dz, operand<T>(data, 11), g.units);
+  if (bias) f.weights.add_bias(dz, operand<T>(data, 12));
+}
+
+template <class T>
+SimpleRnnGradient<T> simple_rnn_gradient(const Problem* problem, void* const* data, void* shared) {
+  SimpleRnnGradient<T> f{};
+  const Geometry g = geometry_of(problem);
+  f.sequence = simple_rnn_sequence<T>(problem, data);
+  f.activation = problem->ints[0];
+  f.h_sequence = operand<T>(data, 6);
+  f.dh_sequence = operand<T>(data, 7);
+  f.dh_last = operand<T>(data, 8);
+  f.dx = operand<T>(data, 9);
+  f.d_initial_h = operand<T>(data, 13);
+  const T *kernel = operand<T>(data, 1), *recurrent = operand<T>(data, 2);
+  if (g.steps > 1 || present(problem, 13))
+    f.recurrent_transposed = f.packing.pack(recurrent, g.units, g.units, g.units, true, f.shared, shared);
+  if (present(problem, 9)) f.kernel_transposed = f.packing.pack(kernel, g.units, g.units, g.features, true, f.shared, shared);
+  simple_rnn_weight_gradients(f, problem, data, shared);
+  f.cost_ns = sequence_cost_ns(g, 1, 2, 0);
+  f.blocks = block_count(g.batch, f.cost_ns / 2);
+  f.stride = scratch_stride<T>(g.units);
+  const std::int64_t rows = block_rows(g.batch, f.blocks);
+  f.dz_at = f.scratch.template take<T>(rows * f.stride);
+  f.dh_at = f.scratch.template take<T>(rows * f.stride);
+  return f;
+}
+
+// One row, one step back. dh comes as the gradient by the state after the step, without the step's own output; it leaves as what a
+// masked step hands through, else as 0.
+template <class T>
+PYNN_INLINE void simple_rnn_cell_back(const SimpleRnnGradient<T>& f, const Slope<T>& slope, std::int64_t b, std::int64_t step, T* dz, T* dh) {
+  typedef typename Simd<T>::V V;
+  const std::int64_t units = f.sequence.geometry.units, at = f.sequence.row(b, step) * units;
+  const bool masked = f.sequence.masked(b, step);
+  const T *incoming = f.dh_sequence ? f.dh_sequence + at : nullptr, *h = f.h_sequence + at;
+  for_vectors<T>(units, [&](std::int64_t j, int lanes) {
+    V d = load_lanes<T>(dh + j, lanes);
+    if (incoming) d = load_lanes<T>(incoming + j, lanes) + d;
+    store_lanes<T>(dz + j, masked ? zero<T>() : d * slope(load_lanes<T>(h + j, lanes)), lanes);
+    store_lanes<T>(dh + j, masked ? d : zero<T>(), lanes);
+  });
+}
+
+template <class T>
+void simple_rnn_block_back(const SimpleRnnGradient<T>& f, std::int64_t block, void* scratch) {
+  const Geometry& g = f.sequence.geometry;
+  const RowBlock part = row_block(g.batch, f.blocks, block);
+  T *dz = at_offset<T>(scratch, f.dz_at), *dh = at_offset<T>(scratch, f.dh_at);
+  load_state(f.dh_last, part, g.units, dh, f.stride);
+  const Slope<T> slope = slope_of<T>(f.activation);
+  for (std::int64_t step = g.steps - 1; step >= 0; --step) {
+    for (std::int64_t r = 0; r < part.rows; ++r) {
+      simple_rnn_cell_back(f, slope, part.first + r, step, dz + r * f.stride, dh + r * f.stride);
+      f.weights.put_groups(f.sequence.row(part.first + r, step), dz + r * f.stride);
+    }
+    if (step > 0 || f.d_initial_h)
+      multiply(RowProduct<T>{dz, f.stride, g.units, dh, f.stride, nullptr, kAdd}, part.rows, f.recurrent_transposed, g.units);
+    if (!f.dx) continue;
+    T* dx = f.dx + f.sequence.x_at(part.first, step);
+    multiply(RowProduct<T>{dz, f.stride, g.units, dx, f.sequence.x_stride(), nullptr, kStore}, part.rows, f.kernel_transposed, g.features);
+  }
+  if (f.d_initial_h) save_state(dh, f.stride, part, g.units, f.d_initial_h);
+}
+
+template <class T>
+bool prepare_simple_rnn_grad(const Problem* problem, Plan* plan) {
+  if (!knows_activation(problem->ints[0])) return false;
+  const SimpleRnnGradient<T> f = simple_rnn_gradient<T>(problem, nullptr, nullptr);
+  plan_backward(f, plan);
+  return true;
+}
+
+template <class T>
+void run_simple_rnn_grad(const Call* call, std::int32_t phase, std::int64_t begin, std::int64_t end, void* scratch) {
+  const SimpleRnnGradient<T> f = simple_rnn_gradient<T>(call->problem, call->data, call->shared);
+  const auto sources = [&](std::int64_t b, std::int64_t step) { put_inputs_and_states(f, b, step); };
+  run_backward(f, call->plan, phase, begin, end, sources, [&](std::int64_t block) { simple_rnn_block_back(f, block, scratch); });
+}
+
+}  // namespace
+
+bool prepare_simple_rnn_f32(const Problem* problem, Plan* plan) noexcept { return prepare_simple_rnn<float>(problem, plan); }
+bool prepare_simple_rnn_f64(const Problem* problem, Plan* plan) noexcept { return prepare_simple_rnn<double>(problem, plan); }
+bool prepare_simple_rnn_grad_f32(const Problem* problem, Plan* plan) noexcept { return prepare_simple_rnn_grad<float>(problem, plan); }
+bool prepare_simple_rnn_grad_f64(const Problem* problem, Plan* plan) noexcept { return prepare_simple_rnn_grad<double>(problem, plan); }
+
+void run_simple_rnn_f32(const Call* call, std::int32_t phase, std::int64_t begin, std::int64_t end, void* scratch) noexcept {
+  run_simple_rnn<float>(call, phase, begin, end, scratch);
+}
+void run_simple_rnn_f64(const Call* call, std::int32_t phase, std::int64_t begin, std::int64_t end, void* scratch) noexcept {
+  run_simple_rnn<double>(call, phase, begin, end, scratch);
+}
+void run_simple_rnn_grad_f32(const Call* call, std::int32_t phase, std::int64_t begin, std::int64_t end, void* scratch) noexcept {
+  run_simple_rnn_grad<float>(call, phase, begin, end, scratch);
+}
+void run_simple_rnn_grad_f64(const Call* call, std::int32_t phase, std::int64_t begin, std::int64_t end, void* scratch) noexcept {
+  run_simple_rnn_grad<double>(call, phase, begin, end, scratch);
+}
+
+}  // namespace PYNN_TARGET
+}  // namespace pynn
+
+PYNN_KERNEL(simple_rnn_f32)
+PYNN_KERNEL(simple_rnn_f64)
+PYNN_KERNEL(simple_rnn_grad_f32)
+PYNN_KERNEL(simple_rnn_grad_f64)
