@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pynn.engine.operators import FUNCTIONS
-from pynn.ops import cast, gather, normalization, optimizer_steps, random, shape, slicing, softmax
+from pynn.ops import cast, gather, normalization, optimizer_steps, random, recurrent, shape, slicing, softmax
 
-_FAMILIES: tuple = (cast, gather, normalization, optimizer_steps, random, shape, slicing, softmax)
+_FAMILIES: tuple = (cast, gather, normalization, optimizer_steps, random, recurrent, shape, slicing, softmax)
 
 for _family in _FAMILIES:
     for _name in _family.__all__:

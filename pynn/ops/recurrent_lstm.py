@@ -127,13 +127,13 @@ def _sample_grad(sizes, there, attrs):
 
 def _samples_grad():
     samples = [_sample_grad(*case) for case in GATED_CASES]
-    *inputs, dh_sequence, dh_last, dc_last = samples[0].inputs
+    attrs, (*inputs, dh_sequence, dh_last, dc_last) = samples[3].attrs, samples[3].inputs
     partly = (
         ((dh_sequence, None, None), (False, True, True, True, False, False)),
         ((None, dh_last, None), (True,) * 6),
         ((None, None, dc_last), (True, False, False, False, False, True)),
     )
-    return samples + [Sample([*inputs, *dys], {"needs": needs}, grad=False) for dys, needs in partly]
+    return samples + [Sample([*inputs, *dys], {**attrs, "needs": needs}, grad=False) for dys, needs in partly]
 
 
 LSTM_GRAD = define(

@@ -106,10 +106,10 @@ def _sample_grad(sizes, there, attrs):
 
 def _samples_grad():
     samples = [_sample_grad(*case) for case in CASES]
-    *inputs, dh_sequence, dh_last = samples[0].inputs
+    attrs, (*inputs, dh_sequence, dh_last) = samples[3].attrs, samples[3].inputs
     return samples + [
-        Sample([*inputs, dh_sequence, None], {"needs": (False, True, True, True, False)}, grad=False),
-        Sample([*inputs, None, dh_last], {"needs": (True, False, False, True, True)}, grad=False),
+        Sample([*inputs, dh_sequence, None], {**attrs, "needs": (False, True, True, True, False)}, grad=False),
+        Sample([*inputs, None, dh_last], {**attrs, "needs": (True, False, False, True, True)}, grad=False),
     ]
 
 
