@@ -226,8 +226,10 @@ GruGradient<T> gru_gradient(const Problem* problem, void* const* data, void* sha
   const T *kernel = operand<T>(data, 1), *recurrent = operand<T>(data, 2);
   const T* candidate = recurrent ? recurrent + 2 * g.units : nullptr;
   const std::int64_t width = 3 * g.units;
-  f.gates_transposed = f.packing.pack(recurrent, width, 2 * g.units, g.units, true, f.shared, shared);
-  f.candidate_transposed = f.packing.pack(candidate, width, g.units, g.units, true, f.shared, shared);
+  const bool carried = g.steps > 1 || present(problem, 14);  // a gradient by the state before some step is wanted
+  if (carried) f.gates_transposed = f.packing.pack(recurrent, width, 2 * g.units, g.units, true, f.shared, shared);
+  if (carried || !f.attributes.reset_after)
+    f.candidate_transposed = f.packing.pack(candidate, width, g.units, g.units, true, f.shared, shared);
   if (present(problem, 10)) f.kernel_transposed = f.packing.pack(kernel, width, width, g.features, true, f.shared, shared);
   gru_weight_gradients(f, problem, data, shared);
   f.cost_ns = sequence_cost_ns(g, 3, 2, 0);
