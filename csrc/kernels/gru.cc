@@ -7,8 +7,8 @@
 //   h = z h + (1 - z) candidate
 //
 // Forward operands: x, kernel, recurrent_kernel, bias? (2, 3 * units) or (3 * units), initial_h?, mask? -> h_sequence?, h_last,
-// gates? (z, r, candidate and, with reset_after, zh_h). Backward: the same inputs, h_sequence, gates, dh_sequence?, dh_last? -> dx?,
-// d_kernel?, d_recurrent_kernel?, d_bias?, d_initial_h?. ints: activation, recurrent_activation, reset_after, go_backwards.
+// gates? (z, r, candidate and, with reset_after, zh_h). Backward: the same inputs, h_sequence, gates, dh_sequence?, dh_last? ->
+// dx?, d_kernel?, d_recurrent_kernel?, d_bias?, d_initial_h?. ints: activation, recurrent_activation, reset_after, go_backwards.
 // A masked step keeps h. Order of the sums as in lstm.cc.
 #include "kernels/recurrent_weights.h"
 #include "registry.h"
@@ -31,7 +31,8 @@ PYNN_INLINE bool knows_gru(const Problem* problem) {
 
 template <class T>
 Sequence<T> gru_sequence(const Problem* problem, void* const* data) {
-  return Sequence<T>{geometry_of(problem), problem->ints[3] != 0, operand<T>(data, 0), operand<T>(data, 4), operand<unsigned char>(data, 5)};
+  return Sequence<T>{geometry_of(problem), problem->ints[3] != 0, operand<T>(data, 0), operand<T>(data, 4),
+                     operand<unsigned char>(data, 5)};
 }
 
 // ---- forward ------------------------------------------------------------------------------------------------------------
@@ -63,10 +64,10 @@ GruForward<T> gru_forward(const Problem* problem, void* const* data, void* share
   f.h_last = operand<T>(data, 7);
   f.gates = operand<T>(data, 8);
   const T* recurrent = operand<T>(data, 2);
+  const T* last = recurrent ? recurrent + inner : nullptr;
   f.kernel = f.packing.pack_if_worth(operand<T>(data, 1), width, g.features, width, f.shared, shared);
   f.recurrent_kernel = f.packing.pack_if_worth(recurrent, width, g.units, inner, f.shared, shared);
-  if (!after)
-    f.candidate_kernel = f.packing.pack_if_worth(recurrent ? recurrent + inner : nullptr, width, g.units, g.units, f.shared, shared);
+  if (!after) f.candidate_kernel = f.packing.pack_if_worth(last, width, g.units, g.units, f.shared, shared);
   f.cost_ns = sequence_cost_ns(g, 3, 1, 3);
   f.blocks = block_count(g.batch, f.cost_ns);
   f.z_stride = scratch_stride<T>(width);
@@ -79,28 +80,18 @@ GruForward<T> gru_forward(const Problem* problem, void* const* data, void* share
   return f;
 }
 
-// to[j] = a[j] + b[j]
-template <class T>
-PYNN_INLINE void add_rows(const T* a, const T* b, T* to, std::int64_t n) {
-  for_vectors<T>(n, [=](std::int64_t j, int lanes) { store_lanes<T>(to + j, load_lanes<T>(a + j, lanes) + load_lanes<T>(b + j, lanes), lanes); });
-}
-// to[j] = a[j] b[j]
-template <class T>
-PYNN_INLINE void multiply_rows(const T* a, const T* b, T* to, std::int64_t n) {
-  for_vectors<T>(n, [=](std::int64_t j, int lanes) { store_lanes<T>(to + j, load_lanes<T>(a + j, lanes) * load_lanes<T>(b + j, lanes), lanes); });
-}
-
 // The gates z and r of a row into zx, and what the reset gate does: zx_h += r zh_h, or reset = r h.
 template <class T>
 PYNN_INLINE void gru_gates(const GruForward<T>& f, T* zx, const T* zh, const T* h, T* reset) {
   const std::int64_t units = f.sequence.geometry.units;
-  add_rows(zx, zh, zx, 2 * units);
+  add_elements(zx, zh, zx, 2 * units);
   activate(f.attributes.recurrent_activation, zx, zx, 2 * units);
-  if (!f.attributes.reset_after) return multiply_rows(zx + units, h, reset, units);
+  if (!f.attributes.reset_after) return multiply_elements(zx + units, h, reset, units);
   T* candidate = zx + 2 * units;
   const T *r = zx + units, *inner = zh + 2 * units;
   for_vectors<T>(units, [=](std::int64_t j, int lanes) {
-    store_lanes<T>(candidate + j, load_lanes<T>(candidate + j, lanes) + load_lanes<T>(r + j, lanes) * load_lanes<T>(inner + j, lanes), lanes);
+    const typename Simd<T>::V product = load_lanes<T>(r + j, lanes) * load_lanes<T>(inner + j, lanes);
+    store_lanes<T>(candidate + j, load_lanes<T>(candidate + j, lanes) + product, lanes);
   });
 }
 
@@ -130,23 +121,20 @@ void gru_block(const GruForward<T>& f, std::int64_t block, void* scratch) {
   const Geometry& g = f.sequence.geometry;
   const RowBlock part = row_block(g.batch, f.blocks, block);
   const bool after = f.attributes.reset_after;
-  T *zx = at_offset<T>(scratch, f.zx_at), *zh = at_offset<T>(scratch, f.zh_at);
-  T *h = at_offset<T>(scratch, f.h_at), *reset = at_offset<T>(scratch, f.reset_at);
-  load_state(f.sequence.initial_h, part, g.units, h, f.state_stride);
+  const Rows<T> zx{at_offset<T>(scratch, f.zx_at), f.z_stride}, zh{at_offset<T>(scratch, f.zh_at), f.z_stride};
+  const Rows<T> h{at_offset<T>(scratch, f.h_at), f.state_stride}, reset{at_offset<T>(scratch, f.reset_at), f.state_stride};
+  const Rows<T> candidate{zx.data + 2 * g.units, zx.stride};
+  load_state(f.sequence.initial_h, part, g.units, h);
   for (std::int64_t step = 0; step < g.steps; ++step) {
-    const T* x = f.sequence.x + f.sequence.x_at(part.first, step);
-    const std::int64_t from = step > 0 || f.sequence.initial_h ? g.units : 0;  // columns of h that aren't zero
-    multiply(RowProduct<T>{x, f.sequence.x_stride(), g.features, zx, f.z_stride, f.bias, kStore}, part.rows, f.kernel, 3 * g.units);
-    multiply(RowProduct<T>{h, f.state_stride, from, zh, f.z_stride, f.recurrent_bias, kStore}, part.rows, f.recurrent_kernel,
-             (after ? 3 : 2) * g.units);
-    for (std::int64_t r = 0; r < part.rows; ++r)
-      gru_gates(f, zx + r * f.z_stride, zh + r * f.z_stride, h + r * f.state_stride, reset + r * f.state_stride);
-    if (!after && from)
-      multiply(RowProduct<T>{reset, f.state_stride, from, zx + 2 * g.units, f.z_stride, nullptr, kAdd}, part.rows, f.candidate_kernel, g.units);
-    for (std::int64_t r = 0; r < part.rows; ++r)
-      gru_state(f, part.first + r, step, zx + r * f.z_stride, zh + r * f.z_stride, h + r * f.state_stride);
+    PanelMatrix<T> recurrent = f.recurrent_kernel;
+    if (step == 0 && !f.sequence.initial_h) recurrent.k = 0;  // h is zero
+    multiply(f.sequence.x_rows(part.first, step), part.rows, f.kernel, zx, f.bias);
+    multiply(constant(h), part.rows, recurrent, zh, f.recurrent_bias);
+    for (std::int64_t r = 0; r < part.rows; ++r) gru_gates(f, zx.row(r), zh.row(r), h.row(r), reset.row(r));
+    if (!after && recurrent.k) multiply_add(constant(reset), part.rows, f.candidate_kernel, candidate);
+    for (std::int64_t r = 0; r < part.rows; ++r) gru_state(f, part.first + r, step, zx.row(r), zh.row(r), h.row(r));
   }
-  save_state(h, f.state_stride, part, g.units, f.h_last);
+  save_state(h, part, g.units, f.h_last);
 }
 
 template <class T>
@@ -163,7 +151,9 @@ void run_gru(const Call* call, std::int32_t phase, std::int64_t begin, std::int6
   run_forward(f, call->plan, phase, begin, end, [&](std::int64_t block) { gru_block(f, block, scratch); });
 }
 
-// ---- backward: a row of gate gradients is [dz dr dzx_h] and, with reset_after, dzh_h behind them -------------------------------
+// ---- backward -----------------------------------------------------------------------------------------------------------
+//
+// A row of gate gradients is [dz dr dzx_h] and, with reset_after, dzh_h behind them.
 
 template <class T>
 struct GruGradient {
@@ -244,17 +234,17 @@ GruGradient<T> gru_gradient(const Problem* problem, void* const* data, void* sha
   return f;
 }
 
-// One row, one step back, up to the reset gate: dz, dzx_h and, with reset_after, dr and dzh_h. dh comes as the gradient by the state
-// after the step, without the step's own output; it leaves as the part that doesn't go through a product: all of it if masked.
+// One row, one step back, up to the reset gate: dz, dzx_h and, with reset_after, dr and dzh_h. dh comes as the gradient by the
+// state after the step, without the step's own output; it leaves as the part that doesn't go through a product: all if masked.
 template <class T>
-PYNN_INLINE void gru_cell_back(const GruGradient<T>& f, const Slope<T>& slope, const Slope<T>& gate_slope, std::int64_t b, std::int64_t step,
-                               const T* before, T* dz, T* dh) {
+PYNN_INLINE void gru_cell_back(const GruGradient<T>& f, const Slope<T>& slope, const Slope<T>& gate_slope, std::int64_t b,
+                               std::int64_t step, const T* before, T* dz, T* dh) {
   typedef typename Simd<T>::V V;
   const std::int64_t units = f.sequence.geometry.units, at = f.sequence.row(b, step);
   const bool after = f.attributes.reset_after;
   const T* incoming = f.dh_sequence ? f.dh_sequence + at * units : nullptr;
   if (f.sequence.masked(b, step)) {
-    if (incoming) add_rows(incoming, dh, dh, units);
+    if (incoming) add_elements(incoming, dh, dh, units);
     return clear_row(dz, (after ? 4 : 3) * units);
   }
   const T* gates = f.gates + at * (after ? 4 : 3) * units;
@@ -275,8 +265,8 @@ PYNN_INLINE void gru_cell_back(const GruGradient<T>& f, const Slope<T>& slope, c
 
 // Reset before the product: dr and the part of dh behind it, from the gradient by r h.
 template <class T>
-PYNN_INLINE void gru_reset_back(const GruGradient<T>& f, const Slope<T>& gate_slope, std::int64_t b, std::int64_t step, const T* before,
-                                const T* product, T* dz, T* dh) {
+PYNN_INLINE void gru_reset_back(const GruGradient<T>& f, const Slope<T>& gate_slope, std::int64_t b, std::int64_t step,
+                                const T* before, const T* product, T* dz, T* dh) {
   typedef typename Simd<T>::V V;
   const std::int64_t units = f.sequence.geometry.units;
   if (f.sequence.masked(b, step)) return;
@@ -292,51 +282,49 @@ PYNN_INLINE void gru_reset_back(const GruGradient<T>& f, const Slope<T>& gate_sl
 template <class T>
 struct GruWork {
   RowBlock part;
-  T *dz, *dh, *product, *zeros;
+  Rows<T> dz, dh, product;
+  T* zeros;
 };
 
 // All rows of a block, one step back: the gate gradients.
 template <class T>
-void gru_gates_back(const GruGradient<T>& f, const GruWork<T>& work, const Slope<T>& slope, const Slope<T>& gate_slope, std::int64_t step) {
+void gru_gates_back(const GruGradient<T>& f, const GruWork<T>& work, const Slope<T>& slope, const Slope<T>& gate_slope,
+                    std::int64_t step) {
   const std::int64_t units = f.sequence.geometry.units, first = work.part.first, rows = work.part.rows;
-  const auto before = [&](std::int64_t b) {
-    const T* state = f.sequence.before(f.h_sequence, f.sequence.initial_h, b, step);
+  const auto before = [&](std::int64_t r) {
+    const T* state = f.sequence.before(f.h_sequence, f.sequence.initial_h, first + r, step);
     return state ? state : work.zeros;
   };
   for (std::int64_t r = 0; r < rows; ++r)
-    gru_cell_back(f, slope, gate_slope, first + r, step, before(first + r), work.dz + r * f.z_stride, work.dh + r * f.state_stride);
+    gru_cell_back(f, slope, gate_slope, first + r, step, before(r), work.dz.row(r), work.dh.row(r));
   if (!f.attributes.reset_after) {
-    multiply(RowProduct<T>{work.dz + 2 * units, f.z_stride, units, work.product, f.state_stride, nullptr, kStore}, rows,
-             f.candidate_transposed, units);
+    multiply<T>(Rows<const T>{work.dz.data + 2 * units, work.dz.stride}, rows, f.candidate_transposed, work.product, nullptr);
     for (std::int64_t r = 0; r < rows; ++r)
-      gru_reset_back(f, gate_slope, first + r, step, before(first + r), work.product + r * f.state_stride, work.dz + r * f.z_stride,
-                     work.dh + r * f.state_stride);
+      gru_reset_back(f, gate_slope, first + r, step, before(r), work.product.row(r), work.dz.row(r), work.dh.row(r));
   }
-  for (std::int64_t r = 0; r < rows; ++r) f.weights.put_groups(f.sequence.row(first + r, step), work.dz + r * f.z_stride);
+  for (std::int64_t r = 0; r < rows; ++r) f.weights.put_groups(f.sequence.row(first + r, step), work.dz.row(r));
 }
 
 template <class T>
 void gru_block_back(const GruGradient<T>& f, std::int64_t block, void* scratch) {
   const Geometry& g = f.sequence.geometry;
-  const GruWork<T> work{row_block(g.batch, f.blocks, block), at_offset<T>(scratch, f.dz_at), at_offset<T>(scratch, f.dh_at),
-                        at_offset<T>(scratch, f.product_at), at_offset<T>(scratch, f.row_at)};
+  const Rows<T> dz{at_offset<T>(scratch, f.dz_at), f.z_stride}, dh{at_offset<T>(scratch, f.dh_at), f.state_stride};
+  const Rows<T> product{at_offset<T>(scratch, f.product_at), f.state_stride};
+  const GruWork<T> work{row_block(g.batch, f.blocks, block), dz, dh, product, at_offset<T>(scratch, f.row_at)};
   const std::int64_t rows = work.part.rows;
   clear_row(work.zeros, g.units);
-  load_state(f.dh_last, work.part, g.units, work.dh, f.state_stride);
+  load_state(f.dh_last, work.part, g.units, dh);
   const Slope<T> slope = slope_of<T>(f.attributes.activation), gate_slope = slope_of<T>(f.attributes.recurrent_activation);
   for (std::int64_t step = g.steps - 1; step >= 0; --step) {
     gru_gates_back(f, work, slope, gate_slope, step);
     if (step > 0 || f.d_initial_h) {
-      multiply(RowProduct<T>{work.dz, f.z_stride, 2 * g.units, work.dh, f.state_stride, nullptr, kAdd}, rows, f.gates_transposed, g.units);
+      multiply_add(constant(dz), rows, f.gates_transposed, dh);
       if (f.attributes.reset_after)
-        multiply(RowProduct<T>{work.dz + 3 * g.units, f.z_stride, g.units, work.dh, f.state_stride, nullptr, kAdd}, rows,
-                 f.candidate_transposed, g.units);
+        multiply_add(Rows<const T>{dz.data + 3 * g.units, dz.stride}, rows, f.candidate_transposed, dh);
     }
-    if (!f.dx) continue;
-    T* dx = f.dx + f.sequence.x_at(work.part.first, step);
-    multiply(RowProduct<T>{work.dz, f.z_stride, 3 * g.units, dx, f.sequence.x_stride(), nullptr, kStore}, rows, f.kernel_transposed, g.features);
+    if (f.dx) multiply<T>(constant(dz), rows, f.kernel_transposed, f.sequence.x_rows(f.dx, work.part.first, step), nullptr);
   }
-  if (f.d_initial_h) save_state(work.dh, f.state_stride, work.part, g.units, f.d_initial_h);
+  if (f.d_initial_h) save_state(dh, work.part, g.units, f.d_initial_h);
 }
 
 // Source 2, reset before the product: r h.
@@ -344,7 +332,7 @@ template <class T>
 PYNN_INLINE void put_reset_states(const GruGradient<T>& f, std::int64_t b, std::int64_t step, T* row) {
   const std::int64_t units = f.sequence.geometry.units, r = f.sequence.row(b, step);
   const T* before = f.sequence.before(f.h_sequence, f.sequence.initial_h, b, step);
-  if (before && f.weights.sources[2].width) multiply_rows(f.gates + r * 3 * units + units, before, row, units);
+  if (before && f.weights.sources[2].width) multiply_elements(f.gates + r * 3 * units + units, before, row, units);
   f.weights.put_source(2, r, before ? row : nullptr);
 }
 
@@ -368,10 +356,10 @@ void run_gru_grad(const Call* call, std::int32_t phase, std::int64_t begin, std:
 
 }  // namespace
 
-bool prepare_gru_f32(const Problem* problem, Plan* plan) noexcept { return prepare_gru<float>(problem, plan); }
-bool prepare_gru_f64(const Problem* problem, Plan* plan) noexcept { return prepare_gru<double>(problem, plan); }
-bool prepare_gru_grad_f32(const Problem* problem, Plan* plan) noexcept { return prepare_gru_grad<float>(problem, plan); }
-bool prepare_gru_grad_f64(const Problem* problem, Plan* plan) noexcept { return prepare_gru_grad<double>(problem, plan); }
+bool prepare_gru_f32(const Problem* p, Plan* plan) noexcept { return prepare_gru<float>(p, plan); }
+bool prepare_gru_f64(const Problem* p, Plan* plan) noexcept { return prepare_gru<double>(p, plan); }
+bool prepare_gru_grad_f32(const Problem* p, Plan* plan) noexcept { return prepare_gru_grad<float>(p, plan); }
+bool prepare_gru_grad_f64(const Problem* p, Plan* plan) noexcept { return prepare_gru_grad<double>(p, plan); }
 
 void run_gru_f32(const Call* call, std::int32_t phase, std::int64_t begin, std::int64_t end, void* scratch) noexcept {
   run_gru<float>(call, phase, begin, end, scratch);

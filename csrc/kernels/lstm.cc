@@ -83,9 +83,7 @@ PYNN_INLINE void lstm_cell(const LstmForward<T>& f, std::int64_t b, std::int64_t
       store_lanes<T>(c + j, kept + added, lanes);
     });
     activate(f.attributes.activation, c, h, units);
-    for_vectors<T>(units, [=](std::int64_t j, int lanes) {
-      store_lanes<T>(h + j, load_lanes<T>(gates + 3 * units + j, lanes) * load_lanes<T>(h + j, lanes), lanes);
-    });
+    multiply_elements(gates + 3 * units, h, h, units);
   }
   if (f.h_sequence) copy_row(h, f.h_sequence + at * units, units);
   if (f.c_sequence) copy_row(c, f.c_sequence + at * units, units);
@@ -95,20 +93,17 @@ template <class T>
 void lstm_block(const LstmForward<T>& f, std::int64_t block, void* scratch) {
   const Geometry& g = f.sequence.geometry;
   const RowBlock part = row_block(g.batch, f.blocks, block);
-  const std::int64_t first = part.first, width = 4 * g.units;
-  T *z = at_offset<T>(scratch, f.z_at), *h = at_offset<T>(scratch, f.h_at), *c = at_offset<T>(scratch, f.c_at);
-  load_state(f.sequence.initial_h, part, g.units, h, f.state_stride);
-  load_state(f.initial_c, part, g.units, c, f.state_stride);
+  const Rows<T> z{at_offset<T>(scratch, f.z_at), f.z_stride};
+  const Rows<T> h{at_offset<T>(scratch, f.h_at), f.state_stride}, c{at_offset<T>(scratch, f.c_at), f.state_stride};
+  load_state(f.sequence.initial_h, part, g.units, h);
+  load_state(f.initial_c, part, g.units, c);
   for (std::int64_t step = 0; step < g.steps; ++step) {
-    const T* x = f.sequence.x + f.sequence.x_at(first, step);
-    multiply(RowProduct<T>{x, f.sequence.x_stride(), g.features, z, f.z_stride, f.bias, kStore}, part.rows, f.kernel, width);
-    if (step > 0 || f.sequence.initial_h)
-      multiply(RowProduct<T>{h, f.state_stride, g.units, z, f.z_stride, nullptr, kAdd}, part.rows, f.recurrent_kernel, width);
-    for (std::int64_t r = 0; r < part.rows; ++r)
-      lstm_cell(f, first + r, step, z + r * f.z_stride, h + r * f.state_stride, c + r * f.state_stride);
+    multiply(f.sequence.x_rows(part.first, step), part.rows, f.kernel, z, f.bias);
+    if (step > 0 || f.sequence.initial_h) multiply_add(constant(h), part.rows, f.recurrent_kernel, z);
+    for (std::int64_t r = 0; r < part.rows; ++r) lstm_cell(f, part.first + r, step, z.row(r), h.row(r), c.row(r));
   }
-  save_state(h, f.state_stride, part, g.units, f.h_last);
-  save_state(c, f.state_stride, part, g.units, f.c_last);
+  save_state(h, part, g.units, f.h_last);
+  save_state(c, part, g.units, f.c_last);
 }
 
 template <class T>
@@ -174,9 +169,10 @@ LstmGradient<T> lstm_gradient(const Problem* problem, void* const* data, void* s
   f.d_initial_h = operand<T>(data, 17);
   f.d_initial_c = operand<T>(data, 18);
   const std::int64_t width = 4 * g.units;
+  const T *kernel = operand<T>(data, 1), *recurrent = operand<T>(data, 2);
   if (g.steps > 1 || present(problem, 17))
-    f.recurrent_transposed = f.packing.pack(operand<T>(data, 2), width, width, g.units, true, f.shared, shared);
-  if (present(problem, 13)) f.kernel_transposed = f.packing.pack(operand<T>(data, 1), width, width, g.features, true, f.shared, shared);
+    f.recurrent_transposed = f.packing.pack(recurrent, width, width, g.units, true, f.shared, shared);
+  if (present(problem, 13)) f.kernel_transposed = f.packing.pack(kernel, width, width, g.features, true, f.shared, shared);
   lstm_weight_gradients(f, problem, data, shared);
   f.cost_ns = sequence_cost_ns(g, 4, 2, 2);
   f.blocks = block_count(g.batch, f.cost_ns / 2);
@@ -190,8 +186,9 @@ LstmGradient<T> lstm_gradient(const Problem* problem, void* const* data, void* s
   return f;
 }
 
-// One row, one step back. dh and dc come as the gradients by the state after the step, dh without this step's own output. They leave
-// as what a masked step hands through (dh, dc), else as (0, the part of dc that doesn't go through h); dz are the gate gradients.
+// One row, one step back. dh and dc come as the gradients by the state after the step, dh without this step's own output. They
+// leave as what a masked step hands through (dh, dc), else as (0, the part of dc that doesn't go through h); dz are the gate
+// gradients.
 template <class T>
 PYNN_INLINE void lstm_cell_back(const LstmGradient<T>& f, const Slope<T>& slope, const Slope<T>& gate_slope, std::int64_t b,
                                 std::int64_t step, T* dz, T* dh, T* dc, T* out, const T* zeros) {
@@ -200,10 +197,7 @@ PYNN_INLINE void lstm_cell_back(const LstmGradient<T>& f, const Slope<T>& slope,
   const T* incoming = f.dh_sequence ? f.dh_sequence + at * units : zeros;
   if (f.sequence.masked(b, step)) {
     clear_row(dz, 4 * units);
-    for_vectors<T>(units, [=](std::int64_t j, int lanes) {
-      store_lanes<T>(dh + j, load_lanes<T>(dh + j, lanes) + load_lanes<T>(incoming + j, lanes), lanes);
-    });
-    return;
+    return add_elements(dh, incoming, dh, units);
   }
   const T* gates = f.gates + at * 4 * units;
   const T* before = f.sequence.before(f.c_sequence, f.initial_c, b, step);
@@ -228,27 +222,23 @@ template <class T>
 void lstm_block_back(const LstmGradient<T>& f, std::int64_t block, void* scratch) {
   const Geometry& g = f.sequence.geometry;
   const RowBlock part = row_block(g.batch, f.blocks, block);
-  const std::int64_t first = part.first, width = 4 * g.units;
-  T *dz = at_offset<T>(scratch, f.dz_at), *dh = at_offset<T>(scratch, f.dh_at), *dc = at_offset<T>(scratch, f.dc_at);
+  const Rows<T> dz{at_offset<T>(scratch, f.dz_at), f.z_stride};
+  const Rows<T> dh{at_offset<T>(scratch, f.dh_at), f.state_stride}, dc{at_offset<T>(scratch, f.dc_at), f.state_stride};
   T *out = at_offset<T>(scratch, f.row_at), *zeros = out + f.state_stride;
   clear_row(zeros, g.units);
-  load_state(f.dh_last, part, g.units, dh, f.state_stride);
-  load_state(f.dc_last, part, g.units, dc, f.state_stride);
+  load_state(f.dh_last, part, g.units, dh);
+  load_state(f.dc_last, part, g.units, dc);
   const Slope<T> slope = slope_of<T>(f.attributes.activation), gate_slope = slope_of<T>(f.attributes.recurrent_activation);
   for (std::int64_t step = g.steps - 1; step >= 0; --step) {
     for (std::int64_t r = 0; r < part.rows; ++r) {
-      T* row = dz + r * f.z_stride;
-      lstm_cell_back(f, slope, gate_slope, first + r, step, row, dh + r * f.state_stride, dc + r * f.state_stride, out, zeros);
-      f.weights.put_groups(f.sequence.row(first + r, step), row);
+      lstm_cell_back(f, slope, gate_slope, part.first + r, step, dz.row(r), dh.row(r), dc.row(r), out, zeros);
+      f.weights.put_groups(f.sequence.row(part.first + r, step), dz.row(r));
     }
-    if (step > 0 || f.d_initial_h)
-      multiply(RowProduct<T>{dz, f.z_stride, width, dh, f.state_stride, nullptr, kAdd}, part.rows, f.recurrent_transposed, g.units);
-    if (!f.dx) continue;
-    T* dx = f.dx + f.sequence.x_at(first, step);
-    multiply(RowProduct<T>{dz, f.z_stride, width, dx, f.sequence.x_stride(), nullptr, kStore}, part.rows, f.kernel_transposed, g.features);
+    if (step > 0 || f.d_initial_h) multiply_add(constant(dz), part.rows, f.recurrent_transposed, dh);
+    if (f.dx) multiply<T>(constant(dz), part.rows, f.kernel_transposed, f.sequence.x_rows(f.dx, part.first, step), nullptr);
   }
-  if (f.d_initial_h) save_state(dh, f.state_stride, part, g.units, f.d_initial_h);
-  if (f.d_initial_c) save_state(dc, f.state_stride, part, g.units, f.d_initial_c);
+  if (f.d_initial_h) save_state(dh, part, g.units, f.d_initial_h);
+  if (f.d_initial_c) save_state(dc, part, g.units, f.d_initial_c);
 }
 
 template <class T>
@@ -269,10 +259,10 @@ void run_lstm_grad(const Call* call, std::int32_t phase, std::int64_t begin, std
 
 }  // namespace
 
-bool prepare_lstm_f32(const Problem* problem, Plan* plan) noexcept { return prepare_lstm<float>(problem, plan); }
-bool prepare_lstm_f64(const Problem* problem, Plan* plan) noexcept { return prepare_lstm<double>(problem, plan); }
-bool prepare_lstm_grad_f32(const Problem* problem, Plan* plan) noexcept { return prepare_lstm_grad<float>(problem, plan); }
-bool prepare_lstm_grad_f64(const Problem* problem, Plan* plan) noexcept { return prepare_lstm_grad<double>(problem, plan); }
+bool prepare_lstm_f32(const Problem* p, Plan* plan) noexcept { return prepare_lstm<float>(p, plan); }
+bool prepare_lstm_f64(const Problem* p, Plan* plan) noexcept { return prepare_lstm<double>(p, plan); }
+bool prepare_lstm_grad_f32(const Problem* p, Plan* plan) noexcept { return prepare_lstm_grad<float>(p, plan); }
+bool prepare_lstm_grad_f64(const Problem* p, Plan* plan) noexcept { return prepare_lstm_grad<double>(p, plan); }
 
 void run_lstm_f32(const Call* call, std::int32_t phase, std::int64_t begin, std::int64_t end, void* scratch) noexcept {
   run_lstm<float>(call, phase, begin, end, scratch);

@@ -146,6 +146,21 @@ PYNN_INLINE T* at_offset(void* base, std::int64_t offset) {
   return reinterpret_cast<T*>(reinterpret_cast<std::uintptr_t>(base) + static_cast<std::uintptr_t>(offset));
 }
 
+// to[j] = a[j] + b[j]
+template <class T>
+PYNN_INLINE void add_elements(const T* a, const T* b, T* to, std::int64_t n) {
+  for_vectors<T>(n, [=](std::int64_t j, int lanes) {
+    store_lanes<T>(to + j, load_lanes<T>(a + j, lanes) + load_lanes<T>(b + j, lanes), lanes);
+  });
+}
+// to[j] = a[j] b[j]
+template <class T>
+PYNN_INLINE void multiply_elements(const T* a, const T* b, T* to, std::int64_t n) {
+  for_vectors<T>(n, [=](std::int64_t j, int lanes) {
+    store_lanes<T>(to + j, load_lanes<T>(a + j, lanes) * load_lanes<T>(b + j, lanes), lanes);
+  });
+}
+
 template <class T>
 PYNN_INLINE void copy_row(const T* from, T* to, std::int64_t n) {
   for_vectors<T>(n, [=](std::int64_t j, int lanes) { store_lanes<T>(to + j, load_lanes<T>(from + j, lanes), lanes); });
@@ -169,16 +184,16 @@ PYNN_INLINE std::int64_t block_rows(std::int64_t batch, std::int64_t blocks) { r
 
 // A block's rows of a (batch, units) state, or zeros where there is none.
 template <class T>
-void load_state(const T* state, const RowBlock& part, std::int64_t units, T* to, std::int64_t stride) {
+void load_state(const T* state, const RowBlock& part, std::int64_t units, const Rows<T>& to) {
   for (std::int64_t r = 0; r < part.rows; ++r) {
-    if (state) copy_row(state + (part.first + r) * units, to + r * stride, units);
-    else clear_row(to + r * stride, units);
+    if (state) copy_row(state + (part.first + r) * units, to.row(r), units);
+    else clear_row(to.row(r), units);
   }
 }
 
 template <class T>
-void save_state(const T* from, std::int64_t stride, const RowBlock& part, std::int64_t units, T* state) {
-  for (std::int64_t r = 0; r < part.rows; ++r) copy_row(from + r * stride, state + (part.first + r) * units, units);
+void save_state(const Rows<T>& from, const RowBlock& part, std::int64_t units, T* state) {
+  for (std::int64_t r = 0; r < part.rows; ++r) copy_row(from.row(r), state + (part.first + r) * units, units);
 }
 
 }  // namespace

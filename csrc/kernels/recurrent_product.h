@@ -31,20 +31,20 @@ PYNN_INLINE std::int64_t padded_columns(std::int64_t n) {
   return ceil_div(n, panel_columns<T>()) * panel_columns<T>();
 }
 
+// A (k, n) matrix in panels.
 template <class T>
 struct PanelMatrix {
   const T* data;
-  std::int64_t stride;
-  std::int64_t panel;
+  std::int64_t stride, panel, k, n;
 };
 
 template <class T>
-PYNN_INLINE PanelMatrix<T> packed_matrix(const T* data, std::int64_t k) {
-  return PanelMatrix<T>{data, panel_columns<T>(), k * panel_columns<T>()};
+PYNN_INLINE PanelMatrix<T> packed_matrix(const T* data, std::int64_t k, std::int64_t n) {
+  return PanelMatrix<T>{data, panel_columns<T>(), k * panel_columns<T>(), k, n};
 }
 template <class T>
-PYNN_INLINE PanelMatrix<T> plain_matrix(const T* data, std::int64_t row_length) {
-  return PanelMatrix<T>{data, row_length, panel_columns<T>()};
+PYNN_INLINE PanelMatrix<T> plain_matrix(const T* data, std::int64_t row_length, std::int64_t k, std::int64_t n) {
+  return PanelMatrix<T>{data, row_length, panel_columns<T>(), k, n};
 }
 
 // Whether a (k, n) weight is worth packing.
@@ -81,27 +81,38 @@ void pack_transposed_panel(const T* b, std::int64_t stride, std::int64_t k, std:
     for (std::int64_t p = 0; p < k; ++p) to[p * width + j] = T(0);
 }
 
+// Rows of a matrix, `stride` elements apart.
+template <class T>
+struct Rows {
+  T* data;
+  std::int64_t stride;
+  PYNN_INLINE T* row(std::int64_t i) const { return data + i * stride; }
+};
+
+template <class T>
+PYNN_INLINE Rows<const T> constant(const Rows<T>& rows) {
+  return Rows<const T>{rows.data, rows.stride};
+}
+
 enum Finish : int { kStore = 0, kAdd = 1 };
 
 template <class T>
 struct RowProduct {
-  const T* a;
-  std::int64_t a_stride;
+  Rows<const T> a;
+  Rows<T> c;
   std::int64_t k;
-  T* c;
-  std::int64_t c_stride;
   const T* bias;  // of the columns, or null; for kStore only
   Finish finish;
 };
 
 template <class T, int MR, int NV>
-PYNN_INLINE void product_tile(const RowProduct<T>& product, std::int64_t row, std::int64_t column, const T* b, std::int64_t b_stride,
-                              int columns) {
+PYNN_INLINE void product_tile(const RowProduct<T>& product, std::int64_t row, std::int64_t column, const T* b,
+                              std::int64_t b_stride, int columns) {
   Tile<T, MR, NV> tile;
   clear(tile);
-  accumulate(tile, rows_of<MR>(product.a + row * product.a_stride, product.a_stride), b, b_stride, product.k);
-  T* c = product.c + row * product.c_stride + column;
-  const std::int64_t c_stride = product.c_stride;
+  accumulate(tile, rows_of<MR>(product.a.row(row), product.a.stride), b, b_stride, product.k);
+  T* c = product.c.row(row) + column;
+  const std::int64_t c_stride = product.c.stride;
   if (product.finish == kAdd) {
     add_tile(tile, c, c_stride, columns);
   } else if (!product.bias) {
@@ -132,20 +143,29 @@ PYNN_INLINE int next_rows(std::int64_t left) {
   return static_cast<int>(left <= kTileRows ? left : left < 2 * kTileRows ? (left + 1) / 2 : kTileRows);
 }
 
-// c(i, j) = a(i, :) b(:, j) [+ bias(j)], or c += a b: rows i < rows, columns j < n. Every element is one sum over k from zero.
 template <class T>
-PYNN_NOINLINE void multiply(const RowProduct<T>& product, std::int64_t rows, const PanelMatrix<T>& b, std::int64_t n) {
+PYNN_NOINLINE void multiply_rows(const RowProduct<T>& product, std::int64_t rows, const PanelMatrix<T>& b) {
   const T* panel = b.data;
-  for (std::int64_t column = 0; column < n; column += panel_columns<T>()) {
-    const int columns = static_cast<int>(minimum(panel_columns<T>(), n - column));
+  for (std::int64_t column = 0; column < b.n; column += panel_columns<T>(), panel += b.panel) {
+    const int columns = static_cast<int>(minimum(panel_columns<T>(), b.n - column));
     for (std::int64_t row = 0; row < rows;) {
       const int take = next_rows(rows - row);
       if (columns > Simd<T>::kLanes) product_rows<T, 2>(product, row, take, column, panel, b.stride, columns);
       else product_rows<T, 1>(product, row, take, column, panel, b.stride, columns);
       row += take;
     }
-    panel += b.panel;
   }
+}
+
+// c(i, :) = a(i, :) b + bias for i < rows; every element is one sum over k from zero, then the bias, null for none.
+template <class T>
+PYNN_INLINE void multiply(const Rows<const T>& a, std::int64_t rows, const PanelMatrix<T>& b, const Rows<T>& c, const T* bias) {
+  multiply_rows(RowProduct<T>{a, c, b.k, bias, kStore}, rows, b);
+}
+// c(i, :) += a(i, :) b
+template <class T>
+PYNN_INLINE void multiply_add(const Rows<const T>& a, std::int64_t rows, const PanelMatrix<T>& b, const Rows<T>& c) {
+  multiply_rows(RowProduct<T>{a, c, b.k, nullptr, kAdd}, rows, b);
 }
 
 // ---- weight gradients: out(i, j) = sum over rows r of a(r, i) b(r, j) --------------------------------------------------
@@ -199,7 +219,8 @@ PYNN_INLINE void reduce_tile(const T* a, const T* b, std::int64_t k, T* c, std::
 }
 
 template <class T, int NV>
-PYNN_NOINLINE void reduce_rows(const T* a, const T* b, std::int64_t k, int rows, T* c, std::int64_t c_stride, int columns, bool first) {
+PYNN_NOINLINE void reduce_rows(const T* a, const T* b, std::int64_t k, int rows, T* c, std::int64_t c_stride, int columns,
+                               bool first) {
   switch (rows) {
     case 1: return reduce_tile<T, 1, NV>(a, b, k, c, c_stride, columns, first);
     case 2: return reduce_tile<T, 2, NV>(a, b, k, c, c_stride, columns, first);
@@ -212,15 +233,15 @@ PYNN_NOINLINE void reduce_rows(const T* a, const T* b, std::int64_t k, int rows,
 
 // One block of rows of one wide panel against all narrow panels of a: out(i, j) for i < width, j < columns.
 template <class T>
-void reduce_panel(const T* a, std::int64_t width, std::int64_t count, const T* b, std::int64_t begin, T* out, std::int64_t out_stride,
+void reduce_panel(const T* a, std::int64_t width, std::int64_t count, const T* b, std::int64_t begin, const Rows<T>& out,
                   int columns) {
   const std::int64_t k = minimum(kReductionBlock, count - begin);
   const T* from = b + begin * panel_columns<T>();
   for (std::int64_t i = 0; i < width; i += kTileRows) {
     const T* rows = a + i * count + begin * kTileRows;
     const int filled = static_cast<int>(minimum(kTileRows, width - i));
-    if (columns > Simd<T>::kLanes) reduce_rows<T, 2>(rows, from, k, filled, out + i * out_stride, out_stride, columns, begin == 0);
-    else reduce_rows<T, 1>(rows, from, k, filled, out + i * out_stride, out_stride, columns, begin == 0);
+    if (columns > Simd<T>::kLanes) reduce_rows<T, 2>(rows, from, k, filled, out.row(i), out.stride, columns, begin == 0);
+    else reduce_rows<T, 1>(rows, from, k, filled, out.row(i), out.stride, columns, begin == 0);
   }
 }
 

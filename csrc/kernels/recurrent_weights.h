@@ -36,16 +36,17 @@ struct Packing {
   std::int64_t elements = 0;
 
   // The (k, n) matrix with rows `stride` apart, packed in the workspace at `shared`.
-  PanelMatrix<T> pack(const T* from, std::int64_t stride, std::int64_t k, std::int64_t n, bool transposed, Layout& layout, void* shared) {
+  PanelMatrix<T> pack(const T* from, std::int64_t stride, std::int64_t k, std::int64_t n, bool transposed, Layout& layout,
+                      void* shared) {
     T* to = at_offset<T>(shared, layout.take<T>(k * padded_columns<T>(n)));
     items[count++] = PackedItem<T>{from, stride, k, n, to, transposed};
     panels += ceil_div(n, panel_columns<T>());
     elements += k * n;
-    return packed_matrix(static_cast<const T*>(to), k);
+    return packed_matrix(static_cast<const T*>(to), k, n);
   }
   // The same, or the matrix where it lies if it is small.
   PanelMatrix<T> pack_if_worth(const T* from, std::int64_t stride, std::int64_t k, std::int64_t n, Layout& layout, void* shared) {
-    if (!worth_packing<T>(k, n)) return plain_matrix(from, stride);
+    if (!worth_packing<T>(k, n)) return plain_matrix(from, stride, k, n);
     return pack(from, stride, k, n, false, layout, shared);
   }
   std::int64_t chunks() const { return minimum(panels, kMaxChunks); }
@@ -162,8 +163,8 @@ struct WeightGradients {
       const WeightProduct<T>& product = products[i];
       if (product.group != group) continue;
       const Source<T>& source = sources[product.source];
-      reduce_panel(source.panels, source.width, rows, panel(group, q), begin, product.out + q * panel_columns<T>(), product.stride,
-                   columns(group, q));
+      const Rows<T> out{product.out + q * panel_columns<T>(), product.stride};
+      reduce_panel(source.panels, source.width, rows, panel(group, q), begin, out, columns(group, q));
     }
   }
   void sum(int group, std::int64_t q) const {
@@ -191,7 +192,13 @@ struct Sequence {
   std::int64_t time(std::int64_t step) const { return go_backwards ? geometry.steps - 1 - step : step; }
   std::int64_t row(std::int64_t b, std::int64_t step) const { return b * geometry.steps + step; }
   std::int64_t x_at(std::int64_t b, std::int64_t step) const { return row(b, time(step)) * geometry.features; }
-  std::int64_t x_stride() const { return geometry.steps * geometry.features; }
+  // The features of all rows from row b on, at a step; in x, or in another tensor of its shape.
+  Rows<const T> x_rows(std::int64_t b, std::int64_t step) const {
+    return {x + x_at(b, step), geometry.steps * geometry.features};
+  }
+  Rows<T> x_rows(T* like_x, std::int64_t b, std::int64_t step) const {
+    return {like_x + x_at(b, step), geometry.steps * geometry.features};
+  }
   bool masked(std::int64_t b, std::int64_t step) const { return mask && !mask[row(b, time(step))]; }
   // The state before a step, from the states after every step and the initial one; null for zeros.
   const T* before(const T* states, const T* initial, std::int64_t b, std::int64_t step) const {

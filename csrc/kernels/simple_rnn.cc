@@ -1,8 +1,10 @@
-// The fully connected recurrence over whole sequences, forward and backward: h = activation((x_t kernel + bias) + h recurrent_kernel).
+// The fully connected recurrence over whole sequences, forward and backward.
+//
+//   h = activation((x_t kernel + bias) + h recurrent_kernel)
 //
 // Forward operands: x, kernel, recurrent_kernel, bias?, initial_h?, mask? -> h_sequence?, h_last. Backward: the same inputs,
-// h_sequence, dh_sequence?, dh_last? -> dx?, d_kernel?, d_recurrent_kernel?, d_bias?, d_initial_h?. ints: activation, go_backwards.
-// A masked step keeps h. Order of the sums as in lstm.cc.
+// h_sequence, dh_sequence?, dh_last? -> dx?, d_kernel?, d_recurrent_kernel?, d_bias?, d_initial_h?.
+// ints: activation, go_backwards. A masked step keeps h. Order of the sums as in lstm.cc.
 #include "kernels/recurrent_weights.h"
 #include "registry.h"
 
@@ -12,7 +14,8 @@ namespace {
 
 template <class T>
 Sequence<T> simple_rnn_sequence(const Problem* problem, void* const* data) {
-  return Sequence<T>{geometry_of(problem), problem->ints[1] != 0, operand<T>(data, 0), operand<T>(data, 4), operand<unsigned char>(data, 5)};
+  return Sequence<T>{geometry_of(problem), problem->ints[1] != 0, operand<T>(data, 0), operand<T>(data, 4),
+                     operand<unsigned char>(data, 5)};
 }
 
 // ---- forward ------------------------------------------------------------------------------------------------------------
@@ -54,20 +57,18 @@ template <class T>
 void simple_rnn_block(const SimpleRnnForward<T>& f, std::int64_t block, void* scratch) {
   const Geometry& g = f.sequence.geometry;
   const RowBlock part = row_block(g.batch, f.blocks, block);
-  T *z = at_offset<T>(scratch, f.z_at), *h = at_offset<T>(scratch, f.h_at);
-  load_state(f.sequence.initial_h, part, g.units, h, f.stride);
+  const Rows<T> z{at_offset<T>(scratch, f.z_at), f.stride}, h{at_offset<T>(scratch, f.h_at), f.stride};
+  load_state(f.sequence.initial_h, part, g.units, h);
   for (std::int64_t step = 0; step < g.steps; ++step) {
-    const T* x = f.sequence.x + f.sequence.x_at(part.first, step);
-    multiply(RowProduct<T>{x, f.sequence.x_stride(), g.features, z, f.stride, f.bias, kStore}, part.rows, f.kernel, g.units);
-    if (step > 0 || f.sequence.initial_h)
-      multiply(RowProduct<T>{h, f.stride, g.units, z, f.stride, nullptr, kAdd}, part.rows, f.recurrent_kernel, g.units);
+    multiply(f.sequence.x_rows(part.first, step), part.rows, f.kernel, z, f.bias);
+    if (step > 0 || f.sequence.initial_h) multiply_add(constant(h), part.rows, f.recurrent_kernel, z);
     for (std::int64_t r = 0; r < part.rows; ++r) {
-      T* state = h + r * f.stride;
-      if (!f.sequence.masked(part.first + r, step)) activate(f.activation, z + r * f.stride, state, g.units);
-      if (f.h_sequence) copy_row(state, f.h_sequence + f.sequence.row(part.first + r, step) * g.units, g.units);
+      const std::int64_t b = part.first + r;
+      if (!f.sequence.masked(b, step)) activate(f.activation, z.row(r), h.row(r), g.units);
+      if (f.h_sequence) copy_row(h.row(r), f.h_sequence + f.sequence.row(b, step) * g.units, g.units);
     }
   }
-  save_state(h, f.stride, part, g.units, f.h_last);
+  save_state(h, part, g.units, f.h_last);
 }
 
 template <class T>
@@ -139,10 +140,11 @@ SimpleRnnGradient<T> simple_rnn_gradient(const Problem* problem, void* const* da
   return f;
 }
 
-// One row, one step back. dh comes as the gradient by the state after the step, without the step's own output; it leaves as what a
-// masked step hands through, else as 0.
+// One row, one step back. dh comes as the gradient by the state after the step, without the step's own output; it leaves as what
+// a masked step hands through, else as 0.
 template <class T>
-PYNN_INLINE void simple_rnn_cell_back(const SimpleRnnGradient<T>& f, const Slope<T>& slope, std::int64_t b, std::int64_t step, T* dz, T* dh) {
+PYNN_INLINE void simple_rnn_cell_back(const SimpleRnnGradient<T>& f, const Slope<T>& slope, std::int64_t b, std::int64_t step,
+                                      T* dz, T* dh) {
   typedef typename Simd<T>::V V;
   const std::int64_t units = f.sequence.geometry.units, at = f.sequence.row(b, step) * units;
   const bool masked = f.sequence.masked(b, step);
@@ -159,21 +161,18 @@ template <class T>
 void simple_rnn_block_back(const SimpleRnnGradient<T>& f, std::int64_t block, void* scratch) {
   const Geometry& g = f.sequence.geometry;
   const RowBlock part = row_block(g.batch, f.blocks, block);
-  T *dz = at_offset<T>(scratch, f.dz_at), *dh = at_offset<T>(scratch, f.dh_at);
-  load_state(f.dh_last, part, g.units, dh, f.stride);
+  const Rows<T> dz{at_offset<T>(scratch, f.dz_at), f.stride}, dh{at_offset<T>(scratch, f.dh_at), f.stride};
+  load_state(f.dh_last, part, g.units, dh);
   const Slope<T> slope = slope_of<T>(f.activation);
   for (std::int64_t step = g.steps - 1; step >= 0; --step) {
     for (std::int64_t r = 0; r < part.rows; ++r) {
-      simple_rnn_cell_back(f, slope, part.first + r, step, dz + r * f.stride, dh + r * f.stride);
-      f.weights.put_groups(f.sequence.row(part.first + r, step), dz + r * f.stride);
+      simple_rnn_cell_back(f, slope, part.first + r, step, dz.row(r), dh.row(r));
+      f.weights.put_groups(f.sequence.row(part.first + r, step), dz.row(r));
     }
-    if (step > 0 || f.d_initial_h)
-      multiply(RowProduct<T>{dz, f.stride, g.units, dh, f.stride, nullptr, kAdd}, part.rows, f.recurrent_transposed, g.units);
-    if (!f.dx) continue;
-    T* dx = f.dx + f.sequence.x_at(part.first, step);
-    multiply(RowProduct<T>{dz, f.stride, g.units, dx, f.sequence.x_stride(), nullptr, kStore}, part.rows, f.kernel_transposed, g.features);
+    if (step > 0 || f.d_initial_h) multiply_add(constant(dz), part.rows, f.recurrent_transposed, dh);
+    if (f.dx) multiply<T>(constant(dz), part.rows, f.kernel_transposed, f.sequence.x_rows(f.dx, part.first, step), nullptr);
   }
-  if (f.d_initial_h) save_state(dh, f.stride, part, g.units, f.d_initial_h);
+  if (f.d_initial_h) save_state(dh, part, g.units, f.d_initial_h);
 }
 
 template <class T>
@@ -188,15 +187,16 @@ template <class T>
 void run_simple_rnn_grad(const Call* call, std::int32_t phase, std::int64_t begin, std::int64_t end, void* scratch) {
   const SimpleRnnGradient<T> f = simple_rnn_gradient<T>(call->problem, call->data, call->shared);
   const auto sources = [&](std::int64_t b, std::int64_t step) { put_inputs_and_states(f, b, step); };
-  run_backward(f, call->plan, phase, begin, end, sources, [&](std::int64_t block) { simple_rnn_block_back(f, block, scratch); });
+  const auto blocks = [&](std::int64_t block) { simple_rnn_block_back(f, block, scratch); };
+  run_backward(f, call->plan, phase, begin, end, sources, blocks);
 }
 
 }  // namespace
 
-bool prepare_simple_rnn_f32(const Problem* problem, Plan* plan) noexcept { return prepare_simple_rnn<float>(problem, plan); }
-bool prepare_simple_rnn_f64(const Problem* problem, Plan* plan) noexcept { return prepare_simple_rnn<double>(problem, plan); }
-bool prepare_simple_rnn_grad_f32(const Problem* problem, Plan* plan) noexcept { return prepare_simple_rnn_grad<float>(problem, plan); }
-bool prepare_simple_rnn_grad_f64(const Problem* problem, Plan* plan) noexcept { return prepare_simple_rnn_grad<double>(problem, plan); }
+bool prepare_simple_rnn_f32(const Problem* p, Plan* plan) noexcept { return prepare_simple_rnn<float>(p, plan); }
+bool prepare_simple_rnn_f64(const Problem* p, Plan* plan) noexcept { return prepare_simple_rnn<double>(p, plan); }
+bool prepare_simple_rnn_grad_f32(const Problem* p, Plan* plan) noexcept { return prepare_simple_rnn_grad<float>(p, plan); }
+bool prepare_simple_rnn_grad_f64(const Problem* p, Plan* plan) noexcept { return prepare_simple_rnn_grad<double>(p, plan); }
 
 void run_simple_rnn_f32(const Call* call, std::int32_t phase, std::int64_t begin, std::int64_t end, void* scratch) noexcept {
   run_simple_rnn<float>(call, phase, begin, end, scratch);

@@ -18,8 +18,19 @@ _INPUTS = ("x", "kernel", "recurrent_kernel", "bias?", "initial_h?", "mask?")
 
 
 def _infer(
-    x, kernel, recurrent_kernel, bias, initial_h, mask, *,
-    activation, recurrent_activation, reset_after, go_backwards, return_sequences, training,
+    x,
+    kernel,
+    recurrent_kernel,
+    bias,
+    initial_h,
+    mask,
+    *,
+    activation,
+    recurrent_activation,
+    reset_after,
+    go_backwards,
+    return_sequences,
+    training,
 ):
     check_sequence("gru", x, mask)
     dtype = check_dtypes("gru", x=x, kernel=kernel, recurrent_kernel=recurrent_kernel, bias=bias, initial_h=initial_h)
@@ -58,7 +69,9 @@ def _reference(*inputs, return_sequences=True, training=True, **attrs):
 def _arrays(sizes, there, attrs):
     batch, steps, features, units = sizes
     bias = (2, 3 * units) if attrs.get("reset_after", True) else (3 * units,)
-    return sample_arrays([(batch, steps, features), (features, 3 * units), (units, 3 * units), bias, (batch, units)], sizes, **there)
+    return sample_arrays(
+        [(batch, steps, features), (features, 3 * units), (units, 3 * units), bias, (batch, units)], sizes, **there
+    )
 
 
 _CASES = tuple((sizes, there, {**attrs, "reset_after": after}) for sizes, there, attrs in GATED_CASES for after in (True, False))
@@ -114,7 +127,11 @@ def _sample_grad(sizes, there, attrs):
     sequence, h, gates = gru_reference(*inputs, **{**_ATTRS, **attrs})
     rng = np.random.default_rng(sizes)
     needs = tuple(t is not None for t in inputs[:5])
-    return Sample([*inputs, sequence, gates, rng.normal(size=sequence.shape), rng.normal(size=h.shape)], {**attrs, "needs": needs}, grad=False)
+    return Sample(
+        [*inputs, sequence, gates, rng.normal(size=sequence.shape), rng.normal(size=h.shape)],
+        {**attrs, "needs": needs},
+        grad=False,
+    )
 
 
 def _samples_grad():
@@ -122,7 +139,9 @@ def _samples_grad():
     partly = []
     for sample in samples[6:8]:
         *inputs, dh_sequence, dh_last = sample.inputs
-        partly.append(Sample([*inputs, dh_sequence, None], {**sample.attrs, "needs": (False, True, True, True, False)}, grad=False))
+        partly.append(
+            Sample([*inputs, dh_sequence, None], {**sample.attrs, "needs": (False, True, True, True, False)}, grad=False)
+        )
         partly.append(Sample([*inputs, None, dh_last], {**sample.attrs, "needs": (True, False, False, True, True)}, grad=False))
     return samples + partly
 
@@ -144,8 +163,20 @@ GRU_GRAD = define(
 
 
 def gru(
-    x, kernel, recurrent_kernel, bias=None, *, initial_h=None, mask=None, recurrent_mask=None, activation="tanh",
-    recurrent_activation="sigmoid", reset_after=True, go_backwards=False, return_sequences=True, zero_output_for_mask=False,
+    x,
+    kernel,
+    recurrent_kernel,
+    bias=None,
+    *,
+    initial_h=None,
+    mask=None,
+    recurrent_mask=None,
+    activation="tanh",
+    recurrent_activation="sigmoid",
+    reset_after=True,
+    go_backwards=False,
+    return_sequences=True,
+    zero_output_for_mask=False,
 ) -> tuple[Tensor | None, Tensor]:
     """Gated recurrent unit over a whole sequence.
 
@@ -182,7 +213,10 @@ def gru(
     """
     *operands, recurrent_mask = as_tensors(x, kernel, recurrent_kernel, bias, initial_h, mask, recurrent_mask)
     attrs = dict(
-        activation=activation, recurrent_activation=recurrent_activation, reset_after=bool(reset_after), go_backwards=bool(go_backwards)
+        activation=activation,
+        recurrent_activation=recurrent_activation,
+        reset_after=bool(reset_after),
+        go_backwards=bool(go_backwards),
     )
     if recurrent_mask is not None or callable(activation) or callable(recurrent_activation):
         infer_outputs(GRU, [None if t is None else t.spec for t in operands], {**GRU.attrs, "reset_after": bool(reset_after)})

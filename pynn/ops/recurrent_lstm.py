@@ -18,8 +18,19 @@ _INPUTS = ("x", "kernel", "recurrent_kernel", "bias?", "initial_h?", "initial_c?
 
 
 def _infer(
-    x, kernel, recurrent_kernel, bias, initial_h, initial_c, mask, *,
-    activation, recurrent_activation, go_backwards, return_sequences, training,
+    x,
+    kernel,
+    recurrent_kernel,
+    bias,
+    initial_h,
+    initial_c,
+    mask,
+    *,
+    activation,
+    recurrent_activation,
+    go_backwards,
+    return_sequences,
+    training,
 ):
     check_sequence("lstm", x, mask)
     dtype = check_dtypes(
@@ -153,8 +164,20 @@ LSTM_GRAD = define(
 
 
 def lstm(
-    x, kernel, recurrent_kernel, bias=None, *, initial_h=None, initial_c=None, mask=None, recurrent_mask=None,
-    activation="tanh", recurrent_activation="sigmoid", go_backwards=False, return_sequences=True, zero_output_for_mask=False,
+    x,
+    kernel,
+    recurrent_kernel,
+    bias=None,
+    *,
+    initial_h=None,
+    initial_c=None,
+    mask=None,
+    recurrent_mask=None,
+    activation="tanh",
+    recurrent_activation="sigmoid",
+    go_backwards=False,
+    return_sequences=True,
+    zero_output_for_mask=False,
 ) -> tuple[Tensor | None, Tensor, Tensor]:
     """Long short-term memory over a whole sequence.
 

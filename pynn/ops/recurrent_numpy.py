@@ -41,8 +41,19 @@ def _empty_steps(x: np.ndarray, width: int) -> np.ndarray:
 
 
 def lstm_numpy(
-    x, kernel, recurrent_kernel, bias, initial_h, initial_c, mask, *,
-    activation, recurrent_activation, go_backwards, return_sequences, training,
+    x,
+    kernel,
+    recurrent_kernel,
+    bias,
+    initial_h,
+    initial_c,
+    mask,
+    *,
+    activation,
+    recurrent_activation,
+    go_backwards,
+    return_sequences,
+    training,
 ):
     """(h_sequence, h_last, c_last, gates, c_sequence); those that nobody asked for are None."""
     f, gate = ACTIVATIONS[activation].value, ACTIVATIONS[recurrent_activation].value
@@ -62,8 +73,19 @@ def lstm_numpy(
 
 
 def gru_numpy(
-    x, kernel, recurrent_kernel, bias, initial_h, mask, *,
-    activation, recurrent_activation, reset_after, go_backwards, return_sequences, training,
+    x,
+    kernel,
+    recurrent_kernel,
+    bias,
+    initial_h,
+    mask,
+    *,
+    activation,
+    recurrent_activation,
+    reset_after,
+    go_backwards,
+    return_sequences,
+    training,
 ):
     """(h_sequence, h_last, gates); those that nobody asked for are None."""
     f, gate = ACTIVATIONS[activation].value, ACTIVATIONS[recurrent_activation].value
@@ -91,7 +113,17 @@ def gru_numpy(
 
 
 def simple_rnn_numpy(
-    x, kernel, recurrent_kernel, bias, initial_h, mask, *, activation, go_backwards, return_sequences, training,
+    x,
+    kernel,
+    recurrent_kernel,
+    bias,
+    initial_h,
+    mask,
+    *,
+    activation,
+    go_backwards,
+    return_sequences,
+    training,
 ):
     """(h_sequence, h_last); the sequence is None if nobody asked for it."""
     f = ACTIVATIONS[activation].value
@@ -146,8 +178,24 @@ def _input_gradient(dz: np.ndarray, kernel: np.ndarray, go_backwards: bool) -> n
 
 
 def lstm_grad_numpy(
-    x, kernel, recurrent_kernel, bias, initial_h, initial_c, mask, h_sequence, gates, c_sequence, dh_sequence, dh_last, dc_last, *,
-    activation, recurrent_activation, go_backwards, needs,
+    x,
+    kernel,
+    recurrent_kernel,
+    bias,
+    initial_h,
+    initial_c,
+    mask,
+    h_sequence,
+    gates,
+    c_sequence,
+    dh_sequence,
+    dh_last,
+    dc_last,
+    *,
+    activation,
+    recurrent_activation,
+    go_backwards,
+    needs,
 ):
     """(d_x, d_kernel, d_recurrent_kernel, d_bias, d_initial_h, d_initial_c); None where `needs` says no."""
     f, slope, gate_slope = *ACTIVATIONS[activation], ACTIVATIONS[recurrent_activation].slope
@@ -180,8 +228,22 @@ def lstm_grad_numpy(
 
 
 def gru_grad_numpy(
-    x, kernel, recurrent_kernel, bias, initial_h, mask, h_sequence, gates, dh_sequence, dh_last, *,
-    activation, recurrent_activation, reset_after, go_backwards, needs,
+    x,
+    kernel,
+    recurrent_kernel,
+    bias,
+    initial_h,
+    mask,
+    h_sequence,
+    gates,
+    dh_sequence,
+    dh_last,
+    *,
+    activation,
+    recurrent_activation,
+    reset_after,
+    go_backwards,
+    needs,
 ):
     """(d_x, d_kernel, d_recurrent_kernel, d_bias, d_initial_h); None where `needs` says no."""
     slope, gate_slope = ACTIVATIONS[activation].slope, ACTIVATIONS[recurrent_activation].slope
@@ -228,7 +290,19 @@ def _gru_recurrent_gradient(h_before: np.ndarray, gates: np.ndarray, dzh: np.nda
 
 
 def simple_rnn_grad_numpy(
-    x, kernel, recurrent_kernel, bias, initial_h, mask, h_sequence, dh_sequence, dh_last, *, activation, go_backwards, needs,
+    x,
+    kernel,
+    recurrent_kernel,
+    bias,
+    initial_h,
+    mask,
+    h_sequence,
+    dh_sequence,
+    dh_last,
+    *,
+    activation,
+    go_backwards,
+    needs,
 ):
     """(d_x, d_kernel, d_recurrent_kernel, d_bias, d_initial_h); None where `needs` says no."""
     slope = ACTIVATIONS[activation].slope

@@ -42,7 +42,7 @@ def _row(bias):
 
 
 def _scan(cell: Callable, x, states: Sequence, mask, go_backwards: bool):
-    """Runs `cell(x_t, states) -> (states, gates)` over the steps. Returns (outputs, gates, carried states per step, last states)."""
+    """`cell(x_t, states) -> (states, gates)` over the steps: (outputs, gates, the last state of each step, the last states)."""
     outputs, gates, carried = [], [], []
     order = range(x.shape[-2])
     for t in reversed(order) if go_backwards else order:
@@ -67,8 +67,10 @@ def _zeros(x, units: int):
     return np.zeros((*x.shape[:-2], units), x.dtype)
 
 
-def lstm_reference(x, kernel, recurrent_kernel, bias, initial_h, initial_c, mask, *, activation, recurrent_activation, go_backwards, **_):
-    """(h_sequence, h_last, c_last, gates, c_sequence) of a long short-term memory (Hochreiter and Schmidhuber, 1997; forget gate 1999)."""
+def lstm_reference(
+    x, kernel, recurrent_kernel, bias, initial_h, initial_c, mask, *, activation, recurrent_activation, go_backwards, **_
+):
+    """(h_sequence, h_last, c_last, gates, c_sequence) of a long short-term memory (Hochreiter and Schmidhuber, 1997)."""
     f, gate = _REFERENCE_ACTIVATIONS[activation], _REFERENCE_ACTIVATIONS[recurrent_activation]
     units = recurrent_kernel.shape[-2]
 

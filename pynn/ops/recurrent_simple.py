@@ -101,7 +101,9 @@ def _sample_grad(sizes, there, attrs):
     sequence, h = simple_rnn_reference(*inputs, **{**_ATTRS, **attrs})
     rng = np.random.default_rng(sizes)
     needs = tuple(t is not None for t in inputs[:5])
-    return Sample([*inputs, sequence, rng.normal(size=sequence.shape), rng.normal(size=h.shape)], {**attrs, "needs": needs}, grad=False)
+    return Sample(
+        [*inputs, sequence, rng.normal(size=sequence.shape), rng.normal(size=h.shape)], {**attrs, "needs": needs}, grad=False
+    )
 
 
 def _samples_grad():
@@ -130,10 +132,22 @@ SIMPLE_RNN_GRAD = define(
 
 
 def simple_rnn(
-    x, kernel, recurrent_kernel, bias=None, *, initial_h=None, mask=None, recurrent_mask=None, activation="tanh",
-    go_backwards=False, return_sequences=True, zero_output_for_mask=False,
+    x,
+    kernel,
+    recurrent_kernel,
+    bias=None,
+    *,
+    initial_h=None,
+    mask=None,
+    recurrent_mask=None,
+    activation="tanh",
+    go_backwards=False,
+    return_sequences=True,
+    zero_output_for_mask=False,
 ) -> tuple[Tensor | None, Tensor]:
-    """The fully connected recurrence over a whole sequence: h = activation(x_t kernel + bias + h recurrent_kernel), h starting from zeros.
+    """The fully connected recurrence over a whole sequence.
+
+    For each step, with h starting from zeros: h = activation(x_t kernel + bias + h recurrent_kernel).
 
     Args:
         x: (batch, steps, features).

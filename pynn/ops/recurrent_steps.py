@@ -68,7 +68,18 @@ def _stacked(steps: list[Tensor], x: Tensor, width: int) -> Tensor:
 
 
 def lstm_steps(
-    x, kernel, recurrent_kernel, bias, initial_h, initial_c, mask, *, activation, recurrent_activation, go_backwards, recurrent_mask=None
+    x,
+    kernel,
+    recurrent_kernel,
+    bias,
+    initial_h,
+    initial_c,
+    mask,
+    *,
+    activation,
+    recurrent_activation,
+    go_backwards,
+    recurrent_mask=None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """(h_sequence, h_last, c_last); activations are names or functions of a tensor."""
     f, gate, units = _function(activation), _function(recurrent_activation), recurrent_kernel.shape[0]
@@ -85,8 +96,18 @@ def lstm_steps(
 
 
 def gru_steps(
-    x, kernel, recurrent_kernel, bias, initial_h, mask, *,
-    activation, recurrent_activation, reset_after, go_backwards, recurrent_mask=None,
+    x,
+    kernel,
+    recurrent_kernel,
+    bias,
+    initial_h,
+    mask,
+    *,
+    activation,
+    recurrent_activation,
+    reset_after,
+    go_backwards,
+    recurrent_mask=None,
 ) -> tuple[Tensor, Tensor]:
     """(h_sequence, h_last). A `recurrent_mask` multiplies the state for all that a step does with it, as in Keras."""
     f, gate, units = _function(activation), _function(recurrent_activation), recurrent_kernel.shape[0]

@@ -247,7 +247,9 @@ def test_long_sums_of_weight_gradients(cell, backend):
 def specs_of(cell, **changes):
     """Specs of a good call with some replaced: a shape, a Spec, or None."""
     op = OPS[cell][0]
-    specs = {n: None if a is None else Spec(a.shape, a.dtype) for n, a in zip(op.inputs, problem(cell, (2, 3, 4, 5)), strict=True)}
+    specs = {
+        n: None if a is None else Spec(a.shape, a.dtype) for n, a in zip(op.inputs, problem(cell, (2, 3, 4, 5)), strict=True)
+    }
     for name, change in changes.items():
         specs[name] = Spec(change, np.dtype(np.float64)) if type(change) is tuple else change
     return op, list(specs.values())
