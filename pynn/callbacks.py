@@ -156,9 +156,7 @@ class Monitor(Callback):
         if mode not in ("auto", "min", "max"):
             raise ValueError(f"[{type(self).__name__}] mode is 'auto', 'min' or 'max'. Received: {mode!r}.")
         self.monitor = monitor
-        self.larger_is_better = mode == "max" or (
-            mode == "auto" and any(w in monitor for w in ("acc", "auc", "precision", "recall"))
-        )
+        self.larger_is_better = mode == "max" or (mode == "auto" and any(w in monitor for w in ("acc", "auc", "precision", "recall")))
         self.min_delta = abs(min_delta)
         self.best = -np.inf if self.larger_is_better else np.inf
 
@@ -299,9 +297,7 @@ class LearningRateScheduler(Callback):
 class ReduceLROnPlateau(Monitor):
     """Multiplies the learning rate by `factor` when a value has not improved for `patience` epochs."""
 
-    def __init__(
-        self, monitor="val_loss", factor=0.1, patience=10, verbose=0, mode="auto", min_delta=1e-4, cooldown=0, min_lr=0.0
-    ):
+    def __init__(self, monitor="val_loss", factor=0.1, patience=10, verbose=0, mode="auto", min_delta=1e-4, cooldown=0, min_lr=0.0):
         super().__init__(monitor, mode, min_delta)
         if not 0 < factor < 1:
             raise ValueError(f"[ReduceLROnPlateau] factor lies between 0 and 1. Received: {factor!r}.")

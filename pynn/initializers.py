@@ -119,9 +119,7 @@ class VarianceScaling(Initializer):
     _modes = ("fan_in", "fan_out", "fan_avg")
     _distributions = ("truncated_normal", "untruncated_normal", "uniform")
 
-    def __init__(
-        self, scale: float = 1.0, mode: str = "fan_in", distribution: str = "truncated_normal", seed: int | None = None
-    ):
+    def __init__(self, scale: float = 1.0, mode: str = "fan_in", distribution: str = "truncated_normal", seed: int | None = None):
         mode = {"fanIn": "fan_in", "fanOut": "fan_out", "fanAvg": "fan_avg"}.get(mode, mode)
         distribution = {"normal": "truncated_normal", "truncatedNormal": "truncated_normal"}.get(distribution, distribution)
         for what, value, known in (("mode", mode, self._modes), ("distribution", distribution, self._distributions)):

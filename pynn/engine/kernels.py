@@ -103,10 +103,7 @@ def run_fallback(op, arrays, attrs, outputs):
         results = op.fallback(*arrays, **attrs)
     if not isinstance(results, tuple):
         results = (results,)
-    return [
-        None if s is None else np.ascontiguousarray(r, dtype=s.dtype).reshape(s.shape)
-        for r, s in zip(results, outputs, strict=True)
-    ]
+    return [None if s is None else np.ascontiguousarray(r, dtype=s.dtype).reshape(s.shape) for r, s in zip(results, outputs, strict=True)]
 
 
 def failure_error(op, code: int, values) -> Exception:

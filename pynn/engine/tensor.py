@@ -117,8 +117,7 @@ class Tensor(Operators):
             self._no_value("used as a condition")
         if self.size != 1:
             raise ValueError(
-                f"[bool] the truth of a tensor of {self.size} elements is ambiguous. Received: shape={self.shape}. "
-                "Use .any() or .all()."
+                f"[bool] the truth of a tensor of {self.size} elements is ambiguous. Received: shape={self.shape}. Use .any() or .all()."
             )
         return bool(self._array.item())
 

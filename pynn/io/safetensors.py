@@ -98,9 +98,7 @@ def load_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
         return _Source(file, path).header()[1]
 
 
-def save_file(
-    tensors: Mapping[str, Any], path: str | os.PathLike[str], metadata: Mapping[str, str] | None = None
-) -> None:
+def save_file(tensors: Mapping[str, Any], path: str | os.PathLike[str], metadata: Mapping[str, str] | None = None) -> None:
     """Write arrays to a safetensors file, in one step: a failure leaves the file that was there.
 
     The same arrays give the same bytes. The widest dtypes come first and the header is padded, so each tensor is aligned.
@@ -146,9 +144,7 @@ class _Source:
             raise _error(self.name, f"the file has {self.size} bytes; the length of the header alone takes 8")
         (length,) = struct.unpack("<Q", self.exactly(8))
         if length > min(HEADER_LIMIT, self.size - 8):
-            raise _error(
-                self.name, f"the header says {length} bytes; the file has {self.size - 8}, the limit is {HEADER_LIMIT}"
-            )
+            raise _error(self.name, f"the header says {length} bytes; the file has {self.size - 8}, the limit is {HEADER_LIMIT}")
         self.data_start = 8 + length
         text = self.exactly(length)
         if text[:1] != b"{":
@@ -200,9 +196,7 @@ def _entry(name: str, value: Any, source: str) -> _Entry:
         raise _error(source, f"{where} has the shape {printable(shape)}, which overflows")
     needed = prod(shape) * _STORED[dtype].itemsize
     if offsets[1] - offsets[0] != needed:
-        raise _error(
-            source, f"{where} takes {offsets[1] - offsets[0]} bytes; {dtype} of shape {printable(shape)} needs {needed}"
-        )
+        raise _error(source, f"{where} takes {offsets[1] - offsets[0]} bytes; {dtype} of shape {printable(shape)} needs {needed}")
     return _Entry(name, dtype, tuple(shape), *offsets)
 
 

@@ -13,7 +13,7 @@ from pynn.dtypes import as_dtype, is_float
 from pynn.engine.tensor import Tensor, as_tensor
 from pynn.engine.variable import Variable
 from pynn.errors import suggestion
-from pynn.layers.context import call_context, call_number
+from pynn.layers.context import call_context, call_number, current_loading
 from pynn.layers.names import next_name, register_layer
 from pynn.layers.structure import flatten, map_structure
 from pynn.layers.symbolic import SymbolicTensor, call_symbolic, inferred_shape
@@ -182,6 +182,9 @@ class Layer(Tracking):
                 "Give the input's last axes a length, for example by input_shape."
             )
         dtype = self.dtype if dtype is None else as_dtype(dtype)
+        if current_loading() is not None:
+            current_loading().spend(f"{self.path}/{name}", shape)
+            initializer = "zeros"
         variable = Variable(
             initializers.get(initializer)(shape, dtype),
             dtype,

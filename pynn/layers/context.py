@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import math
 import threading
+
+from pynn.errors import DataError
 
 _numbers = itertools.count(1)
 
@@ -15,6 +18,7 @@ class _Calls(threading.local):
         self.depth = 0
         self.training = False
         self.number = 0  # of the outermost call
+        self.loading = None
 
 
 _calls = _Calls()
@@ -44,3 +48,31 @@ class call_context:
 def call_number() -> int:
     """The number of the outermost call that runs, or ran last, in this thread."""
     return _calls.number
+
+
+class loading:
+    """While a file is opened: weights start as zeros, and all together may have no more elements than the file holds.
+
+    An architecture that declares more than its weights file can fill is refused before anything of that size is allocated.
+    """
+
+    def __init__(self, elements: int):
+        self.elements = elements
+
+    def __enter__(self) -> loading:
+        self._before, _calls.loading = _calls.loading, self
+        return self
+
+    def __exit__(self, *exc) -> None:
+        _calls.loading = self._before
+
+    def spend(self, path: str, shape: tuple[int, ...]) -> None:
+        """Takes a weight's elements off what is left."""
+        self.elements -= math.prod(shape)
+        if self.elements < 0:
+            raise DataError(f"[load_model] the weight {path!r} of shape {shape} is larger than what the weights file holds.")
+
+
+def current_loading() -> loading | None:
+    """The `loading` that is entered in this thread, if any."""
+    return _calls.loading

@@ -21,7 +21,16 @@ class InputLayer(Layer):
     casts_inputs = True
 
     def __init__(
-        self, shape=None, batch_size: int | None = None, dtype=None, *, batch_shape=None, sparse=False, ragged=False, optional=False, **common
+        self,
+        shape=None,
+        batch_size: int | None = None,
+        dtype=None,
+        *,
+        batch_shape=None,
+        sparse=False,
+        ragged=False,
+        optional=False,
+        **common,
     ):
         if shape is not None:
             common["input_shape"] = shape

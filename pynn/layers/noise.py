@@ -141,7 +141,9 @@ class AlphaDropout(_Noise):
     def call(self, x, *, training=False):
         if not training or self.rate == 0:
             return x
-        shape = x.shape if self.noise_shape is None else tuple(n if m is None else m for m, n in zip(self.noise_shape, x.shape, strict=True))
+        shape = (
+            x.shape if self.noise_shape is None else tuple(n if m is None else m for m, n in zip(self.noise_shape, x.shape, strict=True))
+        )
         ones = ops.broadcast_to(ops.ones_like(x[(0,) * x.ndim]), shape)
         kept = self.dropped(ones, self.rate) * (1 - self.rate)
         scale = ((1 - self.rate) * (1 + self.rate * self._floor**2)) ** -0.5

@@ -60,7 +60,9 @@ class SymbolicTensor:
         raise TypeError(f"[{self.name or 'Input'}] a symbolic tensor has no value. Build a Model from it, and call that with data.")
 
     def __iter__(self):
-        raise TypeError(f"[{self.name or 'Input'}] a symbolic tensor can't be iterated over. Build a Model from it, and call that with data.")
+        raise TypeError(
+            f"[{self.name or 'Input'}] a symbolic tensor can't be iterated over. Build a Model from it, and call that with data."
+        )
 
     def __array__(self, *args, **kwargs):
         raise TypeError(f"[{self.name or 'Input'}] a symbolic tensor has no value. Use layers on it, and ops inside a layer's call().")

@@ -148,6 +148,4 @@ def _check_input(label: str, symbolic: SymbolicTensor, value) -> None:
     shape = tuple(value.shape)
     fits = len(shape) == len(symbolic.shape) and all(w is None or w == n for n, w in zip(shape, symbolic.shape, strict=True))
     if not fits:
-        raise ValueError(
-            f"[{label}] the input {symbolic.name!r} must have shape {symbolic.shape} (None: any). Received: shape={shape}."
-        )
+        raise ValueError(f"[{label}] the input {symbolic.name!r} must have shape {symbolic.shape} (None: any). Received: shape={shape}.")

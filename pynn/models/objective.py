@@ -152,9 +152,7 @@ def _metrics_per_output(config, names: Sequence[str]) -> list[list]:
     if config is None:
         return [[] for _ in names]
     if isinstance(config, dict):
-        return [
-            list(e) if isinstance(e, (list, tuple)) else [] if e is None else [e] for e in per_output(config, names, "metrics")
-        ]
+        return [list(e) if isinstance(e, (list, tuple)) else [] if e is None else [e] for e in per_output(config, names, "metrics")]
     if not isinstance(config, (list, tuple)):
         raise TypeError(f"[compile] metrics is a list. Received: {config!r}. Write metrics=[{config!r}].")
     if len(names) > 1 and len(config) == len(names) and any(isinstance(e, (list, tuple)) for e in config):

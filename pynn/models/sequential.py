@@ -131,6 +131,6 @@ class Sequential(Model):
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Sequential:
         """A new model with fresh weights."""
-        from pynn.layers import deserialize
+        from pynn.layers import get
 
-        return cls([deserialize(entry) for entry in config["layers"]], name=config.get("name"))
+        return cls([get(entry) for entry in config["layers"]], name=config.get("name"))

@@ -345,9 +345,7 @@ def layer_norm(x, gamma=None, beta=None, *, epsilon: float = 1e-3, axis: int | S
         moved = moveaxis(x, axes[0], -1)
         return moveaxis(apply(LAYER_NORM, moved, gamma, beta, epsilon=float(epsilon)), -1, axes[0])
     if axes != list(range(len(x.shape) - len(axes), len(x.shape))):
-        raise ValueError(
-            f"[layer_norm] several axes must be the last ones. Received: {shapes(x=x)}, axis={axis}. Transpose first."
-        )
+        raise ValueError(f"[layer_norm] several axes must be the last ones. Received: {shapes(x=x)}, axis={axis}. Transpose first.")
     width = math.prod(x.shape[axes[0] :])
     gamma, beta = (None if v is None else reshape(v, (width,)) for v in (gamma, beta))
     flat = reshape(x, (*x.shape[: axes[0]], width))

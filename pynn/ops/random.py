@@ -328,9 +328,7 @@ PERMUTATION = define(
     infer=_infer_permutation,
     fallback=_permutation_numpy,
     reference=_permutation_numpy,
-    samples=lambda: [
-        Sample([np.array(i)], {"key0": 7, "key1": 1, "n": n}, grad=False) for i, n in enumerate((0, 1, 2, 63, 64, 65, 1000))
-    ],
+    samples=lambda: [Sample([np.array(i)], {"key0": 7, "key1": 1, "n": n}, grad=False) for i, n in enumerate((0, 1, 2, 63, 64, 65, 1000))],
 )
 
 

@@ -32,9 +32,7 @@ def check_sequence(op: str, x: Spec, mask: Spec | None) -> None:
     if mask is None:
         return
     if mask.dtype != bool_:
-        raise TypeError(
-            f"[{op}] the mask must be boolean. Received: mask.dtype={mask.dtype}. Compare first, for example mask != 0."
-        )
+        raise TypeError(f"[{op}] the mask must be boolean. Received: mask.dtype={mask.dtype}. Compare first, for example mask != 0.")
     if mask.shape != x.shape[:2]:
         raise ValueError(
             f"[{op}] the mask must say of each step of each row whether it counts. Received: {_shapes(x=x, mask=mask)}. "
@@ -42,9 +40,7 @@ def check_sequence(op: str, x: Spec, mask: Spec | None) -> None:
         )
 
 
-def check_weights(
-    op: str, gates: int, x: Spec, kernel: Spec, recurrent_kernel: Spec, bias: Spec | None, bias_rows: int = 1
-) -> int:
+def check_weights(op: str, gates: int, x: Spec, kernel: Spec, recurrent_kernel: Spec, bias: Spec | None, bias_rows: int = 1) -> int:
     """Raises unless the weights fit x and each other. Returns the units.
 
     kernel (features, gates * units), recurrent_kernel (units, gates * units), bias (gates * units), or (bias_rows, gates * units)
@@ -52,11 +48,7 @@ def check_weights(
     """
     received = _shapes(x=x, kernel=kernel, recurrent_kernel=recurrent_kernel, bias=bias)
     names = f"{gates} * units" if gates > 1 else "units"
-    if (
-        len(recurrent_kernel.shape) != 2
-        or recurrent_kernel.shape[0] * gates != recurrent_kernel.shape[1]
-        or not recurrent_kernel.shape[0]
-    ):
+    if len(recurrent_kernel.shape) != 2 or recurrent_kernel.shape[0] * gates != recurrent_kernel.shape[1] or not recurrent_kernel.shape[0]:
         raise ValueError(f"[{op}] the recurrent_kernel must have the shape (units, {names}). Received: {received}.")
     units = recurrent_kernel.shape[0]
     if len(kernel.shape) != 2 or kernel.shape[1] != gates * units:
@@ -70,9 +62,7 @@ def check_weights(
         )
     wanted = (gates * units,) if bias_rows == 1 else (bias_rows, gates * units)
     if bias is not None and bias.shape != wanted:
-        raise ValueError(
-            f"[{op}] the bias must have the shape {wanted}. Received: {received}.{_bias_hint(op, bias, gates * units)}"
-        )
+        raise ValueError(f"[{op}] the bias must have the shape {wanted}. Received: {received}.{_bias_hint(op, bias, gates * units)}")
     return units
 
 
@@ -98,7 +88,6 @@ def check_dtypes(op: str, **specs: Spec | None) -> np.dtype:
     if len(found) > 1 or not is_float(next(iter(found))):
         received = ", ".join(f"{name}.dtype={dtype}" for name, dtype in dtypes.items())
         raise TypeError(
-            f"[{op}] all operands must have the same float dtype. Received: {received}. "
-            "Cast them, for example x.astype('float32')."
+            f"[{op}] all operands must have the same float dtype. Received: {received}. Cast them, for example x.astype('float32')."
         )
     return next(iter(found))

@@ -69,9 +69,7 @@ def _reference(*inputs, return_sequences=True, training=True, **attrs):
 def _arrays(sizes, there, attrs):
     batch, steps, features, units = sizes
     bias = (2, 3 * units) if attrs.get("reset_after", True) else (3 * units,)
-    return sample_arrays(
-        [(batch, steps, features), (features, 3 * units), (units, 3 * units), bias, (batch, units)], sizes, **there
-    )
+    return sample_arrays([(batch, steps, features), (features, 3 * units), (units, 3 * units), bias, (batch, units)], sizes, **there)
 
 
 _CASES = tuple((sizes, there, {**attrs, "reset_after": after}) for sizes, there, attrs in GATED_CASES for after in (True, False))
@@ -139,9 +137,7 @@ def _samples_grad():
     partly = []
     for sample in samples[6:8]:
         *inputs, dh_sequence, dh_last = sample.inputs
-        partly.append(
-            Sample([*inputs, dh_sequence, None], {**sample.attrs, "needs": (False, True, True, True, False)}, grad=False)
-        )
+        partly.append(Sample([*inputs, dh_sequence, None], {**sample.attrs, "needs": (False, True, True, True, False)}, grad=False))
         partly.append(Sample([*inputs, None, dh_last], {**sample.attrs, "needs": (True, False, False, True, True)}, grad=False))
     return samples + partly
 

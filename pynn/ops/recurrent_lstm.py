@@ -33,9 +33,7 @@ def _infer(
     training,
 ):
     check_sequence("lstm", x, mask)
-    dtype = check_dtypes(
-        "lstm", x=x, kernel=kernel, recurrent_kernel=recurrent_kernel, bias=bias, initial_h=initial_h, initial_c=initial_c
-    )
+    dtype = check_dtypes("lstm", x=x, kernel=kernel, recurrent_kernel=recurrent_kernel, bias=bias, initial_h=initial_h, initial_c=initial_c)
     check_activation("lstm", "activation", activation)
     check_activation("lstm", "recurrent_activation", recurrent_activation)
     units = check_weights("lstm", 4, x, kernel, recurrent_kernel, bias)

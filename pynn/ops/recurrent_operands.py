@@ -15,9 +15,7 @@ def as_tensors(*values) -> tuple[Tensor | None, ...]:
     return tuple(None if value is None else as_tensor(value) for value in values)
 
 
-def visible_sequence(
-    sequence: Tensor, mask: Tensor | None, return_sequences: bool, zero_output_for_mask: bool, go_backwards: bool
-):
+def visible_sequence(sequence: Tensor, mask: Tensor | None, return_sequences: bool, zero_output_for_mask: bool, go_backwards: bool):
     """h_sequence as the caller asked for it: None, or with zeros where the mask is False."""
     if not return_sequences:
         return None

@@ -67,9 +67,7 @@ def _zeros(x, units: int):
     return np.zeros((*x.shape[:-2], units), x.dtype)
 
 
-def lstm_reference(
-    x, kernel, recurrent_kernel, bias, initial_h, initial_c, mask, *, activation, recurrent_activation, go_backwards, **_
-):
+def lstm_reference(x, kernel, recurrent_kernel, bias, initial_h, initial_c, mask, *, activation, recurrent_activation, go_backwards, **_):
     """(h_sequence, h_last, c_last, gates, c_sequence) of a long short-term memory (Hochreiter and Schmidhuber, 1997)."""
     f, gate = _REFERENCE_ACTIVATIONS[activation], _REFERENCE_ACTIVATIONS[recurrent_activation]
     units = recurrent_kernel.shape[-2]
@@ -87,9 +85,7 @@ def lstm_reference(
     return _stacked(outputs, x, units), h, c, _stacked(gates, x, 4 * units), _stacked(carried, x, units)
 
 
-def gru_reference(
-    x, kernel, recurrent_kernel, bias, initial_h, mask, *, activation, recurrent_activation, reset_after, go_backwards, **_
-):
+def gru_reference(x, kernel, recurrent_kernel, bias, initial_h, mask, *, activation, recurrent_activation, reset_after, go_backwards, **_):
     """(h_sequence, h_last, gates) of a gated recurrent unit (Cho et al., 2014)."""
     f, gate = _REFERENCE_ACTIVATIONS[activation], _REFERENCE_ACTIVATIONS[recurrent_activation]
     units = recurrent_kernel.shape[-2]

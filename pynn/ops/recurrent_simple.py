@@ -101,9 +101,7 @@ def _sample_grad(sizes, there, attrs):
     sequence, h = simple_rnn_reference(*inputs, **{**_ATTRS, **attrs})
     rng = np.random.default_rng(sizes)
     needs = tuple(t is not None for t in inputs[:5])
-    return Sample(
-        [*inputs, sequence, rng.normal(size=sequence.shape), rng.normal(size=h.shape)], {**attrs, "needs": needs}, grad=False
-    )
+    return Sample([*inputs, sequence, rng.normal(size=sequence.shape), rng.normal(size=h.shape)], {**attrs, "needs": needs}, grad=False)
 
 
 def _samples_grad():

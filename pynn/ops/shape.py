@@ -240,9 +240,7 @@ def broadcast_to(x, shape) -> Tensor:
 
 def _infer_tile(x: Spec, *, repeats: tuple[int, ...]) -> Spec:
     if len(repeats) != len(x.shape) or any(r < 0 for r in repeats):
-        raise ValueError(
-            f"[tile] there must be one repeat count per axis, none negative. Received: {shapes(x=x)}, repeats={repeats}."
-        )
+        raise ValueError(f"[tile] there must be one repeat count per axis, none negative. Received: {shapes(x=x)}, repeats={repeats}.")
     return Spec(tuple(n * r for n, r in zip(x.shape, repeats, strict=True)), x.dtype)
 
 

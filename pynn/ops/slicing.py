@@ -93,8 +93,7 @@ SLICE_GRAD = define(
     pack=lambda attrs: ([*attrs["begin"], *attrs["step"]], []),
     reference=_slice_grad_numpy,
     samples=lambda: [
-        Sample([s.attrs["size"]], {"begin": s.attrs["begin"], "step": s.attrs["step"], "shape": s.inputs[0]})
-        for s in _slice_samples()
+        Sample([s.attrs["size"]], {"begin": s.attrs["begin"], "step": s.attrs["step"], "shape": s.inputs[0]}) for s in _slice_samples()
     ],
     kernel="place",
 )

@@ -30,9 +30,7 @@ def _total(x) -> Tensor:
 def _infer_rows(name: str):
     def infer(x: Spec, *others: Spec, **attrs) -> Spec:
         if not is_float(x.dtype) or not x.shape or x.shape[-1] == 0:
-            raise ValueError(
-                f"[{name}] the input must be a float tensor whose last axis holds the classes. Received: {x.dtype}{x.shape}."
-            )
+            raise ValueError(f"[{name}] the input must be a float tensor whose last axis holds the classes. Received: {x.dtype}{x.shape}.")
         return x
 
     return infer

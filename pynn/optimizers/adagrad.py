@@ -13,9 +13,7 @@ class Adagrad(Optimizer):
 
     def __init__(self, learning_rate=0.001, initial_accumulator_value: float = 0.1, epsilon: float = 1e-7, **common):
         if initial_accumulator_value < 0:
-            raise ValueError(
-                f"[Adagrad] initial_accumulator_value must be zero or more. Received: {initial_accumulator_value}."
-            )
+            raise ValueError(f"[Adagrad] initial_accumulator_value must be zero or more. Received: {initial_accumulator_value}.")
         super().__init__(learning_rate, **common)
         self.initial_accumulator_value = self.slot_start = initial_accumulator_value
         self.epsilon = epsilon

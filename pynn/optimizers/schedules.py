@@ -110,9 +110,7 @@ class CosineDecay(LearningRateSchedule):
     With `warmup_target` the rate first goes linearly from the initial rate to it in `warmup_steps` steps, and decays from there.
     """
 
-    def __init__(
-        self, initial_learning_rate, decay_steps, alpha=0.0, name: str | None = None, warmup_target=None, warmup_steps: int = 0
-    ):
+    def __init__(self, initial_learning_rate, decay_steps, alpha=0.0, name: str | None = None, warmup_target=None, warmup_steps: int = 0):
         self.initial_learning_rate, self.decay_steps, self.alpha, self.name = initial_learning_rate, decay_steps, alpha, name
         self.warmup_target, self.warmup_steps = warmup_target, warmup_steps
 

@@ -1,0 +1,110 @@
+"""The command line: `pynn tutorials` trains the tutorial models, `pynn info` shows what this machine runs on."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import inspect
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from pynn import tutorials
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs a command; returns the exit status."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    try:
+        return options.run(options)
+    except KeyboardInterrupt:
+        print("\nInterrupted.", file=sys.stderr)
+        return 130
+    except (ValueError, OSError) as error:
+        print(f"pynn: {error}", file=sys.stderr)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="pynn", description="Train small and medium neural networks on CPUs.")
+    commands = parser.add_subparsers(required=True, metavar="command")
+    info = commands.add_parser("info", help="versions, backend, CPU target and threads")
+    info.set_defaults(run=_info)
+    run = commands.add_parser("tutorials", help="train the tutorial models")
+    run.add_argument("names", nargs="*", metavar="name", help=f"which ones: {', '.join(tutorials.NAMES)} (all by default)")
+    run.add_argument("--data", metavar="DIR", help="a folder with the IDX files of MNIST; implies --full")
+    run.add_argument("--full", action="store_true", help="all 60,000 images instead of the embedded 10,000")
+    run.add_argument("--epochs", type=_positive, metavar="N", help="epochs instead of each tutorial's own")
+    run.add_argument("--batch-size", type=_positive, metavar="N", help="rows per step instead of each tutorial's own")
+    run.add_argument("--seed", type=int, default=1, help="seed of weights, shuffling and dropout (1)")
+    run.add_argument("--threads", type=_positive, metavar="N", help="threads to use; results don't depend on it")
+    run.add_argument("--output", metavar="DIR", help="a folder for the curves, one PNG each (needs matplotlib)")
+    run.set_defaults(run=_tutorials)
+    return parser
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError("must be above zero")
+    return value
+
+
+def _info(options) -> int:
+    import pynn
+
+    pynn.show_config()
+    return 0
+
+
+def _tutorials(options) -> int:
+    import pynn
+
+    names = options.names or list(tutorials.NAMES)
+    unknown = [n for n in names if n not in tutorials.NAMES]
+    if unknown:
+        raise ValueError(f"there is no tutorial {unknown[0]!r}. Choose from: {', '.join(tutorials.NAMES)}.")
+    if options.threads:
+        pynn.set_num_threads(options.threads)
+    rows = [_run_one(name, options) for name in names]
+    _print_table(rows)
+    return 0
+
+
+def _run_one(name: str, options) -> tuple[str, dict[str, float], float]:
+    module = importlib.import_module(f"pynn.tutorials.{name.replace('-', '_')}")
+    title = inspect.getdoc(module).splitlines()[0]
+    print(f"\n== {name}: {title}\n")
+    chosen = {"data": options.data, "full": options.full or options.data is not None, "seed": options.seed}
+    if options.epochs:
+        chosen["epochs"] = options.epochs
+    if options.batch_size:
+        chosen["batch_size"] = options.batch_size
+    started = time.monotonic()
+    figures, history = module.main(**chosen)
+    seconds = time.monotonic() - started
+    if options.output:
+        _plot(name, history, Path(options.output))
+    return name, figures, seconds
+
+
+def _plot(name: str, history, folder: Path) -> None:
+    from pynn.callbacks import History
+
+    if isinstance(history, dict):
+        values, history = history, History()
+        history.history, history.epoch = values, list(range(len(next(iter(values.values())))))
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}.png"
+    history.plot(path=path)
+    print(f"Curves: {path}")
+
+
+def _print_table(rows) -> None:
+    print(f"\n{'tutorial':<18}{'figure':<24}{'reached':>12}{'seconds':>10}")
+    for name, figures, seconds in rows:
+        for i, (figure, value) in enumerate(figures.items()):
+            shown = f"{value:.4f}" if 1e-3 <= abs(value) < 1e4 else f"{value:.2e}"
+            print(f"{name if i == 0 else '':<18}{figure:<24}{shown:>12}{f'{seconds:.1f}' if i == 0 else '':>10}")

@@ -1,0 +1,128 @@
+"""`custom_op`: a user's own op, with a NumPy or Numba kernel and a gradient, wherever ops of the package can be used."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from pynn.engine.op import REGISTRY, Op, Spec, apply, define
+from pynn.engine.tensor import as_tensor
+
+__all__ = ["custom_op"]
+
+
+def custom_op(
+    kernel: Callable | None = None,
+    *,
+    name: str | None = None,
+    output: Callable | None = None,
+    gradient: Callable | None = None,
+    fallback: Callable | None = None,
+):
+    """Makes an op of a function on NumPy arrays, or of a compiled `numba.cfunc`.
+
+    The op works eagerly, in layers, and inside captured steps. A NumPy function is called back from a native step; a `numba.cfunc`
+    runs inside it by its address, without Python.
+
+    Args:
+        kernel: `f(*arrays) -> array`, or a `numba.cfunc` with the signature
+            `void(CPointer(CPointer(dtype)), CPointer(int64))`: operand pointers (inputs, then the output), and the lengths of
+            all axes of all operands, one after another.
+        name: The op's name; the function's by default.
+        output: `(*input specs) -> Spec` with `.shape` and `.dtype`; the first input's by default.
+        gradient: `(dy, inputs, y) -> one gradient per input`, written with pynn ops; without it the op isn't differentiable.
+        fallback: For a `numba.cfunc`: the same on NumPy arrays, for the fallback backend.
+
+    Returns:
+        A function of tensors.
+
+    Raises:
+        TypeError: the kernel can't be called, or a `numba.cfunc` came without `fallback`.
+
+    Example:
+        >>> import numpy as np, pynn as pn
+        >>> @pn.custom_op(gradient=lambda dy, inputs, y: dy * 3.0 * inputs[0] ** 2)
+        ... def cube(x):
+        ...     return x**3
+        >>> float(cube(2.0)), float(pn.grad(cube)(2.0))
+        (8.0, 12.0)
+    """
+    if kernel is None:
+        return lambda k: custom_op(k, name=name, output=output, gradient=gradient, fallback=fallback)
+    op = _define(kernel, name, output, gradient, fallback)
+
+    def call(*inputs):
+        tensors = [as_tensor(x) for x in inputs]
+        return apply(_of_arity(op, len(tensors)), *tensors)
+
+    call.__name__ = op.name
+    call.__doc__ = getattr(kernel, "__doc__", None)
+    call.op = op
+    return call
+
+
+def _of_arity(op: Op, count: int) -> Op:
+    if op.inputs != ("*",) and len(op.inputs) != count:
+        raise TypeError(f"[{op.name}] takes {len(op.inputs)} operands. Received: {count}.")
+    return op
+
+
+def _define(kernel, name: str | None, output, gradient, fallback) -> Op:
+    address = getattr(kernel, "address", None)
+    if address is not None and fallback is None:
+        raise TypeError("[custom_op] a numba.cfunc needs fallback=, the same computation on NumPy arrays, for the fallback backend.")
+    if address is None and not callable(kernel):
+        raise TypeError(f"[custom_op] the kernel must be a function on arrays or a numba.cfunc. Received: {kernel!r}.")
+    compute = fallback if address is not None else kernel
+    base = name or getattr(compute, "__name__", "custom_op")
+    op = define(
+        _free_name(base),
+        inputs=("*",),
+        infer=_inference(output),
+        fallback=_checked(base, compute),
+        vjp=None if gradient is None else _vjp(base, gradient),
+        address=address,
+    )
+    op.failures["keep"] = kernel  # the compiled code lives as long as the op
+    return op
+
+
+def _free_name(base: str) -> str:
+    name, count = base, 1
+    while name in REGISTRY:
+        count += 1
+        name = f"{base}_{count}"
+    return name
+
+
+def _inference(output: Callable | None) -> Callable:
+    def infer(*specs: Spec) -> Spec:
+        if output is None:
+            return specs[0]
+        found: Any = output(*specs)
+        return Spec(tuple(found.shape), np.dtype(found.dtype)) if hasattr(found, "shape") else Spec(tuple(found[0]), np.dtype(found[1]))
+
+    return infer
+
+
+def _checked(name: str, compute: Callable) -> Callable:
+    def run(*arrays):
+        result = compute(*arrays)
+        if result is None:
+            raise TypeError(f"[{name}] the kernel returned nothing. Return an array.")
+        return np.asarray(result)
+
+    return run
+
+
+def _vjp(name: str, gradient: Callable) -> Callable:
+    def vjp(dys, inputs, outputs, attrs, needs):
+        found = gradient(dys[0], inputs, outputs[0])
+        found = tuple(found) if isinstance(found, Sequence) else (found,)
+        if len(found) != len(inputs):
+            raise ValueError(f"[{name}] gradient must return one gradient per input. Received: {len(found)} for {len(inputs)}.")
+        return found
+
+    return vjp

@@ -1,0 +1,142 @@
+"""Models in TensorFlow.js's layers-model format: a folder with `model.json` and the weights beside it.
+
+Reading takes what TensorFlow.js, its Python converter and three generations of Keras write. What is written loads in TensorFlow.js.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pynn.errors import DataError
+from pynn.io import bounded_json
+from pynn.io.atomic import atomic_folder
+from pynn.io.manifest import encode, parse_manifest, read_groups
+from pynn.io.topology import Writer, model_from_topology
+from pynn.io.training_config import compile_from_config, optimizer_state, training_config
+from pynn.io.weight_names import match
+from pynn.layers.context import loading
+
+KERAS_VERSION = "tfjs-layers 4.22.0"
+WEIGHTS_FILE = "weights.bin"
+
+
+def load_model(path: str | os.PathLike[str], *, compile: bool = True, strict: bool = True):
+    """The model in a folder (or in its `model.json`), with weights and, if the file has it, optimizer state.
+
+    Opening a model runs no code of it, reads no file outside of its folder, and allocates no more than the file's size justifies.
+
+    Args:
+        path: The folder, or the JSON file in it.
+        compile: Compile the model as the file says.
+        strict: Weights must fit the architecture exactly.
+
+    Raises:
+        DataError: the files aren't a valid layers-model.
+        FileNotFoundError: there is no model.
+    """
+    file = Path(path)
+    file = file / "model.json" if file.is_dir() else file
+    description = bounded_json.load(file)
+    if not isinstance(description, dict):
+        raise DataError("[load_model] model.json does not hold an object.")
+    _check_format(description)
+    groups = parse_manifest(description.get("weightsManifest", []))
+    budget = sum(e.size for _, entries in groups for e in entries if e.group != "optimizer")
+    with loading(budget):
+        model = model_from_topology(description.get("modelTopology"))
+    weights = read_groups(groups, file.parent)
+    arrays = {e.name: a for e, a in weights if e.group != "optimizer"}
+    _build_if_needed(model)
+    for variable, array in match(model, arrays, strict=strict):
+        variable.assign(array)
+    config = description.get("trainingConfig")
+    if compile and isinstance(config, dict) and config.get("optimizer_config"):
+        compile_from_config(model, config, [(e.name, a) for e, a in weights if e.group == "optimizer"])
+    model.user_defined_metadata = description.get("userDefinedMetadata")
+    return model
+
+
+def _check_format(description: dict[str, Any]) -> None:
+    kind = description.get("format")
+    if kind == "graph-model" or "node" in (description.get("modelTopology") or {}):
+        raise DataError(
+            "[load_model] this is a graph model (a converted SavedModel): it has no layers and can't be trained. "
+            "Convert the original Keras model to the layers-model format instead."
+        )
+    if kind not in (None, "layers-model"):
+        raise DataError(f"[load_model] expected the format 'layers-model'. Received: {kind!r}.")
+
+
+def _build_if_needed(model) -> None:
+    if not model.built:
+        raise DataError("[load_model] the architecture doesn't say the shape of the input (batch_input_shape of the first layer).")
+
+
+def topology(model) -> tuple[dict[str, Any], list[str]]:
+    """`modelTopology` of a model, and what in it TensorFlow.js has no words for."""
+    writer = Writer()
+    entry = writer.model(model)
+    version = KERAS_VERSION if not writer.inexpressible else "3.0.0"
+    return {**entry, "keras_version": version, "backend": "tensor_flow.js"}, writer.inexpressible
+
+
+def topology_json(model) -> str:
+    """The architecture as JSON text."""
+    return json.dumps(topology(model)[0])
+
+
+def save_model(model, path: str | os.PathLike[str], *, include_optimizer: bool = True) -> None:
+    """Writes a built model as a folder; a folder that is there is replaced in one step, or not at all.
+
+    Warns if TensorFlow.js can't load the result because it has no words for something.
+
+    Raises:
+        ValueError: the model is subclassed or has no weights yet.
+    """
+    if not model.built:
+        raise ValueError(f"[save] {model.label} has no weights yet. Give its first layer an input_shape, or call it once.")
+    model_topology, missing = topology(model)
+    if missing:
+        warnings.warn(f"TensorFlow.js can't load this model: it has no {missing[0]}. pynn.load_model can.", stacklevel=3)
+    description: dict[str, Any] = {
+        "format": "layers-model",
+        "generatedBy": "pynn",
+        "convertedBy": None,
+        "modelTopology": model_topology,
+    }
+    entries, data = _weights(model)
+    if include_optimizer and model.optimizer is not None and model.optimizer.built:
+        config, reason = training_config(model)
+        if config is None:
+            warnings.warn(f"saved without the optimizer: {reason}.", stacklevel=3)
+        else:
+            description["trainingConfig"] = config
+            for name, array in optimizer_state(model):
+                entry, raw = encode(array, name, "optimizer")
+                entries.append(entry)
+                data.append(raw)
+    if getattr(model, "user_defined_metadata", None):
+        description["userDefinedMetadata"] = model.user_defined_metadata
+    description["weightsManifest"] = [{"paths": [WEIGHTS_FILE], "weights": entries}]
+    text = json.dumps(description, allow_nan=False)
+    with atomic_folder(path, commit="model.json", owned=["model.json", "*.bin"]) as folder:
+        (folder / WEIGHTS_FILE).write_bytes(b"".join(data))
+        (folder / "model.json").write_text(text, encoding="utf-8")
+
+
+def _weights(model) -> tuple[list[dict[str, Any]], list[bytes]]:
+    entries, data, names = [], [], set()
+    for variable in [*model.trainable_weights, *model.non_trainable_weights]:
+        if variable.path in names:
+            raise ValueError(f"[save] two weights are named {variable.path!r}. Give each layer a name of its own.")
+        names.add(variable.path)
+        entry, raw = encode(np.asarray(variable.numpy()), variable.path)
+        entries.append(entry)
+        data.append(raw)
+    return entries, data

@@ -1,0 +1,231 @@
+"""Architectures in files: TensorFlow.js and three generations of Keras write the same model in different words.
+
+Reading goes through a closed table of layer classes; nothing named in a file is imported, evaluated or opened.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pynn import initializers
+from pynn.errors import DataError
+from pynn.io.files import printable
+from pynn.layers import find_class
+from pynn.layers.base import Layer
+from pynn.models.functional import Functional
+from pynn.models.graph_config import functional_from_config
+from pynn.models.sequential import Sequential
+from pynn.serialization import accepted
+
+MAX_NESTING = 20
+_OLD_NAMES = {
+    "BatchNormalizationV1": "BatchNormalization", "UnifiedGRU": "GRU", "UnifiedLSTM": "LSTM", "CuDNNGRU": "GRU", "CuDNNLSTM": "LSTM",
+}  # fmt: skip
+_MODELS = ("Sequential", "Model", "Functional")
+_RECURRENT = ("GRU", "LSTM", "GRUCell", "LSTMCell", "ConvLSTM2D", "ConvLSTM2DCell")
+
+
+def _error(problem: str) -> DataError:
+    return DataError(f"[load_model] the architecture is not valid: {problem}.")
+
+
+class Dialect:
+    """Who wrote a file, as far as it changes what words mean."""
+
+    def __init__(self, topology: dict[str, Any]):
+        version = str(topology.get("keras_version") or "")
+        self.tfjs = "tfjs" in version or topology.get("backend") == "tensor_flow.js"
+        self.keras3 = version.startswith("3")
+
+
+def model_from_topology(topology: Any):
+    """The model, built where its input shape is known, with weights still to be set.
+
+    Raises:
+        DataError: the file's architecture is malformed or has layers that don't exist here.
+    """
+    if not isinstance(topology, dict):
+        raise _error("modelTopology is not an object")
+    dialect = Dialect(topology)
+    entry = topology.get("model_config", topology)
+    try:
+        return _layer(entry, dialect, 0)
+    except DataError:
+        raise
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError) as error:
+        raise _error(f"{type(error).__name__}: {printable(str(error), 300)}") from error
+
+
+def _layer(entry: Any, dialect: Dialect, depth: int) -> Layer:
+    if not isinstance(entry, dict) or not isinstance(entry.get("class_name"), str):
+        raise _error(f"a layer has no class_name: {printable(entry)}")
+    if depth > MAX_NESTING:
+        raise _error(f"models are nested more than {MAX_NESTING} deep")
+    name = _OLD_NAMES.get(entry["class_name"], entry["class_name"])
+    config = entry.get("config")
+    if name in _MODELS:
+        return _model(name, config, dialect, depth)
+    if not isinstance(config, dict):
+        raise _error(f"the layer {printable(name)} has no config")
+    try:
+        cls = find_class(name)
+    except ValueError:
+        raise DataError(
+            f"[load_model] the model has a layer of class {printable(name)}, which doesn't exist here. "
+            "A layer of your own must be registered first: @pynn.register_layer."
+        ) from None
+    config = {"name": entry["name"], **config} if isinstance(entry.get("name"), str) else config
+    return cls.from_config(layer_config(cls, name, config, dialect, depth))
+
+
+def _model(name: str, config: Any, dialect: Dialect, depth: int):
+    if name == "Sequential":
+        entries = config if isinstance(config, list) else config.get("layers")
+        layers = [_layer(e, dialect, depth + 1) for e in entries]
+        return Sequential(layers, name=config.get("name") if isinstance(config, dict) else None)
+    if "layers" not in config or "input_layers" not in config:
+        raise DataError(f"[load_model] {printable(config.get('name'))} is a subclassed model: its file has no architecture.")
+    return functional_from_config(Functional, config, lambda entry: _layer(entry, dialect, depth + 1))
+
+
+def layer_config(cls: type, name: str, config: dict[str, Any], dialect: Dialect, depth: int) -> dict[str, Any]:
+    """A layer's config in our words."""
+    config = {key: _value(key, value, dialect, depth) for key, value in config.items()}
+    if "batch_shape" in config and name != "InputLayer":
+        config["batch_input_shape"] = config.pop("batch_shape")
+    if name == "InputLayer" and "batch_input_shape" in config:
+        config["batch_shape"] = config.pop("batch_input_shape")
+    if name in _RECURRENT:
+        _recurrent_defaults(name, config, dialect)
+    if name == "LeakyReLU" and "alpha" in config:
+        config["negative_slope"] = config.pop("alpha")
+    if name == "BatchNormalization" and isinstance(config.get("axis"), list):
+        config["axis"] = config["axis"][0]
+    config.pop("implementation", None)
+    known = accepted(cls, config)
+    # null stands for "unset" in files, except where a constructor's default says the same
+    return {
+        k: v for k, v in known.items() if v is not None or k.endswith(("regularizer", "constraint", "initializer", "activation", "seed"))
+    }
+
+
+def _recurrent_defaults(name: str, config: dict[str, Any], dialect: Dialect) -> None:
+    if dialect.tfjs:
+        config.setdefault("recurrent_activation", "hard_sigmoid_keras2")
+        if name.startswith("GRU"):
+            config.setdefault("reset_after", False)
+    if name.startswith(("LSTM", "ConvLSTM")) and (config.get("unit_forget_bias") is None and dialect.tfjs):
+        config["unit_forget_bias"] = False
+
+
+def _value(key: str, value: Any, dialect: Dialect, depth: int) -> Any:
+    if isinstance(value, dict) and value.get("type") == "ndarray":
+        return value.get("value")
+    if key == "dtype" and isinstance(value, dict):
+        return (value.get("config") or {}).get("name", "float32")
+    if key in ("activation", "recurrent_activation"):
+        return _activation(value, dialect)
+    if key.endswith("_initializer") and isinstance(value, dict):
+        return _initializer(value)
+    if isinstance(value, dict) and "class_name" in value:
+        if key in ("layer", "backward_layer", "cell"):
+            return _inner_layer(value, dialect, depth)
+        return {"class_name": value["class_name"], "config": value.get("config") or {}}
+    if key == "cells" and isinstance(value, list):
+        return [_inner_layer(v, dialect, depth) for v in value]
+    if isinstance(value, list) and key not in ("config",):
+        return tuple(value) if all(isinstance(v, (int, float, type(None))) for v in value) else value
+    return value
+
+
+def _inner_layer(entry: dict[str, Any], dialect: Dialect, depth: int):
+    if depth >= MAX_NESTING:
+        raise _error(f"layers are nested more than {MAX_NESTING} deep")
+    return _layer(entry, dialect, depth + 1)
+
+
+def _activation(value: Any, dialect: Dialect) -> Any:
+    if isinstance(value, dict):
+        value = (value.get("config") or {}).get("name") or value.get("class_name")
+    if value == "hard_sigmoid" and not dialect.keras3:
+        return "hard_sigmoid_keras2"
+    return value
+
+
+def _initializer(value: dict[str, Any]) -> dict[str, Any]:
+    name = value.get("class_name")
+    name = "Identity" if name == "IdentityInitializer" else name
+    return {"class_name": name, "config": accepted(initializers.find(name), value.get("config") or {})}
+
+
+# -- writing -----------------------------------------------------------------------------------------------------------
+
+
+class Writer:
+    """Configs in the words of TensorFlow.js; notes what it has no words for."""
+
+    def __init__(self) -> None:
+        self.inexpressible: list[str] = []
+
+    def model(self, model) -> dict[str, Any]:
+        """`{"class_name", "config"}` of a Sequential or functional model."""
+        if isinstance(model, Sequential):
+            return {"class_name": "Sequential", "config": self._sequential(model)}
+        if not isinstance(model, Functional):
+            raise ValueError(
+                f"[save] {model.label} is a subclassed model: its call() is Python, which files can't hold. "
+                "Use save_weights, or build the model with Sequential or pn.Model(inputs, outputs)."
+            )
+        config = model.get_config()
+        by_name = {layer.name: layer for layer in model.layers}
+        for entry in config["layers"]:
+            entry.update(self.layer(by_name[entry["name"]]))
+        return {"class_name": "Model", "config": config}
+
+    def _sequential(self, model) -> dict[str, Any]:
+        entries = [self.layer(layer) for layer in model.layers]
+        if entries and model._build_shape is not None:
+            first = entries[0]["config"]
+            if entries[0]["class_name"] not in ("Sequential", "Model"):
+                first.setdefault("batch_input_shape", [None, *model._build_shape[1:]])
+        return {"name": model.name, "layers": entries}
+
+    def layer(self, layer: Layer) -> dict[str, Any]:
+        """`{"class_name", "config"}` of a layer."""
+        if isinstance(layer, (Sequential, Functional)):
+            return self.model(layer)
+        name = type(layer).__name__
+        if not type(layer).__module__.startswith("pynn."):
+            self.inexpressible.append(f"the layer class {name}")
+        config = layer.get_config()
+        if name == "InputLayer":
+            config = {"batch_input_shape": config["batch_shape"], "dtype": config["dtype"], "sparse": False, "name": layer.name}
+            return {"class_name": name, "config": config}
+        return {"class_name": name, "config": self._config(name, config)}
+
+    def _config(self, name: str, config: dict[str, Any]) -> dict[str, Any]:
+        config = {key: self._value(key, value) for key, value in config.items()}
+        if name in ("GRU", "GRUCell") and config.get("reset_after"):
+            self.inexpressible.append("a GRU with reset_after=True")
+        if config.get("groups", 1) != 1:
+            self.inexpressible.append("a grouped convolution")
+        if name == "LeakyReLU":
+            config["alpha"] = config.pop("negative_slope")
+        return config
+
+    def _value(self, key: str, value: Any) -> Any:
+        if isinstance(value, Layer):
+            return self.layer(value)
+        if key in ("activation", "recurrent_activation"):
+            return self._activation(value)
+        if isinstance(value, dict) and value.get("class_name") in ("L1", "L2"):
+            kind = value["class_name"].lower()
+            return {"class_name": "L1L2", "config": {"l1": 0.0, "l2": 0.0, kind: value["config"][kind]}}
+        if isinstance(value, dict) and "class_name" in value and "config" in value and key in ("layer", "backward_layer", "cell"):
+            return {"class_name": value["class_name"], "config": self._config(value["class_name"], value["config"])}
+        return value
+
+    def _activation(self, value: Any) -> Any:
+        if value == "hard_sigmoid":
+            self.inexpressible.append("Keras 3's hard_sigmoid")
+        return {"hard_sigmoid_keras2": "hard_sigmoid", "silu": "swish"}.get(value, value)

@@ -1,0 +1,65 @@
+"""Weights of a model as one safetensors file, by their paths."""
+
+from __future__ import annotations
+
+import os
+
+from pynn.errors import suggestion
+from pynn.io.safetensors import load_file, save_file
+
+
+def named_weights(model) -> dict:
+    """path -> variable; paths are made unique by position where layers share a name.
+
+    Raises:
+        ValueError: two weights have one path.
+    """
+    found: dict = {}
+    for variable in model.weights:
+        if variable.path in found:
+            raise ValueError(f"[{model.label}] two weights are named {variable.path!r}. Give each layer a name of its own.")
+        found[variable.path] = variable
+    return found
+
+
+def save_weights(model, path: str | os.PathLike[str]) -> None:
+    """Writes the weights of a built model; the file appears whole or not at all.
+
+    Raises:
+        ValueError: the model has no weights yet.
+    """
+    if not model.built:
+        raise ValueError(f"[{model.label}] the model has no weights yet. Give its first layer an input_shape, or call it once.")
+    save_file({name: v.numpy() for name, v in named_weights(model).items()}, path, {"format": "pynn"})
+
+
+def load_weights(model, path: str | os.PathLike[str], *, strict: bool = True) -> None:
+    """Sets the weights from a file that `save_weights` wrote. Everything is checked first: nothing changes if it doesn't fit.
+
+    Args:
+        model: A built model.
+        path: The file.
+        strict: The file must hold exactly the model's weights; otherwise those that are there are set.
+
+    Raises:
+        ValueError: names or shapes don't fit.
+    """
+    if not model.built:
+        raise ValueError(f"[{model.label}] the model has no weights yet. Give its first layer an input_shape, or call it once.")
+    arrays, weights = load_file(path), named_weights(model)
+    missing = [n for n in weights if n not in arrays]
+    extra = [n for n in arrays if n not in weights]
+    if strict and (missing or extra):
+        name = (missing or extra)[0]
+        hint = suggestion(name, extra if missing else weights)
+        what = f"lacks the weight {name!r}" if missing else f"has a weight {name!r} that the model doesn't have"
+        raise ValueError(f"[load_weights] {os.fspath(path)} {what}.{hint} Pass strict=False to load what fits.")
+    chosen = {n: a for n, a in arrays.items() if n in weights}
+    for name, array in chosen.items():
+        if array.shape != weights[name].shape:
+            raise ValueError(
+                f"[load_weights] the weight {name!r} has another shape in the file. "
+                f"Received: {array.shape}. The model's: {weights[name].shape}."
+            )
+    for name, array in chosen.items():
+        weights[name].assign(array)

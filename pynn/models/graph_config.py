@@ -1,0 +1,177 @@
+"""The config of a functional model: layers, and for each of their calls where its inputs come from."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+from pynn.layers import find_class
+from pynn.layers.input import InputLayer
+from pynn.layers.structure import flatten, map_structure
+from pynn.layers.symbolic import SymbolicTensor
+from pynn.models.model import Model
+
+
+def first_call(layer) -> int:
+    """The number that files give to a layer's first call: a nested model has a hidden call 0, its own construction."""
+    return 1 if isinstance(layer, Model) else 0
+
+
+def graph_config(model) -> dict[str, Any]:
+    """`{"name", "layers", "input_layers", "output_layers"}` with list-form inbound nodes."""
+    number: dict[int, int] = {}
+    calls: dict[int, list] = {}
+    for node in model.nodes:
+        calls.setdefault(id(node.layer), []).append(node)
+        number[id(node)] = len(calls[id(node.layer)]) - 1 + first_call(node.layer)
+
+    def reference(t: SymbolicTensor) -> list:
+        return [t.layer.name, number[id(t.node)], t.index]
+
+    def inbound(node) -> list:
+        return [[*reference(t), _plain_words(node.kwargs) if i == 0 else {}] for i, t in enumerate(node.parents)]
+
+    layers = [
+        {
+            "name": layer.name,
+            "class_name": type(layer).__name__,
+            "config": layer.get_config(),
+            "inbound_nodes": [inbound(node) for node in calls[id(layer)] if node.inputs is not None],
+        }
+        for layer in model.layers
+    ]
+    return {
+        "name": model.name,
+        "layers": layers,
+        "input_layers": [reference(t) for t in model.inputs],
+        "output_layers": [reference(t) for t in model.outputs],
+    }
+
+
+def _plain_words(kwargs: dict[str, Any]) -> dict[str, Any]:
+    """The call's own arguments that aren't tensors."""
+    return {k: v for k, v in kwargs.items() if v is not None and not any(isinstance(t, SymbolicTensor) for t in flatten(v))}
+
+
+class _Graph:
+    """Calls layers on symbolic tensors as a config says; a call waits until its inputs are there."""
+
+    def __init__(self, config: dict[str, Any], make_layer):
+        self.layers = {entry["name"]: make_layer(entry) for entry in config["layers"]}
+        if len(self.layers) != len(config["layers"]):
+            raise ValueError("[Model] two layers of the config have one name.")
+        self.made: dict[tuple[str, int], list[SymbolicTensor]] = {}
+        self.pending: dict[str, list] = {}
+        for entry in config["layers"]:
+            layer = self.layers[entry["name"]]
+            if isinstance(layer, InputLayer):
+                self.made[layer.name, 0] = [layer.output]
+            else:
+                self.pending[layer.name] = list(enumerate(entry.get("inbound_nodes") or []))
+
+    def connect(self) -> None:
+        """Makes all calls.
+
+        Raises:
+            ValueError: some never get their inputs (a cycle, or a name that isn't there).
+        """
+        progress = True
+        while progress and self.pending:
+            progress = False
+            for name in list(self.pending):
+                progress |= self._advance(name)
+                if not self.pending[name]:
+                    del self.pending[name]
+        if self.pending:
+            raise ValueError(
+                f"[Model] the inputs of the layer {next(iter(self.pending))!r} never come: its config has a cycle, or names a "
+                "layer or call that isn't there."
+            )
+
+    def _advance(self, name: str) -> bool:
+        layer, advanced = self.layers[name], False
+        while self.pending[name] and self._ready(self.pending[name][0][1]):
+            index, call = self.pending[name].pop(0)
+            outputs = self._call(layer, call)
+            self.made[name, index + first_call(layer)] = list(flatten(outputs))
+            advanced = True
+        return advanced
+
+    def _ready(self, call) -> bool:
+        return all(self.find(r) is not None for r in references(call))
+
+    def find(self, reference) -> SymbolicTensor | None:
+        """The tensor of [layer, call, index], None if it isn't made yet."""
+        name, node, index = reference[:3]
+        layer = self.layers.get(name)
+        if layer is None:
+            raise ValueError(f"[Model] the config refers to a layer {name!r} that isn't there.")
+        outputs = self.made.get((name, node))
+        if outputs is None and isinstance(layer, Model):  # Keras 3 has no hidden call
+            outputs = self.made.get((name, node + 1)) if (name, 0) not in self.made else None
+        return outputs[index] if outputs is not None and 0 <= index < len(outputs) else None
+
+    def _resolve(self, leaf):
+        return self.find(leaf.reference) if isinstance(leaf, _Reference) else leaf
+
+    def _call(self, layer, call):
+        if isinstance(call, dict):
+            args, kwargs = (map_structure(self._resolve, _wrap(call[part])) for part in ("args", "kwargs"))
+            return layer(*args, **{k: v for k, v in kwargs.items() if v is not None})
+        tensors = [self.find(r) for r in call]
+        kwargs = dict(call[0][3]) if len(call[0]) > 3 else {}
+        states = kwargs.pop("initial_state", None)
+        if states is not None:
+            kwargs["initial_state"] = [self.find(r) for r in states]
+        elif len(tensors) > 1 and "initial_state" in inspect.signature(type(layer).call).parameters:
+            tensors, kwargs["initial_state"] = tensors[:1], tensors[1:]
+        return layer(tensors[0] if len(tensors) == 1 else tensors, **kwargs)
+
+
+class _Reference:
+    """Where an argument comes from: [layer, call, index]."""
+
+    def __init__(self, reference):
+        self.reference = reference
+
+
+def _wrap(value):
+    if isinstance(value, dict) and value.get("class_name") == "__keras_tensor__":
+        return _Reference(value["config"]["keras_history"])
+    if isinstance(value, (list, tuple)):
+        return [_wrap(v) for v in value]
+    if isinstance(value, dict):
+        return {k: _wrap(v) for k, v in value.items()}
+    return value
+
+
+def references(call) -> list:
+    """All [layer, call, index] that a call of a config needs."""
+    if isinstance(call, dict):
+        leaves = flatten([_wrap(call.get("args") or []), _wrap(call.get("kwargs") or {})])
+        return [leaf.reference for leaf in leaves if isinstance(leaf, _Reference)]
+    found = list(call)
+    if call and len(call[0]) > 3 and isinstance(call[0][3], dict):
+        found += list(call[0][3].get("initial_state") or [])
+    return found
+
+
+def reference_list(value) -> list:
+    """`input_layers` or `output_layers` as a list of references: with one entry Keras 3 leaves the outer list out."""
+    return [value] if value and isinstance(value[0], str) else list(value)
+
+
+def functional_from_config(cls, config: dict[str, Any], make_layer=None):
+    """A functional model from a config; `make_layer(entry)` makes its layers."""
+
+    def default(entry):
+        return find_class(entry["class_name"]).from_config({"name": entry["name"], **entry["config"]})
+
+    graph = _Graph(config, make_layer or default)
+    graph.connect()
+    inputs = [graph.find(r) for r in reference_list(config["input_layers"])]
+    outputs = [graph.find(r) for r in reference_list(config["output_layers"])]
+    if any(t is None for t in [*inputs, *outputs]):
+        raise ValueError("[Model] the config names an input or output that no layer makes.")
+    single_in, single_out = len(inputs) == 1, len(outputs) == 1
+    return cls(inputs[0] if single_in else inputs, outputs[0] if single_out else outputs, name=config.get("name"))
