@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import math
-
 from pynn import ops
 from pynn.engine.tensor import Tensor, as_tensor
 from pynn.serialization import Register, normal_form
 
 _REGISTER = Register("activation")
-_SELU_SCALE = 1.0507009873554805
-_SELU_ALPHA = 1.6732632423543772
 
 
 def _named(*aliases: str):
@@ -36,28 +32,25 @@ def relu(x, negative_slope: float = 0.0, max_value: float | None = None, thresho
 @_named()
 def relu6(x) -> Tensor:
     """min(max(x, 0), 6)."""
-    return ops.clip(x, 0.0, 6.0)
+    return ops.relu6(x)
 
 
 @_named()
 def leaky_relu(x, negative_slope: float = 0.2) -> Tensor:
     """x above zero, `negative_slope * x` below."""
-    x = as_tensor(x)
-    return ops.where(x > 0, x, x * negative_slope)
+    return ops.leaky_relu(x, negative_slope)
 
 
 @_named()
 def elu(x, alpha: float = 1.0) -> Tensor:
     """x above zero, `alpha * (exp(x) - 1)` below."""
-    x = as_tensor(x)
-    below = ops.expm1(ops.minimum(x, 0.0))
-    return ops.where(x > 0, x, below if alpha == 1 else below * alpha)
+    return ops.elu(x, alpha)
 
 
 @_named()
 def selu(x) -> Tensor:
     """The elu that keeps mean and variance (Klambauer et al., 2017)."""
-    return elu(x, _SELU_ALPHA) * _SELU_SCALE
+    return ops.selu(x)
 
 
 @_named()
@@ -69,17 +62,19 @@ def softplus(x) -> Tensor:
 @_named()
 def softsign(x) -> Tensor:
     """x / (1 + |x|)."""
-    x = as_tensor(x)
-    return x / (ops.abs(x) + 1.0)
+    return ops.softsign(x)
 
 
 @_named()
 def sigmoid(x) -> Tensor:
     """1 / (1 + exp(-x)). The result remembers `x`, so that a loss on it is computed in its stable form."""
-    x = as_tensor(x)
-    y = ops.sigmoid(x)
-    y.logits = x
-    return y
+    return ops.sigmoid(x)
+
+
+@_named()
+def log_sigmoid(x) -> Tensor:
+    """log(sigmoid(x))."""
+    return ops.log_sigmoid(x)
 
 
 @_named()
@@ -91,11 +86,7 @@ def tanh(x) -> Tensor:
 @_named()
 def softmax(x, axis: int = -1) -> Tensor:
     """exp(x) / sum(exp(x)) along `axis`. The result remembers `x`, so that a loss on it is computed in its stable form."""
-    x = as_tensor(x)
-    y = ops.softmax(x, axis=axis)
-    if axis in (-1, x.ndim - 1):
-        y.logits = x
-    return y
+    return ops.softmax(x, axis=axis)
 
 
 @_named()
@@ -113,17 +104,13 @@ def exponential(x) -> Tensor:
 @_named("swish")
 def silu(x) -> Tensor:
     """x * sigmoid(x)."""
-    x = as_tensor(x)
-    return x * ops.sigmoid(x)
+    return ops.silu(x)
 
 
 @_named()
 def gelu(x, approximate: bool = False) -> Tensor:
     """x * P(X <= x) for a standard normal X; `approximate` uses tanh (Hendrycks and Gimpel, 2016)."""
-    x = as_tensor(x)
-    if approximate:
-        return x * 0.5 * (ops.tanh((x + x * x * x * 0.044715) * math.sqrt(2 / math.pi)) + 1.0)
-    return x * 0.5 * (ops.erf(x * math.sqrt(0.5)) + 1.0)
+    return ops.gelu(x, approximate)
 
 
 @_named()
@@ -135,27 +122,25 @@ def gelu_new(x) -> Tensor:
 @_named()
 def hard_sigmoid(x) -> Tensor:
     """clip(x / 6 + 1 / 2, 0, 1), as Keras 3 has it."""
-    return relu6(as_tensor(x) + 3.0) / 6.0
+    return ops.hard_sigmoid(x)
 
 
 @_named()
 def hard_sigmoid_keras2(x) -> Tensor:
     """clip(0.2 x + 0.5, 0, 1): the hard sigmoid of Keras 2 and TensorFlow.js."""
-    return ops.clip(as_tensor(x) * 0.2 + 0.5, 0.0, 1.0)
+    return ops.hard_sigmoid_keras2(x)
 
 
 @_named("hard_swish")
 def hard_silu(x) -> Tensor:
     """x * hard_sigmoid(x)."""
-    x = as_tensor(x)
-    return x * hard_sigmoid(x)
+    return ops.hard_silu(x)
 
 
 @_named()
 def mish(x) -> Tensor:
     """x * tanh(softplus(x))."""
-    x = as_tensor(x)
-    return x * ops.tanh(ops.softplus(x))
+    return ops.mish(x)
 
 
 def get(identifier):

@@ -126,7 +126,7 @@ def binary_crossentropy(y_true, y_pred, from_logits: bool = False, label_smoothi
     if label_smoothing:
         y_true = y_true * (1.0 - label_smoothing) + 0.5 * label_smoothing
     if logits is not None and logits.shape == y_pred.shape:
-        values = ops.softplus(logits) - logits * y_true
+        values = ops.sigmoid_cross_entropy(logits, y_true)
     else:
         p = ops.clip(y_pred, _EPSILON, 1.0 - _EPSILON)
         values = ops.negative(y_true * ops.log(p) + (1.0 - y_true) * ops.log(1.0 - p))
