@@ -21,15 +21,15 @@ _RENAME_EXCHANGE = 2
 
 @contextlib.contextmanager
 def atomic_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
-    """A file to write ``path`` with; ``path`` changes in one step at the end of the block, or not at all.
+    """A file to write `path` with; `path` changes in one step at the end of the block, or not at all.
 
-    The bytes go to a temporary file beside ``path``, reach the disk (fsync), and take the name. If the block or the disk fails,
-    what was at ``path`` is still there and the temporary file is gone. A symbolic link at ``path`` stays; the file that it names is
+    The bytes go to a temporary file beside `path`, reach the disk (fsync), and take the name. If the block or the disk fails,
+    what was at `path` is still there and the temporary file is gone. A symbolic link at `path` stays; the file that it names is
     replaced. The permissions of a file that is replaced are kept.
 
     Raises:
         OSError: the folder can't be written, or the disk is full.
-        ValueError: something that is not a regular file is at ``path``.
+        ValueError: something that is not a regular file is at `path`.
 
     Example:
         >>> with atomic_file("weights.bin") as file:
@@ -56,20 +56,20 @@ def atomic_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 
 @contextlib.contextmanager
 def atomic_folder(path: str | os.PathLike[str], *, commit: str, owned: Collection[str] = ()) -> Iterator[Path]:
-    """An empty folder to write files in; at the end of the block they become the folder ``path``.
+    """An empty folder to write files in; at the end of the block they become the folder `path`.
 
-    A new folder appears in one step. So does the next version of a folder with nothing but ``owned`` files in it, on Linux. A folder
-    that holds other files too (a web site, say), or another system, gets the files one by one, each in one step, ``commit`` last; files
-    that are ``owned`` and weren't written again then go. If anything fails before that, the folder is as it was.
+    A new folder appears in one step. On Linux, so does the next version of a folder with nothing but `owned` files in it. A
+    folder that holds other files too (a web site, say) gets the files one by one, each in one step, `commit` last; files that
+    are `owned` and weren't written again then go. If anything fails before that, the folder is as it was.
 
     Args:
         path: the folder; its parent must be there.
         commit: the file that readers open first and that names the others.
-        owned: patterns (``fnmatch``) of file names that belong to the caller and that a new version replaces or removes.
+        owned: patterns (`fnmatch`) of file names that belong to the caller and that a new version replaces or removes.
 
     Raises:
         OSError: the folder can't be written, or the disk is full.
-        ValueError: something that is not a folder is at ``path``, or the block wrote a subfolder or no ``commit`` file.
+        ValueError: something that is not a folder is at `path`, or the block wrote a subfolder or no `commit` file.
 
     Example:
         >>> with atomic_folder("model", commit="model.json", owned=["model.json", "*.bin"]) as folder:
@@ -146,7 +146,7 @@ def _exchange(first: Path, second: Path) -> bool:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Makes renames in ``folder`` survive a power cut, where the system can do that."""
+    """Makes renames in `folder` survive a power cut, where the system can do that."""
     if os.name != "posix":
         return
     descriptor = os.open(folder, os.O_RDONLY)

@@ -12,7 +12,7 @@ __all__ = ["open_regular", "printable"]
 
 
 def printable(text: object, limit: int = 80) -> str:
-    """``text`` quoted in ASCII and cut to ``limit`` characters, so that a name from a file can stand in a message.
+    """`text` quoted in ASCII and cut to `limit` characters, so that a name from a file can stand in a message.
 
     Example:
         >>> printable("a\\x1b[31m")
@@ -27,11 +27,11 @@ def open_regular(path: str | os.PathLike[str], *, follow: bool = True) -> Binary
 
     Args:
         path: the file.
-        follow: whether the last component of ``path`` may be a symbolic link.
+        follow: whether the last component of `path` may be a symbolic link.
 
     Raises:
         FileNotFoundError: no such file.
-        DataError: it is a folder, a FIFO, a device or a socket, or a link although ``follow`` is False.
+        DataError: it is a folder, a FIFO, a device or a socket, or a link although `follow` is False.
     """
     if not follow and os.path.islink(path):
         raise DataError(f"[open] {printable(os.fspath(path))} is a symbolic link; a regular file must be there.")

@@ -1,8 +1,8 @@
 """The safetensors format: named arrays in one file that can hold nothing else.
 
-A file is the header's length (8 bytes, little-endian), the header (JSON: name -> dtype, shape, begin and end), then the bytes of the
-tensors, back to back. Every statement of the header is checked against the size of the file before a single array is made, and the
-tensors must cover the bytes exactly: no gap, no overlap.
+A file is the header's length (8 bytes, little-endian), the header (JSON: name -> dtype, shape, begin and end), then the bytes
+of the tensors, back to back. Every statement of the header is checked against the size of the file before a single array is made,
+and the tensors must cover the bytes exactly: no gap, no overlap.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ _NAME_OF = {dtype: name for name, dtype in _STORED.items() if name != "BF16"}
 
 @dataclass(frozen=True)
 class _Entry:
-    """Where a tensor lies: bytes ``begin`` to ``end`` after the header."""
+    """Where a tensor lies: bytes `begin` to `end` after the header."""
 
     name: str
     dtype: str
@@ -64,8 +64,8 @@ def load_file(path: str | os.PathLike[str], *, map_file: bool = False) -> dict[s
 
     Args:
         path: the file.
-        map_file: give read-only arrays over a memory map of the file instead of copies, where the bytes are aligned. The file must not
-            be changed or cut while they live.
+        map_file: give read-only arrays over a memory map of the file instead of copies, where the bytes are aligned. The file
+            must not be changed or cut while they live.
 
     Returns:
         name -> array, in the order of the bytes. BF16 becomes float32, every other dtype stays.
@@ -88,7 +88,7 @@ def load_file(path: str | os.PathLike[str], *, map_file: bool = False) -> dict[s
 
 
 def load_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
-    """The ``__metadata__`` of a safetensors file, text by text; empty if it has none.
+    """The `__metadata__` of a safetensors file, text by text; empty if it has none.
 
     Raises:
         FileNotFoundError: no such file.
@@ -110,7 +110,7 @@ def save_file(tensors: Mapping[str, Any], path: str | os.PathLike[str], metadata
 
     Raises:
         TypeError: a name or a piece of metadata isn't a string, or the format has no such dtype.
-        ValueError: a name is ``__metadata__`` or isn't valid Unicode, or the header gets longer than 16 MiB.
+        ValueError: a name is `__metadata__` or isn't valid Unicode, or the header gets longer than 16 MiB.
         OSError: the file can't be written.
 
     Example:
@@ -157,14 +157,14 @@ class _Source:
         return entries, metadata
 
     def exactly(self, count: int) -> bytes:
-        """The next ``count`` bytes."""
+        """The next `count` bytes."""
         data = self.file.read(count)
         if len(data) != count:
             raise _error(self.name, "the file became shorter while it was read")
         return data
 
     def read(self, entry: _Entry) -> np.ndarray:
-        """A new array with the stored values of ``entry``; entries are read in the order of their bytes."""
+        """A new array with the stored values of `entry`; entries are read in the order of their bytes."""
         array = np.empty(entry.shape, _STORED[entry.dtype])
         if self.file.readinto(array.reshape(-1).view(np.uint8).data) != array.nbytes:
             raise _error(self.name, "the file became shorter while it was read")

@@ -1,0 +1,33 @@
+"""What every test gets: the backend in the header, small data that is not in the repository, and calm hypothesis settings."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+ROOT = Path(__file__).resolve().parents[1]
+
+settings.register_profile(
+    "pynn", deadline=None, max_examples=50, database=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "pynn"))
+
+
+def pytest_report_header() -> str:
+    extension = "built" if importlib.util.find_spec("pynn._core") else "not built"
+    return f"pynn: PYNN_BACKEND={os.environ.get('PYNN_BACKEND', '(default)')}, extension {extension}"
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of test data that is too large for the repository; the test is skipped where there is none."""
+    named = os.environ.get("PYNN_TEST_SHARED")
+    candidates = [Path(named)] if named else [ROOT.parent / "shared", ROOT.parents[1] / "shared"]
+    for candidate in candidates:
+        if (candidate / "data").is_dir():
+            return candidate
+    pytest.skip(f"no shared test data in {' or '.join(map(str, candidates))}; set PYNN_TEST_SHARED to its folder")
