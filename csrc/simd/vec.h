@@ -391,6 +391,39 @@ PYNN_ARRAY_SHIFT(shift_right, >>, VecL, std::int64_t, std::uint64_t)
 #undef PYNN_ARRAY_SHIFT
 #endif
 
+// ---- bytes: small codes, one to a lane ------------------------------------------------------------------------------------
+
+// Lanes of `like` from bytes, without sign, and back (lanes below 256). All lanes: kLanes bytes are read or written.
+PYNN_INLINE VecI load_bytes(const std::uint8_t* p, VecI like) {
+#if defined(PYNN_TARGET_AVX512)
+  (void)like;
+  return (VecI)_mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+#elif defined(PYNN_TARGET_AVX2)
+  (void)like;
+  return (VecI)_mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));
+#else
+  for (int i = 0; i < Simd<float>::kLanes; ++i) like[i] = p[i];
+  return like;
+#endif
+}
+PYNN_INLINE VecL load_bytes(const std::uint8_t* p, VecL like) {
+  for (int i = 0; i < Simd<double>::kLanes; ++i) like[i] = p[i];
+  return like;
+}
+PYNN_INLINE void store_bytes(std::uint8_t* p, VecI v) {
+#if defined(PYNN_TARGET_AVX512)
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8((__m512i)v));
+#elif defined(PYNN_TARGET_AVX2)
+  const __m128i words = _mm_packs_epi32(_mm256_castsi256_si128((__m256i)v), _mm256_extracti128_si256((__m256i)v, 1));
+  _mm_storel_epi64(reinterpret_cast<__m128i*>(p), _mm_packus_epi16(words, words));
+#else
+  for (int i = 0; i < Simd<float>::kLanes; ++i) p[i] = static_cast<std::uint8_t>(v[i]);
+#endif
+}
+PYNN_INLINE void store_bytes(std::uint8_t* p, VecL v) {
+  for (int i = 0; i < Simd<double>::kLanes; ++i) p[i] = static_cast<std::uint8_t>(v[i]);
+}
+
 }  // namespace
 }  // namespace PYNN_TARGET
 }  // namespace pynn

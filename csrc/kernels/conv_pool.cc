@@ -1,0 +1,117 @@
+// conv2d_bias_relu_pool: 2 x 2 maximum (stride 2, whole windows only) over max(conv2d(x, filter) + bias, 0).
+//
+// Operands x, filter, bias, then y (batch, oh / 2, ow / 2, out_channels) and the residual that the gradient reads, one byte for
+// each y: the number 0..3 of the largest value in its window, or 4 where relu let nothing through. The full-size result lives in
+// scratch only, a panel of a block at a time.
+#include "kernels/conv_blocks.h"
+#include "kernels/pool_windows.h"
+#include "registry.h"
+
+namespace pynn {
+namespace PYNN_TARGET {
+namespace {
+
+constexpr std::int64_t kScratchShare = 4;  // a block's scratch may take this fraction of what its source may
+constexpr std::int64_t kDead = 4;
+
+inline std::int64_t whole(std::int64_t positions) { return positions / 2 * 2; }
+
+template <class T>
+std::int64_t panel_row_bytes(const ConvShape& s) {
+  return whole(s.cols.out_size) * kPanelVectors * Simd<T>::kLanes * static_cast<std::int64_t>(sizeof(T));
+}
+
+template <class T>
+bool prepare_conv_pool(const Problem* problem, Plan* plan) {
+  const ConvShape s = conv_shape(problem->specs[0], problem->specs[1], problem->ints);
+  const std::int64_t rows = whole(s.rows.out_size);
+  plan_packing<T>(filter_panels<T>(s, false), false, plan);
+  const std::int64_t source_bytes = s.rows.size * s.cols.size * s.in_channels * static_cast<std::int64_t>(sizeof(T));
+  const std::int64_t image_bytes = larger(source_bytes, kScratchShare * rows * panel_row_bytes<T>(s));
+  plan_blocks(BlockRequest{s.batch, rows, 2, image_bytes, kSourceBlockBytes, conv_cost_ns<T>(s)}, plan, 1);
+  plan->scratch_bytes = plan->params[kBlockImages] * plan->params[kBandRows] * panel_row_bytes<T>(s);
+  return true;
+}
+
+// One pooled row from two rows of scratch.
+template <class T>
+void pool_row(const T* upper, const T* lower, std::int64_t width, int columns, std::int64_t pooled, std::int64_t channels, T* y,
+              std::uint8_t* residual) {
+  for (std::int64_t p = 0; p < pooled; ++p, upper += 2 * width, lower += 2 * width, y += channels, residual += channels)
+    for (int j = 0; j < columns; j += Simd<T>::kLanes) {
+      const int lanes = lanes_of<T>(columns - j, 0);
+      typename Simd<T>::V best = load<T>(upper + j);
+      Codes<T> best_at = code<T>(0);
+      take_larger<T>(best, best_at, load<T>(upper + width + j), code<T>(1));
+      take_larger<T>(best, best_at, load<T>(lower + j), code<T>(2));
+      take_larger<T>(best, best_at, load<T>(lower + width + j), code<T>(3));
+      const Codes<T> alive = best > zero<T>();
+      store_lanes<T>(y + j, vmax(best, zero<T>()), lanes);
+      store_codes<T>(residual + j, (alive & best_at) | (~alive & code<T>(kDead)), lanes);
+    }
+}
+
+template <class T>
+struct PooledOutput {
+  T* y;
+  std::uint8_t* residual;
+};
+
+template <class T>
+void pool_block(const ConvShape& s, const Region& region, const Panel& panel, std::int64_t column, const T* scratch,
+                const PooledOutput<T>& out) {
+  const std::int64_t row = whole(s.cols.out_size) * panel.width;
+  const std::int64_t pooled_rows = s.rows.out_size / 2, pooled_cols = s.cols.out_size / 2;
+  for (std::int64_t n = region.image0; n < region.image1; ++n)
+    for (std::int64_t r = region.row0; r < region.row1; r += 2, scratch += 2 * row) {
+      const std::int64_t at = ((n * pooled_rows + r / 2) * pooled_cols) * s.out_channels + column;
+      pool_row(scratch, scratch + row, panel.width, static_cast<int>(panel.columns), pooled_cols, s.out_channels, out.y + at,
+               out.residual + at);
+    }
+}
+
+template <class T>
+void run_conv_pool(const Call* call, std::int32_t phase, std::int64_t begin, std::int64_t end, void* scratch) {
+  const Problem& problem = *call->problem;
+  const ConvShape s = conv_shape(problem.specs[0], problem.specs[1], problem.ints);
+  const Panels panels = filter_panels<T>(s, false);
+  const T* filter = static_cast<const T*>(call->data[1]);
+  const T* bias = static_cast<const T*>(call->data[2]);
+  if (phase == 0) return pack_panels(panels, false, filter, static_cast<T*>(call->shared), begin, end);
+  const T* packed = call->plan->chunks[0] ? static_cast<const T*>(call->shared) : filter;
+  const PooledOutput<T> pooled{static_cast<T*>(call->data[3]), static_cast<std::uint8_t*>(call->data[4])};
+  Correlation g = correlation_of(s, false);
+  g.out_width = whole(s.cols.out_size);
+  const Pixels<const T> source = dense_pixels(static_cast<const T*>(call->data[0]), s.rows.size, s.cols.size, s.in_channels);
+  for_each_block(*call->plan, 1, whole(s.rows.out_size), begin, end, [&](const Region& region) {
+    for (std::int64_t i = 0; i < panel_count(panels); ++i) {
+      const Panel panel = panel_at(panels, i);
+      const std::int64_t column = output_column(panels, panel);
+      Pixels<const T> from = source;
+      from.base += source_channel(panels, panel, g.depthwise);
+      Pixels<T> to = dense_pixels(static_cast<T*>(scratch), region.row1 - region.row0, g.out_width, panel.width);
+      to.base -= region.image0 * to.image + region.row0 * to.row;
+      const Epilogue<T> e{bias + column, false, static_cast<int>(panel.columns)};
+      correlate<T>(g, from, to, packed + panel.offset, panel.width, region, e);
+      pool_block(s, region, panel, column, static_cast<const T*>(scratch), pooled);
+    }
+  });
+}
+
+}  // namespace
+
+bool prepare_conv2d_bias_relu_pool_f32(const Problem* problem, Plan* plan) noexcept { return prepare_conv_pool<float>(problem, plan); }
+bool prepare_conv2d_bias_relu_pool_f64(const Problem* problem, Plan* plan) noexcept { return prepare_conv_pool<double>(problem, plan); }
+
+void run_conv2d_bias_relu_pool_f32(const Call* call, std::int32_t phase, std::int64_t begin, std::int64_t end, void* scratch) noexcept {
+  run_conv_pool<float>(call, phase, begin, end, scratch);
+}
+void run_conv2d_bias_relu_pool_f64(const Call* call, std::int32_t phase, std::int64_t begin, std::int64_t end, void* scratch) noexcept {
+  run_conv_pool<double>(call, phase, begin, end, scratch);
+}
+
+}  // namespace PYNN_TARGET
+}  // namespace pynn
+
+PYNN_KERNEL(conv2d_bias_relu_pool_f32)
+PYNN_KERNEL(conv2d_bias_relu_pool_f64)

@@ -1,0 +1,213 @@
+// Gradients of conv2d_bias_relu_pool from the pooled gradient dy and its residual (conv_pool.cc), which say together what the gradient
+// dz of the convolution's result is: dz[n, oh, ow, co] = dy[n, oh / 2, ow / 2, co] where the residual is 2 * (oh % 2) + ow % 2, else 0.
+//
+// conv2d_bias_relu_pool_grad_params: x, dy, residual -> dfilter, dbias. The filter's gradient adds as conv2d_grad_filter does over dz;
+//   dbias is the column sum of dz over pixels: blocks of 128 pixels, added pixel by pixel from zero, then block by block.
+// conv2d_bias_relu_pool_grad_input: dy, residual, filter -> dx, as conv2d_grad_input does over dz.
+// dz exists for one block at a time, in scratch.
+#include "kernels/conv_filter_grad.h"
+#include "kernels/pool_windows.h"
+#include "registry.h"
+
+namespace pynn {
+namespace PYNN_TARGET {
+namespace {
+
+constexpr std::int64_t kSumRows = 128;  // of the canonical column sum
+
+template <class T>
+struct PooledGradient {
+  const T* dy;
+  const std::uint8_t* residual;
+  std::int64_t rows, cols, channels;  // pooled rows and columns of an image
+};
+
+template <class T>
+PooledGradient<T> pooled_gradient(const ConvShape& s, const void* dy, const void* residual) {
+  return PooledGradient<T>{static_cast<const T*>(dy), static_cast<const std::uint8_t*>(residual), s.rows.out_size / 2, s.cols.out_size / 2,
+                           s.out_channels};
+}
+
+// Where a row of dz goes: `columns` channels from `column` on, to pixels `stride` apart; `stored` >= columns are written.
+struct ExpandTo {
+  std::int64_t column, columns, stored, stride;
+};
+
+// One row of dz (`pixels` of them): row `oh` of image `n`.
+template <class T>
+void expand_row(const PooledGradient<T>& g, std::int64_t n, std::int64_t oh, std::int64_t pixels, const ExpandTo& e, T* to) {
+  constexpr int kLanes = Simd<T>::kLanes;
+  const std::int64_t pooled = oh / 2 < g.rows ? g.cols : 0;
+  const std::int64_t at = (n * g.rows + oh / 2) * g.cols * g.channels + e.column;
+  const Codes<T> left = code<T>(oh % 2 * 2), right = code<T>(oh % 2 * 2 + 1);
+  for (std::int64_t p = 0; p < pooled; ++p, to += 2 * e.stride)
+    for (std::int64_t j = 0; j < e.columns; j += kLanes) {
+      const int lanes = lanes_of<T>(static_cast<int>(e.columns - j), 0), stored = lanes_of<T>(static_cast<int>(e.stored - j), 0);
+      const std::int64_t from = at + p * g.channels + j;
+      const typename Simd<T>::V d = load_lanes<T>(g.dy + from, lanes);
+      const Codes<T> codes = load_codes<T>(g.residual + from, lanes);
+      store_lanes<T>(to + j, where_code<T>(codes, left, d), stored);
+      store_lanes<T>(to + e.stride + j, where_code<T>(codes, right, d), stored);
+    }
+  if (pixels > 2 * pooled) fill_zeros(to, (pixels - 2 * pooled) * e.stride);
+}
+
+// sum + the pixels [first, last) of one row of dz, one after the other; zeros are left out. `p` and `codes` point at the row's first cell.
+template <class T>
+PYNN_INLINE typename Simd<T>::V add_row(typename Simd<T>::V sum, const T* p, const std::uint8_t* codes, std::int64_t channels,
+                                        std::int64_t half, std::int64_t first, std::int64_t last, int lanes) {
+  for (std::int64_t ow = first; ow < last;) {
+    const typename Simd<T>::V d = load_lanes<T>(p + ow / 2 * channels, lanes);
+    const Codes<T> at = load_codes<T>(codes + ow / 2 * channels, lanes);
+    const bool pair = ow % 2 == 0 && ow + 1 < last;
+    const Codes<T> hit = pair ? ((at == code<T>(2 * half)) | (at == code<T>(2 * half + 1))) : (at == code<T>(2 * half + ow % 2));
+    sum = sum + select(hit, d, zero<T>());
+    ow += pair ? 2 : 1;
+  }
+  return sum;
+}
+
+// sums[c] = sum of dz[p, c] over the pixels p of block `block`
+template <class T>
+void sum_bias_block(const ConvShape& s, const PooledGradient<T>& g, std::int64_t block, T* sums) {
+  constexpr int kLanes = Simd<T>::kLanes;
+  const std::int64_t last = smaller(out_pixels(s), (block + 1) * kSumRows);
+  for (std::int64_t c = 0; c < g.channels; c += kLanes) {
+    const int lanes = lanes_of<T>(static_cast<int>(g.channels - c), 0);
+    typename Simd<T>::V sum = zero<T>();
+    for (std::int64_t p = block * kSumRows; p < last;) {
+      const std::int64_t row = p / s.cols.out_size, ow = p % s.cols.out_size;
+      const std::int64_t row_end = smaller(s.cols.out_size, ow + last - p);
+      const std::int64_t n = row / s.rows.out_size, oh = row % s.rows.out_size;
+      const std::int64_t at = (n * g.rows + oh / 2) * g.cols * g.channels + c;
+      if (oh / 2 < g.rows)
+        sum = add_row<T>(sum, g.dy + at, g.residual + at, g.channels, oh % 2, ow, smaller(row_end, 2 * g.cols), lanes);
+      p += row_end - ow;
+    }
+    store_lanes<T>(sums + c, sum, lanes);
+  }
+}
+
+template <class T>
+void reduce_bias(const T* sums, std::int64_t blocks, std::int64_t channels, T* dbias) {
+  for (std::int64_t c = 0; c < channels; c += Simd<T>::kLanes) {
+    const int lanes = lanes_of<T>(static_cast<int>(channels - c), 0);
+    typename Simd<T>::V sum = blocks ? load_lanes<T>(sums + c, lanes) : zero<T>();
+    for (std::int64_t b = 1; b < blocks; ++b) sum = sum + load_lanes<T>(sums + b * channels + c, lanes);
+    store_lanes<T>(dbias + c, sum, lanes);
+  }
+}
+
+inline std::int64_t bias_blocks(const ConvShape& s) { return ceil_div(out_pixels(s), kSumRows); }
+
+template <class T>
+bool prepare_grad_params(const Problem* problem, Plan* plan) {
+  const ConvShape s = conv_shape(problem->specs[0], problem->specs[3], problem->ints);
+  plan_filter_grad<T>(filter_grad<T>(s), plan);
+  plan->chunks[1] += 1;  // the bias
+  plan->shared_bytes += bias_blocks(s) * s.out_channels * static_cast<std::int64_t>(sizeof(T));
+  return true;
+}
+
+template <class T>
+void run_grad_params(const Call* call, std::int32_t phase, std::int64_t begin, std::int64_t end, void* scratch) {
+  const Problem& problem = *call->problem;
+  const FilterGrad f = filter_grad<T>(conv_shape(problem.specs[0], problem.specs[3], problem.ints));
+  const ConvShape& s = f.shape;
+  const PooledGradient<T> g = pooled_gradient<T>(s, call->data[1], call->data[2]);
+  T* sums = static_cast<T*>(call->shared);
+  T* bias_sums = sums + f.partials * packed_size(f.panels);
+  const std::int64_t panels = panel_count(f.panels), blocks = bias_blocks(s);
+  if (phase == 1) {
+    reduce_filter_grad(f, sums, static_cast<T*>(call->data[3]), begin, smaller(end, panels));
+    if (end > panels) reduce_bias(bias_sums, blocks, s.out_channels, static_cast<T*>(call->data[4]));
+    return;
+  }
+  const std::int64_t chunks = call->plan->chunks[0];
+  for (std::int64_t b = blocks * begin / chunks; b < blocks * end / chunks; ++b) sum_bias_block(s, g, b, bias_sums + b * s.out_channels);
+  sum_filter_grad(f, static_cast<const T*>(call->data[0]), sums, begin, end, scratch, [&](const Panel& panel, const Region& block, T* to) {
+    const ExpandTo e{output_column(f.panels, panel), panel.columns, panel.width, panel.width};
+    for (std::int64_t n = block.image0; n < block.image1; ++n)
+      for (std::int64_t r = block.row0; r < block.row1; ++r, to += s.cols.out_size * e.stride) expand_row(g, n, r, s.cols.out_size, e, to);
+  });
+}
+
+// The rows of dz that rows [row0, row1) of the input reach.
+inline Span reached_rows(const WindowAxis& axis, std::int64_t row0, std::int64_t row1) {
+  const std::int64_t first = ceil_div(row0 + axis.pad - (axis.window - 1) * axis.dilation, axis.stride);
+  const std::int64_t last = (row1 - 1 + axis.pad) / axis.stride + 1;
+  const Span span{clamped(first, 0, axis.out_size), clamped(last, 0, axis.out_size)};
+  return Span{span.first, larger(span.first, span.last)};
+}
+
+template <class T>
+bool prepare_pool_grad_input(const Problem* problem, Plan* plan) {
+  const ConvShape s = conv_shape(problem->specs[3], problem->specs[2], problem->ints);
+  plan_packing<T>(filter_panels<T>(s, true), true, plan);
+  const std::int64_t row_bytes = s.cols.out_size * s.out_channels * static_cast<std::int64_t>(sizeof(T));
+  plan_blocks(BlockRequest{s.batch, s.rows.size, s.rows.stride, s.rows.out_size * row_bytes, kSourceBlockBytes, conv_cost_ns<T>(s)}, plan, 1);
+  const std::int64_t reach = (plan->params[kBandRows] - 1 + (s.rows.window - 1) * s.rows.dilation) / s.rows.stride + 2;
+  plan->scratch_bytes = plan->params[kBlockImages] * smaller(reach, s.rows.out_size) * row_bytes;
+  return true;
+}
+
+template <class T>
+void run_pool_grad_input(const Call* call, std::int32_t phase, std::int64_t begin, std::int64_t end, void* scratch) {
+  const Problem& problem = *call->problem;
+  const ConvShape s = conv_shape(problem.specs[3], problem.specs[2], problem.ints);
+  const Panels panels = filter_panels<T>(s, true);
+  T* packed = static_cast<T*>(call->shared);
+  if (phase == 0) return pack_panels(panels, true, static_cast<const T*>(call->data[2]), packed, begin, end);
+  const PooledGradient<T> g = pooled_gradient<T>(s, call->data[0], call->data[1]);
+  const Pixels<T> out = dense_pixels(static_cast<T*>(call->data[3]), s.rows.size, s.cols.size, s.in_channels);
+  const ExpandTo e{0, s.out_channels, s.out_channels, s.out_channels};
+  for_each_block(*call->plan, 1, s.rows.size, begin, end, [&](const Region& region) {
+    const Span rows = reached_rows(s.rows, region.row0, region.row1);
+    T* dz = static_cast<T*>(scratch);
+    for (std::int64_t n = region.image0; n < region.image1; ++n)
+      for (std::int64_t r = rows.first; r < rows.last; ++r, dz += s.cols.out_size * e.stride) expand_row(g, n, r, s.cols.out_size, e, dz);
+    Pixels<const T> source = dense_pixels(static_cast<const T*>(scratch), rows.last - rows.first, s.cols.out_size, s.out_channels);
+    source.base -= region.image0 * source.image + rows.first * source.row;
+    correlate_panels<T>(correlation_of(s, true), panels, source, out, packed, region, nullptr, false);
+  });
+}
+
+}  // namespace
+
+bool prepare_conv2d_bias_relu_pool_grad_params_f32(const Problem* problem, Plan* plan) noexcept {
+  return prepare_grad_params<float>(problem, plan);
+}
+bool prepare_conv2d_bias_relu_pool_grad_params_f64(const Problem* problem, Plan* plan) noexcept {
+  return prepare_grad_params<double>(problem, plan);
+}
+bool prepare_conv2d_bias_relu_pool_grad_input_f32(const Problem* problem, Plan* plan) noexcept {
+  return prepare_pool_grad_input<float>(problem, plan);
+}
+bool prepare_conv2d_bias_relu_pool_grad_input_f64(const Problem* problem, Plan* plan) noexcept {
+  return prepare_pool_grad_input<double>(problem, plan);
+}
+
+void run_conv2d_bias_relu_pool_grad_params_f32(const Call* call, std::int32_t phase, std::int64_t begin, std::int64_t end,
+                                               void* scratch) noexcept {
+  run_grad_params<float>(call, phase, begin, end, scratch);
+}
+void run_conv2d_bias_relu_pool_grad_params_f64(const Call* call, std::int32_t phase, std::int64_t begin, std::int64_t end,
+                                               void* scratch) noexcept {
+  run_grad_params<double>(call, phase, begin, end, scratch);
+}
+void run_conv2d_bias_relu_pool_grad_input_f32(const Call* call, std::int32_t phase, std::int64_t begin, std::int64_t end,
+                                              void* scratch) noexcept {
+  run_pool_grad_input<float>(call, phase, begin, end, scratch);
+}
+void run_conv2d_bias_relu_pool_grad_input_f64(const Call* call, std::int32_t phase, std::int64_t begin, std::int64_t end,
+                                              void* scratch) noexcept {
+  run_pool_grad_input<double>(call, phase, begin, end, scratch);
+}
+
+}  // namespace PYNN_TARGET
+}  // namespace pynn
+
+PYNN_KERNEL(conv2d_bias_relu_pool_grad_params_f32)
+PYNN_KERNEL(conv2d_bias_relu_pool_grad_params_f64)
+PYNN_KERNEL(conv2d_bias_relu_pool_grad_input_f32)
+PYNN_KERNEL(conv2d_bias_relu_pool_grad_input_f64)

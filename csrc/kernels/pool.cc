@@ -1,0 +1,241 @@
+// Pooling over NHWC images.
+//
+// max_pool2d: y[n, oh, ow, c] = the largest x in the window, argmax = its number within the whole window (row by row, the first of equals),
+//   one byte. max_pool2d_grad: dx[n, ih, iw, c] = sum of dy over the windows whose argmax is this position. Operands dy, argmax, dx.
+// max_pool2d_take: y[n, oh, ow, c] = x at the argmax, the gradient of max_pool2d_grad. Operands x, argmax, y.
+// average_pool2d: y = mean of x over the positions of the window that exist. average_pool2d_grad: dx = sum of dy / count over the windows of
+//   a position. Windows are added row by row.
+#include "kernels/pool_windows.h"
+#include "registry.h"
+
+namespace pynn {
+namespace PYNN_TARGET {
+namespace {
+
+constexpr std::int64_t kLargestByteWindow = 255;
+constexpr std::int64_t kPoolChunks = 16;
+
+// One chunk is a range of rows of all images (output rows of a pool, input rows of a gradient).
+inline void plan_rows(std::int64_t rows, std::int64_t bytes, Plan* plan) {
+  plan->cost_ns = static_cast<double>(bytes) / 15;
+  plan->params[0] = rows;
+  plan->chunks[0] = rows == 0 ? 0 : clamped(bytes >> 15, 1, smaller(kPoolChunks, rows));
+}
+
+struct RowRange {
+  std::int64_t first, last;
+};
+
+inline RowRange chunk_rows(const Call* call, std::int64_t begin, std::int64_t end) {
+  const std::int64_t rows = call->plan->params[0], chunks = call->plan->chunks[0];
+  return RowRange{rows * begin / chunks, rows * end / chunks};
+}
+
+template <class T>
+bool prepare_pool(const Problem* problem, Plan* plan, const Spec& x, std::int64_t rows, bool bytes_argmax) {
+  const PoolShape s = pool_shape(x, problem->ints);
+  plan_rows(s.batch * rows, x.size * static_cast<std::int64_t>(sizeof(T)), plan);
+  return !bytes_argmax || s.rows.window * s.cols.window <= kLargestByteWindow;
+}
+
+// visit(first element, lanes) for the vectors of `channels` channels.
+template <class T, class Visit>
+PYNN_INLINE void for_each_channels(std::int64_t channels, Visit visit) {
+  constexpr int kLanes = Simd<T>::kLanes;
+  std::int64_t c = 0;
+  for (; c + kLanes <= channels; c += kLanes) visit(c, kLanes);
+  if (c < channels) visit(c, static_cast<int>(channels - c));
+}
+
+// ---- maximum ------------------------------------------------------------------------------------------------------
+
+template <class T>
+void max_window(const PoolShape& s, const T* image, std::int64_t oh, std::int64_t ow, T* y, std::uint8_t* argmax) {
+  const Span rows = window_span(s.rows, oh), cols = window_span(s.cols, ow);
+  const std::int64_t row0 = oh * s.rows.stride - s.rows.pad, col0 = ow * s.cols.stride - s.cols.pad;
+  for_each_channels<T>(s.channels, [&](std::int64_t c, int lanes) {
+    typename Simd<T>::V best = load_lanes<T>(image + (rows.first * s.cols.size + cols.first) * s.channels + c, lanes);
+    Codes<T> best_at = code<T>((rows.first - row0) * s.cols.window + cols.first - col0);
+    for (std::int64_t h = rows.first; h < rows.last; ++h)
+      for (std::int64_t w = cols.first; w < cols.last; ++w)
+        take_larger<T>(best, best_at, load_lanes<T>(image + (h * s.cols.size + w) * s.channels + c, lanes),
+                       code<T>((h - row0) * s.cols.window + w - col0));
+    store_lanes<T>(y + c, best, lanes);
+    store_codes<T>(argmax + c, best_at, lanes);
+  });
+}
+
+template <class T>
+void run_max(const Call* call, std::int64_t begin, std::int64_t end) {
+  const PoolShape s = pool_shape(call->problem->specs[0], call->problem->ints);
+  const RowRange range = chunk_rows(call, begin, end);
+  const T* x = static_cast<const T*>(call->data[0]);
+  for (std::int64_t row = range.first; row < range.last; ++row) {
+    const T* image = x + row / s.rows.out_size * s.rows.size * s.cols.size * s.channels;
+    for (std::int64_t ow = 0; ow < s.cols.out_size; ++ow) {
+      const std::int64_t at = (row * s.cols.out_size + ow) * s.channels;
+      max_window(s, image, row % s.rows.out_size, ow, static_cast<T*>(call->data[1]) + at, static_cast<std::uint8_t*>(call->data[2]) + at);
+    }
+  }
+}
+
+// One input row of the gradient where windows may overlap.
+template <class T>
+void max_grad_row(const PoolShape& s, const T* dy, const std::uint8_t* argmax, std::int64_t ih, T* dx) {
+  const Span rows = windows_over(s.rows, ih);
+  for (std::int64_t iw = 0; iw < s.cols.size; ++iw, dx += s.channels) {
+    const Span cols = windows_over(s.cols, iw);
+    for_each_channels<T>(s.channels, [&](std::int64_t c, int lanes) {
+      typename Simd<T>::V sum = zero<T>();
+      for (std::int64_t oh = rows.first; oh < rows.last; ++oh)
+        for (std::int64_t ow = cols.first; ow < cols.last; ++ow) {
+          const std::int64_t at = (oh * s.cols.out_size + ow) * s.channels + c;
+          const std::int64_t place = (ih + s.rows.pad - oh * s.rows.stride) * s.cols.window + iw + s.cols.pad - ow * s.cols.stride;
+          sum = sum + where_code<T>(load_codes<T>(argmax + at, lanes), code<T>(place), load_lanes<T>(dy + at, lanes));
+        }
+      store_lanes<T>(dx + c, sum, lanes);
+    });
+  }
+}
+
+template <class T>
+void run_max_grad(const Call* call, std::int64_t begin, std::int64_t end) {
+  const PoolShape s = pool_shape(call->problem->specs[2], call->problem->ints);
+  const RowRange range = chunk_rows(call, begin, end);
+  for (std::int64_t row = range.first; row < range.last; ++row) {
+    const std::int64_t image = row / s.rows.size * s.rows.out_size * s.cols.out_size * s.channels;
+    max_grad_row(s, static_cast<const T*>(call->data[0]) + image, static_cast<const std::uint8_t*>(call->data[1]) + image,
+                 row % s.rows.size, static_cast<T*>(call->data[2]) + row * s.cols.size * s.channels);
+  }
+}
+
+template <class T>
+void take_window(const PoolShape& s, const T* image, std::int64_t oh, std::int64_t ow, const std::uint8_t* argmax, T* y) {
+  const std::int64_t row0 = oh * s.rows.stride - s.rows.pad, col0 = ow * s.cols.stride - s.cols.pad;
+  for (std::int64_t c = 0; c < s.channels; ++c) {
+    const std::int64_t h = row0 + argmax[c] / s.cols.window, w = col0 + argmax[c] % s.cols.window;
+    const bool exists = h >= 0 && h < s.rows.size && w >= 0 && w < s.cols.size;
+    y[c] = exists && argmax[c] < s.rows.window * s.cols.window ? image[(h * s.cols.size + w) * s.channels + c] : T(0);
+  }
+}
+
+template <class T>
+void run_take(const Call* call, std::int64_t begin, std::int64_t end) {
+  const PoolShape s = pool_shape(call->problem->specs[0], call->problem->ints);
+  const RowRange range = chunk_rows(call, begin, end);
+  for (std::int64_t row = range.first; row < range.last; ++row) {
+    const T* image = static_cast<const T*>(call->data[0]) + row / s.rows.out_size * s.rows.size * s.cols.size * s.channels;
+    for (std::int64_t ow = 0; ow < s.cols.out_size; ++ow) {
+      const std::int64_t at = (row * s.cols.out_size + ow) * s.channels;
+      take_window(s, image, row % s.rows.out_size, ow, static_cast<const std::uint8_t*>(call->data[1]) + at, static_cast<T*>(call->data[2]) + at);
+    }
+  }
+}
+
+// ---- mean ---------------------------------------------------------------------------------------------------------
+
+inline std::int64_t span_length(Span span) { return span.last - span.first; }
+
+template <class T>
+void average_window(const PoolShape& s, const T* image, Span rows, Span cols, T* y) {
+  const typename Simd<T>::V count = broadcast(static_cast<T>(span_length(rows) * span_length(cols)));
+  for_each_channels<T>(s.channels, [&](std::int64_t c, int lanes) {
+    typename Simd<T>::V sum = zero<T>();
+    for (std::int64_t h = rows.first; h < rows.last; ++h)
+      for (std::int64_t w = cols.first; w < cols.last; ++w)
+        sum = sum + load_lanes<T>(image + (h * s.cols.size + w) * s.channels + c, lanes);
+    store_lanes<T>(y + c, sum / count, lanes);
+  });
+}
+
+template <class T>
+void run_average(const Call* call, std::int64_t begin, std::int64_t end) {
+  const PoolShape s = pool_shape(call->problem->specs[0], call->problem->ints);
+  const RowRange range = chunk_rows(call, begin, end);
+  for (std::int64_t row = range.first; row < range.last; ++row) {
+    const T* image = static_cast<const T*>(call->data[0]) + row / s.rows.out_size * s.rows.size * s.cols.size * s.channels;
+    T* y = static_cast<T*>(call->data[1]) + row * s.cols.out_size * s.channels;
+    for (std::int64_t ow = 0; ow < s.cols.out_size; ++ow, y += s.channels)
+      average_window(s, image, window_span(s.rows, row % s.rows.out_size), window_span(s.cols, ow), y);
+  }
+}
+
+template <class T>
+void average_grad_row(const PoolShape& s, const T* dy, std::int64_t ih, T* dx) {
+  const Span rows = windows_over(s.rows, ih);
+  for (std::int64_t iw = 0; iw < s.cols.size; ++iw, dx += s.channels) {
+    const Span cols = windows_over(s.cols, iw);
+    for_each_channels<T>(s.channels, [&](std::int64_t c, int lanes) {
+      typename Simd<T>::V sum = zero<T>();
+      for (std::int64_t oh = rows.first; oh < rows.last; ++oh)
+        for (std::int64_t ow = cols.first; ow < cols.last; ++ow) {
+          const std::int64_t count = span_length(window_span(s.rows, oh)) * span_length(window_span(s.cols, ow));
+          sum = sum + load_lanes<T>(dy + (oh * s.cols.out_size + ow) * s.channels + c, lanes) / broadcast(static_cast<T>(count));
+        }
+      store_lanes<T>(dx + c, sum, lanes);
+    });
+  }
+}
+
+template <class T>
+void run_average_grad(const Call* call, std::int64_t begin, std::int64_t end) {
+  const PoolShape s = pool_shape(call->problem->specs[1], call->problem->ints);
+  const RowRange range = chunk_rows(call, begin, end);
+  for (std::int64_t row = range.first; row < range.last; ++row) {
+    const T* dy = static_cast<const T*>(call->data[0]) + row / s.rows.size * s.rows.out_size * s.cols.out_size * s.channels;
+    average_grad_row(s, dy, row % s.rows.size, static_cast<T*>(call->data[1]) + row * s.cols.size * s.channels);
+  }
+}
+
+template <class T>
+bool prepare_max(const Problem* problem, Plan* plan) {
+  return prepare_pool<T>(problem, plan, problem->specs[0], problem->specs[1].dims[1], true);
+}
+template <class T>
+bool prepare_max_grad(const Problem* problem, Plan* plan) {
+  return prepare_pool<T>(problem, plan, problem->specs[2], problem->specs[2].dims[1], true);
+}
+template <class T>
+bool prepare_take(const Problem* problem, Plan* plan) {
+  return prepare_pool<T>(problem, plan, problem->specs[0], problem->specs[2].dims[1], true);
+}
+template <class T>
+bool prepare_average(const Problem* problem, Plan* plan) {
+  return prepare_pool<T>(problem, plan, problem->specs[0], problem->specs[1].dims[1], false);
+}
+template <class T>
+bool prepare_average_grad(const Problem* problem, Plan* plan) {
+  return prepare_pool<T>(problem, plan, problem->specs[1], problem->specs[1].dims[1], false);
+}
+
+}  // namespace
+
+#define PYNN_POOL(name, type, prepare, run)                                                                                   \
+  bool prepare_##name(const Problem* problem, Plan* plan) noexcept { return prepare<type>(problem, plan); }                   \
+  void run_##name(const Call* call, std::int32_t, std::int64_t begin, std::int64_t end, void*) noexcept { run<type>(call, begin, end); }
+
+PYNN_POOL(max_pool2d_f32, float, prepare_max, run_max)
+PYNN_POOL(max_pool2d_f64, double, prepare_max, run_max)
+PYNN_POOL(max_pool2d_grad_f32, float, prepare_max_grad, run_max_grad)
+PYNN_POOL(max_pool2d_grad_f64, double, prepare_max_grad, run_max_grad)
+PYNN_POOL(max_pool2d_take_f32, float, prepare_take, run_take)
+PYNN_POOL(max_pool2d_take_f64, double, prepare_take, run_take)
+PYNN_POOL(average_pool2d_f32, float, prepare_average, run_average)
+PYNN_POOL(average_pool2d_f64, double, prepare_average, run_average)
+PYNN_POOL(average_pool2d_grad_f32, float, prepare_average_grad, run_average_grad)
+PYNN_POOL(average_pool2d_grad_f64, double, prepare_average_grad, run_average_grad)
+#undef PYNN_POOL
+
+}  // namespace PYNN_TARGET
+}  // namespace pynn
+
+PYNN_KERNEL(max_pool2d_f32)
+PYNN_KERNEL(max_pool2d_f64)
+PYNN_KERNEL(max_pool2d_grad_f32)
+PYNN_KERNEL(max_pool2d_grad_f64)
+PYNN_KERNEL(max_pool2d_take_f32)
+PYNN_KERNEL(max_pool2d_take_f64)
+PYNN_KERNEL(average_pool2d_f32)
+PYNN_KERNEL(average_pool2d_f64)
+PYNN_KERNEL(average_pool2d_grad_f32)
+PYNN_KERNEL(average_pool2d_grad_f64)
