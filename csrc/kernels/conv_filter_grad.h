@@ -40,7 +40,8 @@ FilterGrad filter_grad(const ConvShape& s) {
   FilterGrad f;
   f.shape = s;
   f.panels = filter_panels<T>(s, false);
-  f.partials = s.batch == 0 ? 0 : clamped(ceil_div(kFilterGradChunks, larger(1, panel_count(f.panels))), 1, smaller(kMaxPartials, s.batch));
+  const std::int64_t wanted = ceil_div(kFilterGradChunks, larger(1, panel_count(f.panels)));
+  f.partials = s.batch == 0 ? 0 : clamped(wanted, 1, smaller(kMaxPartials, s.batch));
   f.padded = !inside(s.rows) || !inside(s.cols) || s.rows.pad || s.cols.pad;
   f.padded_width = (s.cols.out_size - 1) * s.cols.stride + (s.cols.window - 1) * s.cols.dilation + 1;
   const std::int64_t row_pixels = larger(1, s.cols.out_size);
@@ -204,7 +205,8 @@ BlockSource<T> pad_block(const FilterGrad& f, const T* x, std::int64_t channel, 
 
 // All rows of one panel over one block.
 template <class T>
-void filter_block(const FilterGrad& f, const Panel& panel, const BlockSource<T>& source, const Region& block, const T* dy, T* sums, bool first) {
+void filter_block(const FilterGrad& f, const Panel& panel, const BlockSource<T>& source, const Region& block, const T* dy, T* sums,
+                  bool first) {
   const ConvShape& s = f.shape;
   const bool depthwise = is_depthwise(s);
   const PixelLoops loops = pixel_loops(block.image1 - block.image0, source.image, block.row1 - block.row0, s.rows.stride * source.row,

@@ -145,7 +145,8 @@ bool prepare_pool_grad_input(const Problem* problem, Plan* plan) {
   const ConvShape s = conv_shape(problem->specs[3], problem->specs[2], problem->ints);
   plan_packing<T>(filter_panels<T>(s, true), true, plan);
   const std::int64_t row_bytes = s.cols.out_size * s.out_channels * static_cast<std::int64_t>(sizeof(T));
-  plan_blocks(BlockRequest{s.batch, s.rows.size, s.rows.stride, s.rows.out_size * row_bytes, kSourceBlockBytes, conv_cost_ns<T>(s)}, plan, 1);
+  const std::int64_t image_bytes = s.rows.out_size * row_bytes;
+  plan_blocks(BlockRequest{s.batch, s.rows.size, s.rows.stride, image_bytes, kSourceBlockBytes, conv_cost_ns<T>(s)}, plan, 1);
   const std::int64_t reach = (plan->params[kBandRows] - 1 + (s.rows.window - 1) * s.rows.dilation) / s.rows.stride + 2;
   plan->scratch_bytes = plan->params[kBlockImages] * smaller(reach, s.rows.out_size) * row_bytes;
   return true;

@@ -11,8 +11,8 @@ namespace pynn {
 namespace PYNN_TARGET {
 namespace {
 
-// forward: source = input, outputs = output positions. adjoint (gradient by the input): source = output gradient, outputs = input positions,
-// and the taps are counted backwards so that source positions grow with them.
+// forward: source = input, outputs = output positions. adjoint (gradient by the input): source = output gradient, outputs = input
+// positions, and the taps are counted backwards so that source positions grow with them.
 struct TapAxis {
   WindowAxis window;
   bool adjoint;

@@ -1,10 +1,11 @@
 // Pooling over NHWC images.
 //
-// max_pool2d: y[n, oh, ow, c] = the largest x in the window, argmax = its number within the whole window (row by row, the first of equals),
-//   one byte. max_pool2d_grad: dx[n, ih, iw, c] = sum of dy over the windows whose argmax is this position. Operands dy, argmax, dx.
+// max_pool2d: y[n, oh, ow, c] = the largest x in the window, argmax = its number within the whole window (row by row, the first
+//   of equals), one byte. Operands x, y, argmax.
+// max_pool2d_grad: dx[n, ih, iw, c] = sum of dy over the windows whose argmax is this position. Operands dy, argmax, dx.
 // max_pool2d_take: y[n, oh, ow, c] = x at the argmax, the gradient of max_pool2d_grad. Operands x, argmax, y.
-// average_pool2d: y = mean of x over the positions of the window that exist. average_pool2d_grad: dx = sum of dy / count over the windows of
-//   a position. Windows are added row by row.
+// average_pool2d: y = mean of x over the positions of the window that exist. average_pool2d_grad: dx = sum of dy / count over the
+//   windows of a position. Windows are added row by row.
 #include "kernels/pool_windows.h"
 #include "registry.h"
 
@@ -127,7 +128,8 @@ void run_take(const Call* call, std::int64_t begin, std::int64_t end) {
     const T* image = static_cast<const T*>(call->data[0]) + row / s.rows.out_size * s.rows.size * s.cols.size * s.channels;
     for (std::int64_t ow = 0; ow < s.cols.out_size; ++ow) {
       const std::int64_t at = (row * s.cols.out_size + ow) * s.channels;
-      take_window(s, image, row % s.rows.out_size, ow, static_cast<const std::uint8_t*>(call->data[1]) + at, static_cast<T*>(call->data[2]) + at);
+      take_window(s, image, row % s.rows.out_size, ow, static_cast<const std::uint8_t*>(call->data[1]) + at,
+                  static_cast<T*>(call->data[2]) + at);
     }
   }
 }

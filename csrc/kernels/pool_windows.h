@@ -9,7 +9,9 @@ namespace PYNN_TARGET {
 namespace {
 
 // Positions of the attributes in `Problem::ints`.
-enum PoolInt { kPoolHeight, kPoolWidth, kPoolStrideHeight, kPoolStrideWidth, kPoolPaddingMode, kPoolTop, kPoolBottom, kPoolLeft, kPoolRight };
+enum PoolInt {
+  kPoolHeight, kPoolWidth, kPoolStrideHeight, kPoolStrideWidth, kPoolPaddingMode, kPoolTop, kPoolBottom, kPoolLeft, kPoolRight
+};
 
 // x (batch, rows.size, cols.size, channels), y (batch, rows.out_size, cols.out_size, channels)
 struct PoolShape {

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pynn.engine.operators import FUNCTIONS
-from pynn.ops import cast, gather, normalization, optimizer_steps, random, recurrent, shape, slicing, softmax
+from pynn.ops import cast, conv, conv_fused, gather, normalization, optimizer_steps, pool, random, recurrent, shape, slicing, softmax
 
-_FAMILIES: tuple = (cast, gather, normalization, optimizer_steps, random, recurrent, shape, slicing, softmax)
+_FAMILIES: tuple = (cast, conv, conv_fused, gather, normalization, optimizer_steps, pool, random, recurrent, shape, slicing, softmax)
 
 for _family in _FAMILIES:
     for _name in _family.__all__:

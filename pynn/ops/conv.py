@@ -92,7 +92,7 @@ def _infer_grad_input(dy: Spec, filter: Spec, *, input_shape, **attrs) -> Spec:
     dx = Spec(tuple(input_shape), dy.dtype)
     wanted = conv_out_shape("conv2d_grad_input", dx, filter, **attrs)
     if dy.shape != wanted:
-        raise ValueError(f"[conv2d_grad_input] dy must have the shape of the convolution's result. Received: {shapes(dy=dy)}, not {wanted}.")
+        raise ValueError(f"[conv2d_grad_input] dy must have the shape of conv2d's result. Received: {shapes(dy=dy)}, not {wanted}.")
     return dx
 
 
@@ -108,7 +108,7 @@ def _infer_grad_filter(x: Spec, dy: Spec, *, filter_shape, **attrs) -> Spec:
     dfilter = Spec(tuple(filter_shape), x.dtype)
     wanted = conv_out_shape("conv2d_grad_filter", x, dfilter, **attrs)
     if dy.shape != wanted:
-        raise ValueError(f"[conv2d_grad_filter] dy must have the shape of the convolution's result. Received: {shapes(dy=dy)}, not {wanted}.")
+        raise ValueError(f"[conv2d_grad_filter] dy must have the shape of conv2d's result. Received: {shapes(dy=dy)}, not {wanted}.")
     return dfilter
 
 

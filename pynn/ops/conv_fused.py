@@ -139,8 +139,7 @@ def _pool_vjp(dys, inputs, outputs, attrs, needs):
 
 
 def _pool_decompose(inputs, attrs):
-    y = apply(CONV2D_BIAS_ACT, *inputs, **attrs, activation="relu")
-    return apply(MAX_POOL2D, y, **POOL_ATTRS)
+    return apply(MAX_POOL2D, _bias_act_decompose(inputs, {**attrs, "activation": "relu"}), **POOL_ATTRS)
 
 
 def _pool_reference(x, filter, bias, **attrs):
@@ -185,10 +184,14 @@ def _expand_numpy(dy, residual, x_shape, filter_shape, attrs, kernel="fallback")
     return getattr(MAX_POOL2D_GRAD, kernel)(*operands, **pool)
 
 
+def _check_grads(name: str, dy: Spec, residual: Spec, wanted: tuple[int, ...]) -> None:
+    if dy.shape != wanted or residual.shape != wanted:
+        raise ValueError(f"[{name}] dy must have the shape of the pooled result. Received: {shapes(dy=dy)}, not {wanted}.")
+
+
 def _infer_grad_params(x: Spec, dy: Spec, residual: Spec, *, filter_shape, **attrs) -> tuple[Spec, Spec]:
     wanted = _pooled(conv_out_shape("conv2d_bias_relu_pool_grad_params", x, Spec(tuple(filter_shape), x.dtype), **attrs))
-    if dy.shape != wanted or residual.shape != wanted:
-        raise ValueError(f"[conv2d_bias_relu_pool_grad_params] dy must have the shape of the result. Received: {shapes(dy=dy)}, not {wanted}.")
+    _check_grads("conv2d_bias_relu_pool_grad_params", dy, residual, wanted)
     return Spec(tuple(filter_shape), x.dtype), Spec(tuple(filter_shape[3:]), x.dtype)
 
 
@@ -212,8 +215,7 @@ def _grad_params_reference(x, dy, residual, *, filter_shape, **attrs):
 def _infer_grad_input(dy: Spec, residual: Spec, filter: Spec, *, input_shape, **attrs) -> Spec:
     dx = Spec(tuple(input_shape), dy.dtype)
     wanted = _pooled(conv_out_shape("conv2d_bias_relu_pool_grad_input", dx, filter, **attrs))
-    if dy.shape != wanted or residual.shape != wanted:
-        raise ValueError(f"[conv2d_bias_relu_pool_grad_input] dy must have the shape of the result. Received: {shapes(dy=dy)}, not {wanted}.")
+    _check_grads("conv2d_bias_relu_pool_grad_input", dy, residual, wanted)
     return dx
 
 

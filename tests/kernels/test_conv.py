@@ -1,0 +1,206 @@
+"""Convolution kernels: against the definition, over odd shapes, on every target; fused against unfused, bit for bit."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from op_checks import TARGETS, assert_close, check_gradients, check_threads, check_values, native
+
+from pynn.engine.op import Spec, apply, infer_outputs
+from pynn.ops.conv import CONV2D, CONV2D_GRAD_FILTER, CONV2D_GRAD_INPUT, CONV_ATTRS, conv2d, depthwise_conv2d
+from pynn.ops.conv_fused import CONV2D_BIAS_ACT, CONV2D_BIAS_RELU_POOL, DEAD, POOL_GRAD_INPUT, POOL_GRAD_PARAMS
+from pynn.ops.pool import MAX_POOL2D, MAX_POOL2D_GRAD, POOL_ATTRS
+
+PLAIN = [CONV2D, CONV2D_GRAD_INPUT, CONV2D_GRAD_FILTER]
+FUSED = [CONV2D_BIAS_ACT, CONV2D_BIAS_RELU_POOL, POOL_GRAD_PARAMS, POOL_GRAD_INPUT]
+
+# x, filter, attributes: what the samples of the records leave out.
+SHAPES = [
+    ((13, 6, 6, 16), (3, 3, 16, 33), {}),
+    ((3, 30, 30, 24), (3, 3, 24, 8), {"padding": "same"}),
+    ((2, 5, 6, 1), (5, 5, 1, 70), {"padding": "same"}),
+    ((1, 1, 1, 4), (3, 3, 4, 7), {"padding": "same"}),
+    ((5, 4, 4, 3), (4, 4, 3, 9), {}),
+    ((9, 1, 12, 5), (1, 5, 5, 6), {"strides": (1, 3)}),
+    ((2, 11, 8, 4), (3, 3, 4, 5), {"strides": (3, 2), "dilation": (2, 1), "padding": ((2, 1), (0, 3))}),
+    ((2, 8, 8, 2), (2, 2, 2, 3), {"strides": (3, 3), "padding": "same"}),
+    ((2, 6, 6, 8), (3, 3, 4, 8), {"groups": 2, "strides": (2, 1), "dilation": (1, 2), "padding": "same"}),
+    ((2, 7, 6, 40), (3, 3, 1, 40), {"groups": 40, "padding": "same"}),
+    ((2, 7, 6, 3), (3, 3, 1, 6), {"groups": 3}),
+    ((2, 90, 70, 16), (3, 3, 16, 4), {"padding": "same"}),
+]
+
+
+def normal(shape, dtype=np.float32, seed=0):
+    return np.random.default_rng([seed, *shape]).normal(size=shape).astype(dtype)
+
+
+def operands(x_shape, filter_shape, attrs, dtype):
+    """x, filter and an output gradient."""
+    x, filter = normal(x_shape, dtype), normal(filter_shape, dtype, 1)
+    out = infer_outputs(CONV2D, (Spec(x.shape, x.dtype), Spec(filter.shape, x.dtype)), CONV2D.complete(attrs))[0]
+    return x, filter, normal(out.shape, dtype, 2)
+
+
+def calls(x, filter, dy, attrs):
+    """The three passes of a convolution: (record, operands, attributes)."""
+    return [
+        (CONV2D, (x, filter), attrs),
+        (CONV2D_GRAD_INPUT, (dy, filter), {"input_shape": x.shape, **attrs}),
+        (CONV2D_GRAD_FILTER, (x, dy), {"filter_shape": filter.shape, **attrs}),
+    ]
+
+
+@pytest.mark.parametrize("op", PLAIN + FUSED, ids=lambda op: op.name)
+def test_values_of_samples(op):
+    check_values(op, tolerance=60)
+
+
+@pytest.mark.parametrize("op", PLAIN + [CONV2D_BIAS_ACT, POOL_GRAD_PARAMS, POOL_GRAD_INPUT], ids=lambda op: op.name)
+def test_gradients(op):
+    check_gradients(op, second=op in PLAIN)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("case", SHAPES, ids=lambda case: f"{case[0]}-{case[1]}")
+def test_odd_shapes(case, dtype, target):
+    x_shape, filter_shape, attrs = case
+    for op, inputs, all_attrs in calls(*operands(x_shape, filter_shape, attrs, dtype), attrs):
+        wide = [a.astype(np.float64) for a in inputs]
+        wanted = op.fallback(*wide, **op.complete(all_attrs))
+        assert_close(native(op, inputs, all_attrs, target), (wanted,), 100, op.name)
+
+
+@pytest.mark.parametrize("case", [((9, 13, 13, 32), (3, 3, 32, 64), {}), ((2, 28, 28, 8), (3, 3, 8, 24), {"padding": "same"})])
+def test_threads_give_the_same_bits(case):
+    x_shape, filter_shape, attrs = case
+    for op, inputs, all_attrs in calls(*operands(x_shape, filter_shape, attrs, np.float32), attrs):
+        check_threads(op, inputs, all_attrs)
+
+
+def test_rows_do_not_depend_on_the_batch():
+    x, filter = normal((11, 9, 7, 5)), normal((3, 3, 5, 12))
+    whole = native(CONV2D, (x, filter), {"padding": "same"})[0]
+    for n in (1, 2, 7):
+        part = native(CONV2D, (x[:n], filter), {"padding": "same"})[0]
+        assert part.tobytes() == whole[:n].tobytes()
+
+
+# -- fused ------------------------------------------------------------------------------------------------------------
+
+POOLED = [
+    ((4, 28, 28, 1), (3, 3, 1, 32), {}),
+    ((7, 13, 13, 8), (3, 3, 8, 20), {}),
+    ((2, 30, 31, 4), (5, 5, 4, 8), {"padding": "same"}),
+    ((3, 9, 9, 2), (2, 2, 2, 3), {"strides": (2, 1), "dilation": (1, 2)}),
+]
+
+
+def unfused(x, filter, bias, attrs, target):
+    """conv2d, + bias, relu, then pooling; each on its own."""
+    z = native(CONV2D, (x, filter), attrs, target)[0] + bias
+    return np.maximum(z, 0), z
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("case", POOLED, ids=lambda case: f"{case[0]}-{case[1]}")
+def test_bias_and_relu_are_fused_without_a_change_of_bits(case, target):
+    x, filter, _ = operands(*case, np.float32)
+    bias = normal(filter.shape[3:], seed=3)
+    relu, linear = unfused(x, filter, bias, case[2], target)
+    for activation, wanted in (("relu", relu), ("linear", linear)):
+        fused = native(CONV2D_BIAS_ACT, (x, filter, bias), {**case[2], "activation": activation}, target)[0]
+        np.testing.assert_array_equal(fused, wanted)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("case", POOLED, ids=lambda case: f"{case[0]}-{case[1]}")
+def test_pool_is_fused_without_a_change_of_bits(case, target):
+    x_shape, filter_shape, attrs = case
+    x, filter, _ = operands(x_shape, filter_shape, attrs, np.float32)
+    bias = normal(filter_shape[3:], seed=3)
+    activated, _ = unfused(x, filter, bias, attrs, target)
+    y, argmax = native(MAX_POOL2D, (activated,), POOL_ATTRS, target)
+    fused, residual = native(CONV2D_BIAS_RELU_POOL, (x, filter, bias), attrs, target)
+    np.testing.assert_array_equal(fused, y)
+    np.testing.assert_array_equal(residual, np.where(y > 0, argmax, DEAD))
+
+    dy = normal(y.shape, seed=4)
+    dz = native(MAX_POOL2D_GRAD, (dy, argmax), {"input_shape": activated.shape, **POOL_ATTRS}, target)[0]
+    dz = np.where(activated > 0, dz, np.float32(0))
+    dfilter, dbias = native(POOL_GRAD_PARAMS, (x, dy, residual), {"filter_shape": filter_shape, **attrs}, target)
+    np.testing.assert_array_equal(
+        dfilter, native(CONV2D_GRAD_FILTER, (x, dz), {"filter_shape": filter_shape, **attrs}, target)[0]
+    )
+    np.testing.assert_array_equal(dbias, canonical_column_sum(dz.reshape(-1, filter_shape[3])))
+    dx = native(POOL_GRAD_INPUT, (dy, residual, filter), {"input_shape": x_shape, **attrs}, target)[0]
+    np.testing.assert_array_equal(dx, native(CONV2D_GRAD_INPUT, (dz, filter), {"input_shape": x_shape, **attrs}, target)[0])
+
+
+def canonical_column_sum(rows):
+    """Blocks of 128 rows, row by row from zero, then block by block."""
+    partials = []
+    for start in range(0, len(rows), 128):
+        total = np.zeros(rows.shape[1], rows.dtype)
+        for row in rows[start : start + 128]:
+            total = total + row
+        partials.append(total)
+    total = partials[0]
+    for partial in partials[1:]:
+        total = total + partial
+    return total
+
+
+def test_fused_kernels_give_the_same_bits_on_any_number_of_threads():
+    x, filter, _ = operands((9, 14, 14, 16), (3, 3, 16, 32), {}, np.float32)
+    bias = normal((32,))
+    check_threads(CONV2D_BIAS_ACT, (x, filter, bias), {"activation": "relu"})
+    check_threads(CONV2D_BIAS_RELU_POOL, (x, filter, bias), {})
+    y, residual = native(CONV2D_BIAS_RELU_POOL, (x, filter, bias), {})
+    dy = normal(y.shape)
+    check_threads(POOL_GRAD_PARAMS, (x, dy, residual), {"filter_shape": filter.shape})
+    check_threads(POOL_GRAD_INPUT, (dy, residual, filter), {"input_shape": x.shape})
+
+
+def test_nan_in_an_image_reaches_the_pooled_result():
+    x = np.zeros((1, 4, 4, 1), np.float32)
+    x[0, 1, 1, 0] = np.nan
+    y, residual = native(CONV2D_BIAS_RELU_POOL, (x, np.ones((1, 1, 1, 9), np.float32), np.zeros(9, np.float32)), {})
+    assert np.isnan(y[0, 0, 0]).all() and (residual[0, 0, 0] == DEAD).all() and not y[0, 1].any()
+
+
+# -- messages -----------------------------------------------------------------------------------------------------------
+
+
+def test_channels_that_do_not_match():
+    with pytest.raises(ValueError) as error:
+        conv2d(normal((8, 28, 28, 3)), normal((3, 3, 4, 16)))
+    assert str(error.value) == (
+        "[conv2d] the input has 3 channels but the filter expects 4. Received: x.shape=(8, 28, 28, 3), "
+        "filter.shape=(3, 3, 4, 16). The filter's third axis must equal the input's last axis."
+    )
+
+
+@pytest.mark.parametrize(
+    ("x", "filter", "attrs", "words"),
+    [
+        ((28, 28, 1), (3, 3, 1, 8), {}, "the input has 3 axes and must have 4"),
+        ((1, 28, 28, 1), (3, 3, 8), {}, "the filter has 3 axes and must have 4"),
+        ((1, 2, 2, 1), (3, 3, 1, 8), {}, "doesn't fit into the image"),
+        ((1, 5, 5, 4), (3, 3, 2, 3), {"groups": 2}, "3 output channels can't be shared by 2 groups"),
+        ((1, 5, 5, 4), (3, 3, 4, 3), {"padding": "full"}, "unknown padding"),
+        ((1, 5, 5, 4), (3, 3, 4, 3), {"strides": 0}, "strides must be at least 1"),
+    ],
+)
+def test_messages(x, filter, attrs, words):
+    with pytest.raises(ValueError, match=words):
+        conv2d(normal(x), normal(filter), **attrs)
+
+
+def test_depthwise_is_a_convolution_of_each_channel():
+    x, filter = normal((2, 6, 6, 3)), normal((3, 3, 3, 2))
+    y = depthwise_conv2d(x, filter, padding="same").numpy()
+    for c in range(3):
+        alone = apply(CONV2D, x[..., c : c + 1], filter[:, :, c : c + 1], **{**CONV_ATTRS, "padding": "same"}).numpy()
+        np.testing.assert_allclose(y[..., 2 * c : 2 * c + 2], alone, rtol=1e-5, atol=1e-5)
