@@ -3,9 +3,41 @@
 from __future__ import annotations
 
 from pynn.engine.operators import FUNCTIONS
-from pynn.ops import cast, gather, normalization, optimizer_steps, random, recurrent, shape, slicing, softmax
+from pynn.ops import (
+    activations,
+    arithmetic,
+    cast,
+    comparisons,
+    cumulative,
+    gather,
+    normalization,
+    optimizer_steps,
+    random,
+    recurrent,
+    reduce,
+    shape,
+    slicing,
+    softmax,
+    transcendental,
+)
 
-_FAMILIES: tuple = (cast, gather, normalization, optimizer_steps, random, recurrent, shape, slicing, softmax)
+_FAMILIES: tuple = (
+    activations,
+    arithmetic,
+    cast,
+    comparisons,
+    cumulative,
+    gather,
+    normalization,
+    optimizer_steps,
+    random,
+    recurrent,
+    reduce,
+    shape,
+    slicing,
+    softmax,
+    transcendental,
+)
 
 for _family in _FAMILIES:
     for _name in _family.__all__:
