@@ -1,14 +1,19 @@
-"""Every op of the package, one file per family. Importing this fills the table that tensor operators call."""
+"""Every op of the package, one file per family. Importing this fills the table that tensor operators call.
+
+A family is a module in this folder with `__all__`, the names of its public functions.
+"""
 
 from __future__ import annotations
 
+import pkgutil
+from importlib import import_module
+
 from pynn.engine.operators import FUNCTIONS
-from pynn.ops import cast, conv, conv_fused, gather, normalization, optimizer_steps, pool, random, recurrent, shape, slicing, softmax
 
-_FAMILIES: tuple = (cast, conv, conv_fused, gather, normalization, optimizer_steps, pool, random, recurrent, shape, slicing, softmax)
+_modules = [import_module(f"{__name__}.{found.name}") for found in pkgutil.iter_modules(__path__)]
 
-for _family in _FAMILIES:
-    for _name in _family.__all__:
-        FUNCTIONS[_name] = globals()[_name] = getattr(_family, _name)
-
-__all__ = sorted(n for f in _FAMILIES for n in f.__all__)
+__all__: list[str] = []
+for _module in _modules:
+    for _name in getattr(_module, "__all__", ()):
+        FUNCTIONS[_name] = globals()[_name] = getattr(_module, _name)
+        __all__.append(_name)

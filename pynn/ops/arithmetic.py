@@ -1,0 +1,309 @@
+"""Arithmetic, element by element, with NumPy's broadcasting."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pynn.dtypes import is_float
+from pynn.engine.op import Sample, Spec, apply
+from pynn.engine.operators import call
+from pynn.engine.tensor import Tensor, as_tensor, promote
+from pynn.ops.elementwise import binary, broadcast_shape, gradient_record, normal, positive, ternary_record, unary, unary_record
+
+__all__ = [
+    "abs",
+    "add",
+    "ceil",
+    "clip",
+    "divide",
+    "divide_no_nan",
+    "floor",
+    "floor_divide",
+    "maximum",
+    "minimum",
+    "mod",
+    "multiply",
+    "negative",
+    "power",
+    "reciprocal",
+    "round",
+    "rsqrt",
+    "sign",
+    "sqrt",
+    "square",
+    "squared_difference",
+    "subtract",
+    "trunc",
+]
+
+# ---- two operands -----------------------------------------------------------------------------------------------------
+
+add = binary(
+    "add",
+    "`x + y`, element by element; the shapes broadcast.",
+    np.add,
+    grads=(lambda dy, x, y, z: dy, lambda dy, x, y, z: dy),
+    tfjs="AddV2",
+    onnx="Add",
+)
+subtract = binary(
+    "subtract",
+    "`x - y`, element by element; the shapes broadcast.",
+    np.subtract,
+    grads=(lambda dy, x, y, z: dy, lambda dy, x, y, z: -dy),
+    bools=False,
+    tfjs="Sub",
+    onnx="Sub",
+)
+multiply = binary(
+    "multiply",
+    "`x * y`, element by element; the shapes broadcast.",
+    np.multiply,
+    grads=(lambda dy, x, y, z: dy * y, lambda dy, x, y, z: dy * x),
+    tfjs="Mul",
+    onnx="Mul",
+)
+divide = binary(
+    "divide",
+    "`x / y`, element by element; integers become float32 first. The shapes broadcast.",
+    np.divide,
+    floats=True,
+    grads=(lambda dy, x, y, z: dy / y, lambda dy, x, y, z: -(dy * z) / y),
+    second=positive,
+    tfjs="RealDiv",
+    onnx="Div",
+)
+
+
+def _nonzero(rng, shape):
+    return np.where(rng.random(shape) < 0.3, 0.0, rng.normal(size=shape))
+
+
+def _divide_no_nan_numpy(x, y):
+    return np.where(y == 0, np.zeros((), x.dtype), np.divide(x, np.where(y == 0, np.ones((), y.dtype), y)))
+
+
+divide_no_nan = binary(
+    "divide_no_nan",
+    "`x / y`, and 0 where `y` is 0; integers become float32 first.",
+    _divide_no_nan_numpy,
+    floats=True,
+    grads=(lambda dy, x, y, z: divide_no_nan(dy, y), lambda dy, x, y, z: -divide_no_nan(dy * z, y)),
+    second=lambda rng, shape: np.abs(normal(rng, shape)) + 0.3,
+    tfjs="DivNoNan",
+)
+
+
+def _mod_values(rng, shape):
+    return rng.integers(-40, 40, size=shape) + 0.3
+
+
+def _mod_divisors(rng, shape):
+    return rng.choice([-7.0, 3.0, 11.0], size=shape)
+
+
+mod = binary(
+    "mod",
+    "The remainder of `x / y` with the sign of `y`, as in Python.",
+    np.mod,
+    grads=(lambda dy, x, y, z: dy, lambda dy, x, y, z: -(dy * floor_divide(x, y))),
+    values=_mod_values,
+    second=_mod_divisors,
+    bools=False,
+    tfjs="FloorMod",
+    onnx="Mod",
+)
+floor_divide = binary(
+    "floor_divide",
+    "The largest whole number not above `x / y`. It has no gradient.",
+    np.floor_divide,
+    values=_mod_values,
+    second=_mod_divisors,
+    bools=False,
+    tfjs="FloorDiv",
+)
+
+# dy where x wins, half of it where x and y are equal.
+_TIE_SHARE = ternary_record(
+    "tie_share",
+    lambda dy, x, y: np.where(x > y, dy, np.where(x == y, dy * dy.dtype.type(0.5), np.zeros((), dy.dtype))),
+    names=("dy", "x", "y"),
+    infer=lambda dy, x, y: Spec(broadcast_shape("tie_share", dy=dy, x=x, y=y), dy.dtype),
+    grads=(lambda ddy, dy, x, y, z: apply(_TIE_SHARE, ddy, x, y), None, None),
+    samples=lambda: [
+        Sample([(3, 7), np.arange(7.0), np.arange(21.0).reshape(3, 7) // 3], grad=False),
+        Sample([(1030,), (1030,), ()]),
+        Sample([(), (40,), (40,)]),
+    ],
+)
+
+maximum = binary(
+    "maximum",
+    "The larger of `x` and `y`, NaN where one is NaN. Where they are equal each gets half of the gradient.",
+    np.maximum,
+    grads=(lambda dy, x, y, z: apply(_TIE_SHARE, dy, x, y), lambda dy, x, y, z: apply(_TIE_SHARE, dy, y, x)),
+    tfjs="Maximum",
+    onnx="Max",
+)
+minimum = binary(
+    "minimum",
+    "The smaller of `x` and `y`, NaN where one is NaN. Where they are equal each gets half of the gradient.",
+    np.minimum,
+    grads=(lambda dy, x, y, z: apply(_TIE_SHARE, dy, y, x), lambda dy, x, y, z: apply(_TIE_SHARE, dy, x, y)),
+    tfjs="Minimum",
+    onnx="Min",
+)
+squared_difference = binary(
+    "squared_difference",
+    "`(x - y)^2`, element by element.",
+    lambda x, y: np.square(x - y),
+    grads=(lambda dy, x, y, z: dy * (x - y) * 2.0, lambda dy, x, y, z: dy * (y - x) * 2.0),
+    bools=False,
+    tfjs="SquaredDifference",
+)
+
+
+def _power_by_base(dy, x, y, z):
+    exponent = call("where", call("equal", y, 0.0), 1.0, y - 1.0)
+    return dy * y * _power(x, exponent)
+
+
+def _power_by_exponent(dy, x, y, z):
+    safe = call("where", call("greater", x, 0.0), x, 1.0)
+    return dy * z * call("log", safe)
+
+
+_power = binary(
+    "power",
+    "`x` to the power `y`, element by element.",
+    np.power,
+    grads=(_power_by_base, _power_by_exponent),
+    values=positive,
+    second=normal,
+    bools=False,
+    tfjs="Pow",
+    onnx="Pow",
+)
+
+
+def _small_power(x: Tensor, exponent: float) -> Tensor | None:
+    if exponent == 2:
+        return square(x)
+    if exponent == 1:
+        return x
+    if exponent == 3:
+        return multiply(square(x), x)
+    if not is_float(x.dtype):
+        return None
+    return sqrt(x) if exponent == 0.5 else reciprocal(x) if exponent == -1 else None
+
+
+def power(x, y) -> Tensor:
+    """`x` to the power `y`, element by element; the shapes broadcast.
+
+    NaN for a negative `x` and a `y` that isn't whole. The gradient by `y` takes `log(x)` as 0 where `x <= 0`.
+    The exponents 2, 3, 1, 0.5 and -1, given as Python numbers, are products, a root and a quotient.
+    """
+    if isinstance(y, (int, float)) and not isinstance(x, (int, float)):
+        found = _small_power(as_tensor(x), y)
+        if found is not None:
+            return found
+    return _power(*promote(x, y))
+
+
+# ---- one operand ------------------------------------------------------------------------------------------------------
+
+negative = unary("negative", "`-x`.", np.negative, floats=False, grad=lambda dy, x, y: -dy, tfjs="Neg", onnx="Neg")
+abs = unary(
+    "abs",
+    "The magnitude of `x`. The gradient at 0 is 0.",
+    np.abs,
+    floats=False,
+    grad=lambda dy, x, y: dy * sign(x),
+    tfjs="Abs",
+    onnx="Abs",
+)
+sign = unary(
+    "sign",
+    "-1, 0 or 1 by the sign of `x`, NaN for NaN. It has no gradient.",
+    np.sign,
+    floats=False,
+    tfjs="Sign",
+    onnx="Sign",
+)
+square = unary("square", "`x * x`.", np.square, floats=False, grad=lambda dy, x, y: dy * x * 2.0, tfjs="Square")
+sqrt = unary(
+    "sqrt",
+    "The square root, NaN below 0.",
+    np.sqrt,
+    grad=lambda dy, x, y: dy * 0.5 / y,
+    values=positive,
+    tfjs="Sqrt",
+    onnx="Sqrt",
+)
+rsqrt = unary(
+    "rsqrt",
+    "`1 / sqrt(x)`.",
+    lambda x: 1 / np.sqrt(x),
+    grad=lambda dy, x, y: dy * -0.5 * y / x,
+    values=positive,
+    tfjs="Rsqrt",
+)
+reciprocal = unary(
+    "reciprocal",
+    "`1 / x`.",
+    lambda x: 1 / x,
+    grad=lambda dy, x, y: -(dy * y * y),
+    values=positive,
+    tfjs="Reciprocal",
+    onnx="Reciprocal",
+)
+
+
+def _whole(name: str, doc: str, numpy, **fields):
+    op = unary_record(name, numpy, **fields)
+
+    def function(x) -> Tensor:
+        x = as_tensor(x)
+        return apply(op, x) if is_float(x.dtype) else x
+
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = doc + " Integers stay as they are. It has no gradient."
+    return function
+
+
+floor = _whole("floor", "The largest whole number not above `x`.", np.floor, tfjs="Floor", onnx="Floor")
+ceil = _whole("ceil", "The smallest whole number not below `x`.", np.ceil, tfjs="Ceil", onnx="Ceil")
+round = _whole("round", "The nearest whole number, halves to the even one.", np.rint, tfjs="Round", onnx="Round")
+trunc = _whole("trunc", "The whole number next to `x` towards 0.", np.trunc)
+
+# ---- clip -------------------------------------------------------------------------------------------------------------
+
+_CLIP_GRAD = gradient_record(
+    "clip_grad",
+    lambda dy, y, *, minimum, maximum: np.where((y >= minimum) & (y <= maximum), dy, np.zeros((), dy.dtype)),
+    attrs={"minimum": -1.0, "maximum": 1.0},
+)
+_CLIP = unary_record(
+    "clip",
+    lambda x, *, minimum, maximum: np.minimum(np.maximum(x, x.dtype.type(minimum)), x.dtype.type(maximum)),
+    grad=lambda dy, x, y, **bounds: apply(_CLIP_GRAD, dy, x, **bounds),
+    attrs={"minimum": -1.0, "maximum": 1.0},
+    tfjs="ClipByValue",
+    onnx="Clip",
+)
+
+
+def clip(x, minimum=None, maximum=None) -> Tensor:
+    """`x` kept between two bounds: `min(max(x, minimum), maximum)`. A bound of None is no bound; bounds may be tensors.
+
+    For numbers as bounds the gradient passes where `minimum <= x <= maximum`.
+    """
+    x = as_tensor(x)
+    static = all(b is None or isinstance(b, (int, float)) for b in (minimum, maximum))
+    if static and is_float(x.dtype):
+        low = -np.inf if minimum is None else float(minimum)
+        return apply(_CLIP, x, minimum=float(low), maximum=float(np.inf if maximum is None else maximum))
+    if minimum is not None:
+        x = call("maximum", x, minimum)
+    return x if maximum is None else call("minimum", x, maximum)
