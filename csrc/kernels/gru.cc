@@ -65,9 +65,10 @@ GruForward<T> gru_forward(const Problem* problem, void* const* data, void* share
   f.gates = operand<T>(data, 8);
   const T* recurrent = operand<T>(data, 2);
   const T* last = recurrent ? recurrent + inner : nullptr;
-  f.kernel = f.packing.pack_if_worth(operand<T>(data, 1), width, g.features, width, f.shared, shared);
-  f.recurrent_kernel = f.packing.pack_if_worth(recurrent, width, g.units, inner, f.shared, shared);
-  if (!after) f.candidate_kernel = f.packing.pack_if_worth(last, width, g.units, g.units, f.shared, shared);
+  f.kernel = f.packing.pack_if_worth(operand<T>(data, 1), width, g.features, width, g.rows, f.shared, shared);
+  const std::int64_t carried = recurrent_rows(g, present(problem, 4));
+  f.recurrent_kernel = f.packing.pack_if_worth(recurrent, width, g.units, inner, carried, f.shared, shared);
+  if (!after) f.candidate_kernel = f.packing.pack_if_worth(last, width, g.units, g.units, carried, f.shared, shared);
   f.cost_ns = sequence_cost_ns(g, 3, 1, 3);
   f.blocks = block_count(g.batch, f.cost_ns);
   f.z_stride = scratch_stride<T>(width);

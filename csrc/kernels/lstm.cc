@@ -54,8 +54,9 @@ LstmForward<T> lstm_forward(const Problem* problem, void* const* data, void* sha
   f.gates = operand<T>(data, 10);
   f.c_sequence = operand<T>(data, 11);
   const std::int64_t width = 4 * g.units;
-  f.kernel = f.packing.pack_if_worth(operand<T>(data, 1), width, g.features, width, f.shared, shared);
-  f.recurrent_kernel = f.packing.pack_if_worth(operand<T>(data, 2), width, g.units, width, f.shared, shared);
+  f.kernel = f.packing.pack_if_worth(operand<T>(data, 1), width, g.features, width, g.rows, f.shared, shared);
+  const std::int64_t carried = recurrent_rows(g, present(problem, 4));
+  f.recurrent_kernel = f.packing.pack_if_worth(operand<T>(data, 2), width, g.units, width, carried, f.shared, shared);
   f.cost_ns = sequence_cost_ns(g, 4, 1, 5);
   f.blocks = block_count(g.batch, f.cost_ns);
   f.z_stride = scratch_stride<T>(width);

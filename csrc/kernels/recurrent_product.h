@@ -18,6 +18,8 @@ constexpr std::int64_t kReductionBlock = 256;
 constexpr std::int64_t kColumnSumBlock = 128;
 // An unpacked matrix above this size loses more in the caches than packing costs.
 constexpr std::int64_t kUnpackedBytes = 1 << 15;
+// And from so many rows on packing pays for itself.
+constexpr std::int64_t kPackedRows = 32;
 
 PYNN_INLINE std::int64_t minimum(std::int64_t a, std::int64_t b) { return a < b ? a : b; }
 PYNN_INLINE std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
@@ -47,10 +49,11 @@ PYNN_INLINE PanelMatrix<T> plain_matrix(const T* data, std::int64_t row_length, 
   return PanelMatrix<T>{data, row_length, panel_columns<T>(), k, n};
 }
 
-// Whether a (k, n) weight is worth packing.
+// Whether a (k, n) weight is worth packing for products with `rows` rows in all.
 template <class T>
-PYNN_INLINE bool worth_packing(std::int64_t k, std::int64_t n) {
-  return n % Simd<T>::kLanes != 0 || k * n * static_cast<std::int64_t>(sizeof(T)) > kUnpackedBytes;
+PYNN_INLINE bool worth_packing(std::int64_t k, std::int64_t n, std::int64_t rows) {
+  if (n % Simd<T>::kLanes != 0) return true;  // a plain matrix has no padding to read
+  return rows >= kPackedRows && k * n * static_cast<std::int64_t>(sizeof(T)) > kUnpackedBytes;
 }
 
 // Panel q of the (k, n) matrix at b with rows `stride` apart -> to.
@@ -106,11 +109,8 @@ struct RowProduct {
 };
 
 template <class T, int MR, int NV>
-PYNN_INLINE void product_tile(const RowProduct<T>& product, std::int64_t row, std::int64_t column, const T* b,
-                              std::int64_t b_stride, int columns) {
-  Tile<T, MR, NV> tile;
-  clear(tile);
-  accumulate(tile, rows_of<MR>(product.a.row(row), product.a.stride), b, b_stride, product.k);
+PYNN_INLINE void finish_tile(const RowProduct<T>& product, std::int64_t row, std::int64_t column, const Tile<T, MR, NV>& tile,
+                             int columns) {
   T* c = product.c.row(row) + column;
   const std::int64_t c_stride = product.c.stride;
   if (product.finish == kAdd) {
@@ -123,6 +123,15 @@ PYNN_INLINE void product_tile(const RowProduct<T>& product, std::int64_t row, st
       store_lanes<T>(c + i * c_stride + v * Simd<T>::kLanes, x + load_lanes<T>(bias + v * Simd<T>::kLanes, lanes), lanes);
     });
   }
+}
+
+template <class T, int MR, int NV>
+PYNN_INLINE void product_tile(const RowProduct<T>& product, std::int64_t row, std::int64_t column, const T* b,
+                              std::int64_t b_stride, int columns) {
+  Tile<T, MR, NV> tile;
+  clear(tile);
+  accumulate(tile, rows_of<MR>(product.a.row(row), product.a.stride), b, b_stride, product.k);
+  finish_tile(product, row, column, tile, columns);
 }
 
 template <class T, int NV>
@@ -138,6 +147,40 @@ PYNN_NOINLINE void product_rows(const RowProduct<T>& product, std::int64_t row, 
   }
 }
 
+// MR rows by NP whole panels side by side: as many sums at a time as a full tile has, where there are few rows.
+template <class T, int MR, int NP>
+PYNN_INLINE void product_strip(const RowProduct<T>& product, std::int64_t column, const T* b, const PanelMatrix<T>& matrix) {
+  Tile<T, MR, kTileVectors> tiles[NP];
+  PYNN_UNROLL
+  for (int q = 0; q < NP; ++q) clear(tiles[q]);
+  const RowPointers<T, MR> rows = rows_of<MR>(product.a.data, product.a.stride);
+  for (std::int64_t p = 0; p < product.k; ++p, b += matrix.stride) {
+    PYNN_UNROLL
+    for (int q = 0; q < NP; ++q) accumulate_one<false>(tiles[q], rows, p, b + q * matrix.panel, 0);
+  }
+  PYNN_UNROLL
+  for (int q = 0; q < NP; ++q) finish_tile(product, 0, column + q * panel_columns<T>(), tiles[q], tile_columns<T>());
+}
+
+// One to three rows: strips over the columns from the first on, as far as they go. Returns the columns that are done.
+template <class T, int MR, int NP>
+PYNN_NOINLINE std::int64_t product_strips(const RowProduct<T>& product, const PanelMatrix<T>& b) {
+  constexpr std::int64_t width = NP * tile_columns<T>();
+  std::int64_t column = 0;
+  for (const T* panel = b.data; column + width <= b.n; column += width, panel += NP * b.panel)
+    product_strip<T, MR, NP>(product, column, panel, b);
+  return column;
+}
+template <class T>
+PYNN_INLINE std::int64_t product_strips(const RowProduct<T>& product, std::int64_t rows, const PanelMatrix<T>& b) {
+  switch (rows) {
+    case 1: return product_strips<T, 1, 4>(product, b);
+    case 2: return product_strips<T, 2, 2>(product, b);
+    case 3: return product_strips<T, 3, 2>(product, b);
+    default: return 0;
+  }
+}
+
 // The rows of the next tile: never a rest of one or two rows behind a full tile, which would run at half speed.
 PYNN_INLINE int next_rows(std::int64_t left) {
   return static_cast<int>(left <= kTileRows ? left : left < 2 * kTileRows ? (left + 1) / 2 : kTileRows);
@@ -145,8 +188,9 @@ PYNN_INLINE int next_rows(std::int64_t left) {
 
 template <class T>
 PYNN_NOINLINE void multiply_rows(const RowProduct<T>& product, std::int64_t rows, const PanelMatrix<T>& b) {
-  const T* panel = b.data;
-  for (std::int64_t column = 0; column < b.n; column += panel_columns<T>(), panel += b.panel) {
+  std::int64_t column = product_strips(product, rows, b);
+  const T* panel = b.data + column / panel_columns<T>() * b.panel;
+  for (; column < b.n; column += panel_columns<T>(), panel += b.panel) {
     const int columns = static_cast<int>(minimum(panel_columns<T>(), b.n - column));
     for (std::int64_t row = 0; row < rows;) {
       const int take = next_rows(rows - row);

@@ -44,9 +44,10 @@ struct Packing {
     elements += k * n;
     return packed_matrix(static_cast<const T*>(to), k, n);
   }
-  // The same, or the matrix where it lies if it is small.
-  PanelMatrix<T> pack_if_worth(const T* from, std::int64_t stride, std::int64_t k, std::int64_t n, Layout& layout, void* shared) {
-    if (!worth_packing<T>(k, n)) return plain_matrix(from, stride, k, n);
+  // The same, or the matrix where it lies if that is as good for products with `rows` rows in all.
+  PanelMatrix<T> pack_if_worth(const T* from, std::int64_t stride, std::int64_t k, std::int64_t n, std::int64_t rows,
+                               Layout& layout, void* shared) {
+    if (!rows || !worth_packing<T>(k, n, rows)) return plain_matrix(from, stride, k, n);
     return pack(from, stride, k, n, false, layout, shared);
   }
   std::int64_t chunks() const { return minimum(panels, kMaxChunks); }
@@ -179,6 +180,9 @@ template <class T>
 PYNN_INLINE T* operand(void* const* data, int index) {
   return data ? static_cast<T*>(data[index]) : nullptr;
 }
+
+// Rows of all products of the state with the recurrent kernel: without an initial state the first step has none.
+PYNN_INLINE std::int64_t recurrent_rows(const Geometry& g, bool initial) { return g.rows - (initial ? 0 : g.batch); }
 
 // Where the rows of x, of the mask and of the states are. `step` counts in the order of processing.
 template <class T>

@@ -42,8 +42,9 @@ SimpleRnnForward<T> simple_rnn_forward(const Problem* problem, void* const* data
   f.bias = operand<T>(data, 3);
   f.h_sequence = operand<T>(data, 6);
   f.h_last = operand<T>(data, 7);
-  f.kernel = f.packing.pack_if_worth(operand<T>(data, 1), g.units, g.features, g.units, f.shared, shared);
-  f.recurrent_kernel = f.packing.pack_if_worth(operand<T>(data, 2), g.units, g.units, g.units, f.shared, shared);
+  f.kernel = f.packing.pack_if_worth(operand<T>(data, 1), g.units, g.features, g.units, g.rows, f.shared, shared);
+  const std::int64_t carried = recurrent_rows(g, present(problem, 4));
+  f.recurrent_kernel = f.packing.pack_if_worth(operand<T>(data, 2), g.units, g.units, g.units, carried, f.shared, shared);
   f.cost_ns = sequence_cost_ns(g, 1, 1, 1);
   f.blocks = block_count(g.batch, f.cost_ns);
   f.stride = scratch_stride<T>(g.units);
