@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pynn.engine.op import Node, Op, active, prepared
+from pynn.engine.op import Node, Op, active, compute, prepared
 from pynn.engine.tape import IDENTITY, Tape
 from pynn.engine.tensor import Tensor
 from pynn.engine.variable import Variable
@@ -35,7 +35,9 @@ class Capture:
     # -- called by the engine ----------------------------------------------------------------------------------------
 
     def record(self, op: Op, tensors: tuple, attrs: dict) -> tuple:
-        """Writes a call down and returns abstract outputs."""
+        """Writes a call down and returns abstract outputs. A call on constants alone is computed at once."""
+        if tensors and not op.effect and all(t is None or not t.is_abstract for t in tensors):
+            return compute(op, tensors, attrs)
         for t in tensors:
             if t is not None and id(t) in self.fused_away:
                 self._restore(self.fused_away[id(t)])

@@ -7,7 +7,7 @@ differentiation and once more when the program is complete. Chains join elementw
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -226,8 +226,11 @@ def _chainable(node: Node) -> bool:
     )
 
 
-def fuse_chains(nodes: list[Node], keep: set[int]) -> list[Node]:
-    """Joins an elementwise call with the ones that make its inputs, where nobody else reads those."""
+def fuse_chains(nodes: list[Node], keep: set[int], accept: Callable[[Node], bool]) -> list[Node]:
+    """Joins an elementwise call with the ones that make its inputs, where nobody else reads those.
+
+    A chain that `accept` refuses (no kernel covers it) stays the calls that it is made of.
+    """
     producers = Producers(nodes, keep)
     chain_of: dict[int, _Chain] = {}
     order: list[Any] = []
@@ -248,4 +251,8 @@ def fuse_chains(nodes: list[Node], keep: set[int]) -> list[Node]:
                 del chain_of[id(t)]
         chain_of[id(node.outputs[0])] = chain
         order.append(chain)
-    return [item.node() if isinstance(item, _Chain) else item for item in order]
+    result: list[Node] = []
+    for item in order:
+        node = item.node() if isinstance(item, _Chain) else item
+        result.extend([node] if node is item or len(item.members) == 1 or accept(node) else item.members)
+    return result

@@ -36,7 +36,7 @@ class Program:
         nodes = drop_unread(capture.nodes, wanted)
         keep = {id(t) for t in wanted}
         fuse.fuse_patterns(nodes, keep)
-        self.nodes = fuse.fuse_chains(nodes, keep)
+        self.nodes = fuse.fuse_chains(nodes, keep, lambda node: native_kernel(node) is not None)
         read = {id(t) for n in self.nodes for t in n.inputs if t is not None} | keep
         self.reads = [(v, t) for v, t in capture.reads.values() if id(t) in read]
         self.plan = self._make_plan()
