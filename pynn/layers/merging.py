@@ -1,0 +1,191 @@
+"""Layers that take several inputs: Add, Subtract, Multiply, Average, Maximum, Minimum, Concatenate, Dot."""
+
+from __future__ import annotations
+
+import functools
+
+from pynn import ops
+from pynn.layers.base import Layer
+from pynn.layers.structure import is_shape
+
+
+def _broadcast(layer: Layer, first: tuple, second: tuple) -> tuple:
+    """The shape of an elementwise operation, batch axis included, None where unknown."""
+    short, long = sorted((first, second), key=len)
+    short = (short[0], *(1,) * (len(long) - len(short)), *short[1:])
+    result = []
+    for a, b in zip(short, long, strict=True):
+        if a is not None and b is not None and a != b and 1 not in (a, b):
+            raise ValueError(f"[{layer.label}] the inputs' shapes don't fit. Received: {tuple(first)} and {tuple(second)}.")
+        result.append(b if a in (1, None) and b != 1 else a)
+    return tuple(result)
+
+
+class _Merge(Layer):
+    """A layer over a list of inputs."""
+
+    supports_masking = True
+    least = 2
+
+    def check_input(self, shapes):
+        if is_shape(shapes) or len(shapes) < self.least:
+            raise ValueError(
+                f"[{self.label}] expects a list of {self.least} or more inputs. Received: {shapes}. Call it as layer([a, b])."
+            )
+        self.output_shape(shapes)
+
+    def output_shape(self, input_shape):
+        return functools.reduce(lambda a, b: _broadcast(self, a, b), [tuple(s) for s in input_shape])
+
+    def call(self, x):
+        return functools.reduce(self.combine, self._aligned(x))
+
+    def _aligned(self, x: list) -> list:
+        """The inputs with axes of length one behind the batch axis, so that all have as many."""
+        ndim = max(t.ndim for t in x)
+        return [t if t.ndim == ndim else ops.reshape(t, (t.shape[0], *(1,) * (ndim - t.ndim), *t.shape[1:])) for t in x]
+
+    def combine(self, a, b):
+        """Two inputs joined."""
+        raise NotImplementedError
+
+    def compute_mask(self, x, mask):
+        present = [m for m in mask or () if m is not None]
+        return functools.reduce(ops.logical_or, present) if present else None
+
+    @classmethod
+    def samples(cls):
+        return [dict(input_shape=[(2, 3), (2, 3)]), dict(input_shape=[(2, 3, 4), (2, 3, 1)])]
+
+
+class Add(_Merge):
+    """The sum of the inputs."""
+
+    def combine(self, a, b):
+        return a + b
+
+    @classmethod
+    def samples(cls):
+        return [dict(input_shape=[(2, 3), (2, 3), (2, 3)]), dict(input_shape=[(2, 3, 4), (2, 4)])]
+
+
+class Subtract(_Merge):
+    """The first input minus the second."""
+
+    def check_input(self, shapes):
+        super().check_input(shapes)
+        if len(shapes) != 2:
+            raise ValueError(f"[{self.label}] expects two inputs. Received: {len(shapes)}.")
+
+    def combine(self, a, b):
+        return a - b
+
+
+class Multiply(_Merge):
+    """The product of the inputs, element by element."""
+
+    def combine(self, a, b):
+        return a * b
+
+
+class Average(_Merge):
+    """The mean of the inputs."""
+
+    def combine(self, a, b):
+        return a + b
+
+    def call(self, x):
+        return super().call(x) * (1.0 / len(x))
+
+
+class Maximum(_Merge):
+    """The largest of the inputs, element by element."""
+
+    def combine(self, a, b):
+        return ops.maximum(a, b)
+
+
+class Minimum(_Merge):
+    """The smallest of the inputs, element by element."""
+
+    def combine(self, a, b):
+        return ops.minimum(a, b)
+
+
+class Concatenate(_Merge):
+    """The inputs one after the other along `axis`."""
+
+    least = 1
+
+    def __init__(self, axis: int = -1, **common):
+        super().__init__(**common)
+        self.axis = int(axis)
+
+    def output_shape(self, input_shape):
+        shapes = [tuple(s) for s in input_shape]
+        axis = self.axis % len(shapes[0])
+        fits = all(
+            len(s) == len(shapes[0])
+            and all(a == b or None in (a, b) for i, (a, b) in enumerate(zip(s, shapes[0], strict=True)) if i != axis)
+            for s in shapes
+        )
+        if not fits:
+            raise ValueError(f"[{self.label}] the inputs may differ along axis {self.axis} only. Received: {shapes}.")
+        lengths = [s[axis] for s in shapes]
+        return (*shapes[0][:axis], None if None in lengths else sum(lengths), *shapes[0][axis + 1 :])
+
+    def call(self, x):
+        return ops.concat(list(x), axis=self.axis)
+
+    def compute_mask(self, x, mask):
+        if not mask or all(m is None for m in mask):
+            return None
+        full = [ops.ones_like(t[..., 0]) > 0 if m is None else m for t, m in zip(x, mask, strict=True)]
+        axis = self.axis % x[0].ndim
+        return ops.concat(full, axis=axis) if axis < full[0].ndim else functools.reduce(ops.logical_and, full)
+
+    @classmethod
+    def samples(cls):
+        return [dict(input_shape=[(2, 3), (2, 2)]), dict(axis=1, input_shape=[(2, 3, 4), (2, 1, 4), (2, 2, 4)])]
+
+
+class Dot(_Merge):
+    """The sum of products of two inputs along `axes` (one axis for both, or one for each), example by example.
+
+    `normalize` brings the inputs to length one along these axes before: the cosine of the angle.
+    """
+
+    def __init__(self, axes, normalize: bool = False, **common):
+        super().__init__(**common)
+        self.axes = tuple(int(a) for a in axes) if isinstance(axes, (list, tuple)) else int(axes)
+        self.normalize = normalize
+
+    def _axes(self, first_ndim: int, second_ndim: int) -> tuple[int, int]:
+        first, second = self.axes if isinstance(self.axes, tuple) else (self.axes, self.axes)
+        return first % first_ndim, second % second_ndim
+
+    def output_shape(self, input_shape):
+        first, second = (tuple(s) for s in input_shape)
+        a, b = self._axes(len(first), len(second))
+        if first[a] != second[b] and None not in (first[a], second[b]):
+            raise ValueError(f"[{self.label}] the axes to multiply along have different lengths. Received: {first} and {second}.")
+        rest = [*(n for i, n in enumerate(first) if i != a), *(n for i, n in enumerate(second) if i not in (0, b))]
+        return tuple(rest) if len(rest) > 1 else (rest[0], 1)
+
+    def call(self, x):
+        first, second = x
+        a, b = self._axes(first.ndim, second.ndim)
+        if self.normalize:
+            first, second = (t * ops.rsqrt(ops.maximum(ops.sum(t * t, axis=i, keepdims=True), 1e-12)) for t, i in ((first, a), (second, b)))
+        batch, length = first.shape[0], first.shape[a]
+        shape = self.output_shape([first.shape, second.shape])
+        left = ops.reshape(ops.moveaxis(first, a, -1), (batch, -1, length))
+        right = ops.reshape(ops.moveaxis(second, b, 1), (batch, length, -1))
+        return ops.reshape(ops.matmul(left, right), shape)
+
+    @classmethod
+    def samples(cls):
+        return [
+            dict(axes=1, input_shape=[(2, 3), (2, 3)]),
+            dict(axes=(2, 1), normalize=True, input_shape=[(2, 3, 4), (2, 4, 5)]),
+        ]

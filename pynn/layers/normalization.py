@@ -1,0 +1,154 @@
+"""BatchNormalization and LayerNormalization."""
+
+from __future__ import annotations
+
+from pynn import ops
+from pynn.engine.tensor import stop_gradient
+from pynn.layers import weight_settings
+from pynn.layers.base import InputSpec, Layer
+
+
+class BatchNormalization(Layer):
+    """`gamma * (x - mean) / sqrt(variance + epsilon) + beta`, statistics of each index of `axis`.
+
+    While training they are the batch's, and moving averages follow them (`moving = moving * momentum + batch * (1 - momentum)`);
+    otherwise, and when the layer is frozen, they are the moving averages.
+
+    Args:
+        axis: The axis that keeps its own statistics.
+        momentum: Of the moving averages.
+        epsilon: Added to the variance.
+        center, scale: Whether there is a beta, a gamma.
+        beta_initializer, gamma_initializer, moving_mean_initializer, moving_variance_initializer: Start values.
+        beta_regularizer, gamma_regularizer, beta_constraint, gamma_constraint: Of the weights.
+
+    Reference: Ioffe and Szegedy, 2015.
+    """
+
+    supports_masking = True
+
+    def __init__(
+        self,
+        axis: int = -1,
+        momentum: float = 0.99,
+        epsilon: float = 1e-3,
+        center: bool = True,
+        scale: bool = True,
+        *,
+        beta_initializer="zeros",
+        gamma_initializer="ones",
+        moving_mean_initializer="zeros",
+        moving_variance_initializer="ones",
+        beta_regularizer=None,
+        gamma_regularizer=None,
+        beta_constraint=None,
+        gamma_constraint=None,
+        **common,
+    ):
+        super().__init__(**common)
+        self.axis = int(axis[0] if isinstance(axis, (list, tuple)) else axis)
+        self.momentum, self.epsilon, self.center, self.scale = float(momentum), float(epsilon), center, scale
+        weight_settings.keep(
+            self,
+            beta_initializer=beta_initializer,
+            gamma_initializer=gamma_initializer,
+            moving_mean_initializer=moving_mean_initializer,
+            moving_variance_initializer=moving_variance_initializer,
+            beta_regularizer=beta_regularizer,
+            gamma_regularizer=gamma_regularizer,
+            beta_constraint=beta_constraint,
+            gamma_constraint=gamma_constraint,
+        )
+        self.gamma = self.beta = None
+
+    def build(self, input_shape):
+        size = input_shape[self.axis]
+        if self.scale:
+            self.gamma = weight_settings.add(self, "gamma", (size,))
+        if self.center:
+            self.beta = weight_settings.add(self, "beta", (size,))
+        self.moving_mean = self.add_weight("moving_mean", (size,), initializer=self.moving_mean_initializer, trainable=False)
+        self.moving_variance = self.add_weight(
+            "moving_variance", (size,), initializer=self.moving_variance_initializer, trainable=False
+        )
+        self.input_spec = InputSpec(ndim=len(input_shape), axes={self.axis: size})
+
+    def call(self, x, *, training=False):
+        words = dict(epsilon=self.epsilon, axis=self.axis)
+        if not training or not self.trainable:
+            return ops.batch_norm_inference(x, self.moving_mean, self.moving_variance, self.gamma, self.beta, **words)
+        y, mean, variance = ops.batch_norm(x, self.gamma, self.beta, **words)
+        for moving, batch in ((self.moving_mean, mean), (self.moving_variance, variance)):
+            moving.assign(moving * self.momentum + stop_gradient(batch) * (1 - self.momentum))
+        return y
+
+    def output_shape(self, input_shape):
+        return tuple(input_shape)
+
+    @classmethod
+    def samples(cls):
+        return [
+            dict(input_shape=(4, 3)),
+            dict(momentum=0.5, scale=False, input_shape=(2, 3, 4, 2)),
+            dict(axis=1, center=False, input_shape=(3, 2, 4)),
+        ]
+
+
+class LayerNormalization(Layer):
+    """`gamma * (x - mean) / sqrt(variance + epsilon) + beta`, statistics of each example over `axis` (Ba et al., 2016).
+
+    Args:
+        axis: One axis, or the last few.
+        epsilon: Added to the variance.
+        center, scale: Whether there is a beta, a gamma, of the shape of the normalised axes.
+        beta_initializer, gamma_initializer, beta_regularizer, gamma_regularizer, beta_constraint, gamma_constraint: Of the weights.
+    """
+
+    supports_masking = True
+
+    def __init__(
+        self,
+        axis=-1,
+        epsilon: float = 1e-3,
+        center: bool = True,
+        scale: bool = True,
+        *,
+        beta_initializer="zeros",
+        gamma_initializer="ones",
+        beta_regularizer=None,
+        gamma_regularizer=None,
+        beta_constraint=None,
+        gamma_constraint=None,
+        **common,
+    ):
+        super().__init__(**common)
+        self.axis = [int(a) for a in axis] if isinstance(axis, (list, tuple)) else int(axis)
+        self.epsilon, self.center, self.scale = float(epsilon), center, scale
+        weight_settings.keep(
+            self,
+            beta_initializer=beta_initializer,
+            gamma_initializer=gamma_initializer,
+            beta_regularizer=beta_regularizer,
+            gamma_regularizer=gamma_regularizer,
+            beta_constraint=beta_constraint,
+            gamma_constraint=gamma_constraint,
+        )
+        self.gamma = self.beta = None
+
+    def build(self, input_shape):
+        axes = self.axis if isinstance(self.axis, list) else [self.axis]
+        shape = [input_shape[a] for a in sorted(a % len(input_shape) for a in axes)]
+        if self.scale:
+            self.gamma = weight_settings.add(self, "gamma", shape)
+        if self.center:
+            self.beta = weight_settings.add(self, "beta", shape)
+
+    def call(self, x):
+        return ops.layer_norm(x, self.gamma, self.beta, epsilon=self.epsilon, axis=self.axis)
+
+    def output_shape(self, input_shape):
+        return tuple(input_shape)
+
+    @classmethod
+    def samples(cls):
+        return [dict(input_shape=(4, 3)), dict(axis=[1, 2], center=False, input_shape=(2, 3, 4)), dict(axis=1, input_shape=(2, 3, 4))]

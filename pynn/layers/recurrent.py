@@ -1,0 +1,209 @@
+"""SimpleRNN, GRU and LSTM."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pynn import initializers, ops
+from pynn.layers.recurrent_base import Recurrent, activation_word
+
+
+class SimpleRNN(Recurrent):
+    """The fully connected recurrence: `h_t = activation(x_t kernel + bias + h_{t-1} recurrent_kernel)`.
+
+    Args:
+        units: Length of the state.
+        activation: A name or function.
+        use_bias: Whether there is a bias.
+        kernel_initializer, recurrent_initializer, bias_initializer: Start values.
+        kernel_regularizer, recurrent_regularizer, bias_regularizer: Penalties.
+        kernel_constraint, recurrent_constraint, bias_constraint: Applied after each update.
+        dropout: Share of the input's features to drop while training, the same at all steps.
+        recurrent_dropout: The same for the state.
+        seed: Of the dropout.
+        return_sequences: Whether the output is that of each step, or of the last.
+        return_state: Whether the last states are returned too: `[output, state, ...]`.
+        go_backwards: Whether the steps are processed from the last to the first.
+        stateful: Whether a batch starts with the states in which the last one ended.
+        unroll: Accepted; the whole sequence is one op in any case.
+        zero_output_for_mask: Whether masked steps give zeros instead of repeating the output before.
+
+    Shapes: (batch, time, features) -> (batch, units), or (batch, time, units) with return_sequences.
+    Weights: kernel (features, units), recurrent_kernel (units, units), bias (units,).
+    """
+
+    def __init__(
+        self,
+        units: int,
+        activation="tanh",
+        use_bias: bool = True,
+        *,
+        kernel_initializer="glorot_uniform",
+        recurrent_initializer="orthogonal",
+        bias_initializer="zeros",
+        kernel_regularizer=None,
+        recurrent_regularizer=None,
+        bias_regularizer=None,
+        kernel_constraint=None,
+        recurrent_constraint=None,
+        bias_constraint=None,
+        dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
+        seed: int | None = None,
+        return_sequences: bool = False,
+        return_state: bool = False,
+        go_backwards: bool = False,
+        stateful: bool = False,
+        unroll: bool = False,
+        zero_output_for_mask: bool = False,
+        **common,
+    ):
+        given = {k: v for k, v in locals().items() if k not in ("self", "units", "common", "__class__")}
+        super().__init__(units, *_split(given), common)
+
+    def run(self, x, states, **words):
+        activation = activation_word(self.activation)
+        return ops.simple_rnn(x, self.kernel, self.recurrent_kernel, self.bias, initial_h=states[0], activation=activation, **words)
+
+
+class GRU(Recurrent):
+    """The gated recurrent unit (Cho et al., 2014); arguments as in `SimpleRNN`, and:
+
+    Args:
+        recurrent_activation: Of the gates.
+        reset_after: Whether the reset gate comes after the product with the recurrent kernel (cuDNN's variant) or before.
+
+    See `pynn.gru` for the formulas. Weights: kernel (features, 3 units), recurrent_kernel (units, 3 units), bias (2, 3 units) with
+    reset_after, else (3 units,); gates z, r, h in column blocks.
+    """
+
+    gates = 3
+
+    def __init__(
+        self,
+        units: int,
+        activation="tanh",
+        recurrent_activation="sigmoid",
+        use_bias: bool = True,
+        *,
+        kernel_initializer="glorot_uniform",
+        recurrent_initializer="orthogonal",
+        bias_initializer="zeros",
+        kernel_regularizer=None,
+        recurrent_regularizer=None,
+        bias_regularizer=None,
+        kernel_constraint=None,
+        recurrent_constraint=None,
+        bias_constraint=None,
+        dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
+        seed: int | None = None,
+        return_sequences: bool = False,
+        return_state: bool = False,
+        go_backwards: bool = False,
+        stateful: bool = False,
+        unroll: bool = False,
+        reset_after: bool = True,
+        zero_output_for_mask: bool = False,
+        **common,
+    ):
+        given = {k: v for k, v in locals().items() if k not in ("self", "units", "common", "__class__")}
+        super().__init__(units, *_split(given), common)
+
+    def bias_shape(self):
+        return (2, 3 * self.units) if self.reset_after else (3 * self.units,)
+
+    def run(self, x, states, **words):
+        return ops.gru(
+            x,
+            self.kernel,
+            self.recurrent_kernel,
+            self.bias,
+            initial_h=states[0],
+            activation=activation_word(self.activation),
+            recurrent_activation=activation_word(self.recurrent_activation),
+            reset_after=self.reset_after,
+            **words,
+        )
+
+    @classmethod
+    def samples(cls):
+        before = dict(units=2, reset_after=False, recurrent_activation="hard_sigmoid", input_shape=(2, 3, 2))
+        return [*super().samples(), before]
+
+
+class LSTM(Recurrent):
+    """Long short-term memory (Hochreiter and Schmidhuber, 1997); arguments as in `SimpleRNN`, and:
+
+    Args:
+        recurrent_activation: Of the gates.
+        unit_forget_bias: Whether the forget gate's bias starts at one.
+
+    See `pynn.lstm` for the formulas. Weights: kernel (features, 4 units), recurrent_kernel (units, 4 units), bias (4 units,); gates
+    i, f, c, o in column blocks. States: h, c.
+    """
+
+    gates = 4
+    states_count = 2
+
+    def __init__(
+        self,
+        units: int,
+        activation="tanh",
+        recurrent_activation="sigmoid",
+        use_bias: bool = True,
+        *,
+        kernel_initializer="glorot_uniform",
+        recurrent_initializer="orthogonal",
+        bias_initializer="zeros",
+        unit_forget_bias: bool = True,
+        kernel_regularizer=None,
+        recurrent_regularizer=None,
+        bias_regularizer=None,
+        kernel_constraint=None,
+        recurrent_constraint=None,
+        bias_constraint=None,
+        dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
+        seed: int | None = None,
+        return_sequences: bool = False,
+        return_state: bool = False,
+        go_backwards: bool = False,
+        stateful: bool = False,
+        unroll: bool = False,
+        zero_output_for_mask: bool = False,
+        **common,
+    ):
+        given = {k: v for k, v in locals().items() if k not in ("self", "units", "common", "__class__")}
+        super().__init__(units, *_split(given), common)
+
+    def add_weight(self, name, shape=(), **settings):
+        """As in every layer; the bias starts as `unit_forget_bias` says."""
+        if name == "bias" and self.unit_forget_bias:
+            settings["initializer"] = self._start_of_bias
+        return super().add_weight(name, shape, **settings)
+
+    def _start_of_bias(self, shape, dtype) -> np.ndarray:
+        values = initializers.get(self.bias_initializer)(shape, dtype)
+        values[self.units : 2 * self.units] = 1
+        return values
+
+    def run(self, x, states, **words):
+        return ops.lstm(
+            x,
+            self.kernel,
+            self.recurrent_kernel,
+            self.bias,
+            initial_h=states[0],
+            initial_c=states[1],
+            activation=activation_word(self.activation),
+            recurrent_activation=activation_word(self.recurrent_activation),
+            **words,
+        )
+
+
+def _split(given: dict) -> tuple[dict, dict]:
+    """Constructor arguments as (settings of weights and activations, plain options)."""
+    kinds = ("initializer", "regularizer", "constraint", "activation")
+    settings = {k: v for k, v in given.items() if k.endswith(kinds)}
+    return settings, {k: v for k, v in given.items() if k not in settings}

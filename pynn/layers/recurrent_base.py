@@ -1,0 +1,162 @@
+"""What recurrent layers share: initial and kept states, dropout, masks, the forms of the output."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pynn import activations, ops
+from pynn.engine.tensor import as_tensor
+from pynn.layers import weight_settings
+from pynn.layers.arguments import fraction, positive
+from pynn.layers.base import InputSpec, Layer
+from pynn.layers.structure import is_shape
+from pynn.ops.recurrent_activations import ACTIVATIONS
+
+_WORDS = "(batch, time, features)"
+
+
+def activation_word(activation):
+    """How recurrent ops are told of an activation: by name, so that one kernel runs the sequence, or as a function of the user's."""
+    name = activations.name_of(activation)
+    return name if activations.is_builtin(activation) and name in ACTIVATIONS else activation
+
+
+class Recurrent(Layer):
+    """Base of SimpleRNN, GRU and LSTM.
+
+    A subclass says how many gates its weights have (`gates`) and how many states it has (`states_count`), and defines
+    `run(x, states, **words) -> (sequence or None, state, ...)`.
+    """
+
+    gates = 1
+    states_count = 1
+
+    def __init__(self, units, settings: dict, options: dict, common: dict):
+        super().__init__(**common)
+        self.units = positive(self, "units", units)
+        weight_settings.keep(self, **settings)
+        for name, value in options.items():
+            setattr(self, name, value)
+        self.dropout = fraction(self, "dropout", self.dropout)
+        self.recurrent_dropout = fraction(self, "recurrent_dropout", self.recurrent_dropout)
+        self.bias = None
+        self.states: list = []
+        self.input_spec = InputSpec(ndim=3, words=_WORDS)
+        if self.dropout or self.recurrent_dropout:
+            self.add_random_state(self.seed)
+
+    # -- building ------------------------------------------------------------------------------------------------------
+
+    def bias_shape(self) -> tuple[int, ...]:
+        """Shape of the bias."""
+        return (self.gates * self.units,)
+
+    def build(self, input_shape):
+        shape = _sequence_shape(input_shape)
+        width = self.gates * self.units
+        self.kernel = weight_settings.add(self, "kernel", (shape[-1], width))
+        self.recurrent_kernel = weight_settings.add(self, "recurrent_kernel", (self.units, width), "recurrent")
+        if self.use_bias:
+            self.bias = weight_settings.add(self, "bias", self.bias_shape())
+        self.input_spec = InputSpec(ndim=3, axes={-1: shape[-1]}, words=_WORDS)
+        if self.stateful:
+            self._build_states(shape[0])
+
+    def _build_states(self, batch: int | None) -> None:
+        if batch is None:
+            raise ValueError(
+                f"[{self.label}] a stateful layer needs to know the batch size. Received: batch axis None. "
+                "Pass batch_input_shape=(batch, time, features), or batch_size in Input."
+            )
+        zeros = np.zeros((batch, self.units), self.dtype)
+        self.states = [self.add_state(f"state_{i}", zeros) for i in range(self.states_count)]
+
+    def check_input(self, shapes):
+        super().check_input(_sequence_shape(shapes))
+
+    def _advice(self, shape):
+        return " Expected (batch, time, features): for one feature per step add an axis with x[..., None]." if len(shape) == 2 else ""
+
+    # -- calling -------------------------------------------------------------------------------------------------------
+
+    def call(self, x, initial_state=None, *, training=False, mask=None):
+        if isinstance(x, (list, tuple)):
+            x, initial_state = x[0], list(x[1:]) or initial_state
+            mask = mask[0] if isinstance(mask, (list, tuple)) else mask
+        states = self._initial(x, initial_state)
+        words = dict(mask=_as_bool(mask), go_backwards=self.go_backwards, return_sequences=self.return_sequences)
+        if training and self.dropout:
+            x = x * ops.expand_dims(self._dropped_ones(x[:, 0], self.dropout), 1)
+        if training and self.recurrent_dropout:
+            like = ops.broadcast_to(ops.zeros_like(x[:, 0, :1]), (x.shape[0], self.units))
+            words["recurrent_mask"] = self._dropped_ones(like, self.recurrent_dropout)
+        if self.return_sequences and self.zero_output_for_mask:
+            words["zero_output_for_mask"] = True
+        sequence, *new_states = self.run(x, states, **words)
+        for variable, value in zip(self.states, new_states, strict=False):
+            variable.assign(value)
+        y = sequence if self.return_sequences else new_states[0]
+        return [y, *new_states] if self.return_state else y
+
+    def run(self, x, states: list, **words) -> tuple:
+        """(sequence or None, state, ...) from the op."""
+        raise NotImplementedError(f"[{self.label}] a recurrent layer must define run.")
+
+    def _initial(self, x, initial_state) -> list:
+        if initial_state is None:
+            if not self.states:
+                return [None] * self.states_count
+            if self.states[0].shape[0] != x.shape[0]:
+                raise ValueError(
+                    f"[{self.label}] a stateful layer keeps its batch size. Received: a batch of {x.shape[0]}, built for "
+                    f"{self.states[0].shape[0]}."
+                )
+            return [s.value for s in self.states]
+        states = list(initial_state) if isinstance(initial_state, (list, tuple)) else [initial_state]
+        states = [None if s is None else self._convert(as_tensor(s)) for s in states]
+        if len(states) != self.states_count:
+            raise ValueError(f"[{self.label}] has {self.states_count} states. Received: {len(states)} initial states.")
+        return states
+
+    def _dropped_ones(self, like, rate: float):
+        y = ops.dropout(ops.ones_like(like), self.seed_counter, rate=rate, key0=self.seed_key[0], key1=self.seed_key[1])
+        self.seed_counter.assign(ops.increment(self.seed_counter))
+        return y
+
+    # -- shapes and state ----------------------------------------------------------------------------------------------
+
+    def output_shape(self, input_shape):
+        batch, steps = _sequence_shape(input_shape)[:2]
+        shape = (batch, steps, self.units) if self.return_sequences else (batch, self.units)
+        return [shape, *[(batch, self.units)] * self.states_count] if self.return_state else shape
+
+    def compute_mask(self, x, mask):
+        mask = mask[0] if isinstance(mask, (list, tuple)) else mask
+        return mask if self.return_sequences else None
+
+    def reset_state(self) -> None:
+        """Sets the states of a stateful layer to zero."""
+        for state in self.states:
+            state.assign(np.zeros(state.shape, state.dtype))
+
+    @classmethod
+    def samples(cls):
+        return [
+            dict(units=3, input_shape=(2, 4, 5)),
+            dict(units=2, return_sequences=True, go_backwards=True, input_shape=(2, 3, 2)),
+            dict(units=2, return_state=True, use_bias=False, input_shape=(1, 5, 3)),
+            dict(units=2, activation="softsign", dropout=0.2, recurrent_dropout=0.3, input_shape=(2, 3, 2)),
+            dict(units=2, stateful=True, input_shape=(2, 3, 2)),
+        ]
+
+
+def _sequence_shape(shapes) -> tuple:
+    """The sequence's shape among those of (sequence, state, ...)."""
+    return tuple(shapes) if is_shape(shapes) else tuple(shapes[0])
+
+
+def _as_bool(mask):
+    if mask is None:
+        return None
+    mask = as_tensor(mask)
+    return mask if mask.dtype == bool else ops.not_equal(mask, 0)

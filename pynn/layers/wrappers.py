@@ -1,0 +1,158 @@
+"""Layers around layers: Bidirectional and TimeDistributed."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pynn import ops
+from pynn.layers.arguments import one_of
+from pynn.layers.base import InputSpec, Layer
+from pynn.layers.names import find_class
+from pynn.layers.structure import is_shape
+
+
+def _as_layer(wrapper: str, layer) -> Layer:
+    if isinstance(layer, dict):
+        return find_class(layer["class_name"]).from_config(layer["config"])
+    if not isinstance(layer, Layer):
+        raise TypeError(f"[{wrapper}] wraps a layer. Received: {layer!r}.")
+    return layer
+
+
+class Bidirectional(Layer):
+    """A recurrent layer over the sequence and a copy of it over the reversed sequence, their outputs merged.
+
+    Args:
+        layer: A recurrent layer; copies of it with fresh weights are used.
+        merge_mode: "concat", "sum", "mul", "ave", or None for a list of both outputs.
+        backward_layer: A layer of its own for the way back; it must have `go_backwards=True`.
+
+    Weights: those of `forward_layer`, then those of `backward_layer`.
+    """
+
+    supports_masking = True
+    _untracked = Layer._untracked | {"layer"}
+
+    def __init__(self, layer, merge_mode: str | None = "concat", weights=None, backward_layer=None, **common):
+        layer = _as_layer("Bidirectional", layer)
+        if not hasattr(layer, "go_backwards"):
+            raise ValueError(f"[Bidirectional] wraps a recurrent layer. Received: {layer!r}.")
+        common.setdefault("batch_input_shape", layer.batch_input_shape)
+        super().__init__(**common)
+        self.merge_mode = one_of(self, "merge_mode", merge_mode, ("concat", "sum", "mul", "ave", None))
+        self.layer = layer
+        base = layer.name.removeprefix("forward_")
+        self.forward_layer = self._copy(layer, f"forward_{base}", layer.go_backwards)
+        if backward_layer is None:
+            self.backward_layer = self._copy(layer, f"backward_{base}", not layer.go_backwards)
+        else:
+            back = _as_layer("Bidirectional", backward_layer)
+            if back.go_backwards == layer.go_backwards:
+                raise ValueError("[Bidirectional] the two layers must run in opposite directions. Set go_backwards=True on one.")
+            self.backward_layer = self._copy(back, f"backward_{back.name.removeprefix('backward_')}", back.go_backwards)
+        self.backward_given = backward_layer is not None
+        self.input_spec = InputSpec(ndim=3, words="(batch, time, features)")
+        self.return_sequences, self.return_state = layer.return_sequences, layer.return_state
+        self._start = weights
+
+    def _copy(self, layer: Layer, name: str, go_backwards: bool) -> Layer:
+        config = {**layer.get_config(), "name": name, "go_backwards": go_backwards}
+        copy = type(layer).from_config(config)
+        copy.path = f"{self.path}/{name}"
+        return copy
+
+    def check_input(self, shapes):
+        super().check_input(tuple(shapes) if is_shape(shapes) else tuple(shapes[0]))
+
+    def build(self, input_shape):
+        shape = tuple(input_shape) if is_shape(input_shape) else tuple(input_shape[0])
+        self.forward_layer.build(shape)
+        self.backward_layer.build(shape)
+        if self._start is not None:
+            self.set_weights([np.asarray(w) for w in self._start])
+            self._start = None
+
+    def call(self, x, initial_state=None, *, training=False, mask=None):
+        if isinstance(x, (list, tuple)):
+            x, initial_state = x[0], list(x[1:]) or initial_state
+            mask = mask[0] if isinstance(mask, (list, tuple)) else mask
+        half = len(initial_state) // 2 if initial_state is not None else 0
+        starts = (initial_state[:half], initial_state[half:]) if half else (None, None)
+        sides = (self.forward_layer, self.backward_layer)
+        results = [s(x, initial_state=i, training=training, mask=mask) for s, i in zip(sides, starts, strict=True)]
+        (forward, *first), (backward, *second) = results if self.return_state else ([r] for r in results)
+        if self.return_sequences:
+            backward = ops.flip(backward, axis=1)
+        y = self._merged(forward, backward)
+        return [*(y if isinstance(y, list) else [y]), *first, *second] if self.return_state else y
+
+    def _merged(self, forward, backward):
+        if self.merge_mode is None:
+            return [forward, backward]
+        if self.merge_mode == "concat":
+            return ops.concat([forward, backward], axis=-1)
+        if self.merge_mode == "mul":
+            return forward * backward
+        return forward + backward if self.merge_mode == "sum" else (forward + backward) * 0.5
+
+    def output_shape(self, input_shape):
+        shapes = [s.output_shape(input_shape) for s in (self.forward_layer, self.backward_layer)]
+        (forward, *first), (backward, *second) = shapes if self.return_state else ([s] for s in shapes)
+        merged = [forward, backward] if self.merge_mode is None else [forward]
+        if self.merge_mode == "concat":
+            merged = [(*forward[:-1], forward[-1] + backward[-1])]
+        return [*merged, *first, *second] if self.return_state or self.merge_mode is None else merged[0]
+
+    def compute_mask(self, x, mask):
+        mask = mask[0] if isinstance(mask, (list, tuple)) else mask
+        if not self.return_sequences:
+            return None
+        return [mask, mask] if self.merge_mode is None else mask
+
+    def get_config(self):
+        """The constructor's arguments; the inner layer by class and config."""
+        config = super().get_config()
+        config.pop("weights", None)
+        if not self.backward_given:
+            config.pop("backward_layer", None)
+        return config
+
+    @classmethod
+    def samples(cls):
+        return [
+            dict(layer={"class_name": "GRU", "config": {"units": 2}}, input_shape=(2, 3, 2)),
+            dict(
+                layer={"class_name": "LSTM", "config": {"units": 2, "return_sequences": True}},
+                merge_mode="sum",
+                input_shape=(2, 3, 2),
+            ),
+        ]
+
+
+class TimeDistributed(Layer):
+    """Applies a layer to each step of (batch, time, ...)."""
+
+    supports_masking = True
+    input_spec = InputSpec(min_ndim=3, words="(batch, time, ...)")
+
+    def __init__(self, layer, **common):
+        layer = _as_layer("TimeDistributed", layer)
+        super().__init__(**common)
+        self.layer = layer
+        self.layer.path = self.path
+
+    def build(self, input_shape):
+        self.layer.build((input_shape[0], *input_shape[2:]))
+
+    def call(self, x, *, training=False):
+        batch, steps = x.shape[:2]
+        y = self.layer(ops.reshape(x, (batch * steps, *x.shape[2:])), training=training)
+        return ops.reshape(y, (batch, steps, *y.shape[1:]))
+
+    def output_shape(self, input_shape):
+        inner = self.layer.output_shape((input_shape[0], *input_shape[2:]))
+        return (*input_shape[:2], *inner[1:])
+
+    @classmethod
+    def samples(cls):
+        return [dict(layer={"class_name": "Dense", "config": {"units": 3}}, input_shape=(2, 3, 4))]
