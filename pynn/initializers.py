@@ -222,6 +222,15 @@ _REGISTER.add(Ones, "one")
 _REGISTER.entries.pop("_Scaled")
 
 
+def find(name: str) -> type:
+    """The initializer class of a name in any spelling.
+
+    Raises:
+        ValueError: the name is unknown.
+    """
+    return _REGISTER.find(name)
+
+
 def get(identifier) -> Initializer:
     """The initializer for a name (`"glorot_uniform"`, `"heNormal"`), a config, an object, or a function of (shape, dtype).
 

@@ -25,14 +25,21 @@ def normal_form(name: str) -> str:
 
 
 @functools.cache
-def constructor_arguments(cls: type) -> tuple[str, ...]:
-    """Names of the arguments that `cls(...)` takes, those of base classes behind `**kwargs` included."""
+def constructor_arguments(cls: type, until: type = object) -> tuple[str, ...]:
+    """Names of the arguments that `cls(...)` takes, those of base classes (below `until`) behind `**kwargs` included.
+
+    A base whose constructor takes a dict `common` is a detail of its subclasses, and its arguments are not the user's.
+    """
     names: dict[str, None] = {}
     for base in cls.__mro__:
+        if base is until:
+            break
         init = base.__dict__.get("__init__")
         if init is None or base is object:
             continue
         parameters = list(inspect.signature(init).parameters.values())[1:]
+        if any(p.name == "common" and p.kind is not p.VAR_KEYWORD for p in parameters):
+            continue
         names.update((p.name, None) for p in parameters if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL))
         if not any(p.kind is p.VAR_KEYWORD for p in parameters):
             break

@@ -94,13 +94,14 @@ class Layer(Tracking):
 
     input_spec: InputSpec | None = None
     supports_masking = False
+    makes_mask = False  # True: `compute_mask` is asked although no mask came
     casts_inputs = True  # ids, for example, stay integers
 
-    def __init_subclass__(cls, **kwargs):
+    def __init_subclass__(cls, register: bool = True, **kwargs):
         super().__init_subclass__(**kwargs)
         if "build" in cls.__dict__:
             cls.build = _wrapped_build(cls.__dict__["build"])
-        if cls.__module__.startswith("pynn.") and not cls.__name__.startswith("_"):
+        if register and cls.__module__.startswith("pynn.") and not cls.__name__.startswith("_"):
             register_layer(cls)
 
     def __init__(
@@ -249,7 +250,7 @@ class Layer(Tracking):
         try:
             outputs = self.call(*args, **kwargs)
         except (ValueError, TypeError) as error:
-            raise self._named(error)
+            raise self._named(error) from error.__cause__
         self._pass_mask(args[0], mask, outputs)
         return outputs
 
@@ -269,7 +270,7 @@ class Layer(Tracking):
         return x
 
     def _pass_mask(self, inputs, mask, outputs) -> None:
-        if all(m is None for m in flatten(mask)):
+        if not self.makes_mask and all(m is None for m in flatten(mask)):
             return
         masks = list(flatten(self.compute_mask(inputs, mask)))
         leaves = list(flatten(outputs))
@@ -334,10 +335,10 @@ class Layer(Tracking):
         config = {"name": self.name, "trainable": self.trainable, "dtype": self.dtype.name}
         if self.batch_input_shape is not None:
             config["batch_input_shape"] = list(self.batch_input_shape)
-        common = constructor_arguments(Layer)
-        for name in constructor_arguments(type(self)):
-            if name not in common or (name == "activity_regularizer" and self.activity_regularizer is not None):
-                config[name] = plain(getattr(self, name))
+        for name in constructor_arguments(type(self), Layer):
+            config[name] = plain(getattr(self, name))
+        if self.activity_regularizer is not None:
+            config["activity_regularizer"] = plain(self.activity_regularizer)
         return config
 
     @classmethod

@@ -22,20 +22,40 @@ class _Noise(Layer):
     def dropped(self, x, rate: float):
         """x with elements set to zero with probability `rate`, the others divided by 1 - rate."""
         y = ops.dropout(x, self.seed_counter, rate=rate, key0=self.seed_key[0], key1=self.seed_key[1])
-        self.seed_counter.assign(self.seed_counter + 1)
+        self.seed_counter.assign(ops.increment(self.seed_counter))
         return y
 
     def normal(self, x):
         """Standard normal numbers in the shape of x."""
         z = ops.random_normal(self.seed_counter, shape=x.shape, dtype=x.dtype, key0=self.seed_key[0], key1=self.seed_key[1])
-        self.seed_counter.assign(self.seed_counter + 1)
+        self.seed_counter.assign(ops.increment(self.seed_counter))
         return z
 
     def output_shape(self, input_shape):
         return tuple(input_shape)
 
 
-class Dropout(_Noise):
+def _ones(x, shape):
+    """Ones in `shape`, in which None stands for x's length."""
+    shape = tuple(n if m is None else m for m, n in zip(shape, x.shape, strict=True))
+    return ops.ones(shape, x.dtype)
+
+
+class _Dropout(_Noise):
+    def __init__(self, rate: float, noise_shape, seed: int | None, common: dict):
+        super().__init__(seed, common)
+        self.rate = fraction(self, "rate", rate)
+        self.noise_shape = tuple(noise_shape) if noise_shape is not None else None
+
+    def call(self, x, *, training=False):
+        if not training or self.rate == 0:
+            return x
+        if self.noise_shape is None:
+            return self.dropped(x, self.rate)
+        return x * self.dropped(_ones(x, self.noise_shape), self.rate)
+
+
+class Dropout(_Dropout):
     """While training, sets elements to zero with probability `rate` and divides the others by `1 - rate`.
 
     Args:
@@ -47,47 +67,33 @@ class Dropout(_Noise):
     """
 
     def __init__(self, rate: float, noise_shape=None, seed: int | None = None, **common):
-        super().__init__(seed, common)
-        self.rate = fraction(self, "rate", rate)
-        self.noise_shape = tuple(noise_shape) if noise_shape is not None else None
-
-    def _shape_of_mask(self, x):
-        return tuple(n if m is None else m for m, n in zip(self.noise_shape, x.shape, strict=True))
-
-    def call(self, x, *, training=False):
-        if not training or self.rate == 0:
-            return x
-        if self.noise_shape is None:
-            return self.dropped(x, self.rate)
-        ones = ops.broadcast_to(ops.ones_like(x[(0,) * x.ndim]), self._shape_of_mask(x))
-        return x * self.dropped(ones, self.rate)
+        super().__init__(rate, noise_shape, seed, common)
 
     @classmethod
     def samples(cls):
         return [dict(rate=0.5, input_shape=(4, 5)), dict(rate=0.3, noise_shape=(None, 1, None), seed=3, input_shape=(2, 3, 4))]
 
 
-class SpatialDropout1D(Dropout):
+class SpatialDropout1D(_Dropout):
     """Dropout of whole channels of (batch, steps, channels)."""
 
     input_spec = InputSpec(ndim=3, words="(batch, steps, channels)")
 
     def __init__(self, rate: float, seed: int | None = None, **common):
-        super().__init__(rate, None, seed, **common)
-        self.noise_shape = (None, 1, None)
+        super().__init__(rate, (None, 1, None), seed, common)
 
     @classmethod
     def samples(cls):
         return [dict(rate=0.5, input_shape=(2, 3, 4))]
 
 
-class SpatialDropout2D(Dropout):
+class SpatialDropout2D(_Dropout):
     """Dropout of whole channels of (batch, height, width, channels)."""
 
     input_spec = InputSpec(ndim=4, words="(batch, height, width, channels)")
 
     def __init__(self, rate: float, data_format: str | None = None, seed: int | None = None, **common):
-        super().__init__(rate, None, seed, **common)
+        super().__init__(rate, None, seed, common)
         self.data_format = data_format or "channels_last"
         self.noise_shape = (None, 1, 1, None) if self.data_format == "channels_last" else (None, None, 1, 1)
 
@@ -141,10 +147,7 @@ class AlphaDropout(_Noise):
     def call(self, x, *, training=False):
         if not training or self.rate == 0:
             return x
-        shape = (
-            x.shape if self.noise_shape is None else tuple(n if m is None else m for m, n in zip(self.noise_shape, x.shape, strict=True))
-        )
-        ones = ops.broadcast_to(ops.ones_like(x[(0,) * x.ndim]), shape)
+        ones = ops.ones_like(x) if self.noise_shape is None else _ones(x, self.noise_shape)
         kept = self.dropped(ones, self.rate) * (1 - self.rate)
         scale = ((1 - self.rate) * (1 + self.rate * self._floor**2)) ** -0.5
         return (x * kept + (1.0 - kept) * self._floor) * scale - scale * self._floor * self.rate

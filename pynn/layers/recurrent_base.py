@@ -21,7 +21,7 @@ def activation_word(activation):
     return name if activations.is_builtin(activation) and name in ACTIVATIONS else activation
 
 
-class Recurrent(Layer):
+class Recurrent(Layer, register=False):
     """Base of SimpleRNN, GRU and LSTM.
 
     A subclass says how many gates its weights have (`gates`) and how many states it has (`states_count`), and defines

@@ -135,7 +135,7 @@ def _output_shapes(layer, shapes, kwargs):
     try:
         return layer.output_shape(shapes)
     except (ValueError, TypeError) as error:
-        raise layer._named(error)
+        raise layer._named(error) from error.__cause__
 
 
 def inferred_shape(layer, input_shape):

@@ -24,6 +24,15 @@ for _class in (SGD, Adam, AdamW, RMSprop, Adagrad, Adadelta, Adamax, Nadam):
     _REGISTER.add(_class)
 
 
+def find(name: str) -> type:
+    """The optimizer class of a name in any spelling.
+
+    Raises:
+        ValueError: the name is unknown.
+    """
+    return _REGISTER.find(name)
+
+
 def get(identifier) -> Optimizer:
     """The optimizer for a name (`"adam"`), a config or an optimizer.
 
@@ -47,6 +56,7 @@ __all__ = [
     "Nadam",
     "Optimizer",
     "RMSprop",
+    "find",
     "get",
     "momentum",
     "schedules",
