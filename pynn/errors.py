@@ -27,6 +27,10 @@ class DataError(PynnError, ValueError):
     """A file or an array that came from outside is not what it says it is."""
 
 
+class DownloadError(PynnError, OSError):
+    """None of the mirrors of a dataset gave a file that is what it should be."""
+
+
 def shapes(**tensors) -> str:
     """`x.shape=(2, 3), filter.shape=(3, 3, 1, 8)` for things that have a shape; absent ones are left out."""
     return ", ".join(f"{name}.shape={tuple(t.shape)}" for name, t in tensors.items() if t is not None)

@@ -1,0 +1,7 @@
+"""Datasets to learn with. `mnist.load()` needs no network; nothing is downloaded unless a call asks for it."""
+
+from pynn.datasets import fashion_mnist, mnist
+from pynn.datasets.cache import cache_dir
+from pynn.datasets.idx import read_idx, write_idx
+
+__all__ = ["cache_dir", "fashion_mnist", "mnist", "read_idx", "write_idx"]
