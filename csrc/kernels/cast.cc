@@ -55,6 +55,18 @@ PYNN_INLINE void convert_groups(To* to, const From* from, std::int64_t n) {
 }
 #endif
 
+#if defined(PYNN_TARGET_AVX2) || defined(PYNN_TARGET_AVX512)
+// Pixels: the compiler would convert bytes one by one.
+PYNN_INLINE void convert_groups(float* to, const std::uint8_t* from, std::int64_t n) {
+  std::int64_t i = 0;
+  for (; i + kGroup <= n; i += kGroup) {
+    const __m128i bytes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(from + i));
+    _mm256_storeu_ps(to + i, _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(bytes)));
+  }
+  convert(to + i, from + i, n - i);
+}
+#endif
+
 template <class From>
 void convert_to(std::int32_t dtype, void* to, const From* from, Range range) {
   const std::int64_t first = range.first, n = range.last - range.first;

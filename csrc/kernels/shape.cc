@@ -19,7 +19,7 @@ bool plan_read(const Walk& walk, const Spec& out, Plan* plan) {
   const int unit = unit_axis(walk);
   plan->variant = unit < 0 ? kRows : kStrips;
   const std::int64_t items = out.size == 0 ? 0 : unit < 0 ? walk.rows() : Strips(walk, unit).count();
-  const std::int64_t per_item = unit < 0 ? walk.inner() * bytes : walk.inner() * bytes * kTile;
+  const std::int64_t per_item = unit < 0 ? walk.inner() * bytes : walk.inner() * bytes * kStrip;
   plan->params[1] = items;
   plan->params[0] = split(plan, 0, items, kMoveBytes / most(per_item, 1), 1);
   plan->cost_ns = static_cast<double>(out.size * bytes) / 15 + static_cast<double>(items) * 2;
@@ -105,14 +105,19 @@ bool plan_place(const Walk& walk, const Spec& x, const Spec& out, Plan* plan) {
 }
 
 template <class U, class T>
+void fill(U* out, T value, std::int64_t n) {
+  U bits;
+  std::memcpy(&bits, &value, sizeof bits);
+  if (bits == 0) std::memset(out, 0, static_cast<std::size_t>(n) * sizeof(U));
+  else for (std::int64_t i = 0; i < n; ++i) out[i] = bits;
+}
+
+template <class U, class T>
 void place_as(const Call* call, const Walk& walk, std::int32_t phase, std::int64_t begin, std::int64_t end, T value) {
   U* out = static_cast<U*>(call->data[1]);
   if (phase == 0) {
     const Range range = chunk_range(begin, end, call->plan->params[0], call->problem->specs[1].size);
-    U bits;
-    std::memcpy(&bits, &value, sizeof bits);
-    for (std::int64_t i = range.first; i < range.last; ++i) out[i] = bits;
-    return;
+    return fill(out + range.first, value, range.last - range.first);
   }
   const Range rows = chunk_range(begin, end, call->plan->params[2], call->plan->params[1]);
   write_rows(walk, out, static_cast<const U*>(call->data[0]), rows);

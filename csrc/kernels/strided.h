@@ -108,6 +108,7 @@ void write_rows(const Walk& walk, U* strided, const U* packed, Range rows) {
 // ---- transposition: the packed side's last axis is strided, another axis of it has stride 1 ---------------------------------
 
 constexpr std::int64_t kTile = 8;
+constexpr std::int64_t kStrip = 16;  // columns; a cache line of floats
 
 // The axis with stride 1, or -1 where rows are better read one by one.
 PYNN_INLINE int unit_axis(const Walk& walk) {
@@ -117,20 +118,53 @@ PYNN_INLINE int unit_axis(const Walk& walk) {
   return -1;
 }
 
+// to[j * to_stride + i] = from[i * from_stride + j] for i, j < kTile
+template <class U>
+PYNN_INLINE void transpose_tile(const U* from, std::int64_t from_stride, U* to, std::int64_t to_stride) {
+  for (std::int64_t j = 0; j < kTile; ++j)
+    for (std::int64_t i = 0; i < kTile; ++i) to[j * to_stride + i] = from[i * from_stride + j];
+}
+#if defined(PYNN_TARGET_AVX2) || defined(PYNN_TARGET_AVX512)
+// Eight rows in registers: pairs of elements, then quadruples, then halves change places.
+PYNN_INLINE void transpose_tile(const std::uint32_t* from, std::int64_t from_stride, std::uint32_t* to, std::int64_t to_stride) {
+  __m256 row[kTile], mixed[kTile];
+  for (int i = 0; i < kTile; ++i) row[i] = _mm256_loadu_ps(reinterpret_cast<const float*>(from + i * from_stride));
+  for (int i = 0; i < kTile; i += 2) {
+    mixed[i] = _mm256_unpacklo_ps(row[i], row[i + 1]);
+    mixed[i + 1] = _mm256_unpackhi_ps(row[i], row[i + 1]);
+  }
+  for (int i = 0; i < kTile; i += 4) {
+    row[i] = _mm256_shuffle_ps(mixed[i], mixed[i + 2], 0x44);
+    row[i + 1] = _mm256_shuffle_ps(mixed[i], mixed[i + 2], 0xEE);
+    row[i + 2] = _mm256_shuffle_ps(mixed[i + 1], mixed[i + 3], 0x44);
+    row[i + 3] = _mm256_shuffle_ps(mixed[i + 1], mixed[i + 3], 0xEE);
+  }
+  for (int j = 0; j < 4; ++j) {
+    float* low = reinterpret_cast<float*>(to + j * to_stride);
+    float* high = reinterpret_cast<float*>(to + (j + 4) * to_stride);
+    _mm256_storeu_ps(low, _mm256_permute2f128_ps(row[j], row[j + 4], 0x20));
+    _mm256_storeu_ps(high, _mm256_permute2f128_ps(row[j], row[j + 4], 0x31));
+  }
+}
+#endif
+
 // to[j * to_stride + i] = from[i * from_stride + j] for j < columns, i < n
 template <class U>
 PYNN_INLINE void transpose_strip(const U* from, std::int64_t from_stride, U* to, std::int64_t to_stride, std::int64_t n,
                                  std::int64_t columns) {
+  const std::int64_t tiled = columns / kTile * kTile;
   std::int64_t i = 0;
-  if (columns == kTile)
-    for (; i + kTile <= n; i += kTile)
-      for (std::int64_t j = 0; j < kTile; ++j)
-        for (std::int64_t k = 0; k < kTile; ++k) to[j * to_stride + i + k] = from[(i + k) * from_stride + j];
+  for (; i + kTile <= n; i += kTile) {
+    if (tiled) transpose_tile(from + i * from_stride, from_stride, to + i, to_stride);
+    if (tiled == kStrip) transpose_tile(from + i * from_stride + kTile, from_stride, to + kTile * to_stride + i, to_stride);
+    for (std::int64_t j = tiled; j < columns; ++j)
+      for (std::int64_t k = i; k < i + kTile; ++k) to[j * to_stride + k] = from[k * from_stride + j];
+  }
   for (; i < n; ++i)
     for (std::int64_t j = 0; j < columns; ++j) to[j * to_stride + i] = from[i * from_stride + j];
 }
 
-// A transposition's work, cut into strips: kTile steps along the unit axis, all of the last axis.
+// A transposition's work, cut into strips: kStrip steps along the unit axis, all of the last axis.
 struct Strips {
   Walk outer;                      // the other axes, of both sides
   std::int64_t packed_strides[kMaxWalkRank];
@@ -154,7 +188,7 @@ struct Strips {
     to_stride = all[unit];
     n = walk.inner();
     from_stride = walk.inner_stride();
-    per_item = ceil_divide(columns, kTile);
+    per_item = ceil_divide(columns, kStrip);
   }
   std::int64_t count() const {
     std::int64_t items = 1;
@@ -173,9 +207,9 @@ void transpose_strips(const Strips& strips, const U* strided, U* packed, Range r
       from += index * strips.outer.strides[axis];
       to += index * strips.packed_strides[axis];
     }
-    const std::int64_t column = strip % strips.per_item * kTile;
+    const std::int64_t column = strip % strips.per_item * kStrip;
     transpose_strip(strided + from + column, strips.from_stride, packed + to + column * strips.to_stride, strips.to_stride,
-                    strips.n, least(kTile, strips.columns - column));
+                    strips.n, least(kStrip, strips.columns - column));
   }
 }
 

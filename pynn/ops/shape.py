@@ -38,6 +38,7 @@ def checked_axis(name: str, axis: int, rank: int) -> int:
 
 
 def as_shape(value) -> tuple[int, ...]:
+    """A number or a sequence of numbers as a tuple."""
     return (int(value),) if isinstance(value, (int, np.integer)) else tuple(int(n) for n in value)
 
 
