@@ -36,7 +36,7 @@ class Reshape(Layer):
 
     def __init__(self, target_shape, **common):
         super().__init__(**common)
-        self.target_shape = tuple(int(n) for n in target_shape)
+        self.target_shape = tuple(-1 if n is None else int(n) for n in target_shape)  # files write null for -1
         if sum(n == -1 for n in self.target_shape) > 1:
             raise ValueError(f"[{self.label}] only one axis may be -1. Received: target_shape={self.target_shape}.")
 

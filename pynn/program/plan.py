@@ -57,7 +57,7 @@ class Plan:
         return self.places[id(self.root(t))]
 
 
-@dataclass
+@dataclass(eq=False)  # two blocks of the same size and time are still two
 class _Block:
     """A piece of the arena: bytes and the steps between which it is in use."""
 
