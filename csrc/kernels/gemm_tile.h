@@ -35,6 +35,13 @@
 #define PYNN_NO_UNROLL
 #endif
 
+// Ties a vector to a register between two steps of K: without it gcc mixes the steps, runs out of registers and spills.
+#if defined(__GNUC__) && (defined(__x86_64__) || defined(__i386__))
+#define PYNN_KEEP(x) asm("" : "+v"(x))
+#else
+#define PYNN_KEEP(x) static_cast<void>(0)
+#endif
+
 namespace pynn {
 namespace PYNN_TARGET {
 namespace {
@@ -100,7 +107,10 @@ PYNN_INLINE void accumulate_one(Tile<T, MR, NV>& tile, const Access& a, std::int
   for (int i = 0; i < MR; ++i) {
     const typename Simd<T>::V x = broadcast(a.at(i, p));
     PYNN_UNROLL
-    for (int v = 0; v < NV; ++v) tile.acc[i][v] = fma(x, row[v], tile.acc[i][v]);
+    for (int v = 0; v < NV; ++v) {
+      tile.acc[i][v] = fma(x, row[v], tile.acc[i][v]);
+      PYNN_KEEP(tile.acc[i][v]);
+    }
   }
 }
 

@@ -1,0 +1,334 @@
+// A matrix product on one thread, for any kernel: C = act(A B + bias), or C += A B.
+//
+//   sum(i, j) = block(0) + block(1) + ...   with block(q) = sum over the p of block q of A(i, p) * B(p, j), in order, from zero
+//   C(i, j)   = act([C(i, j) +] sum(i, j) [+ bias(j)])
+//
+// K is cut into equal blocks of at most kDepth by its own length (gemm_block), so the bits of C(i, j) depend on row i of A,
+// column j of B, k and the three options, never on m, n, strides, transposition or the path taken here.
+//
+// Paths. B is read where it lies if it is row-major and small, or m is; else a group of strips is packed into `scratch` right
+// before all rows use it: a 256 x 16 strip is 16 KB, so it stays in L1 while A streams through from L2. A is never packed:
+// the tile reads rows and columns alike. Row tiles are balanced (32 rows are 6+6+5+5+5+5): fewer than 4 rows can't hide fma's latency.
+#pragma once
+
+#include "kernels/gemm_pack.h"
+#include "kernels/gemm_tile.h"
+
+namespace pynn {
+namespace PYNN_TARGET {
+namespace {
+
+constexpr std::int64_t kDepth = 256;                   // longest block of K
+constexpr std::int64_t kDirectBytes = 512 << 10;       // a row-major B up to this size is not packed
+constexpr std::int64_t kDirectRows = 36;               // nor one that is used by so few rows
+constexpr std::int64_t kResidentBytes = 24 << 10;      // a B up to this size stays in L1 under all rows
+constexpr std::int64_t kRowBlock = 252;                // rows under one group of strips: A's block stays in L2,
+constexpr std::int64_t kGroupBytes = 128 << 10;        // and so does the group, packed
+
+enum Activation : std::int32_t { kLinear = 0, kRelu = 1 };
+
+template <class T>
+struct Gemm {
+  std::int64_t m, n, k;
+  const T* a;  // A(i, p) = a[i * a_stride + p], or a[p * a_stride + i] if a_columns
+  std::int64_t a_stride;
+  const T* b;  // B(p, j) = b[p * b_stride + j], or b[j * b_stride + p] if b_columns
+  std::int64_t b_stride;
+  T* c;  // C(i, j) = c[i * c_stride + j]
+  std::int64_t c_stride;
+  bool a_columns;
+  bool b_columns;
+  bool accumulate;         // C += A B
+  const T* bias;           // n elements, or null
+  std::int32_t activation;
+};
+
+constexpr std::int64_t least(std::int64_t x, std::int64_t y) { return x < y ? x : y; }
+constexpr std::int64_t ceil_div(std::int64_t x, std::int64_t y) { return (x + y - 1) / y; }
+
+// The length of K's blocks: equal ones of at most kDepth, whole multiples of 4.
+constexpr std::int64_t gemm_block(std::int64_t k) { return k <= kDepth ? k : (ceil_div(k, ceil_div(k, kDepth)) + 3) / 4 * 4; }
+
+// Part of K that is packed and used at once.
+PYNN_INLINE std::int64_t gemm_pass(std::int64_t k, bool accumulate) { return accumulate ? k : gemm_block(k); }
+
+// Columns of B that are packed at once: whole strips.
+template <class T>
+PYNN_INLINE std::int64_t gemm_group(std::int64_t n, std::int64_t pass) {
+  constexpr std::int64_t width = tile_columns<T>();
+  const std::int64_t most = kGroupBytes / static_cast<std::int64_t>(sizeof(T)) / (pass > 0 ? pass : 1) / width * width;
+  return least(ceil_div(n, width) * width, most > width ? most : width);
+}
+
+// Bytes of scratch that gemm needs for a product with this n (or a smaller one) and k.
+template <class T>
+PYNN_INLINE std::int64_t gemm_scratch_bytes(std::int64_t n, std::int64_t k, bool accumulate) {
+  const std::int64_t pass = gemm_pass(k, accumulate);
+  return pass * gemm_group<T>(n, pass) * static_cast<std::int64_t>(sizeof(T));
+}
+
+// One tile of C over one pass of K.
+template <class T>
+struct TileTask {
+  const T* a;
+  std::int64_t a_stride;
+  const T* b;
+  std::int64_t b_stride;
+  std::int64_t k, k_block;
+  T* c;
+  std::int64_t c_stride;
+  const T* bias;
+  std::int32_t columns;
+  std::int32_t activation;
+  bool add;  // C holds the sum of earlier passes, or what is to be accumulated to
+};
+
+template <class T, int MR, bool kColumns>
+struct AccessTo {
+  static PYNN_INLINE RowPointers<T, MR> at(const T* a, std::int64_t stride, std::int64_t p) { return rows_of<MR>(a + p, stride); }
+};
+template <class T, int MR>
+struct AccessTo<T, MR, true> {
+  static PYNN_INLINE ColumnAccess<T> at(const T* a, std::int64_t stride, std::int64_t p) { return columns_of(a + p * stride, stride); }
+};
+
+// tile += what lies at c
+template <class T, int MR, int NV>
+PYNN_INLINE void add_from(Tile<T, MR, NV>& tile, const T* c, std::int64_t c_stride, int columns) {
+  PYNN_UNROLL
+  for (int v = 0; v < NV; ++v) {
+    const int lanes = lanes_of<T>(columns, v);
+    PYNN_UNROLL
+    for (int i = 0; i < MR; ++i)
+      tile.acc[i][v] = load_lanes<T>(c + i * c_stride + v * Simd<T>::kLanes, lanes) + tile.acc[i][v];
+  }
+}
+
+template <class T, int MR, int NV>
+PYNN_INLINE void add_bias(Tile<T, MR, NV>& tile, const T* bias, int columns) {
+  PYNN_UNROLL
+  for (int v = 0; v < NV; ++v) {
+    const typename Simd<T>::V x = load_lanes<T>(bias + v * Simd<T>::kLanes, lanes_of<T>(columns, v));
+    PYNN_UNROLL
+    for (int i = 0; i < MR; ++i) tile.acc[i][v] = tile.acc[i][v] + x;
+  }
+}
+
+template <class T, int MR, int NV>
+PYNN_INLINE void apply_relu(Tile<T, MR, NV>& tile) {
+  PYNN_UNROLL
+  for (int i = 0; i < MR; ++i) {
+    PYNN_UNROLL
+    for (int v = 0; v < NV; ++v) tile.acc[i][v] = vmax(tile.acc[i][v], zero<T>());
+  }
+}
+
+template <class T, int MR, int NV, bool kColumns>
+PYNN_NOINLINE void run_tile(const TileTask<T>& task) {
+  constexpr int width = NV * Simd<T>::kLanes;
+  alignas(64) T sums[MR * width];  // of the blocks so far
+  Tile<T, MR, NV> tile;
+  std::int64_t p = 0;
+  for (;;) {
+    const std::int64_t depth = least(task.k_block, task.k - p);
+    clear(tile);
+    accumulate(tile, AccessTo<T, MR, kColumns>::at(task.a, task.a_stride, p), task.b + p * task.b_stride, task.b_stride, depth);
+    if (p > 0) add_from<T, MR, NV>(tile, sums, width, width);
+    p += depth;
+    if (p >= task.k) break;
+    store_tile(tile, sums, width, width);
+  }
+  if (task.add) add_from<T, MR, NV>(tile, task.c, task.c_stride, task.columns);
+  if (task.bias) add_bias<T, MR, NV>(tile, task.bias, task.columns);
+  if (task.activation == kRelu) apply_relu(tile);
+  store_tile(tile, task.c, task.c_stride, task.columns);
+}
+
+template <class T>
+using TileFunction = void (*)(const TileTask<T>&);
+
+// The most rows of a tile with nv vectors.
+constexpr int tile_rows(int nv) { return nv == 1 ? 8 : nv == 2 ? kTileRows : nv == 4 ? 2 : 1; }
+
+template <class T, bool kColumns>
+PYNN_INLINE TileFunction<T> tile_function(int rows, int nv) {
+  static const TileFunction<T> one[8] = {run_tile<T, 1, 1, kColumns>, run_tile<T, 2, 1, kColumns>, run_tile<T, 3, 1, kColumns>,
+                                         run_tile<T, 4, 1, kColumns>, run_tile<T, 5, 1, kColumns>, run_tile<T, 6, 1, kColumns>,
+                                         run_tile<T, 7, 1, kColumns>, run_tile<T, 8, 1, kColumns>};
+  static const TileFunction<T> two[6] = {run_tile<T, 1, 2, kColumns>, run_tile<T, 2, 2, kColumns>, run_tile<T, 3, 2, kColumns>,
+                                         run_tile<T, 4, 2, kColumns>, run_tile<T, 5, 2, kColumns>, run_tile<T, 6, 2, kColumns>};
+  if (nv == 1) return one[rows - 1];
+  if (nv == 2) return two[rows - 1];
+  return nv == 4 ? run_tile<T, 2, 4, kColumns> : run_tile<T, 1, 8, kColumns>;
+}
+
+// Vectors across the next tile: wide ones for one or two rows, one vector for the last few columns.
+template <class T>
+PYNN_INLINE int strip_vectors(std::int64_t rows, std::int64_t columns, bool packed) {
+  constexpr int lanes = Simd<T>::kLanes;
+  if (rows == 1 && !packed && columns >= 8 * lanes) return 8;
+  if (rows == 2 && !packed && columns >= 4 * lanes) return 4;
+  return columns > lanes ? 2 : 1;
+}
+
+// A strip of columns of B over one pass of K, where the tiles can read it.
+template <class T>
+struct Strip {
+  const T* b;
+  std::int64_t b_stride;
+  std::int64_t first;  // column
+  int columns;
+  int vectors;
+};
+
+template <class T>
+PYNN_INLINE Strip<T> strip_at(const Gemm<T>& g, std::int64_t j, bool packed) {
+  Strip<T> strip;
+  strip.vectors = strip_vectors<T>(g.m, g.n - j, packed);
+  strip.first = j;
+  strip.columns = static_cast<int>(least(strip.vectors * Simd<T>::kLanes, g.n - j));
+  return strip;
+}
+
+template <class T>
+PYNN_INLINE void pack_strip(const Gemm<T>& g, Strip<T>* strip, std::int64_t p, std::int64_t depth, T* to) {
+  const int width = strip->vectors * Simd<T>::kLanes;
+  if (g.b_columns) pack_columns(g.b + strip->first * g.b_stride + p, g.b_stride, depth, strip->columns, width, to);
+  else pack_rows(g.b + p * g.b_stride + strip->first, g.b_stride, depth, strip->columns, width, to);
+  strip->b = to;
+  strip->b_stride = width;
+}
+
+// The strip at column j where it lies; packed if it is narrower than its vectors.
+template <class T>
+PYNN_INLINE Strip<T> direct_strip(const Gemm<T>& g, std::int64_t j, std::int64_t p, std::int64_t depth, T* scratch) {
+  Strip<T> strip = strip_at(g, j, false);
+  if (strip.columns < strip.vectors * Simd<T>::kLanes) {
+    pack_strip(g, &strip, p, depth, scratch);
+  } else {
+    strip.b = g.b + p * g.b_stride + j;
+    strip.b_stride = g.b_stride;
+  }
+  return strip;
+}
+
+// The strip at column j out of a packed group that begins at column `first`.
+template <class T>
+PYNN_INLINE Strip<T> packed_strip(const Gemm<T>& g, std::int64_t j, std::int64_t first, std::int64_t depth, const T* scratch) {
+  Strip<T> strip = strip_at(g, j, true);
+  strip.b = scratch + (j - first) * depth;
+  strip.b_stride = strip.vectors * Simd<T>::kLanes;
+  return strip;
+}
+
+template <class T>
+PYNN_INLINE void pack_group(const Gemm<T>& g, std::int64_t first, std::int64_t end, std::int64_t p, std::int64_t depth, T* scratch) {
+  constexpr int width = tile_columns<T>();
+  std::int64_t j = first;
+  if (!g.b_columns) {
+    const std::int64_t full = (end - first) / width;
+    pack_row_panels(g.b + p * g.b_stride + first, g.b_stride, depth, full, width, scratch);
+    j += full * width;
+  }
+  while (j < end) {
+    Strip<T> strip = strip_at(g, j, true);
+    pack_strip(g, &strip, p, depth, scratch + (j - first) * depth);
+    j += strip.columns;
+  }
+}
+
+// Rows [row, row_end) of C under one strip, for the pass of K that starts at p.
+template <class T, bool kColumns>
+PYNN_INLINE void run_strip(const Gemm<T>& g, const Strip<T>& strip, std::int64_t row, std::int64_t row_end, std::int64_t p, std::int64_t depth) {
+  const bool last = p + depth >= g.k;
+  TileTask<T> task;
+  task.a_stride = g.a_stride;
+  task.b = strip.b;
+  task.b_stride = strip.b_stride;
+  task.k = depth;
+  task.k_block = gemm_block(g.k);
+  task.c_stride = g.c_stride;
+  task.bias = last && g.bias ? g.bias + strip.first : nullptr;
+  task.columns = strip.columns;
+  task.activation = last ? g.activation : kLinear;
+  task.add = g.accumulate || p > 0;
+  std::int64_t tiles = ceil_div(row_end - row, tile_rows(strip.vectors));
+  for (; tiles > 0; --tiles) {
+    const std::int64_t rows = ceil_div(row_end - row, tiles);
+    task.a = kColumns ? g.a + p * g.a_stride + row : g.a + row * g.a_stride + p;
+    task.c = g.c + row * g.c_stride + strip.first;
+    tile_function<T, kColumns>(static_cast<int>(rows), strip.vectors)(task);
+    row += rows;
+  }
+}
+
+// B lies in L1 as a whole: a few rows of A and C at a time, over all columns.
+template <class T, bool kColumns>
+PYNN_INLINE void run_resident(const Gemm<T>& g, T* scratch) {
+  Strip<T> tail{};
+  for (std::int64_t row = 0; row < g.m;) {
+    const std::int64_t row_end = row + ceil_div(g.m - row, ceil_div(g.m - row, kTileRows));
+    for (std::int64_t j = 0; j < g.n;) {
+      if (tail.columns == 0 || j < tail.first) {
+        const Strip<T> strip = direct_strip(g, j, 0, g.k, scratch);
+        if (strip.b == scratch) tail = strip;
+        run_strip<T, kColumns>(g, strip, row, row_end, 0, g.k);
+        j += strip.columns;
+      } else {
+        run_strip<T, kColumns>(g, tail, row, row_end, 0, g.k);
+        j += tail.columns;
+      }
+    }
+    row = row_end;
+  }
+}
+
+// Columns [first, end) over one pass of K, a block of rows at a time.
+template <class T, bool kColumns>
+PYNN_INLINE void run_group(const Gemm<T>& g, std::int64_t first, std::int64_t end, std::int64_t p, std::int64_t depth, bool packed, T* scratch) {
+  const std::int64_t blocks = ceil_div(g.m, kRowBlock);
+  for (std::int64_t block = 0; block < blocks; ++block) {
+    const std::int64_t row = block * g.m / blocks, row_end = (block + 1) * g.m / blocks;
+    for (std::int64_t j = first; j < end;) {
+      const Strip<T> strip = packed ? packed_strip(g, j, first, depth, scratch) : direct_strip(g, j, p, depth, scratch);
+      run_strip<T, kColumns>(g, strip, row, row_end, p, depth);
+      j += strip.columns;
+    }
+  }
+}
+
+template <class T, bool kColumns>
+PYNN_INLINE void run_strips(const Gemm<T>& g, bool pack, T* scratch) {
+  const std::int64_t pass = gemm_pass(g.k, g.accumulate);
+  const std::int64_t group = pack ? gemm_group<T>(g.n, pass) : g.n;
+  std::int64_t p = 0;
+  do {
+    const std::int64_t depth = least(pass, g.k - p);
+    for (std::int64_t first = 0; first < g.n; first += group) {
+      const std::int64_t end = least(first + group, g.n);
+      if (pack) pack_group(g, first, end, p, depth, scratch);
+      run_group<T, kColumns>(g, first, end, p, depth, pack, scratch);
+    }
+    p += depth;
+  } while (p < g.k);
+}
+
+template <class T, bool kColumns>
+PYNN_INLINE void gemm_by_access(const Gemm<T>& g, T* scratch) {
+  const std::int64_t b_bytes = g.k * g.n * static_cast<std::int64_t>(sizeof(T));
+  const bool pack = g.b_columns || (g.m > kDirectRows && g.k * g.b_stride * static_cast<std::int64_t>(sizeof(T)) > kDirectBytes);
+  if (!pack && g.k <= kDepth && b_bytes <= kResidentBytes && g.m > kTileRows) run_resident<T, kColumns>(g, scratch);
+  else run_strips<T, kColumns>(g, pack, scratch);
+}
+
+// Computes the product; scratch has gemm_scratch_bytes<T>(g.n, g.k, g.accumulate). C overlaps neither A nor B. m, n or k may be 0.
+template <class T>
+PYNN_NOINLINE void gemm(const Gemm<T>& g, void* scratch) {
+  if (g.m <= 0 || g.n <= 0) return;
+  if (g.a_columns) gemm_by_access<T, true>(g, static_cast<T*>(scratch));
+  else gemm_by_access<T, false>(g, static_cast<T*>(scratch));
+}
+
+}  // namespace
+}  // namespace PYNN_TARGET
+}  // namespace pynn

@@ -1,0 +1,252 @@
+// Matrix products: matmul (batched, either operand transposed) and linear (matmul + bias + activation in one).
+#include "kernels/gemm.h"
+#include "registry.h"
+
+namespace pynn {
+namespace PYNN_TARGET {
+namespace {
+
+// Where plan->params holds what.
+enum Param {
+  kM, kN, kK,           // of one product, after folding and exchange
+  kTransposeA, kTransposeB,
+  kDot,                 // n == 1: each element is a dot product of two contiguous vectors
+  kExchange,            // n == 1 and A transposed: C^T = B^T A, with B a row
+  kBatch,               // number of products
+  kRowGroups, kColumnGroups,  // chunks of one product
+  kBatchesPerChunk,     // products of one chunk, where one product is one chunk
+  kDepthOfBatch         // rank of the batch dimensions; 0 where there is one product
+};
+
+constexpr double kFlopsPerNs = 95;
+constexpr double kChunkFlops = 5e5;    // about 5 us
+constexpr std::int64_t kManyChunks = 16;
+constexpr std::int64_t kMostChunks = 48;
+constexpr std::int64_t kChunkRows = 48;     // fewest rows of a chunk: strips of B are packed for each
+constexpr std::int64_t kChunkStrips = 4;    // and fewest strips where B is large: its rows may be pages apart
+
+std::int64_t between(std::int64_t low, std::int64_t x, std::int64_t high) { return x < low ? low : x > high ? high : x; }
+
+// Chunks of one m x n product with this many operations: along the longer side first, but no more rows in one than kRowBlock
+// where there are enough chunks, so that its part of A stays in L2 under all its columns.
+template <class T>
+void split_output(double flops, std::int64_t m, std::int64_t n, std::int64_t k, std::int64_t* row_groups, std::int64_t* column_groups) {
+  const std::int64_t most = flops > 100 * kChunkFlops ? kMostChunks : kManyChunks;
+  const std::int64_t wanted = between(1, static_cast<std::int64_t>(flops / kChunkFlops), most);
+  const std::int64_t strips = n * k * static_cast<std::int64_t>(sizeof(T)) > kDirectBytes ? kChunkStrips : 1;
+  const std::int64_t columns = between(1, ceil_div(n, strips * tile_columns<T>()), kMostChunks);
+  const std::int64_t rows = between(1, ceil_div(m, kChunkRows), kMostChunks);
+  const std::int64_t blocks = between(1, ceil_div(m, kRowBlock), wanted);
+  *column_groups = m > n ? 1 : between(1, wanted / blocks, columns);
+  *row_groups = between(1, wanted / *column_groups, rows);
+  *column_groups = between(1, wanted / *row_groups, columns);
+}
+
+// Group `index` of `groups` nearly equal ones over `count` units of `unit` elements.
+struct Range {
+  std::int64_t begin, end;
+};
+PYNN_INLINE Range group_range(std::int64_t index, std::int64_t groups, std::int64_t size, std::int64_t unit) {
+  const std::int64_t units = ceil_div(size, unit);
+  return {least(size, index * units / groups * unit), least(size, (index + 1) * units / groups * unit)};
+}
+
+std::int64_t product(const std::int64_t* dims, int count) {
+  std::int64_t size = 1;
+  for (int i = 0; i < count; ++i) size *= dims[i];
+  return size;
+}
+
+// The chunks of `batch` products of m x n x k, and what they cost.
+template <class T>
+void plan_chunks(Plan* plan) {
+  std::int64_t* params = plan->params;
+  const std::int64_t m = params[kM], n = params[kN], k = params[kK], batch = params[kBatch];
+  const double flops = 2.0 * static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k);
+  split_output<T>(flops, m, n, k, &params[kRowGroups], &params[kColumnGroups]);
+  if (params[kDot]) params[kColumnGroups] = 1;
+  const std::int64_t groups = params[kRowGroups] * params[kColumnGroups];
+  const std::int64_t together = flops > 0 ? static_cast<std::int64_t>(kChunkFlops / flops) : batch;
+  params[kBatchesPerChunk] = groups > 1 ? 1 : between(ceil_div(batch, kMostChunks), together, batch > 0 ? batch : 1);
+  plan->chunks[0] = groups > 1 ? batch * groups : batch > 0 ? ceil_div(batch, params[kBatchesPerChunk]) : 0;
+  if (m == 0 || n == 0) plan->chunks[0] = 0;
+  plan->scratch_bytes = params[kDot] ? 0 : gemm_scratch_bytes<T>(n, k, false);
+  plan->cost_ns = static_cast<double>(batch) * (20 + flops / (kFlopsPerNs * 4 / sizeof(T)));
+}
+
+// C = A B over the last two axes; the axes before them broadcast. A two-dimensional B under an A of more axes is one product.
+template <class T>
+bool prepare_product(const Problem* problem, Plan* plan) {
+  const Spec& a = problem->specs[0];
+  const Spec& b = problem->specs[1];
+  const Spec& c = problem->specs[problem->num_inputs];
+  if (a.rank < 2 || b.rank < 2 || c.rank != (a.rank > b.rank ? a.rank : b.rank)) return false;
+  const bool transpose_a = problem->ints[0] != 0, transpose_b = problem->ints[1] != 0;
+  std::int64_t* params = plan->params;
+  const bool fold = b.rank == 2 && !transpose_a;
+  params[kM] = fold ? product(a.dims, a.rank - 1) : a.dims[a.rank - (transpose_a ? 1 : 2)];
+  params[kN] = c.dims[c.rank - 1];
+  params[kK] = b.dims[b.rank - (transpose_b ? 1 : 2)];
+  params[kTransposeA] = transpose_a;
+  params[kTransposeB] = transpose_b;
+  params[kDepthOfBatch] = fold ? 0 : c.rank - 2;
+  params[kBatch] = fold ? 1 : product(c.dims, c.rank - 2);
+  params[kDot] = params[kN] == 1 && !transpose_a;
+  params[kExchange] = params[kN] == 1 && transpose_a;
+  if (params[kExchange]) {
+    params[kN] = params[kM];
+    params[kM] = 1;
+    params[kTransposeA] = params[kTransposeB] = 0;
+  }
+  plan_chunks<T>(plan);
+  return true;
+}
+
+// Offset of product `index` in an operand whose batch axes broadcast to those of c.
+std::int64_t batch_offset(const Spec& operand, const Spec& c, std::int64_t index) {
+  std::int64_t offset = 0;
+  std::int64_t stride = operand.dims[operand.rank - 1] * operand.dims[operand.rank - 2];
+  for (int back = 3; back <= c.rank; ++back) {
+    const std::int64_t size = c.dims[c.rank - back];
+    const std::int64_t at = index % size;
+    index /= size;
+    if (back > operand.rank) continue;
+    const std::int64_t own = operand.dims[operand.rank - back];
+    if (own != 1) offset += at * stride;
+    stride *= own;
+  }
+  return offset;
+}
+
+// sum over p of a[p] * b[p]: four vectors of partial sums, then a fixed tree.
+template <class T>
+PYNN_INLINE T dot(const T* a, const T* b, std::int64_t k) {
+  constexpr int lanes = Simd<T>::kLanes;
+  typename Simd<T>::V sum[4] = {zero<T>(), zero<T>(), zero<T>(), zero<T>()};
+  std::int64_t p = 0;
+  for (; p + 4 * lanes <= k; p += 4 * lanes) {
+    PYNN_UNROLL
+    for (int u = 0; u < 4; ++u) sum[u] = fma(load<T>(a + p + u * lanes), load<T>(b + p + u * lanes), sum[u]);
+  }
+  for (; p + lanes <= k; p += lanes) sum[0] = fma(load<T>(a + p), load<T>(b + p), sum[0]);
+  if (p < k) {
+    const int tail = static_cast<int>(k - p);
+    sum[1] = fma(load_partial(a + p, tail), load_partial(b + p, tail), sum[1]);
+  }
+  return reduce_add((sum[0] + sum[1]) + (sum[2] + sum[3]));
+}
+
+template <class T>
+PYNN_INLINE T finish(T x, const T* bias, std::int32_t activation) {
+  if (bias) x = x + bias[0];
+  return activation == kRelu && !(x > T(0)) && x == x ? T(0) : x;
+}
+
+// The operands of one product.
+template <class T>
+struct Operands {
+  const T* a;
+  const T* b;
+  T* c;
+};
+
+template <class T>
+PYNN_INLINE Operands<T> operands_of(const Call* call, std::int64_t index) {
+  const Problem& problem = *call->problem;
+  const std::int64_t* params = call->plan->params;
+  Operands<T> at{static_cast<const T*>(call->data[0]), static_cast<const T*>(call->data[1]),
+                 static_cast<T*>(call->data[problem.num_inputs])};
+  if (params[kDepthOfBatch]) {
+    const Spec& c = problem.specs[problem.num_inputs];
+    at.a += batch_offset(problem.specs[0], c, index);
+    at.b += batch_offset(problem.specs[1], c, index);
+    at.c += index * params[kM] * params[kN];
+  }
+  return at;
+}
+
+// One block of the output of one product.
+template <class T>
+void run_block(const Call* call, std::int64_t index, Range rows, Range columns, const T* bias, std::int32_t activation, void* scratch) {
+  const std::int64_t* params = call->plan->params;
+  const std::int64_t m = params[kM], n = params[kN], k = params[kK];
+  const Operands<T> at = operands_of<T>(call, index);
+  if (params[kDot]) {
+    for (std::int64_t i = rows.begin; i < rows.end; ++i) at.c[i] = finish(dot(at.a + i * k, at.b, k), bias, activation);
+    return;
+  }
+  const bool exchange = params[kExchange] != 0;
+  const T* a = exchange ? at.b : at.a;
+  const T* b = exchange ? at.a : at.b;
+  Gemm<T> g;
+  g.m = rows.end - rows.begin;
+  g.n = columns.end - columns.begin;
+  g.k = k;
+  g.a_columns = params[kTransposeA] != 0;
+  g.a_stride = g.a_columns ? m : k;
+  g.a = a + rows.begin * (g.a_columns ? 1 : k);
+  g.b_columns = params[kTransposeB] != 0;
+  g.b_stride = g.b_columns ? k : n;
+  g.b = b + columns.begin * (g.b_columns ? k : 1);
+  g.c = at.c + rows.begin * n + columns.begin;
+  g.c_stride = n;
+  g.accumulate = false;
+  g.bias = bias ? bias + columns.begin : nullptr;
+  g.activation = activation;
+  gemm(g, scratch);
+}
+
+template <class T>
+void run_product(const Call* call, std::int64_t begin, std::int64_t end, const T* bias, std::int32_t activation, void* scratch) {
+  const std::int64_t* params = call->plan->params;
+  const Range all_rows{0, params[kM]}, all_columns{0, params[kN]};
+  const std::int64_t row_groups = params[kRowGroups], column_groups = params[kColumnGroups];
+  const std::int64_t groups = row_groups * column_groups;
+  if (groups == 1) {
+    const std::int64_t last = least(end * params[kBatchesPerChunk], params[kBatch]);
+    for (std::int64_t i = begin * params[kBatchesPerChunk]; i < last; ++i)
+      run_block<T>(call, i, all_rows, all_columns, bias, activation, scratch);
+    return;
+  }
+  for (std::int64_t chunk = begin; chunk < end; ++chunk) {
+    const std::int64_t group = chunk % groups;
+    run_block<T>(call, chunk / groups, group_range(group / column_groups, row_groups, params[kM], kTileRows),
+                 group_range(group % column_groups, column_groups, params[kN], tile_columns<T>()), bias, activation, scratch);
+  }
+}
+
+template <class T>
+void run_linear(const Call* call, std::int64_t begin, std::int64_t end, void* scratch) {
+  run_product<T>(call, begin, end, static_cast<const T*>(call->data[2]), static_cast<std::int32_t>(call->problem->ints[2]), scratch);
+}
+
+}  // namespace
+
+// c = op(a) @ op(b), ints = [transpose_a, transpose_b]. a: (..., m, k) or (..., k, m), b: (..., k, n) or (..., n, k), c: (..., m, n).
+bool prepare_matmul_f32(const Problem* problem, Plan* plan) noexcept { return prepare_product<float>(problem, plan); }
+bool prepare_matmul_f64(const Problem* problem, Plan* plan) noexcept { return prepare_product<double>(problem, plan); }
+void run_matmul_f32(const Call* call, std::int32_t, std::int64_t begin, std::int64_t end, void* scratch) noexcept {
+  run_product<float>(call, begin, end, nullptr, kLinear, scratch);
+}
+void run_matmul_f64(const Call* call, std::int32_t, std::int64_t begin, std::int64_t end, void* scratch) noexcept {
+  run_product<double>(call, begin, end, nullptr, kLinear, scratch);
+}
+
+// y = act(op(a) @ op(b) + bias), ints = [transpose_a, transpose_b, activation], activation 0 linear, 1 relu; bias (n,) or absent.
+// The same bits as matmul, then add, then relu.
+bool prepare_linear_f32(const Problem* problem, Plan* plan) noexcept { return prepare_product<float>(problem, plan); }
+bool prepare_linear_f64(const Problem* problem, Plan* plan) noexcept { return prepare_product<double>(problem, plan); }
+void run_linear_f32(const Call* call, std::int32_t, std::int64_t begin, std::int64_t end, void* scratch) noexcept {
+  run_linear<float>(call, begin, end, scratch);
+}
+void run_linear_f64(const Call* call, std::int32_t, std::int64_t begin, std::int64_t end, void* scratch) noexcept {
+  run_linear<double>(call, begin, end, scratch);
+}
+
+}  // namespace PYNN_TARGET
+}  // namespace pynn
+
+PYNN_KERNEL(matmul_f32)
+PYNN_KERNEL(matmul_f64)
+PYNN_KERNEL(linear_f32)
+PYNN_KERNEL(linear_f64)
