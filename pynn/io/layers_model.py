@@ -48,8 +48,9 @@ def load_model(path: str | os.PathLike[str], *, compile: bool = True, strict: bo
     _check_format(description)
     groups = parse_manifest(description.get("weightsManifest", []))
     budget = sum(e.size for _, entries in groups for e in entries if e.group != "optimizer")
+    shapes = {e.name: e.shape for _, entries in groups for e in entries}
     with loading(budget):
-        model = model_from_topology(description.get("modelTopology"))
+        model = model_from_topology(description.get("modelTopology"), shapes)
     weights = read_groups(groups, file.parent)
     arrays = {e.name: a for e, a in weights if e.group != "optimizer"}
     _build_if_needed(model)

@@ -32,21 +32,26 @@ def _error(problem: str) -> DataError:
 class Dialect:
     """Who wrote a file, as far as it changes what words mean."""
 
-    def __init__(self, topology: dict[str, Any]):
+    def __init__(self, topology: dict[str, Any], shapes: dict[str, tuple[int, ...]]):
+        self.shapes = shapes
         version = str(topology.get("keras_version") or "")
         self.tfjs = "tfjs" in version or topology.get("backend") == "tensor_flow.js"
         self.keras3 = version.startswith("3")
 
 
-def model_from_topology(topology: Any):
+def model_from_topology(topology: Any, shapes: dict[str, tuple[int, ...]] | None = None):
     """The model, built where its input shape is known, with weights still to be set.
+
+    Args:
+        topology: What the file holds.
+        shapes: Shapes of the file's weights by name, for what configs leave out.
 
     Raises:
         DataError: the file's architecture is malformed or has layers that don't exist here.
     """
     if not isinstance(topology, dict):
         raise _error("modelTopology is not an object")
-    dialect = Dialect(topology)
+    dialect = Dialect(topology, shapes or {})
     entry = topology.get("model_config", topology)
     try:
         return _layer(entry, dialect, 0)
@@ -99,6 +104,11 @@ def layer_config(cls: type, name: str, config: dict[str, Any], dialect: Dialect,
         _recurrent_defaults(name, config, dialect)
     if name == "LeakyReLU" and "alpha" in config:
         config["negative_slope"] = config.pop("alpha")
+    if name == "Reshape" and isinstance(config.get("target_shape"), tuple):
+        config["target_shape"] = tuple(-1 if n is None else n for n in config["target_shape"])
+    if name == "SeparableConv2D" and "depth_multiplier" not in config:
+        kernel = dialect.shapes.get(f"{config.get('name')}/depthwise_kernel")
+        config["depth_multiplier"] = kernel[-1] if kernel else 1
     if name == "BatchNormalization" and isinstance(config.get("axis"), list):
         config["axis"] = config["axis"][0]
     config.pop("implementation", None)
