@@ -1,0 +1,126 @@
+// One instruction over a block of elements.
+#pragma once
+
+#include "base/kernel.h"
+#include "kernels/elementwise_functions.h"
+
+namespace pynn {
+namespace PYNN_TARGET {
+namespace {
+
+// out[i] = f(a[i], b[i], c[i]) for i < n. Scalar operands are read from their first element only. `out` may be an operand.
+template <class T>
+using BlockFunction = void (*)(const T* a, const T* b, const T* c, T* out, std::int64_t n, T p, T q);
+
+template <class T, bool kUsed, bool kScalar>
+struct Source {
+  typedef typename Simd<T>::V V;
+  const T* data;
+  V first;
+
+  PYNN_INLINE explicit Source(const T* d) : data(d), first(kUsed && kScalar ? broadcast(*d) : zero<T>()) {}
+  PYNN_INLINE V at(std::int64_t i) const {
+    if constexpr (kUsed && !kScalar) return load(data + i);
+    return first;
+  }
+  PYNN_INLINE V at(std::int64_t i, int count) const {
+    if constexpr (kUsed && !kScalar) return load_partial(data + i, count);
+    return first;
+  }
+};
+
+// Bit k of kScalars: operand k is a scalar.
+template <class T, int kCode, int kScalars>
+void run_block(const T* a, const T* b, const T* c, T* out, std::int64_t n, T p, T q) {
+  constexpr int lanes = Simd<T>::kLanes, arity = arity_of(kCode);
+  const Source<T, true, (kScalars & 1) != 0> x(a);
+  const Source<T, (arity > 1), (kScalars & 2) != 0> y(b);
+  const Source<T, (arity > 2), (kScalars & 4) != 0> z(c);
+  const typename Simd<T>::V vp = broadcast(p), vq = broadcast(q);
+  std::int64_t i = 0;
+  for (; i + lanes <= n; i += lanes) store(out + i, Function<kCode>::of(x.at(i), y.at(i), z.at(i), vp, vq));
+  const int rest = static_cast<int>(n - i);
+  if (rest > 0) store_partial(out + i, Function<kCode>::of(x.at(i, rest), y.at(i, rest), z.at(i, rest), vp, vq), rest);
+}
+
+// A block function always has an operand that isn't a scalar; a program runs instructions over scalars alone with n = 1.
+template <class T, int kCode>
+PYNN_INLINE BlockFunction<T> variant_of(int scalars) {
+  if constexpr (arity_of(kCode) == 1) return run_block<T, kCode, 0>;
+  if constexpr (arity_of(kCode) == 2)
+    return scalars == 1 ? run_block<T, kCode, 1> : scalars == 2 ? run_block<T, kCode, 2> : run_block<T, kCode, 0>;
+  if constexpr (arity_of(kCode) == 3) {
+    constexpr BlockFunction<T> variants[8] = {
+        run_block<T, kCode, 0>, run_block<T, kCode, 1>, run_block<T, kCode, 2>, run_block<T, kCode, 3>,
+        run_block<T, kCode, 4>, run_block<T, kCode, 5>, run_block<T, kCode, 6>, run_block<T, kCode, 0>};
+    return variants[scalars];
+  }
+}
+
+template <class T, int kFirst, int kEnd>
+PYNN_INLINE BlockFunction<T> search_codes(int code, int scalars) {
+  if constexpr (kFirst < kEnd) {
+    if (code == kFirst) return variant_of<T, kFirst>(scalars);
+    return search_codes<T, kFirst + 1, kEnd>(code, scalars);
+  } else {
+    return nullptr;
+  }
+}
+
+template <class T>
+PYNN_NOINLINE BlockFunction<T> find_block_function(int code, int scalars) {
+  switch (arity_of(code)) {
+    case 1: return search_codes<T, kIdentity, kUnaryEnd>(code, scalars);
+    case 2: return search_codes<T, kAdd, kBinaryEnd>(code, scalars);
+    default: return search_codes<T, kWhere, kTernaryEnd>(code, scalars);
+  }
+}
+
+// ---- between operands in memory and registers -------------------------------------------------------------------------------
+
+template <class T, class U>
+PYNN_INLINE void convert_run(T* to, const U* from, std::int64_t n) {
+  for (std::int64_t i = 0; i < n; ++i) to[i] = static_cast<T>(from[i]);
+}
+
+// to[i] = operand[at + i * stride], stride 0 or 1, for i < n. Writes whole vectors: up to a vector past to[n - 1].
+template <class T>
+void load_run(T* to, const void* operand, std::int32_t dtype, std::int64_t at, std::int64_t stride, std::int64_t n) {
+  constexpr int lanes = Simd<T>::kLanes;
+  const char* from = static_cast<const char*>(operand) + at * dtype_bytes(dtype);
+  const bool same = dtype == (sizeof(T) == 4 ? kF32 : kF64);
+  if (stride == 0 && n > 1) {
+    T first;
+    load_run(&first, operand, dtype, at, 1, 1);
+    for (std::int64_t i = 0; i < n; i += lanes) store(to + i, broadcast(first));
+  } else if (same && n == 1) {
+    std::memcpy(to, from, sizeof(T));
+  } else if (same) {
+    const T* source = reinterpret_cast<const T*>(from);
+    std::int64_t i = 0;
+    for (; i + lanes <= n; i += lanes) store(to + i, load(source + i));
+    if (i < n) store(to + i, load_partial(source + i, static_cast<int>(n - i)));
+  } else if (dtype == kI32) {
+    convert_run(to, reinterpret_cast<const std::int32_t*>(from), n);
+  } else if (dtype == kI64) {
+    convert_run(to, reinterpret_cast<const std::int64_t*>(from), n);
+  } else {
+    convert_run(to, reinterpret_cast<const std::uint8_t*>(from), n);
+  }
+}
+
+// operand[at + i] = from[i * stride], as T or as bool.
+template <class T>
+void store_run(void* operand, std::int32_t dtype, std::int64_t at, const T* from, std::int64_t stride, std::int64_t n) {
+  if (dtype != kBool) {
+    T* to = static_cast<T*>(operand) + at;
+    for (std::int64_t i = 0; i < n; ++i) to[i] = from[i * stride];
+    return;
+  }
+  std::uint8_t* to = static_cast<std::uint8_t*>(operand) + at;
+  for (std::int64_t i = 0; i < n; ++i) to[i] = from[i * stride] != 0;
+}
+
+}  // namespace
+}  // namespace PYNN_TARGET
+}  // namespace pynn

@@ -1,0 +1,33 @@
+// The instructions of the elementwise kernel. Their numbers are part of the contract with pynn/ops/elementwise.py.
+#pragma once
+
+#include <cstdint>
+
+namespace pynn {
+namespace PYNN_TARGET {
+namespace {
+
+enum Opcode : int {
+  // one operand
+  kIdentity = 0, kNegative, kAbs, kSign, kSquare, kSqrt, kRsqrt, kReciprocal, kExp, kExpm1, kLog, kLog1p,
+  kSin, kCos, kTan, kAsin, kAcos, kAtan, kSinh, kCosh, kAsinh, kAcosh, kAtanh,
+  kErf, kTanh, kSigmoid, kHardSigmoid, kHardSigmoidKeras2, kRelu, kRelu6, kLeakyRelu, kElu, kSelu, kSoftplus, kSoftsign,
+  kSilu, kGelu, kGeluTanh, kMish, kHardSilu, kLogSigmoid, kFloor, kCeil, kRound, kTrunc, kClip,
+  kLogicalNot, kIsNan, kIsInf, kIsFinite, kUnaryEnd,
+  // two operands
+  kAdd = 64, kSubtract, kMultiply, kDivide, kMaximum, kMinimum, kPower, kMod, kFloorDivide, kAtan2,
+  kEqual, kNotEqual, kLess, kLessEqual, kGreater, kGreaterEqual, kLogicalAnd, kLogicalOr, kLogicalXor,
+  kSquaredDifference, kDivideNoNan, kReluGrad, kRelu6Grad, kLeakyReluGrad, kEluGrad, kSeluGrad, kSigmoidGrad, kTanhGrad,
+  kHardSigmoidGrad, kSiluGrad, kGeluGrad, kClipGrad, kBinaryEnd,
+  // three operands
+  kWhere = 112, kTieShare, kTernaryEnd
+};
+
+constexpr bool is_opcode(std::int64_t code) {
+  return (code >= 0 && code < kUnaryEnd) || (code >= kAdd && code < kBinaryEnd) || (code >= kWhere && code < kTernaryEnd);
+}
+constexpr int arity_of(std::int64_t code) { return code < kAdd ? 1 : code < kWhere ? 2 : 3; }
+
+}  // namespace
+}  // namespace PYNN_TARGET
+}  // namespace pynn
