@@ -2,6 +2,7 @@
 //
 // ints of every op: key0, key1 first. The counter is a 0-d i64 operand that the caller moves on. Element i of a float64 tensor
 // takes words 2i and 2i + 1, of all others word i; so no element's number depends on shapes, chunks or threads.
+#include "kernels/box_muller.h"
 #include "kernels/ranges.h"
 #include "registry.h"
 #include "simd/philox.h"
@@ -112,16 +113,35 @@ void run_uniform(const Call* call, std::int64_t begin, std::int64_t end) {
 
 // mean + stddev * z by Box and Muller (1958): words (2j, 2j + 1) give z = sqrt(-2 ln u) * (cos, sin)(2 pi v), u in (0, 1].
 template <class T>
-void run_normal(const Call* call, std::int64_t begin, std::int64_t end) {
+void run_normal(const Call* call, std::int64_t begin, std::int64_t end);
+
+template <>
+void run_normal<float>(const Call* call, std::int64_t begin, std::int64_t end) {
+  constexpr int lanes = Simd<float>::kLanes;
+  const VecF mean = broadcast(static_cast<float>(call->problem->floats[0]));
+  const VecF stddev = broadcast(static_cast<float>(call->problem->floats[1]));
+  float* y = static_cast<float*>(call->data[1]);
+  for_words<1>(call, stream_key(call, 0), call->problem->specs[1].size, begin, end,
+               [&](std::int64_t first, int count, const std::uint32_t* words) {
+                 for (int i = 0; i < count; i += lanes) {
+                   const VecF z = fma(normal_pairs(words + i), stddev, mean);
+                   if (i + lanes <= count) store(y + first + i, z);
+                   else store_partial(y + first + i, z, count - i);
+                 }
+               });
+}
+
+template <>
+void run_normal<double>(const Call* call, std::int64_t begin, std::int64_t end) {
   const double mean = call->problem->floats[0], stddev = call->problem->floats[1];
-  T* y = static_cast<T*>(call->data[1]);
+  double* y = static_cast<double*>(call->data[1]);
   for_words<1>(call, stream_key(call, 0), call->problem->specs[1].size, begin, end,
                [&](std::int64_t first, int count, const std::uint32_t* words) {
                  for (int i = 0; i < count; i += 2) {
                    const double radius = sqrt(-2 * log((static_cast<double>(words[i]) + 1) * (1.0 / 4294967296.0)));
                    const double angle = static_cast<double>(words[i + 1]) * (kTwoPi / 4294967296.0);
-                   y[first + i] = static_cast<T>(mean + stddev * (radius * cos(angle)));
-                   if (i + 1 < count) y[first + i + 1] = static_cast<T>(mean + stddev * (radius * sin(angle)));
+                   y[first + i] = mean + stddev * (radius * cos(angle));
+                   if (i + 1 < count) y[first + i + 1] = mean + stddev * (radius * sin(angle));
                  }
                });
 }
@@ -237,8 +257,8 @@ PYNN_DROPOUT(dropout_f32, float)
 PYNN_DROPOUT(dropout_f64, double)
 
 PYNN_DISTRIBUTION(random_uniform, run_uniform, 1.2)
-PYNN_DISTRIBUTION(random_normal, run_normal, 20)
-PYNN_DISTRIBUTION(random_truncated_normal, run_truncated_normal, 15)
+PYNN_DISTRIBUTION(random_normal, run_normal, 2.5)
+PYNN_DISTRIBUTION(random_truncated_normal, run_truncated_normal, 8)
 PYNN_DISTRIBUTION(random_bernoulli, run_bernoulli, 1)
 
 bool prepare_random_integers(const Problem* problem, Plan* plan) noexcept {

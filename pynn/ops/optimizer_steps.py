@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from pynn.engine.op import Sample, Spec, apply, define
+from pynn.engine.operators import call
 from pynn.engine.tensor import Tensor, as_tensor, scalar
 from pynn.errors import shapes
 
@@ -84,7 +85,10 @@ def _call(op, tensors: tuple, scalars: tuple, **attrs):
 
 
 def _rate(value, dtype: np.dtype) -> Tensor:
-    return scalar(value, dtype) if isinstance(value, (int, float)) else as_tensor(value)
+    if isinstance(value, (int, float)):
+        return scalar(value, dtype)
+    value = as_tensor(value)
+    return value if value.dtype == dtype else call("cast", value, dtype)
 
 
 # -- the formulas, for arrays ------------------------------------------------------------------------------------------

@@ -71,7 +71,7 @@ def _check_counter(name: str, counter: Spec) -> None:
 
 
 def _counter(value) -> Tensor:
-    return scalar(value, _INT64) if isinstance(value, int) else as_tensor(value)
+    return scalar(value, _INT64) if isinstance(value, (int, np.integer)) else as_tensor(value)
 
 
 def _key(key0: int, key1: int) -> dict[str, int]:

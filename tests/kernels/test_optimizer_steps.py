@@ -22,10 +22,7 @@ def test_bits_do_not_depend_on_threads(name):
     op = REGISTRY[name]
     rng = np.random.default_rng(3)
     sample = op.samples()[0]
-    arrays = [
-        np.array(0.01, np.float32) if np.ndim(a) == 0 else np.abs(rng.normal(size=20011)).astype(np.float32)
-        for a in sample.inputs
-    ]
+    arrays = [np.array(0.01, np.float32) if np.ndim(a) == 0 else np.abs(rng.normal(size=20011)).astype(np.float32) for a in sample.inputs]
     check_threads(op, arrays, sample.attrs)
 
 
@@ -62,6 +59,11 @@ def test_adam_first_step_moves_by_the_learning_rate():
 
 def test_adamax_rate_is_adam_rate_without_second_beta():
     np.testing.assert_allclose(float(pn.adam_rate(0.01, 4, beta_2=0.0)), 0.01 / (1 - 0.9**5), rtol=1e-6)
+
+
+def test_rates_take_the_dtype_of_the_weight():
+    w = pn.sgd_update(np.ones(3), np.ones(3), pn.tensor(0.5))
+    assert w.dtype == np.float64 and w.tolist() == [0.5] * 3
 
 
 def test_wrong_shapes_and_dtypes_are_named():

@@ -2,6 +2,9 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 from op_checks import TARGETS, check_gradients, check_threads, check_values, native
 
 import pynn as pn
@@ -86,12 +89,26 @@ def test_indexing_is_numpys(key):
     np.testing.assert_array_equal(pn.tensor(x)[key].numpy(), x[key])
 
 
+@given(st.data(), hnp.array_shapes(min_dims=1, max_dims=4, min_side=1, max_side=6))
+def test_any_slice_is_numpys(data, shape):
+    x = np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
+    key = data.draw(hnp.basic_indices(shape, allow_newaxis=True))
+    np.testing.assert_array_equal(pn.tensor(x)[key].numpy(), x[key])
+
+
+@given(st.data(), hnp.array_shapes(min_dims=1, max_dims=5, min_side=1, max_side=9))
+def test_any_transpose_is_numpys(data, shape):
+    x = np.arange(np.prod(shape), dtype=np.float64).reshape(shape)
+    axes = data.draw(st.permutations(range(len(shape))))
+    np.testing.assert_array_equal(pn.transpose(x, axes).numpy(), x.transpose(axes))
+
+
 def test_built_ops_are_numpys():
     x = np.arange(24.0).reshape(2, 3, 4)
     t = pn.tensor(x)
     np.testing.assert_array_equal(pn.flip(t, 1).numpy(), np.flip(x, 1))
     np.testing.assert_array_equal(pn.flip(t).numpy(), np.flip(x))
-    np.testing.assert_array_equal(pn.repeat(t, 3, axis=1).numpy(), np.repeat(x, 3, axis=1))
+    np.testing.assert_array_equal(t.repeat(3, axis=1).numpy(), np.repeat(x, 3, axis=1))
     np.testing.assert_array_equal(pn.tile(t, (2, 1, 1, 3)).numpy(), np.tile(x, (2, 1, 1, 3)))
     np.testing.assert_array_equal(pn.tile(t, 2).numpy(), np.tile(x, 2))
     np.testing.assert_array_equal(pn.stack([t, t], -1).numpy(), np.stack([x, x], -1))
