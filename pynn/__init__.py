@@ -30,7 +30,7 @@ from pynn.random import set_seed
 __version__ = "0.1.0"
 
 __all__ = [
-    *ops.__all__,
+    *(name for name in ops.__all__ if name != "repeat"),  # pynn.repeat runs steps; the op is pynn.ops.repeat
     "CaptureError",
     "DataError",
     "Function",

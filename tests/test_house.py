@@ -19,8 +19,8 @@ FLOORS = [
     (2, ("ops", "custom_op")),
     (3, ("program",)),
     (4, ("initializers", "regularizers", "constraints", "activations", "targets", "losses", "metrics", "optimizers", "layers")),
-    (5, ("models", "callbacks", "data", "datasets")),
-    (6, ("io",)),
+    (5, ("models", "callbacks", "data")),
+    (6, ("io", "datasets")),
     (7, ("tutorials", "cli", "__main__", "__init__")),
 ]
 

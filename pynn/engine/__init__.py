@@ -1,0 +1,1 @@
+"""Tensors, op records, the tape: everything that ops stand on."""

@@ -1,0 +1,1 @@
+"""Capture, fusion, planning and replay of programs."""
