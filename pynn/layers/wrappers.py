@@ -11,9 +11,11 @@ from pynn.layers.names import find_class
 from pynn.layers.structure import is_shape
 
 
-def _as_layer(wrapper: str, layer) -> Layer:
+def _as_layer(wrapper: str, layer, common: dict) -> Layer:
+    """The layer to wrap; one that is described by a config has the wrapper's dtype where it says none itself."""
     if isinstance(layer, dict):
-        return find_class(layer["class_name"]).from_config(layer["config"])
+        dtype = {"dtype": common["dtype"]} if common.get("dtype") is not None else {}
+        return find_class(layer["class_name"]).from_config({**dtype, **layer["config"]})
     if not isinstance(layer, Layer):
         raise TypeError(f"[{wrapper}] wraps a layer. Received: {layer!r}.")
     return layer
@@ -34,10 +36,11 @@ class Bidirectional(Layer):
     _untracked = Layer._untracked | {"layer"}
 
     def __init__(self, layer, merge_mode: str | None = "concat", weights=None, backward_layer=None, **common):
-        layer = _as_layer("Bidirectional", layer)
+        layer = _as_layer("Bidirectional", layer, common)
         if not hasattr(layer, "go_backwards"):
             raise ValueError(f"[Bidirectional] wraps a recurrent layer. Received: {layer!r}.")
         common.setdefault("batch_input_shape", layer.batch_input_shape)
+        common.setdefault("dtype", layer.dtype)
         super().__init__(**common)
         self.merge_mode = one_of(self, "merge_mode", merge_mode, ("concat", "sum", "mul", "ave", None))
         self.layer = layer
@@ -46,7 +49,7 @@ class Bidirectional(Layer):
         if backward_layer is None:
             self.backward_layer = self._copy(layer, f"backward_{base}", not layer.go_backwards)
         else:
-            back = _as_layer("Bidirectional", backward_layer)
+            back = _as_layer("Bidirectional", backward_layer, common)
             if back.go_backwards == layer.go_backwards:
                 raise ValueError("[Bidirectional] the two layers must run in opposite directions. Set go_backwards=True on one.")
             self.backward_layer = self._copy(back, f"backward_{back.name.removeprefix('backward_')}", back.go_backwards)
@@ -136,7 +139,8 @@ class TimeDistributed(Layer):
     input_spec = InputSpec(min_ndim=3, words="(batch, time, ...)")
 
     def __init__(self, layer, **common):
-        layer = _as_layer("TimeDistributed", layer)
+        layer = _as_layer("TimeDistributed", layer, common)
+        common.setdefault("dtype", layer.dtype)
         super().__init__(**common)
         self.layer = layer
         self.layer.path = self.path

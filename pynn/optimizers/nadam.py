@@ -22,7 +22,7 @@ class Nadam(Optimizer):
     def __init__(self, learning_rate=0.001, beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-7, **common):
         super().__init__(learning_rate, **common)
         self.beta_1, self.beta_2, self.epsilon = beta_1, beta_2, epsilon
-        self._product = Variable(np.ones((), np.float32), name="momentum_product", trainable=False)
+        self._product = Variable(np.ones((), np.float64), name="momentum_product", trainable=False)
 
     @property
     def variables(self):
@@ -33,7 +33,7 @@ class Nadam(Optimizer):
         return (1.0 - ops.exp(step * math.log(0.96)) * 0.5) * self.beta_1
 
     def rates(self):
-        step = ops.cast(self.iterations, "float32") + 1.0
+        step = ops.cast(self.iterations, "float64") + 1.0  # 1 - 0.999^t loses digits in float32
         now, ahead = self._momentum(step), self._momentum(step + 1.0)
         product = self._product.value * now
         self._product.assign(product)

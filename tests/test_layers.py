@@ -1,0 +1,350 @@
+"""Every registered layer against its own samples: config, shapes, seeds, gradients, weights; and what layers say when misused."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+import pynn as pn
+from pynn.engine.tape import Tape
+from pynn.layers.names import registered_layers
+from pynn.layers.structure import flatten, is_shape, map_shapes, map_structure
+
+SAMPLES = [(cls, i) for cls in registered_layers().values() for i in range(len(cls.samples()))]
+RANDOM = ("dropout", "noise")
+
+
+def sample_of(cls, index):
+    sample = dict(cls.samples()[index])
+    return sample, sample.pop("input_shape"), sample.pop("integers", None)
+
+
+def inputs_for(shape, integers, dtype, seed=0):
+    rng = np.random.default_rng(seed)
+    draw = (lambda s: rng.integers(0, integers, s)) if integers else (lambda s: rng.normal(size=s).astype(dtype))
+    return map_shapes(draw, shape)
+
+
+def shapes_of(outputs):
+    return map_structure(lambda t: t.shape, outputs)
+
+
+def as_shapes(shape):
+    return map_shapes(tuple, shape)
+
+
+def is_random(layer) -> bool:
+    return any(v.name == "seed_counter" for v in layer.state_variables)
+
+
+@pytest.fixture(params=SAMPLES, ids=lambda p: f"{p[0].__name__}-{p[1]}")
+def case(request):
+    return request.param
+
+
+def test_the_config_round_trip_keeps_everything(case):
+    cls, index = case
+    sample, shape, integers = sample_of(cls, index)
+    layer = cls(**sample)
+    config = layer.get_config()
+    assert json.loads(json.dumps(config)) == config
+    again = cls.from_config(json.loads(json.dumps(config)))
+    assert again.get_config() == config
+    assert repr(layer).startswith(cls.__name__)
+
+
+def test_the_shape_rule_agrees_with_the_call(case):
+    cls, index = case
+    sample, shape, integers = sample_of(cls, index)
+    layer = cls(**sample)
+    outputs = layer(inputs_for(shape, integers, np.float32))
+    assert shapes_of(outputs) == as_shapes(layer.output_shape(shape))
+    assert all(t.dtype == np.float32 for t in flatten(outputs))
+    open_batch = map_shapes(lambda s: (None, *s[1:]), shape)
+    for got, want in zip(flatten_shapes(layer.output_shape(open_batch)), flatten_shapes(layer.output_shape(shape)), strict=True):
+        assert got[0] is None and got[1:] == want[1:]
+
+
+def flatten_shapes(shapes):
+    return [tuple(shapes)] if is_shape(shapes) else [tuple(s) for s in shapes]
+
+
+def test_a_seed_makes_building_and_training_calls_repeat(case):
+    cls, index = case
+    sample, shape, integers = sample_of(cls, index)
+    runs = []
+    for _ in range(2):
+        pn.set_seed(7)
+        layer = cls(**sample)
+        outputs = layer(inputs_for(shape, integers, np.float32), training=True)
+        runs.append([*layer.get_weights(), *(t.numpy() for t in flatten(outputs))])
+    for first, second in zip(*runs, strict=True):
+        np.testing.assert_array_equal(first, second)
+
+
+def test_weights_move_from_one_layer_to_another(case):
+    cls, index = case
+    sample, shape, integers = sample_of(cls, index)
+    x = inputs_for(shape, integers, np.float32)
+    first, second = cls(**sample), cls(**sample)
+    first(x), second(x)
+    first.reset_state(), second.reset_state()
+    second.set_weights(first.get_weights())
+    for a, b in zip(flatten(first(x)), flatten(second(x)), strict=True):
+        np.testing.assert_array_equal(a.numpy(), b.numpy())
+    paths = [w.path for w in first.weights]
+    assert len(set(paths)) == len(paths) and all(p.startswith(first.name + "/") for p in paths)
+    assert first.count_params() == sum(w.size for w in first.weights)
+
+
+def projected_loss(layer, x, training):
+    """Sum of outputs times fixed numbers, and nothing else that is random."""
+    layer.reset_state()
+    for variable in layer.state_variables:
+        if variable.name == "seed_counter":
+            variable.assign(np.zeros((), np.int64))
+    total = None
+    for i, y in enumerate(flatten(layer(x, training=training))):
+        weights = np.random.default_rng(100 + i).normal(size=y.shape)
+        term = pn.sum(y * pn.tensor(weights))
+        total = term if total is None else total + term
+    return total
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_gradients_agree_with_differences(case, training):
+    cls, index = case
+    sample, shape, integers = sample_of(cls, index)
+    layer = cls(**{**sample, "dtype": "float64"})
+    x = inputs_for(shape, integers, np.float64)
+    projected_loss(layer, x, False)
+    rng = np.random.default_rng(3)
+    for weight in layer.weights:
+        weight.assign(weight.numpy() + 0.1 * rng.uniform(0.2, 1, weight.shape))
+    moving = [w.numpy() for w in layer.non_trainable_weights]
+
+    def loss(*values):
+        for weight, value in zip(layer.non_trainable_weights, moving, strict=True):
+            weight.assign(value)
+        return projected_loss(layer, values[0] if is_shape(shape) else list(values), training)
+
+    leaves = [] if integers else [pn.tensor(leaf) for leaf in flatten(x)]
+    if leaves:
+        gradients = pn.grads(loss)(*leaves)
+        check_direction(lambda vs: float(loss(*vs)), [leaf.numpy() for leaf in leaves], [g.numpy() for g in gradients])
+    variables = layer.trainable_weights
+    if variables:
+        fixed = leaves or [x]
+        with Tape() as tape:
+            reads = [v.value for v in variables]
+            for read in reads:
+                tape.watch(read)
+            value = loss(*fixed)
+        gradients = [g.numpy() for g in tape.gradient(value, reads)]
+
+        def at(values):
+            for variable, new in zip(variables, values, strict=True):
+                variable.assign(new)
+            return float(loss(*fixed))
+
+        check_direction(at, [v.numpy() for v in variables], gradients)
+
+
+def check_direction(f, values, gradients):
+    """The slope along a random direction against a central difference."""
+    rng = np.random.default_rng(11)
+    step = 1e-6
+    directions = [rng.normal(size=v.shape) for v in values]
+    ahead = f([v + step * d for v, d in zip(values, directions, strict=True)])
+    behind = f([v - step * d for v, d in zip(values, directions, strict=True)])
+    slope = sum(float((g * d).sum()) for g, d in zip(gradients, directions, strict=True))
+    f(values)
+    assert slope == pytest.approx((ahead - behind) / (2 * step), rel=2e-5, abs=2e-6)
+
+
+def test_a_captured_call_equals_the_eager_one(case):
+    cls, index = case
+    sample, shape, integers = sample_of(cls, index)
+    layer = cls(**sample)
+    leaves = [pn.tensor(leaf) for leaf in flatten(inputs_for(shape, integers, np.float32))]
+
+    def run(*values):
+        return list(flatten(layer(values[0] if is_shape(shape) else list(values))))
+
+    eager = run(*leaves)
+    layer.reset_state()
+    eager = run(*leaves)
+    layer.reset_state()
+    for a, b in zip(eager, pn.function(run)(*leaves), strict=True):
+        np.testing.assert_array_equal(a.numpy(), b.numpy())
+
+
+# -- the base class ----------------------------------------------------------------------------------------------------
+
+
+def test_names_count_and_paths_follow():
+    pn.layers.clear_names()
+    first, second = pn.layers.Dense(2), pn.layers.Dense(2)
+    assert (first.name, second.name) == ("dense", "dense_1")
+    assert pn.layers.MaxPooling2D().name == "max_pooling2d"
+    second.build((None, 3))
+    assert [w.path for w in second.weights] == ["dense_1/kernel", "dense_1/bias"]
+
+
+def test_user_layers_find_weights_and_layers_in_lists_and_dicts():
+    class Block(pn.layers.Layer):
+        def __init__(self, **common):
+            super().__init__(**common)
+            self.steps = [pn.layers.Dense(3), pn.layers.Dense(2)]
+            self.more = {"scale": pn.Variable([2.0], name="scale")}
+
+        def call(self, x):
+            for step in self.steps:
+                x = step(x)
+            return x * self.more["scale"]
+
+    block = Block()
+    assert block(np.ones((4, 5), np.float32)).shape == (4, 2)
+    assert len(block.layers) == 2 and len(block.weights) == 5
+    block.trainable = False
+    assert not block.trainable_weights and not block.steps[0].kernel.trainable
+    block.trainable = True
+    assert len(block.trainable_weights) == 5
+    assert block.output_shape((None, 5)) == (None, 2)
+
+
+def test_training_reaches_inner_layers():
+    class Block(pn.layers.Layer):
+        def __init__(self):
+            super().__init__()
+            self.drop = pn.layers.Dropout(0.5, seed=1)
+
+        def call(self, x):
+            return self.drop(x)
+
+    block, x = Block(), np.ones((8, 8), np.float32)
+    assert (block(x).numpy() == 1).all()
+    assert (block(x, training=True).numpy() == 0).any()
+
+
+def test_penalties_of_weights_and_activities_are_losses():
+    layer = pn.layers.Dense(2, kernel_initializer="ones", kernel_regularizer="l2", activity_regularizer=pn.regularizers.L1(0.5), use_bias=False)
+    layer(np.ones((1, 3), np.float32))
+    assert [float(v) for v in layer.losses] == pytest.approx([0.06, 3.0])
+    layer.trainable = False
+    layer(np.ones((1, 3), np.float32))
+    assert len(layer.losses) == 1
+
+
+def test_masks_travel_and_stop():
+    ids = np.array([[1, 2, 0], [3, 0, 0]])
+    embedded = pn.layers.Embedding(5, 4, mask_zero=True)(ids)
+    assert embedded.mask.numpy().tolist() == [[True, True, False], [True, False, False]]
+    dense = pn.layers.Dense(3)(embedded)
+    assert dense.mask is not None
+    assert pn.layers.LSTM(2, return_sequences=True)(dense).mask is not None
+    assert pn.layers.LSTM(2)(dense).mask is None
+    mean = pn.layers.GlobalAveragePooling1D()(dense)
+    np.testing.assert_allclose(mean.numpy()[1], dense.numpy()[1, 0], rtol=1e-6)
+
+
+def test_frozen_batch_normalization_uses_its_moving_statistics():
+    layer = pn.layers.BatchNormalization(momentum=0.5)
+    x = np.random.default_rng(0).normal(3, 2, (64, 2)).astype(np.float32)
+    layer(x, training=True)
+    np.testing.assert_allclose(layer.moving_mean.numpy(), x.mean(0) / 2, rtol=1e-5)
+    np.testing.assert_allclose(layer.moving_variance.numpy(), 0.5 + x.var(0) / 2, rtol=1e-5)
+    layer.trainable = False
+    np.testing.assert_array_equal(layer(x, training=True).numpy(), layer(x).numpy())
+
+
+def test_dropout_scales_what_it_keeps_and_draws_anew():
+    layer = pn.layers.Dropout(0.25)
+    x = np.ones((200, 200), np.float32)
+    first, second = layer(x, training=True).numpy(), layer(x, training=True).numpy()
+    assert set(np.unique(first)) == {0.0, np.float32(1 / 0.75)}
+    assert abs((first == 0).mean() - 0.25) < 0.01 and (first != second).any()
+    assert layer.weights == [] and layer.state_variables[0].path.endswith("/seed_counter")
+
+
+def test_stateful_layers_go_on_where_they_were():
+    layer = pn.layers.LSTM(3, stateful=True)
+    x = np.random.default_rng(0).normal(size=(2, 6, 4)).astype(np.float32)
+    layer(x[:, :3])
+    halves = layer(x[:, 3:]).numpy()
+    layer.reset_state()
+    np.testing.assert_allclose(layer(x).numpy(), halves, atol=1e-6)
+
+
+def test_symbolic_calls_infer_shapes_and_record_nodes():
+    x = pn.layers.Input((4, 3))
+    sequence, h, c = pn.layers.LSTM(5, return_sequences=True, return_state=True)(x)
+    assert sequence.shape == (None, 4, 5) and c.shape == (None, 5)
+    y = pn.layers.LSTM(5)(sequence, initial_state=[h, c])
+    assert y.node.parents == [sequence, h, c]
+    assert pn.layers.Add()([y, h]).shape == (None, 5) and (y + h).shape == (None, 5)
+
+
+# -- messages ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "make, words",
+    [
+        (lambda: pn.layers.Dense(3, activaton="relu"), "Did you mean 'activation'"),
+        (lambda: pn.layers.Dense(3, activation="rely"), "Did you mean 'relu'"),
+        (lambda: pn.layers.Dense(0), "units must be a whole number above zero"),
+        (lambda: pn.layers.Dropout(1.5), r"rate must be in \[0, 1\)"),
+        (lambda: pn.layers.Conv2D(3, (1, 2, 3)), "kernel_size must be a whole number or 2"),
+        (lambda: pn.layers.Conv2D(3, 3, padding="some"), "Known: 'valid', 'same'"),
+        (lambda: pn.layers.Dense(3, kernel_initializer="glorot"), "no initializer of this name"),
+        (lambda: pn.layers.Dense(3, name="a/b"), "without '/'"),
+        (lambda: pn.layers.find_class("Danse"), "Did you mean 'Dense'"),
+    ],
+)
+def test_constructors_explain(make, words):
+    with pytest.raises((TypeError, ValueError), match=words):
+        make()
+
+
+@pytest.mark.parametrize(
+    "layer, shape, words",
+    [
+        (lambda: pn.layers.Dense(3, name="d"), (4,), r"\[Dense 'd'\] the input must have 2 axes or more"),
+        (lambda: pn.layers.LSTM(3, name="r"), (4, 5), r"\[LSTM 'r'\] the input must have 3 axes \(batch, time, features\)"),
+        (lambda: pn.layers.Conv2D(3, 3, name="c"), (4, 28, 28), r"add the axis with x\[\.\.\., None\]"),
+        (lambda: pn.layers.Conv2D(3, 9, name="c"), (4, 8, 8, 1), r"\[Conv2D 'c'\]"),
+        (lambda: pn.layers.Add(name="a"), (4, 8), r"\[Add 'a'\] expects a list"),
+        (lambda: pn.layers.Reshape((5,), name="s"), (4, 8), "8 elements per example doesn't fit"),
+        (lambda: pn.layers.LSTM(3, stateful=True, name="r"), (None, 5, 2), "needs to know the batch size"),
+    ],
+)
+def test_calls_name_the_layer(layer, shape, words):
+    with pytest.raises(ValueError, match=words):
+        if None in shape:
+            layer()(pn.layers.Input(batch_shape=shape))
+        else:
+            layer()(np.zeros(shape, np.float32))
+
+
+def test_another_length_than_at_building_is_refused():
+    layer = pn.layers.Dense(3)
+    layer(np.zeros((2, 5), np.float32))
+    with pytest.raises(ValueError, match="axis -1 of the input must have length 5"):
+        layer(np.zeros((2, 6), np.float32))
+
+
+def test_set_weights_explains():
+    layer = pn.layers.Dense(3, name="d")
+    layer.build((None, 2))
+    with pytest.raises(ValueError, match="expected 2 arrays. Received: 1.*d/kernel"):
+        layer.set_weights([np.zeros((2, 3))])
+    with pytest.raises(ValueError, match="'d/kernel' has another shape"):
+        layer.set_weights([np.zeros((3, 2)), np.zeros(3)])
+
+
+def test_ids_outside_the_table_are_refused():
+    with pytest.raises(ValueError, match="out of range"):
+        pn.layers.Embedding(3, 2)(np.array([[0, 3]]))

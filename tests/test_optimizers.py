@@ -1,0 +1,205 @@
+"""Optimizers against their formulas in NumPy, eager and captured; clipping, decay, constraints, schedules."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+import pynn as pn
+from pynn import optimizers
+from pynn.optimizers import schedules
+
+LR = 0.125  # the same in float32
+START = np.random.default_rng(0).normal(size=(3, 4))
+GRADIENTS = [np.random.default_rng(i).normal(size=(3, 4)) for i in range(1, 6)]
+
+
+def sgd(w, s, g, t, lr=LR, momentum=0.0, nesterov=False):
+    v = s["v"] = momentum * s.get("v", 0) - lr * g
+    return w + (momentum * v - lr * g if nesterov else v)
+
+
+def moments(s, g, b1, b2):
+    s["m"] = b1 * s.get("m", 0) + (1 - b1) * g
+    s["v"] = b2 * s.get("v", 0) + (1 - b2) * g * g
+    return s["m"], s["v"]
+
+
+def adam(w, s, g, t, lr=LR, b1=0.9, b2=0.999, eps=1e-7, amsgrad=False, decay=0.0):
+    w = w - lr * decay * w
+    m, v = moments(s, g, b1, b2)
+    if amsgrad:
+        v = s["max"] = np.maximum(s.get("max", 0), v)
+    return w - lr * math.sqrt(1 - b2**t) / (1 - b1**t) * m / (np.sqrt(v) + eps)
+
+
+def adamax(w, s, g, t, lr=LR):
+    s["m"] = 0.9 * s.get("m", 0) + 0.1 * g
+    s["u"] = np.maximum(0.999 * s.get("u", 0), np.abs(g))
+    return w - lr / (1 - 0.9**t) * s["m"] / (s["u"] + 1e-7)
+
+
+def nadam(w, s, g, t, lr=LR):
+    m, v = moments(s, g, 0.9, 0.999)
+    now, ahead = (0.9 * (1 - 0.5 * 0.96**i) for i in (t, t + 1))
+    s["product"] = s.get("product", 1) * now
+    top = ahead * m / (1 - s["product"] * ahead) + (1 - now) * g / (1 - s["product"])
+    return w - lr * top / (np.sqrt(v / (1 - 0.999**t)) + 1e-7)
+
+
+def rmsprop(w, s, g, t, lr=LR, momentum=0.0, centered=False):
+    s["v"] = 0.9 * s.get("v", 0) + 0.1 * g * g
+    s["a"] = 0.9 * s.get("a", 0) + 0.1 * g
+    below = s["v"] - (s["a"] ** 2 if centered else 0)
+    s["u"] = momentum * s.get("u", 0) + lr * g / np.sqrt(below + 1e-7)
+    return w - s["u"]
+
+
+def adagrad(w, s, g, t, lr=LR):
+    s["a"] = s.get("a", 0.1) + g * g
+    return w - lr * g / np.sqrt(s["a"] + 1e-7)
+
+
+def adadelta(w, s, g, t, lr=LR):
+    s["a"] = 0.95 * s.get("a", 0) + 0.05 * g * g
+    d = np.sqrt(s.get("b", 0) + 1e-7) / np.sqrt(s["a"] + 1e-7) * g
+    s["b"] = 0.95 * s.get("b", 0) + 0.05 * d * d
+    return w - lr * d
+
+
+RULES = [
+    (optimizers.SGD, {}, sgd, {}),
+    (optimizers.SGD, dict(momentum=0.9), sgd, dict(momentum=0.9)),
+    (optimizers.SGD, dict(momentum=0.9, nesterov=True), sgd, dict(momentum=0.9, nesterov=True)),
+    (optimizers.Adam, {}, adam, {}),
+    (optimizers.Adam, dict(amsgrad=True, epsilon=1e-3), adam, dict(amsgrad=True, eps=1e-3)),
+    (optimizers.AdamW, dict(weight_decay=0.1), adam, dict(decay=0.1)),
+    (optimizers.AdamW, dict(weight_decay=0.1, amsgrad=True), adam, dict(decay=0.1, amsgrad=True)),
+    (optimizers.Adamax, {}, adamax, {}),
+    (optimizers.Nadam, {}, nadam, {}),
+    (optimizers.RMSprop, {}, rmsprop, {}),
+    (optimizers.RMSprop, dict(momentum=0.5), rmsprop, dict(momentum=0.5)),
+    (optimizers.RMSprop, dict(momentum=0.5, centered=True), rmsprop, dict(momentum=0.5, centered=True)),
+    (optimizers.Adagrad, {}, adagrad, {}),
+    (optimizers.Adadelta, {}, adadelta, {}),
+]
+
+
+def run(optimizer, dtype, captured=False):
+    variable = pn.Variable(START, dtype, name="w")
+    optimizer.build([variable])
+    step = pn.function(lambda g: optimizer.apply([g], [variable])) if captured else lambda g: optimizer.apply([g], [variable])
+    for gradient in GRADIENTS:
+        step(pn.tensor(gradient, dtype))
+    return variable.numpy()
+
+
+@pytest.mark.parametrize("cls, words, rule, more", RULES, ids=lambda v: v.__name__ if isinstance(v, type) else "")
+def test_rules(cls, words, rule, more):
+    wanted, state = START, {}
+    for t, gradient in enumerate(GRADIENTS, 1):
+        wanted = rule(wanted, state, gradient, t, **more)
+    optimizer = cls(LR, **words)
+    np.testing.assert_allclose(run(optimizer, "float64"), wanted, rtol=1e-6, atol=1e-7)
+    eager = run(cls(LR, **words), "float32")
+    np.testing.assert_allclose(eager, wanted, rtol=1e-4, atol=1e-6)
+    np.testing.assert_array_equal(run(cls(LR, **words), "float32", captured=True), eager)
+    assert int(optimizer.iterations) == 5
+    again = optimizers.get({"class_name": cls.__name__, "config": optimizer.get_config()})
+    assert again.get_config() == optimizer.get_config() and repr(again)
+
+
+def test_slots_lie_kind_by_kind():
+    optimizer = optimizers.Adam()
+    optimizer.build([pn.Variable(np.zeros(2), name="a"), pn.Variable(np.zeros(3), name="b")])
+    assert [s.path for s in optimizer.slots] == ["adam/a/m", "adam/b/m", "adam/a/v", "adam/b/v"]
+    assert len(optimizer.variables) == 6
+
+
+def test_clipping():
+    g = np.array([3.0, 4.0], np.float32)
+    for words, wanted in [
+        (dict(clipvalue=3.5), [-3, -3.5]),
+        (dict(clipnorm=1.0), [-0.6, -0.8]),
+        (dict(clipnorm=10.0), [-3, -4]),
+        (dict(global_clipnorm=1.0), [-0.3 / 0.5 / 2**0.5, -0.4 / 0.5 / 2**0.5]),
+    ]:
+        a, b = pn.Variable(np.zeros(2, np.float32)), pn.Variable(np.zeros(2, np.float32))
+        optimizers.SGD(1.0, **words).apply([g, g], [a, b])
+        np.testing.assert_allclose(a.numpy(), wanted, rtol=1e-6)
+    with pytest.raises(ValueError, match="only one of"):
+        optimizers.SGD(clipnorm=1, clipvalue=1)
+
+
+def test_weight_decay_and_constraints():
+    w = pn.Variable(np.array([2.0, -2.0], np.float32), constraint=pn.constraints.NonNeg())
+    optimizers.SGD(0.5, weight_decay=0.1).apply([np.array([1.0, 1.0], np.float32)], [w])
+    np.testing.assert_allclose(w.numpy(), [2 - 0.1 - 0.5, 0], rtol=1e-6)
+
+
+def test_the_learning_rate_is_a_slot():
+    optimizer, w = optimizers.SGD(0.1), pn.Variable(np.zeros(1, np.float32))
+    step = pn.function(lambda: optimizer.apply([pn.ones(1)], [w]))
+    step()
+    optimizer.learning_rate = 0.5
+    step()
+    assert float(w.numpy()[0]) == pytest.approx(-0.6) and float(optimizer.learning_rate) == 0.5
+    with pytest.raises(ValueError, match="learning rate is a number"):
+        optimizer.learning_rate = -1
+
+
+def test_minimize_reaches_the_minimum():
+    w = pn.Variable(np.array([3.0, -2.0], np.float32))
+    optimizer = optimizers.Adam(0.1)
+    costs = [float(optimizer.minimize(lambda: pn.sum(pn.square(w - 1.0)))) for _ in range(200)]
+    assert costs[0] == pytest.approx(13) and costs[-1] < 1e-3
+
+
+SCHEDULES = [
+    (schedules.ExponentialDecay(0.1, 10, 0.5), lambda t: 0.1 * 0.5 ** (t / 10)),
+    (schedules.ExponentialDecay(0.1, 10, 0.5, staircase=True), lambda t: 0.1 * 0.5 ** (t // 10)),
+    (schedules.PiecewiseConstantDecay([5, 10], [1.0, 0.5, 0.1]), lambda t: 1.0 if t <= 5 else 0.5 if t <= 10 else 0.1),
+    (schedules.PolynomialDecay(0.1, 20, 0.01, 2.0), lambda t: 0.09 * (1 - min(t, 20) / 20) ** 2 + 0.01),
+    (schedules.InverseTimeDecay(0.1, 5, 0.5), lambda t: 0.1 / (1 + 0.5 * t / 5)),
+    (schedules.CosineDecay(0.1, 20, 0.1), lambda t: 0.1 * (0.9 * 0.5 * (1 + math.cos(math.pi * min(t, 20) / 20)) + 0.1)),
+    (
+        schedules.CosineDecay(0.0, 20, warmup_target=0.1, warmup_steps=5),
+        lambda t: 0.1 * t / 5 if t < 5 else 0.05 * (1 + math.cos(math.pi * min(t - 5, 20) / 20)),
+    ),
+]
+
+
+@pytest.mark.parametrize("schedule, formula", SCHEDULES, ids=lambda v: type(v).__name__)
+def test_schedules(schedule, formula):
+    for t in (0, 1, 5, 6, 10, 11, 19, 25, 40):
+        assert float(schedule(t)) == pytest.approx(formula(t), rel=2e-5, abs=1e-8)
+    again = schedules.get({"class_name": type(schedule).__name__, "config": schedule.get_config()})
+    assert again.get_config() == schedule.get_config()
+    optimizer, w = optimizers.SGD(schedule), pn.Variable(np.zeros(1, np.float32))
+    step = pn.function(lambda: optimizer.apply([pn.ones(1)], [w]))
+    for _ in range(8):
+        step()
+    assert float(w.numpy()[0]) == pytest.approx(-sum(formula(t) for t in range(8)), rel=1e-4)
+
+
+def test_python_functions_of_the_step():
+    optimizer, w = optimizers.SGD(lambda step: 1.0 / (step + 1)), pn.Variable(np.zeros(1, np.float32))
+    for _ in range(3):
+        optimizer.apply([pn.ones(1)], [w])
+    assert float(w.numpy()[0]) == pytest.approx(-(1 + 1 / 2 + 1 / 3))
+
+
+def test_names_and_messages():
+    assert isinstance(optimizers.get("adam"), optimizers.Adam)
+    assert isinstance(optimizers.get("RMSProp"), optimizers.RMSprop)
+    assert optimizers.get("momentum").momentum == 0.9
+    with pytest.raises(ValueError, match="Did you mean"):
+        optimizers.get("adamm")
+    with pytest.raises(ValueError, match="none of the 1 variables has a gradient"):
+        optimizers.SGD().apply([None], [pn.Variable(1.0)])
+    with pytest.raises(ValueError, match="one gradient per variable"):
+        optimizers.SGD().apply([], [pn.Variable(1.0)])
+    with pytest.raises(TypeError):
+        optimizers.SGD(learning_rat=1)
