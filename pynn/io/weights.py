@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 
 from pynn.errors import suggestion
 from pynn.io.safetensors import load_file, save_file
@@ -34,7 +35,7 @@ def save_weights(model, path: str | os.PathLike[str]) -> None:
 
 
 def load_weights(model, path: str | os.PathLike[str], *, strict: bool = True) -> None:
-    """Sets the weights from a file that `save_weights` wrote. Everything is checked first: nothing changes if it doesn't fit.
+    """Sets the weights from a file that `save_weights` wrote, by their paths, or by order if only numbers in layers' names differ. Everything is checked first: nothing changes if it doesn't fit.
 
     Args:
         model: A built model.
@@ -46,7 +47,8 @@ def load_weights(model, path: str | os.PathLike[str], *, strict: bool = True) ->
     """
     if not model.built:
         raise ValueError(f"[{model.label}] the model has no weights yet. Give its first layer an input_shape, or call it once.")
-    arrays, weights = load_file(path), named_weights(model)
+    weights = named_weights(model)
+    arrays = _renamed(load_file(path), weights)
     missing = [n for n in weights if n not in arrays]
     extra = [n for n in arrays if n not in weights]
     if strict and (missing or extra):
@@ -63,3 +65,17 @@ def load_weights(model, path: str | os.PathLike[str], *, strict: bool = True) ->
             )
     for name, array in chosen.items():
         weights[name].assign(array)
+
+
+def _renamed(arrays: dict, weights: dict) -> dict:
+    """`arrays` under the model's names if only the layers' automatic names (`dense`, `dense_7`) differ: same order, kinds and shapes."""
+    if set(arrays) == set(weights) or len(arrays) != len(weights):
+        return arrays
+    pairs = list(zip(arrays.items(), weights.items(), strict=True))
+    alike = all(_kind(a) == _kind(w) and array.shape == v.shape for (a, array), (w, v) in pairs)
+    return {name: array for (_, array), (name, _) in pairs} if alike else arrays
+
+
+def _kind(path: str) -> str:
+    """The path without the numbers of automatic names."""
+    return re.sub(r"_\d+(?=/)", "", path)

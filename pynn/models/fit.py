@@ -173,7 +173,8 @@ class _Run:
     def _epochs(self) -> None:
         epoch = self.initial_epoch
         while epoch < self.epochs and not self.model.stop_training:
-            alone = self.callbacks.any_overrides(*EPOCH_HOOKS, *BATCH_HOOKS) or self.validator.data is not None
+            hooks = self.callbacks.any_overrides(*EPOCH_HOOKS, *BATCH_HOOKS)
+            alone = hooks or self.validator.data is not None or self.model.optimizer.has_python_schedule
             count = 1 if alone or self.bar.live else min(self.epochs - epoch, LOG_ROWS)
             started = time.monotonic()
             self.bar.start(epoch)
@@ -231,8 +232,7 @@ class ArrayTrainer:
         state.clear_log()
         if not self.shuffle:
             state.order.assign(np.arange(self.data.rows))
-        with_batches = run.callbacks.any_overrides(*BATCH_HOOKS)
-        if with_batches:
+        if run.callbacks.any_overrides(*BATCH_HOOKS) or self.model.optimizer.has_python_schedule:
             return [self._run_by_batches(epoch, run)]
         self._run_schedule(epoch, count, run)
         return state.logged(count)
@@ -262,6 +262,7 @@ class ArrayTrainer:
         for batch in range(self.steps):
             run.callbacks.call("on_train_batch_begin", batch)
             program = programs["full"] if batch < self.full else programs["tail"]
+            self.model.optimizer.refresh_learning_rate()
             try:
                 program.run(leaves)
             except GuardTripped as tripped:

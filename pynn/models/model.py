@@ -10,6 +10,7 @@ from pynn import optimizers
 from pynn.data.arrays import ArrayData, named_leaves, to_array
 from pynn.engine.op import active
 from pynn.engine.tensor import Tensor
+from pynn.errors import GuardTripped
 from pynn.layers.base import Layer
 from pynn.layers.structure import flatten
 from pynn.layers.symbolic import SymbolicTensor
@@ -226,9 +227,10 @@ class Model(Layer):
 
     def run_batch(self, mode: str, data: ArrayData) -> None:
         """A train or test step on a batch in memory, captured unless `run_eagerly`."""
-        from pynn.errors import GuardTripped
         from pynn.models.diagnosis import explain
 
+        if mode == "train":
+            self.optimizer.refresh_learning_rate()
         try:
             if self.run_eagerly:
                 step = steps.train_step if mode == "train" else steps.test_step

@@ -86,9 +86,14 @@ class Optimizer(Configurable):
         """The schedule or Python function behind the learning rate, None for a plain number."""
         return self._schedule
 
+    @property
+    def has_python_schedule(self) -> bool:
+        """True if the learning rate is a Python function of the step, which has to be asked before each step."""
+        return self._schedule is not None and not isinstance(self._schedule, LearningRateSchedule)
+
     def refresh_learning_rate(self) -> None:
         """Brings `learning_rate` of a Python function up to the next step; captured steps read what it was set to."""
-        if self._schedule is not None and not isinstance(self._schedule, LearningRateSchedule):
+        if self.has_python_schedule:
             self._rate.assign(np.float32(self._schedule(int(self.iterations.item()))))
 
     def _scheduled(self) -> Tensor:

@@ -1,0 +1,279 @@
+"""The arguments of fit, evaluate and predict."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+
+import pynn as pn
+from pynn import layers as L
+from pynn.progress import ProgressBar
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(50, 4)).astype(np.float32)
+Y = (X @ RNG.normal(size=(4, 1))).astype(np.float32)
+
+
+def line(optimizer="sgd", loss="mean_squared_error", **kwargs):
+    pn.set_seed(3)
+    model = pn.Sequential([L.Dense(1, input_shape=(4,))])
+    model.compile(optimizer, loss, **kwargs)
+    return model
+
+
+def weights(model):
+    return np.concatenate([w.ravel() for w in model.get_weights()])
+
+
+def test_history_has_a_value_per_epoch():
+    history = line(metrics=["mae"]).fit(X, Y, epochs=4, verbose=0)
+    assert history.epoch == [0, 1, 2, 3]
+    assert {k: len(v) for k, v in history.history.items()} == {"loss": 4, "mae": 4}
+    assert history.history["loss"][-1] < history.history["loss"][0]
+
+
+def test_many_epochs_are_logged_one_by_one():
+    history = line().fit(X[:4], Y[:4], epochs=600, batch_size=4, verbose=0)
+    assert len(history.history["loss"]) == 600
+
+
+def test_validation_split_takes_the_last_rows():
+    model = line()
+    history = model.fit(X, Y, epochs=1, validation_split=0.2, verbose=0)
+    want = model.evaluate(X[40:], Y[40:])
+    assert history.history["val_loss"][0] == pytest.approx(want, rel=1e-6)
+
+
+def test_validation_data_and_frequency():
+    history = line().fit(X, Y, epochs=4, validation_data=(X[:8], Y[:8]), validation_freq=2, verbose=0)
+    assert len(history.history["val_loss"]) == 2
+
+
+def test_sample_weights_of_zero_leave_rows_out():
+    a, b = line(), line()
+    weight = np.r_[np.ones(25), np.zeros(25)].astype(np.float32)
+    a.fit(X, Y, batch_size=50, shuffle=False, sample_weight=weight * 2, verbose=0)
+    b.fit(X[:25], Y[:25], batch_size=25, shuffle=False, verbose=0)
+    np.testing.assert_allclose(weights(a), weights(b), rtol=1e-5)
+
+
+def test_class_weights_equal_sample_weights():
+    labels = (X[:, 0] > 0).astype(np.int32)
+
+    def model():
+        pn.set_seed(3)
+        m = pn.Sequential([L.Dense(2, activation="softmax", input_shape=(4,))])
+        m.compile("sgd", "sparse_categorical_crossentropy")
+        return m
+
+    a, b = model(), model()
+    a.fit(X, labels, class_weight={0: 1.0, 1: 3.0}, shuffle=False, verbose=0)
+    b.fit(X, labels, sample_weight=np.where(labels == 1, 3.0, 1.0), shuffle=False, verbose=0)
+    np.testing.assert_array_equal(weights(a), weights(b))
+
+
+def test_generators_equal_arrays():
+    a, b = line(), line()
+    a.fit(X, Y, batch_size=10, epochs=2, shuffle=False, verbose=0)
+
+    def batches():
+        while True:
+            for i in range(0, 50, 10):
+                yield X[i : i + 10], Y[i : i + 10]
+
+    b.fit(batches(), epochs=2, steps_per_epoch=5, verbose=0)
+    np.testing.assert_array_equal(weights(a), weights(b))
+
+
+def test_iterables_and_indexable_objects_start_anew_each_epoch():
+    parts = [(X[i : i + 10], Y[i : i + 10]) for i in range(0, 50, 10)]
+
+    class Indexed:
+        def __len__(self):
+            return 5
+
+        def __getitem__(self, i):
+            return parts[i]
+
+    class Iterable:
+        def __iter__(self):
+            return iter(parts)
+
+    want = line()
+    want.fit(X, Y, batch_size=10, epochs=2, shuffle=False, verbose=0)
+    for source in (Indexed(), Iterable()):
+        model = line()
+        model.fit(source, epochs=2, verbose=0)
+        np.testing.assert_array_equal(weights(model), weights(want))
+
+
+def test_an_exhausted_generator_says_so():
+    with pytest.raises(ValueError, match="steps_per_epoch"):
+        line().fit(iter([(X, Y)]), epochs=2, verbose=0)
+
+
+def test_initial_epoch_and_steps_per_epoch():
+    history = line().fit(X, Y, epochs=5, initial_epoch=3, steps_per_epoch=2, batch_size=10, verbose=0)
+    assert history.epoch == [3, 4]
+
+
+def test_stop_training_from_a_callback():
+    class Stop(pn.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            self.model.stop_training = epoch == 1
+
+    assert line().fit(X, Y, epochs=10, callbacks=[Stop()], verbose=0).epoch == [0, 1]
+
+
+def test_batch_hooks_see_every_batch():
+    seen = []
+
+    class Watch(pn.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            seen.append((batch, logs["loss"]))
+
+    a, b = line(), line()
+    a.fit(X, Y, batch_size=20, epochs=2, callbacks=[Watch()], verbose=0)
+    b.fit(X, Y, batch_size=20, epochs=2, verbose=0)
+    assert [s[0] for s in seen] == [0, 1, 2, 0, 1, 2]
+    np.testing.assert_array_equal(weights(a), weights(b))
+
+
+def test_early_stopping_restores_the_best_weights():
+    model = line(pn.optimizers.SGD(0.9))
+    stop = pn.callbacks.EarlyStopping(monitor="loss", patience=2, restore_best_weights=True)
+    history = model.fit(X, Y, epochs=50, batch_size=50, callbacks=[stop], verbose=0)
+    assert len(history.epoch) < 50
+
+
+def test_checkpoints_and_csv(tmp_path):
+    model = line()
+    callbacks = [
+        pn.callbacks.ModelCheckpoint(tmp_path / "w-{epoch:02d}.safetensors", save_weights_only=True),
+        pn.callbacks.ModelCheckpoint(tmp_path / "best", monitor="loss", save_best_only=True),
+        pn.callbacks.CSVLogger(tmp_path / "log.csv"),
+    ]
+    model.fit(X, Y, epochs=3, callbacks=callbacks, verbose=0)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["best", "log.csv"] + [f"w-0{i}.safetensors" for i in (1, 2, 3)]
+    assert (tmp_path / "log.csv").read_text().splitlines()[0] == "epoch,loss"
+    again = line()
+    again.load_weights(tmp_path / "w-03.safetensors")
+    np.testing.assert_array_equal(weights(again), weights(model))
+
+
+def test_learning_rate_callbacks():
+    model = line()
+    model.fit(X, Y, epochs=3, callbacks=[pn.callbacks.LearningRateScheduler(lambda e, lr: lr / 2)], verbose=0)
+    assert float(model.optimizer.learning_rate) == pytest.approx(0.01 / 8)
+    plateau = pn.callbacks.ReduceLROnPlateau(monitor="loss", factor=0.5, patience=1, min_delta=1e9)
+    model.fit(X, Y, epochs=3, callbacks=[plateau], verbose=0)
+    assert float(model.optimizer.learning_rate) < 0.01 / 8
+
+
+def test_schedules_and_python_functions_of_the_step():
+    schedule = pn.optimizers.schedules.ExponentialDecay(0.1, 5, 0.5)
+    a, b, c = line(pn.optimizers.SGD(schedule)), line(pn.optimizers.SGD(lambda step: 0.1 * 0.5 ** (step / 5))), line()
+    for model in (a, b):
+        model.fit(X, Y, batch_size=10, epochs=2, shuffle=False, verbose=0)
+    np.testing.assert_allclose(weights(a), weights(b), rtol=1e-5)
+    c.fit(X, Y, batch_size=10, epochs=2, shuffle=False, verbose=0)
+    assert not np.allclose(weights(a), weights(c))
+
+
+def test_train_and_test_on_batch():
+    model = line(metrics=["mae"])
+    first = model.train_on_batch(X, Y)
+    second = model.test_on_batch(X, Y, return_dict=True)
+    assert second["loss"] < first[0]
+    assert set(second) == {"loss", "mae"}
+
+
+def test_evaluate_weighs_a_partial_batch_by_its_rows():
+    model = line()
+    whole = model.evaluate(X, Y, batch_size=50)
+    assert model.evaluate(X, Y, batch_size=15) == pytest.approx(whole, rel=1e-5)
+
+
+def test_predict_keeps_rows_in_order():
+    model = line()
+    np.testing.assert_array_equal(model.predict(X, batch_size=7), model.predict(X, batch_size=50))
+    assert model.predict(X[:0]).shape == (0, 1)
+
+
+def test_several_inputs_and_outputs():
+    a, b = pn.Input((4,), name="a"), pn.Input((3,), name="b")
+    h = L.Dense(5)(L.Concatenate()([a, b]))
+    model = pn.Model([a, b], [L.Dense(1, name="p")(h), L.Dense(2, name="q")(h)])
+    model.compile("adam", {"p": "mse", "q": "mae"}, loss_weights={"p": 1.0, "q": 0.5}, metrics={"q": ["mse"]})
+    data = {"a": X, "b": X[:, :3]}
+    history = model.fit(data, {"p": Y, "q": X[:, :2]}, epochs=2, verbose=0)
+    assert {"loss", "p_loss", "q_loss"} <= set(history.history)
+    p, q = model.predict(data)
+    assert p.shape == (50, 1) and q.shape == (50, 2)
+
+
+def test_subclassed_models_train():
+    class Line(pn.Model):
+        def __init__(self):
+            super().__init__()
+            self.dense = L.Dense(1)
+
+        def call(self, x, training=False):
+            return self.dense(x)
+
+    model = Line()
+    model.compile("sgd", "mse")
+    history = model.fit(X, Y, epochs=3, verbose=0)
+    assert history.history["loss"][-1] < history.history["loss"][0]
+
+
+@pytest.mark.parametrize(
+    "call, error, words",
+    [
+        (lambda: line().fit(X, Y[:10], verbose=0), ValueError, "same number of rows"),
+        (lambda: line().fit(X, verbose=0), ValueError, "y is missing"),
+        (lambda: line().fit(X, Y, epochs=0, verbose=0), ValueError, "epochs"),
+        (lambda: line().fit(X[:0], Y[:0], verbose=0), ValueError, "no rows"),
+        (lambda: line().fit(X, Y, validation_split=1.5, verbose=0), ValueError, "validation_split"),
+        (lambda: line().fit(iter([]), Y, verbose=0), ValueError, "yields batches"),
+        (lambda: pn.Sequential([L.Dense(1)]).fit(X, Y), RuntimeError, "compile"),
+        (lambda: line().fit([["a"]], Y), TypeError, "numbers"),
+        (lambda: line().fit(X[:, :3], Y, verbose=0), ValueError, "Dense"),
+        (lambda: line().predict(X[:, :3]), ValueError, "Dense"),
+        (lambda: line(loss=None).fit(X, Y), ValueError, "loss"),
+    ],
+)
+def test_mistakes_are_named(call, error, words):
+    with pytest.raises(error, match=words):
+        call()
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_progress_is_a_line_an_epoch_in_a_file():
+    out = io.StringIO()
+    bar = ProgressBar(1, 2, out)
+    bar.start(0)
+    bar.update(1, 10, {"loss": 1.0})
+    bar.finish({"loss": 0.5}, 10)
+    assert out.getvalue().count("\n") == 1 and "Epoch 1/2" in out.getvalue() and "\x1b" not in out.getvalue()
+
+
+def test_no_color_is_respected(monkeypatch):
+    monkeypatch.setenv("NO_COLOR", "1")
+    out = Terminal()
+    bar = ProgressBar(1, 2, out)
+    bar.start(0)
+    bar._drawn = 0
+    bar.update(5, 10, {"loss": 1.0})
+    assert "━" in out.getvalue() and "\x1b[32m" not in out.getvalue()
+
+
+def test_verbose_0_prints_nothing(capsys):
+    line().fit(X, Y, epochs=2, verbose=0)
+    assert capsys.readouterr().out == ""

@@ -1,0 +1,148 @@
+"""What training promises: eager and captured steps give the same bits, so do all numbers of threads, and a bad step changes nothing."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import pynn as pn
+from pynn import layers as L
+
+RNG = np.random.default_rng(0)
+IMAGES = RNG.random((70, 28, 28), dtype=np.float32)
+DIGITS = RNG.integers(0, 10, 70).astype(np.int32)
+
+
+def dense():
+    model = pn.Sequential([L.Flatten(input_shape=(28, 28)), L.Dense(128, activation="relu"), L.Dense(10, activation="softmax")])
+    return model, IMAGES, np.eye(10, dtype=np.float32)[DIGITS], "categorical_crossentropy", pn.optimizers.SGD(0.01)
+
+
+def cnn():
+    model = pn.Sequential([
+        L.Conv2D(32, 3, activation="relu", input_shape=(28, 28, 1)), L.MaxPooling2D(2), L.Conv2D(64, 3, activation="relu"),
+        L.MaxPooling2D(2), L.Flatten(), L.Dropout(0.5), L.Dense(10, activation="softmax"),
+    ])  # fmt: skip
+    return model, IMAGES[..., None], DIGITS, "sparse_categorical_crossentropy", "adam"
+
+
+def gru():
+    model = pn.Sequential([L.GRU(64, input_shape=(28, 28)), L.Dense(10, activation="softmax")])
+    return model, IMAGES, DIGITS, "sparse_categorical_crossentropy", "adam"
+
+
+def lstm():
+    model = pn.Sequential([L.LSTM(16, input_shape=(1, 1)), L.Dense(1)])
+    return model, np.array([[[1.0]], [[2.0]]], np.float32), np.array([[1.0], [2.0]], np.float32), "mean_squared_error", "adam"
+
+
+def mixed():
+    model = pn.Sequential([
+        L.Rescaling(2.0, input_shape=(28, 28)), L.Reshape((28, 28, 1)), L.Conv2D(6, 3, strides=2, padding="same", use_bias=False),
+        L.BatchNormalization(), L.Activation("silu"), L.AveragePooling2D(3, padding="same"), L.Reshape((25, 6)),
+        L.SimpleRNN(9, return_sequences=True, dropout=0.2), L.LayerNormalization(), L.Flatten(),
+        L.Dense(10, kernel_regularizer="l2", kernel_constraint="max_norm"),
+    ])  # fmt: skip
+    loss = pn.losses.SparseCategoricalCrossentropy(from_logits=True)
+    return model, IMAGES, DIGITS, loss, pn.optimizers.RMSprop(0.001, clipnorm=1.0)
+
+
+MODELS = [dense, cnn, gru, lstm, mixed]
+
+
+def trained_weights(make, *, threads=None, run_eagerly=False, epochs=2):
+    pn.set_seed(5)
+    before = pn.num_threads()
+    if threads:
+        pn.set_num_threads(threads)
+    try:
+        model, x, y, loss, optimizer = make()
+        model.compile(optimizer, loss, metrics=["accuracy"] if len(x) > 2 else None, run_eagerly=run_eagerly)
+        history = model.fit(x, y, batch_size=32, epochs=epochs, verbose=0)
+    finally:
+        pn.set_num_threads(before)
+    return [w.tobytes() for w in model.get_weights()], history.history
+
+
+@pytest.mark.parametrize("make", MODELS, ids=lambda f: f.__name__)
+def test_eager_and_captured_training_give_the_same_bits(make):
+    captured, history = trained_weights(make)
+    eager, eager_history = trained_weights(make, run_eagerly=True)
+    assert captured == eager
+    assert history == eager_history
+
+
+@pytest.mark.parametrize("make", MODELS, ids=lambda f: f.__name__)
+def test_every_number_of_threads_gives_the_same_bits(make):
+    if pn.backend() != "native":
+        pytest.skip("the fallback has one thread")
+    single, _ = trained_weights(make, threads=1)
+    for threads in (2, 3, 8):
+        assert trained_weights(make, threads=threads)[0] == single
+
+
+@pytest.mark.parametrize("make", MODELS, ids=lambda f: f.__name__)
+def test_a_seed_fixes_everything(make):
+    assert trained_weights(make) == trained_weights(make)
+
+
+@pytest.mark.parametrize("make", MODELS, ids=lambda f: f.__name__)
+def test_model_call_and_predict_agree(make):
+    model, x, *_ = make()
+    x = x[:5]
+    called = np.asarray(model(x))
+    np.testing.assert_array_equal(called, np.asarray(model.predict_on_batch(x)))
+    np.testing.assert_array_equal(called, model.predict(x, batch_size=32))
+
+
+def test_a_rows_prediction_does_not_depend_on_its_neighbours():
+    for make in (dense, cnn, gru):
+        model, x, *_ = make()
+        whole = model.predict(x[:33], batch_size=64)
+        np.testing.assert_array_equal(whole[:3], model.predict(x[:3]))
+        np.testing.assert_array_equal(whole[20:21], model.predict(x[20:21]))
+
+
+def test_a_diverging_rate_is_reported_and_nothing_of_the_step_is_kept():
+    x = np.array([[1, 2, 3, 4], [2, 3, 4, 5], [3, 4, 5, 6], [4, 5, 6, 7]], np.float32)
+    y = np.array([[2], [4], [6], [8]], np.float32)
+    model = pn.Sequential([L.Dense(1, kernel_initializer="zeros", input_shape=(4,))])
+    model.compile(pn.optimizers.SGD(0.1), "mean_squared_error")
+    with pytest.raises(pn.NonFiniteError) as caught:
+        model.fit(x, y, epochs=100, batch_size=4, shuffle=False, verbose=0)
+    message = str(caught.value)
+    for part in ("epoch", "batch", "learning rate 0.1", "Gradient norm"):
+        assert part in message, message
+    assert all(np.isfinite(w).all() for w in model.get_weights())
+
+
+def test_bad_data_is_named():
+    model, x, y, loss, optimizer = dense()
+    model.compile(optimizer, loss)
+    bad = x.copy()
+    bad[3, 4, 5] = np.nan
+    before = model.get_weights()
+    with pytest.raises(pn.NonFiniteError, match="input 0 of the model"):
+        model.fit(bad, y, batch_size=70, verbose=0)
+    for old, new in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
+def test_terminate_on_nan_ends_quietly(capsys):
+    model, x, y, loss, _ = dense()
+    model.compile(pn.optimizers.SGD(1e30), loss)
+    model.fit(x, y, epochs=3, verbose=0, callbacks=[pn.callbacks.TerminateOnNaN()])
+    assert "Training stopped" in capsys.readouterr().out
+
+
+def test_training_goes_on_bit_for_bit_from_a_saved_model(tmp_path):
+    pn.set_seed(1)
+    model, x, y, loss, optimizer = dense()
+    model.compile(pn.optimizers.Adam(), loss)
+    model.fit(x, y, epochs=1, shuffle=False, verbose=0)
+    model.save(tmp_path / "m")
+    model.fit(x, y, epochs=2, shuffle=False, verbose=0)
+    again = pn.load_model(tmp_path / "m")
+    again.fit(x, y, epochs=2, shuffle=False, verbose=0)
+    for a, b in zip(model.get_weights(), again.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
