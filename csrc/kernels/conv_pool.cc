@@ -35,20 +35,15 @@ bool prepare_conv_pool(const Problem* problem, Plan* plan) {
 
 // One pooled row from two rows of scratch.
 template <class T>
-void pool_row(const T* upper, const T* lower, std::int64_t width, int columns, std::int64_t pooled, std::int64_t channels, T* y,
+void pool_row(const T* upper, const T* lower, std::int64_t width, std::int64_t columns, std::int64_t pooled, std::int64_t channels, T* y,
               std::uint8_t* residual) {
   for (std::int64_t p = 0; p < pooled; ++p, upper += 2 * width, lower += 2 * width, y += channels, residual += channels)
-    for (int j = 0; j < columns; j += Simd<T>::kLanes) {
-      const int lanes = lanes_of<T>(columns - j, 0);
-      typename Simd<T>::V best = load<T>(upper + j);
-      Codes<T> best_at = code<T>(0);
-      take_larger<T>(best, best_at, load<T>(upper + width + j), code<T>(1));
-      take_larger<T>(best, best_at, load<T>(lower + j), code<T>(2));
-      take_larger<T>(best, best_at, load<T>(lower + width + j), code<T>(3));
-      const Codes<T> alive = best > zero<T>();
-      store_lanes<T>(y + j, vmax(best, zero<T>()), lanes);
-      store_codes<T>(residual + j, (alive & best_at) | (~alive & code<T>(kDead)), lanes);
-    }
+    for_each_channels<T>(columns, [&](std::int64_t j, int lanes) {
+      const Largest<T> best = largest_of_four<T>(load<T>(upper + j), load<T>(upper + width + j), load<T>(lower + j), load<T>(lower + width + j));
+      const Codes<T> alive = best.value > zero<T>();
+      store_lanes<T>(y + j, vmax(best.value, zero<T>()), lanes);
+      store_codes<T>(residual + j, select(alive, best.at, code<T>(kDead)), lanes);
+    });
 }
 
 template <class T>
@@ -65,8 +60,7 @@ void pool_block(const ConvShape& s, const Region& region, const Panel& panel, st
   for (std::int64_t n = region.image0; n < region.image1; ++n)
     for (std::int64_t r = region.row0; r < region.row1; r += 2, scratch += 2 * row) {
       const std::int64_t at = ((n * pooled_rows + r / 2) * pooled_cols) * s.out_channels + column;
-      pool_row(scratch, scratch + row, panel.width, static_cast<int>(panel.columns), pooled_cols, s.out_channels, out.y + at,
-               out.residual + at);
+      pool_row(scratch, scratch + row, panel.width, panel.columns, pooled_cols, s.out_channels, out.y + at, out.residual + at);
     }
 }
 

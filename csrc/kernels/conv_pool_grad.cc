@@ -36,19 +36,19 @@ struct ExpandTo {
 // One row of dz (`pixels` of them): row `oh` of image `n`.
 template <class T>
 void expand_row(const PooledGradient<T>& g, std::int64_t n, std::int64_t oh, std::int64_t pixels, const ExpandTo& e, T* to) {
-  constexpr int kLanes = Simd<T>::kLanes;
   const std::int64_t pooled = oh / 2 < g.rows ? g.cols : 0;
   const std::int64_t at = (n * g.rows + oh / 2) * g.cols * g.channels + e.column;
   const Codes<T> left = code<T>(oh % 2 * 2), right = code<T>(oh % 2 * 2 + 1);
-  for (std::int64_t p = 0; p < pooled; ++p, to += 2 * e.stride)
-    for (std::int64_t j = 0; j < e.columns; j += kLanes) {
-      const int lanes = lanes_of<T>(static_cast<int>(e.columns - j), 0), stored = lanes_of<T>(static_cast<int>(e.stored - j), 0);
-      const std::int64_t from = at + p * g.channels + j;
-      const typename Simd<T>::V d = load_lanes<T>(g.dy + from, lanes);
-      const Codes<T> codes = load_codes<T>(g.residual + from, lanes);
-      store_lanes<T>(to + j, where_code<T>(codes, left, d), stored);
-      store_lanes<T>(to + e.stride + j, where_code<T>(codes, right, d), stored);
-    }
+  const T* d = g.dy + at;
+  const std::uint8_t* codes = g.residual + at;
+  for (std::int64_t p = 0; p < pooled; ++p, to += 2 * e.stride, d += g.channels, codes += g.channels)
+    for_each_channels<T>(e.columns, [&](std::int64_t j, int lanes) {
+      const int stored = lanes == Simd<T>::kLanes || e.stored > e.columns ? Simd<T>::kLanes : lanes;
+      const typename Simd<T>::V value = load_lanes<T>(d + j, lanes);
+      const Codes<T> place = load_codes<T>(codes + j, lanes);
+      store_lanes<T>(to + j, where_code<T>(place, left, value), stored);
+      store_lanes<T>(to + e.stride + j, where_code<T>(place, right, value), stored);
+    });
   if (pixels > 2 * pooled) fill_zeros(to, (pixels - 2 * pooled) * e.stride);
 }
 
@@ -56,13 +56,19 @@ void expand_row(const PooledGradient<T>& g, std::int64_t n, std::int64_t oh, std
 template <class T>
 PYNN_INLINE typename Simd<T>::V add_row(typename Simd<T>::V sum, const T* p, const std::uint8_t* codes, std::int64_t channels,
                                         std::int64_t half, std::int64_t first, std::int64_t last, int lanes) {
-  for (std::int64_t ow = first; ow < last;) {
-    const typename Simd<T>::V d = load_lanes<T>(p + ow / 2 * channels, lanes);
-    const Codes<T> at = load_codes<T>(codes + ow / 2 * channels, lanes);
-    const bool pair = ow % 2 == 0 && ow + 1 < last;
-    const Codes<T> hit = pair ? ((at == code<T>(2 * half)) | (at == code<T>(2 * half + 1))) : (at == code<T>(2 * half + ow % 2));
-    sum = sum + select(hit, d, zero<T>());
-    ow += pair ? 2 : 1;
+  const Codes<T> left = code<T>(2 * half), right = code<T>(2 * half + 1);
+  if (first % 2 && first < last) {
+    const std::int64_t at = first / 2 * channels;
+    sum = sum + where_code<T>(load_codes<T>(codes + at, lanes), right, load_lanes<T>(p + at, lanes));
+    ++first;
+  }
+  for (std::int64_t cell = first / 2; cell < last / 2; ++cell) {
+    const Codes<T> place = load_codes<T>(codes + cell * channels, lanes);
+    sum = sum + select(((place == left) | (place == right)), load_lanes<T>(p + cell * channels, lanes), zero<T>());
+  }
+  if (last % 2 && first < last) {
+    const std::int64_t at = last / 2 * channels;
+    sum = sum + where_code<T>(load_codes<T>(codes + at, lanes), left, load_lanes<T>(p + at, lanes));
   }
   return sum;
 }
@@ -70,10 +76,8 @@ PYNN_INLINE typename Simd<T>::V add_row(typename Simd<T>::V sum, const T* p, con
 // sums[c] = sum of dz[p, c] over the pixels p of block `block`
 template <class T>
 void sum_bias_block(const ConvShape& s, const PooledGradient<T>& g, std::int64_t block, T* sums) {
-  constexpr int kLanes = Simd<T>::kLanes;
   const std::int64_t last = smaller(out_pixels(s), (block + 1) * kSumRows);
-  for (std::int64_t c = 0; c < g.channels; c += kLanes) {
-    const int lanes = lanes_of<T>(static_cast<int>(g.channels - c), 0);
+  for_each_channels<T>(g.channels, [&](std::int64_t c, int lanes) {
     typename Simd<T>::V sum = zero<T>();
     for (std::int64_t p = block * kSumRows; p < last;) {
       const std::int64_t row = p / s.cols.out_size, ow = p % s.cols.out_size;
@@ -85,7 +89,7 @@ void sum_bias_block(const ConvShape& s, const PooledGradient<T>& g, std::int64_t
       p += row_end - ow;
     }
     store_lanes<T>(sums + c, sum, lanes);
-  }
+  });
 }
 
 template <class T>

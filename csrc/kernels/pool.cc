@@ -39,15 +39,6 @@ bool prepare_pool(const Problem* problem, Plan* plan, const Spec& x, std::int64_
   return !bytes_argmax || s.rows.window * s.cols.window <= kLargestByteWindow;
 }
 
-// visit(first element, lanes) for the vectors of `channels` channels.
-template <class T, class Visit>
-PYNN_INLINE void for_each_channels(std::int64_t channels, Visit visit) {
-  constexpr int kLanes = Simd<T>::kLanes;
-  std::int64_t c = 0;
-  for (; c + kLanes <= channels; c += kLanes) visit(c, kLanes);
-  if (c < channels) visit(c, static_cast<int>(channels - c));
-}
-
 // ---- maximum ------------------------------------------------------------------------------------------------------
 
 template <class T>
@@ -66,16 +57,33 @@ void max_window(const PoolShape& s, const T* image, std::int64_t oh, std::int64_
   });
 }
 
+// A 2 x 2 window that lies in the image.
+template <class T>
+void max_square(const PoolShape& s, const T* corner, T* y, std::uint8_t* argmax) {
+  const T* below = corner + s.cols.size * s.channels;
+  for_each_channels<T>(s.channels, [&](std::int64_t c, int lanes) {
+    const Largest<T> best = largest_of_four<T>(load_lanes<T>(corner + c, lanes), load_lanes<T>(corner + s.channels + c, lanes),
+                                               load_lanes<T>(below + c, lanes), load_lanes<T>(below + s.channels + c, lanes));
+    store_lanes<T>(y + c, best.value, lanes);
+    store_codes<T>(argmax + c, best.at, lanes);
+  });
+}
+
 template <class T>
 void run_max(const Call* call, std::int64_t begin, std::int64_t end) {
   const PoolShape s = pool_shape(call->problem->specs[0], call->problem->ints);
   const RowRange range = chunk_rows(call, begin, end);
   const T* x = static_cast<const T*>(call->data[0]);
+  const bool squares = s.rows.window == 2 && s.cols.window == 2 && inside(s.rows) && inside(s.cols);
   for (std::int64_t row = range.first; row < range.last; ++row) {
     const T* image = x + row / s.rows.out_size * s.rows.size * s.cols.size * s.channels;
-    for (std::int64_t ow = 0; ow < s.cols.out_size; ++ow) {
-      const std::int64_t at = (row * s.cols.out_size + ow) * s.channels;
-      max_window(s, image, row % s.rows.out_size, ow, static_cast<T*>(call->data[1]) + at, static_cast<std::uint8_t*>(call->data[2]) + at);
+    const std::int64_t oh = row % s.rows.out_size;
+    const T* corner = image + oh * s.rows.stride * s.cols.size * s.channels;
+    for (std::int64_t ow = 0; ow < s.cols.out_size; ++ow, corner += s.cols.stride * s.channels) {
+      T* y = static_cast<T*>(call->data[1]) + (row * s.cols.out_size + ow) * s.channels;
+      std::uint8_t* argmax = static_cast<std::uint8_t*>(call->data[2]) + (row * s.cols.out_size + ow) * s.channels;
+      if (squares) max_square(s, corner, y, argmax);
+      else max_window(s, image, oh, ow, y, argmax);
     }
   }
 }
@@ -99,14 +107,42 @@ void max_grad_row(const PoolShape& s, const T* dy, const std::uint8_t* argmax, s
   }
 }
 
+// One input row of the gradient where a position is in one window at most and the first window starts at the edge.
+template <class T>
+void max_grad_tiled_row(const PoolShape& s, const T* dy, const std::uint8_t* argmax, std::int64_t ih, T* dx) {
+  const std::int64_t oh = ih / s.rows.stride, kh = ih % s.rows.stride;
+  const bool covered = oh < s.rows.out_size && kh < s.rows.window;
+  for (std::int64_t iw = 0; iw < s.cols.size;) {
+    const std::int64_t ow = iw / s.cols.stride, first = kh * s.cols.window;
+    const std::int64_t last = smaller(iw + s.cols.stride, s.cols.size);
+    const bool any = covered && ow < s.cols.out_size;
+    const std::int64_t at = (oh * s.cols.out_size + ow) * s.channels;
+    for (std::int64_t kw = 0; iw < last; ++iw, ++kw, dx += s.channels) {
+      if (!any || kw >= s.cols.window) {
+        std::memset(static_cast<void*>(dx), 0, static_cast<std::size_t>(s.channels) * sizeof(T));
+        continue;
+      }
+      for_each_channels<T>(s.channels, [&](std::int64_t c, int lanes) {
+        const typename Simd<T>::V d = load_lanes<T>(dy + at + c, lanes);
+        store_lanes<T>(dx + c, where_code<T>(load_codes<T>(argmax + at + c, lanes), code<T>(first + kw), d), lanes);
+      });
+    }
+  }
+}
+
+inline bool tiled(const WindowAxis& axis) { return axis.window <= axis.stride && axis.pad == 0; }
+
 template <class T>
 void run_max_grad(const Call* call, std::int64_t begin, std::int64_t end) {
   const PoolShape s = pool_shape(call->problem->specs[2], call->problem->ints);
   const RowRange range = chunk_rows(call, begin, end);
   for (std::int64_t row = range.first; row < range.last; ++row) {
     const std::int64_t image = row / s.rows.size * s.rows.out_size * s.cols.out_size * s.channels;
-    max_grad_row(s, static_cast<const T*>(call->data[0]) + image, static_cast<const std::uint8_t*>(call->data[1]) + image,
-                 row % s.rows.size, static_cast<T*>(call->data[2]) + row * s.cols.size * s.channels);
+    const T* dy = static_cast<const T*>(call->data[0]) + image;
+    const std::uint8_t* argmax = static_cast<const std::uint8_t*>(call->data[1]) + image;
+    T* dx = static_cast<T*>(call->data[2]) + row * s.cols.size * s.channels;
+    if (tiled(s.rows) && tiled(s.cols)) max_grad_tiled_row(s, dy, argmax, row % s.rows.size, dx);
+    else max_grad_row(s, dy, argmax, row % s.rows.size, dx);
   }
 }
 

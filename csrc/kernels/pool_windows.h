@@ -72,9 +72,34 @@ PYNN_INLINE void store_codes(std::uint8_t* p, Codes<T> codes, int lanes) {
 // The larger of the best so far and x, which has the number `at`; the first one of equals. A NaN beats every number and stays.
 template <class T>
 PYNN_INLINE void take_larger(typename Simd<T>::V& best, Codes<T>& best_at, typename Simd<T>::V x, Codes<T> at) {
-  const Codes<T> better = ((x > best) | (x != x)) & (best == best);
+  const Codes<T> better = ~(x <= best) & (best == best);
   best = select(better, x, best);
-  best_at = (better & at) | (~better & best_at);
+  best_at = select(better, at, best_at);
+}
+
+template <class T>
+struct Largest {
+  typename Simd<T>::V value;
+  Codes<T> at;
+};
+
+// Of a 2 x 2 window, numbered row by row: as take_larger from the first to the last.
+template <class T>
+PYNN_INLINE Largest<T> largest_of_four(typename Simd<T>::V x0, typename Simd<T>::V x1, typename Simd<T>::V x2, typename Simd<T>::V x3) {
+  Largest<T> upper{x0, code<T>(0)}, lower{x2, code<T>(2)};
+  take_larger<T>(upper.value, upper.at, x1, code<T>(1));
+  take_larger<T>(lower.value, lower.at, x3, code<T>(3));
+  take_larger<T>(upper.value, upper.at, lower.value, lower.at);
+  return upper;
+}
+
+// visit(first element, lanes) for the vectors of `channels` channels; `lanes` is a compile-time kLanes where the vector is full.
+template <class T, class Visit>
+PYNN_INLINE void for_each_channels(std::int64_t channels, Visit visit) {
+  constexpr int kLanes = Simd<T>::kLanes;
+  std::int64_t c = 0;
+  for (; c + kLanes <= channels; c += kLanes) visit(c, kLanes);
+  if (c < channels) visit(c, static_cast<int>(channels - c));
 }
 
 // value where codes == at, else 0
