@@ -150,9 +150,7 @@ def _check(file: RemoteFile, part: Path) -> None:
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise DataError(f"what came is damaged gzip data ({error})") from None
     if size != file.content_bytes:
-        raise DataError(
-            f"what came has {'more' if size > file.content_bytes else 'less'} content than {file.content_bytes} bytes"
-        )
+        raise DataError(f"what came has {'more' if size > file.content_bytes else 'less'} content than {file.content_bytes} bytes")
     if file.sha256 is not None and digest.hexdigest() != file.sha256:
         raise DataError("what came has another SHA-256 than the file should have")
 

@@ -100,9 +100,7 @@ def test_hostile_file_is_rejected_by_name(tmp_path, case, map_file):
 
 def samples():
     rng = np.random.default_rng(0)
-    arrays = {
-        f"{dtype} {shape}": (rng.random(shape) * 3).astype(dtype) for dtype in DTYPES for shape in [(3, 5), (1,), (), (0, 4)]
-    }
+    arrays = {f"{dtype} {shape}": (rng.random(shape) * 3).astype(dtype) for dtype in DTYPES for shape in [(3, 5), (1,), (), (0, 4)]}
     return arrays | {"d\N{LATIN SMALL LETTER E WITH ACUTE}j/a:\n": np.arange(3.0)}
 
 
