@@ -142,7 +142,9 @@ void run_filter_tile(int count, const T* const* rows, const PixelLoops& l, const
     case 3: return filter_tile<T, 3, NV>(rows, l, dy, sums, first);
     case 4: return filter_tile<T, 4, NV>(rows, l, dy, sums, first);
     case 5: return filter_tile<T, 5, NV>(rows, l, dy, sums, first);
-    default: return filter_tile<T, 6, NV>(rows, l, dy, sums, first);
+    case 6: return filter_tile<T, 6, NV>(rows, l, dy, sums, first);
+    case 7: return filter_tile<T, NV == 1 ? 7 : 6, NV>(rows, l, dy, sums, first);
+    default: return filter_tile<T, NV == 1 ? 8 : 6, NV>(rows, l, dy, sums, first);
   }
 }
 
@@ -211,9 +213,9 @@ void filter_block(const FilterGrad& f, const Panel& panel, const BlockSource<T>&
   const bool depthwise = is_depthwise(s);
   const PixelLoops loops = pixel_loops(block.image1 - block.image0, source.image, block.row1 - block.row0, s.rows.stride * source.row,
                                        s.cols.out_size, s.cols.stride * source.pixel);
-  const std::int64_t rows = gradient_rows(f), most = depthwise ? 5 : kTileRows;
+  const std::int64_t rows = gradient_rows(f), most = depthwise ? 5 : panel.width == Simd<T>::kLanes ? kMaxTileRows : kTileRows;
   const std::int64_t tiles = (rows + most - 1) / most;
-  const T* taps[kTileRows];
+  const T* taps[kMaxTileRows];
   std::int64_t kh = 0, kw = 0, ci = 0;
   for (std::int64_t t = 0; t < tiles; ++t) {
     const int count = static_cast<int>(rows / tiles + (t < rows % tiles));

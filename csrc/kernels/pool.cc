@@ -107,27 +107,31 @@ void max_grad_row(const PoolShape& s, const T* dy, const std::uint8_t* argmax, s
   }
 }
 
-// One input row of the gradient where a position is in one window at most and the first window starts at the edge.
-template <class T>
-void max_grad_tiled_row(const PoolShape& s, const T* dy, const std::uint8_t* argmax, std::int64_t ih, T* dx) {
+// One input row of a gradient where a position is in one window at most and the first window starts at the edge: write(oh, ow,
+// number of the position in its window, dx) where there is a window, zeros elsewhere.
+template <class T, class Write>
+PYNN_INLINE void tiled_row(const PoolShape& s, std::int64_t ih, T* dx, Write write) {
   const std::int64_t oh = ih / s.rows.stride, kh = ih % s.rows.stride;
   const bool covered = oh < s.rows.out_size && kh < s.rows.window;
-  for (std::int64_t iw = 0; iw < s.cols.size;) {
-    const std::int64_t ow = iw / s.cols.stride, first = kh * s.cols.window;
-    const std::int64_t last = smaller(iw + s.cols.stride, s.cols.size);
-    const bool any = covered && ow < s.cols.out_size;
-    const std::int64_t at = (oh * s.cols.out_size + ow) * s.channels;
-    for (std::int64_t kw = 0; iw < last; ++iw, ++kw, dx += s.channels) {
-      if (!any || kw >= s.cols.window) {
-        std::memset(static_cast<void*>(dx), 0, static_cast<std::size_t>(s.channels) * sizeof(T));
-        continue;
-      }
-      for_each_channels<T>(s.channels, [&](std::int64_t c, int lanes) {
-        const typename Simd<T>::V d = load_lanes<T>(dy + at + c, lanes);
-        store_lanes<T>(dx + c, where_code<T>(load_codes<T>(argmax + at + c, lanes), code<T>(first + kw), d), lanes);
-      });
-    }
+  std::int64_t ow = 0, kw = 0;
+  for (std::int64_t iw = 0; iw < s.cols.size; ++iw, dx += s.channels) {
+    if (covered && ow < s.cols.out_size && kw < s.cols.window) write(oh, ow, kh * s.cols.window + kw, dx);
+    else std::memset(static_cast<void*>(dx), 0, static_cast<std::size_t>(s.channels) * sizeof(T));
+    if (++kw < s.cols.stride) continue;
+    kw = 0;
+    ++ow;
   }
+}
+
+template <class T>
+void max_grad_tiled_row(const PoolShape& s, const T* dy, const std::uint8_t* argmax, std::int64_t ih, T* dx) {
+  tiled_row(s, ih, dx, [&](std::int64_t oh, std::int64_t ow, std::int64_t place, T* to) {
+    const std::int64_t at = (oh * s.cols.out_size + ow) * s.channels;
+    for_each_channels<T>(s.channels, [&](std::int64_t c, int lanes) {
+      const typename Simd<T>::V d = load_lanes<T>(dy + at + c, lanes);
+      store_lanes<T>(to + c, where_code<T>(load_codes<T>(argmax + at + c, lanes), code<T>(place), d), lanes);
+    });
+  });
 }
 
 inline bool tiled(const WindowAxis& axis) { return axis.window <= axis.stride && axis.pad == 0; }
@@ -216,12 +220,25 @@ void average_grad_row(const PoolShape& s, const T* dy, std::int64_t ih, T* dx) {
 }
 
 template <class T>
+void average_grad_tiled_row(const PoolShape& s, const T* dy, std::int64_t ih, T* dx) {
+  tiled_row(s, ih, dx, [&](std::int64_t oh, std::int64_t ow, std::int64_t, T* to) {
+    const T count = static_cast<T>(span_length(window_span(s.rows, oh)) * span_length(window_span(s.cols, ow)));
+    const T* d = dy + (oh * s.cols.out_size + ow) * s.channels;
+    for_each_channels<T>(s.channels, [&](std::int64_t c, int lanes) {
+      store_lanes<T>(to + c, load_lanes<T>(d + c, lanes) / broadcast(count), lanes);
+    });
+  });
+}
+
+template <class T>
 void run_average_grad(const Call* call, std::int64_t begin, std::int64_t end) {
   const PoolShape s = pool_shape(call->problem->specs[1], call->problem->ints);
   const RowRange range = chunk_rows(call, begin, end);
   for (std::int64_t row = range.first; row < range.last; ++row) {
     const T* dy = static_cast<const T*>(call->data[0]) + row / s.rows.size * s.rows.out_size * s.cols.out_size * s.channels;
-    average_grad_row(s, dy, row % s.rows.size, static_cast<T*>(call->data[1]) + row * s.cols.size * s.channels);
+    T* dx = static_cast<T*>(call->data[1]) + row * s.cols.size * s.channels;
+    if (tiled(s.rows) && tiled(s.cols)) average_grad_tiled_row(s, dy, row % s.rows.size, dx);
+    else average_grad_row(s, dy, row % s.rows.size, dx);
   }
 }
 
