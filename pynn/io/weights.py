@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 
 from pynn.errors import suggestion
-from pynn.io.safetensors import load_file, save_file
+from pynn.io import bounded_json
+from pynn.io.safetensors import load_file, load_metadata, save_file
 
 
 def named_weights(model) -> dict:
@@ -31,11 +33,14 @@ def save_weights(model, path: str | os.PathLike[str]) -> None:
     """
     if not model.built:
         raise ValueError(f"[{model.label}] the model has no weights yet. Give its first layer an input_shape, or call it once.")
-    save_file({name: v.numpy() for name, v in named_weights(model).items()}, path, {"format": "pynn"})
+    weights = named_weights(model)
+    save_file({name: v.numpy() for name, v in weights.items()}, path, {"format": "pynn", "order": json.dumps(list(weights))})
 
 
 def load_weights(model, path: str | os.PathLike[str], *, strict: bool = True) -> None:
-    """Sets the weights from a file that `save_weights` wrote, by their paths, or by order if only numbers in layers' names differ. Everything is checked first: nothing changes if it doesn't fit.
+    """Sets the weights from a file that `save_weights` wrote, by their paths, or by order if only numbers in layers' names differ.
+
+    Everything is checked first: nothing changes if it doesn't fit.
 
     Args:
         model: A built model.
@@ -48,7 +53,7 @@ def load_weights(model, path: str | os.PathLike[str], *, strict: bool = True) ->
     if not model.built:
         raise ValueError(f"[{model.label}] the model has no weights yet. Give its first layer an input_shape, or call it once.")
     weights = named_weights(model)
-    arrays = _renamed(load_file(path), weights)
+    arrays = _renamed(_in_order(load_file(path), load_metadata(path)), weights)
     missing = [n for n in weights if n not in arrays]
     extra = [n for n in arrays if n not in weights]
     if strict and (missing or extra):
@@ -65,6 +70,13 @@ def load_weights(model, path: str | os.PathLike[str], *, strict: bool = True) ->
             )
     for name, array in chosen.items():
         weights[name].assign(array)
+
+
+def _in_order(arrays: dict, metadata: dict[str, str]) -> dict:
+    """The arrays in the order of the model that saved them, if the file tells it."""
+    order = bounded_json.loads(metadata.get("order", "[]").encode(), source="order")
+    known = isinstance(order, list) and all(isinstance(n, str) for n in order) and sorted(order) == sorted(arrays)
+    return {n: arrays[n] for n in order} if known else arrays
 
 
 def _renamed(arrays: dict, weights: dict) -> dict:

@@ -43,7 +43,9 @@ class _Conv(Layer):
 
     def _advice(self, shape):
         if len(shape) == self.rank + 1:
-            return " A grey image has one channel: add the axis with x[..., None]." if self.rank == 2 else " Add the axis with x[..., None]."
+            return (
+                " A grey image has one channel: add the axis with x[..., None]." if self.rank == 2 else " Add the axis with x[..., None]."
+            )
         return ""
 
     def _channels(self, input_shape) -> int:

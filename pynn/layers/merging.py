@@ -29,9 +29,7 @@ class _Merge(Layer):
 
     def check_input(self, shapes):
         if is_shape(shapes) or len(shapes) < self.least:
-            raise ValueError(
-                f"[{self.label}] expects a list of {self.least} or more inputs. Received: {shapes}. Call it as layer([a, b])."
-            )
+            raise ValueError(f"[{self.label}] expects a list of {self.least} or more inputs. Received: {shapes}. Call it as layer([a, b]).")
         self.output_shape(shapes)
 
     def output_shape(self, input_shape):

@@ -68,9 +68,7 @@ class BatchNormalization(Layer):
         if self.center:
             self.beta = weight_settings.add(self, "beta", (size,))
         self.moving_mean = self.add_weight("moving_mean", (size,), initializer=self.moving_mean_initializer, trainable=False)
-        self.moving_variance = self.add_weight(
-            "moving_variance", (size,), initializer=self.moving_variance_initializer, trainable=False
-        )
+        self.moving_variance = self.add_weight("moving_variance", (size,), initializer=self.moving_variance_initializer, trainable=False)
         self.input_spec = InputSpec(ndim=len(input_shape), axes={self.axis: size})
 
     def call(self, x, *, training=False):

@@ -233,7 +233,5 @@ def tensordot(a, b, axes: int = 2) -> Tensor:
     if not 0 <= axes <= min(a.ndim, b.ndim) or a.shape[a.ndim - axes :] != b.shape[:axes]:
         raise ValueError(f"[tensordot] the last {axes} axes of a must equal the first {axes} of b. Received: {shapes(a=a, b=b)}.")
     left, inner, right = a.shape[: a.ndim - axes], b.shape[:axes], b.shape[axes:]
-    product = matmul(
-        call("reshape", a, (math.prod(left), math.prod(inner))), call("reshape", b, (math.prod(inner), math.prod(right)))
-    )
+    product = matmul(call("reshape", a, (math.prod(left), math.prod(inner))), call("reshape", b, (math.prod(inner), math.prod(right))))
     return call("reshape", product, (*left, *right))

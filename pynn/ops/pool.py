@@ -314,9 +314,7 @@ AVERAGE_POOL2D_GRAD = define(
     vjp=_average_grad_vjp,
     pack=_pool_pack,
     reference=_average_grad_reference,
-    samples=lambda: [
-        Sample([_out_shape(shape, attrs)], {"input_shape": shape, **POOL_ATTRS, **attrs}) for shape, attrs in _CASES
-    ],
+    samples=lambda: [Sample([_out_shape(shape, attrs)], {"input_shape": shape, **POOL_ATTRS, **attrs}) for shape, attrs in _CASES],
 )
 
 
