@@ -7,6 +7,7 @@
 #include <string>
 
 #include "base/cpu.h"
+#include "base/quota.h"
 #include "base/threads.h"
 #include "program.h"
 #include "registry.h"
@@ -335,6 +336,7 @@ PYBIND11_MODULE(_core, m) {
   m.def("target", [] { return std::string(target_name(best_target())); }, "The CPU target in use.");
   m.def("num_threads", &num_threads);
   m.def("set_num_threads", &set_num_threads, py::arg("threads"));
+  m.def("cpu_quota", &cpu_quota, py::arg("root") = "", "CPUs that the cgroup allows, inf if unlimited; root replaces / for tests.");
   m.def("empty", [](const py::tuple& spec) { return empty_array(spec_from(spec)); }, py::arg("spec"),
         "Uninitialised 64-byte aligned array for a (shape, dtype code) pair.");
 

@@ -31,13 +31,13 @@ void run_chunks(void* context, std::int64_t begin, std::int64_t end, int worker)
   job.run(job.call, job.phase, begin, end, job.scratch + worker * job.scratch_stride);
 }
 
-// All phases of one call. `stride` separates the scratch of two workers.
-void run_phases(const PreparedKernel& kernel, const Call& call, char* scratch, std::int64_t stride, bool parallel) {
+// All phases of one call, on up to `threads` threads. `stride` separates the scratch of two of them.
+void run_phases(const PreparedKernel& kernel, const Call& call, char* scratch, std::int64_t stride, int threads) {
   for (std::int32_t phase = 0; phase < kernel.plan.phases; ++phase) {
     const std::int64_t chunks = kernel.plan.chunks[phase];
-    if (parallel && chunks > 1) {
+    if (threads > 1 && chunks > 1) {
       PhaseJob job{&call, kernel.run, phase, scratch, stride};
-      parallel_chunks(chunks, run_chunks, &job);
+      parallel_chunks(chunks, threads, kernel.plan.cost_ns / kernel.plan.phases, run_chunks, &job);
     } else if (chunks > 0) {
       kernel.run(&call, phase, 0, chunks, scratch);
     }
@@ -131,11 +131,13 @@ void Context::ensure_scratch() {
 bool Context::run_step() {
   char* scratch = static_cast<char*>(scratch_.get());
   const std::int64_t stride = round_up(program_->scratch_bytes);
-  const bool threads = scratch_threads_ > 1 && num_threads() > 1;
+  // The scratch is for so many threads, whatever another Python thread asks for meanwhile.
+  const int wanted = num_threads();
+  const int threads = wanted < scratch_threads_ ? wanted : scratch_threads_;
   const std::size_t count = calls_.size();
   for (std::size_t i = 0; i < count; ++i) {
     const PreparedKernel& kernel = *program_->instructions[i].kernel;
-    run_phases(kernel, calls_[i], scratch, stride, threads && kernel.parallel());
+    run_phases(kernel, calls_[i], scratch, stride, kernel.parallel() ? threads : 1);
     if (failure_.code) {
       failure_.instruction = static_cast<std::int32_t>(i);
       return false;
@@ -158,12 +160,12 @@ std::int64_t Context::run(std::int64_t steps, std::int64_t deadline) {
 Failure run_kernel(const PreparedKernel& kernel, void* const* data) {
   FlushDenormals flush;
   Failure failure{};
-  const bool parallel = kernel.parallel() && num_threads() > 1;
+  const int threads = kernel.parallel() ? num_threads() : 1;
   const std::int64_t stride = round_up(kernel.plan.scratch_bytes);
   const AlignedBuffer shared = aligned_buffer(kernel.plan.shared_bytes);
-  const AlignedBuffer scratch = aligned_buffer(stride * (parallel ? num_threads() : 1));
+  const AlignedBuffer scratch = aligned_buffer(stride * threads);
   const Call call{&kernel.problem, &kernel.plan, data, shared.get(), &failure};
-  run_phases(kernel, call, static_cast<char*>(scratch.get()), stride, parallel);
+  run_phases(kernel, call, static_cast<char*>(scratch.get()), stride, threads);
   return failure;
 }
 

@@ -1,9 +1,356 @@
+// How a fork-join works. One 64-bit word says everything about the running job: how many threads may take part, how many units
+// (chunks, or groups of them if there are very many) it has, how many the caller has claimed from the front and how many the
+// workers have claimed from the back. A claim is one atomic addition. From both ends, so that in a row of jobs over the same
+// data a unit tends to stay on the core whose cache holds it.
+//
+// Who may touch what:
+//   - The caller publishes a job by writing `job` and then the word, and returns when all units are accounted for.
+//   - A worker enters with a compare-exchange of the whole word: it succeeds only on a word that has a unit left and
+//     admits this worker, whichever job it belongs to. `job` is read after that, never before: the job can't end, and so
+//     neither `job` nor the kind of word can change, until the worker has added its units to `done`. A worker that was
+//     suspended with an old word in hand therefore does no harm, even if the same word has come up again.
+//   - With units unreported, a worker goes on claiming with a plain addition: the word is still that of the same job.
+//   - An addition past the end changes nothing: the fields have room for one by each thread.
 #include "base/threads.h"
 
-namespace pynn {
+#include <atomic>
+#include <chrono>
+#include <cstdlib>
+#include <system_error>
+#include <thread>
 
-void parallel_chunks(std::int64_t chunks, ChunkFunction fn, void* context) { fn(context, 0, chunks, 0); }
-int num_threads() { return 1; }
-void set_num_threads(int) {}
+#include "base/cpu.h"
+#include "base/parking.h"
+#include "base/processors.h"
+#include "base/quota.h"
+
+#if !defined(_WIN32)
+#include <pthread.h>
+#include <signal.h>
+#endif
+#if defined(__x86_64__) || defined(_M_X64)
+#include <immintrin.h>
+#endif
+
+namespace pynn {
+namespace {
+
+// -- the word: threads (10 bits) | units (18) | claimed from the back (18) | claimed from the front (18) ----------------
+using Word = std::uint64_t;
+
+constexpr int kFieldBits = 18;
+constexpr Word kFieldMask = (Word{1} << kFieldBits) - 1;
+constexpr Word kOneFromFront = 1;
+constexpr Word kOneFromBack = Word{1} << kFieldBits;
+constexpr int kMaxThreads = 1023;
+constexpr std::int64_t kMaxUnits = 1 << 17;
+static_assert(kMaxUnits + kMaxThreads <= static_cast<std::int64_t>(kFieldMask), "claims past the end fit in their field");
+
+constexpr Word word_of(int threads, std::int64_t units) {
+  return static_cast<Word>(threads) << 3 * kFieldBits | static_cast<Word>(units) << 2 * kFieldBits;
+}
+constexpr std::int64_t front_of(Word word) { return static_cast<std::int64_t>(word & kFieldMask); }
+constexpr std::int64_t back_of(Word word) { return static_cast<std::int64_t>(word >> kFieldBits & kFieldMask); }
+constexpr std::int64_t units_of(Word word) { return static_cast<std::int64_t>(word >> 2 * kFieldBits & kFieldMask); }
+constexpr int threads_of(Word word) { return static_cast<int>(word >> 3 * kFieldBits); }
+
+constexpr bool has_unit(Word word) { return front_of(word) + back_of(word) < units_of(word); }
+constexpr bool has_unit_for(Word word, int worker) { return has_unit(word) && worker < threads_of(word); }
+constexpr std::int64_t kNone = -1;
+constexpr std::int64_t unit_at_front(Word word) { return has_unit(word) ? front_of(word) : kNone; }
+constexpr std::int64_t unit_at_back(Word word) { return has_unit(word) ? units_of(word) - 1 - back_of(word) : kNone; }
+
+using Clock = std::chrono::steady_clock;
+
+// -- the pool: constant-initialised and never destroyed, so workers may sleep in it until the process is gone -----------
+struct Job {
+  ChunkFunction fn;
+  void* context;
+  std::int64_t chunks;
+  std::int64_t group;  // chunks of a unit
+};
+
+struct Pool {
+  alignas(64) std::atomic<Word> word{0};
+  alignas(64) std::atomic<std::int64_t> done{0};  // units that workers have finished
+  alignas(64) Job job{};
+  // The rest belongs to the thread that holds `busy`.
+  alignas(64) std::atomic<bool> busy{false};
+  int started = 0;
+  int processors = 0;
+  bool refused = false;  // the system gave no thread
+  bool survives_fork = false;
+  double unaided_ns = 0;                                // estimated cost of the latest jobs that left sleepers asleep,
+  Clock::time_point unaided_end{};  // with no long pause between them; about when the last one ended
+  alignas(64) std::atomic<std::uint32_t> asleep[kMaxThreads + 1]{};
+  ThreadHandle handles[kMaxThreads + 1]{};
+};
+
+Pool pool;
+
+void pause_briefly() {
+#if defined(__x86_64__) || defined(_M_X64)
+  _mm_pause();
+#elif defined(__aarch64__) && !defined(_MSC_VER)
+  __asm__ volatile("yield");
+#endif
+}
+
+// Long enough to bridge the serial stretches of a step, short enough not to take a core from Python or a BLAS.
+constexpr std::chrono::microseconds kSpinTime{80};
+constexpr int kPausesPerLook = 32;  // at the clock
+constexpr int kCrowdedYields = 4;
+
+// Busy waiting. With more threads than processors it gives way at once, and is over soon.
+class Spin {
+ public:
+  explicit Spin(bool crowded) : crowded_(crowded) {}
+
+  // Waits a moment; false when it is time to do something better.
+  bool wait() {
+    ++moments_;
+    if (crowded_) {
+      std::this_thread::yield();
+      return moments_ < kCrowdedYields;
+    }
+    pause_briefly();
+    if (moments_ % kPausesPerLook) return true;
+    const Clock::time_point now = Clock::now();
+    if (moments_ == kPausesPerLook) end_ = now + kSpinTime;
+    return now < end_;
+  }
+
+ private:
+  bool crowded_;
+  int moments_ = 0;
+  Clock::time_point end_;
+};
+
+bool crowded(int threads) { return threads > pool.processors; }
+
+void run_unit(const Job& job, std::int64_t unit, int worker) {
+  const std::int64_t begin = unit * job.group;
+  const std::int64_t end = begin + job.group < job.chunks ? begin + job.group : job.chunks;
+  job.fn(job.context, begin, end, worker);
+}
+
+// Wakes up to `count` of the workers that this job admits.
+void wake_sleepers(int threads, int count) {
+  for (int worker = 1; worker < threads && count > 0; ++worker) {
+    if (pool.asleep[worker].load() == 0 || pool.asleep[worker].exchange(0) == 0) continue;
+    const Apart apart(pool.handles[worker]);
+    wake(pool.asleep[worker]);
+    --count;
+  }
+}
+
+// -- workers -----------------------------------------------------------------------------------------------------------
+
+// Enters the job that the word describes; the first unit to do, or kNone if it has nothing for this worker.
+std::int64_t enter(int worker) {
+  Word word = pool.word.load(std::memory_order_relaxed);
+  while (has_unit_for(word, worker))
+    if (pool.word.compare_exchange_weak(word, word + kOneFromBack, std::memory_order_acquire, std::memory_order_relaxed))
+      return unit_at_back(word);
+  return kNone;
+}
+
+void take_part(int worker, std::int64_t unit) {
+  const Job job = pool.job;
+  std::int64_t finished = 0;
+  while (unit != kNone) {
+    run_unit(job, unit, worker);
+    ++finished;
+    unit = unit_at_back(pool.word.fetch_add(kOneFromBack, std::memory_order_relaxed));
+  }
+  pool.done.fetch_add(finished, std::memory_order_release);
+}
+
+// Every worker starts asleep.
+void sleep_until_woken(int worker) {
+  sleep_while(pool.asleep[worker], 1);
+  const Word word = pool.word.load();
+  if (has_unit(word) && !crowded(threads_of(word))) wake_sleepers(threads_of(word), 2);  // the caller woke one
+}
+
+// The store of the flag and the load of the word pair with the store of the word and the load of the flag by a caller that
+// wakes: in the one order of these four, either the caller sees a sleeper or the worker sees the job.
+void fall_asleep(int worker) {
+  pool.asleep[worker].store(1);
+  if (has_unit_for(pool.word.load(), worker)) pool.asleep[worker].store(0);
+  else sleep_until_woken(worker);
+}
+
+void work(int worker) {
+  FlushDenormals flush;
+  sleep_until_woken(worker);
+  for (;;) {
+    Spin spin(crowded(threads_of(pool.word.load(std::memory_order_relaxed))));
+    std::int64_t unit = enter(worker);
+    while (unit == kNone && spin.wait()) unit = enter(worker);
+    if (unit != kNone) take_part(worker, unit);
+    else fall_asleep(worker);
+  }
+}
+
+// -- starting them -----------------------------------------------------------------------------------------------------
+
+#if defined(_WIN32)
+
+struct SignalsBlocked {};
+bool survive_fork() { return true; }
+
+#else
+
+// While it lives, the calling thread and those it starts take no signals: one that reached a worker would not interrupt what
+// Python's main thread waits in.
+class SignalsBlocked {
+ public:
+  SignalsBlocked() {
+    sigset_t all;
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, &before_);
+  }
+  ~SignalsBlocked() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+
+ private:
+  sigset_t before_;
+};
+
+// The child has the forking thread only; its first fork-join starts workers of its own.
+void reset_in_child() {
+  forget_sleepers();
+  for (std::atomic<std::uint32_t>& asleep : pool.asleep) asleep.store(0);
+  pool.word.store(0);
+  pool.done.store(0);
+  pool.started = 0;
+  pool.refused = false;
+  pool.busy.store(false);
+}
+
+bool survive_fork() { return pthread_atfork(nullptr, nullptr, reset_in_child) == 0; }
+
+#endif
+
+// Throws std::system_error if the system has no more threads to give.
+void start_thread(int worker) {
+  const SignalsBlocked blocked;
+  pool.asleep[worker].store(1);
+  std::thread thread(work, worker);
+  pool.handles[worker] = thread.native_handle();
+  thread.detach();
+}
+
+// Starts fewer than wanted if it must: the job needs none of them.
+void start_workers(int wanted) {
+  if (pool.processors == 0) pool.processors = allowed_processors();
+  if (!pool.survives_fork) pool.survives_fork = survive_fork();
+  try {
+    for (; pool.started < wanted && !pool.refused; ++pool.started) start_thread(pool.started + 1);
+  } catch (const std::system_error&) {
+    pool.asleep[pool.started + 1].store(0);
+    pool.refused = true;
+  }
+}
+
+// -- the caller --------------------------------------------------------------------------------------------------------
+
+// A sleeper is awake and at work some 10 us (a virtual machine: 50 us) after the caller spent about 10 us on waking it.
+constexpr double kWorthWakingNs = 30000;
+
+bool all_awake(int threads) {
+  if (pool.started < threads - 1 && !pool.refused) return false;
+  for (int worker = 1; worker < threads; ++worker)
+    if (pool.asleep[worker].load() != 0) return false;
+  return true;
+}
+
+// True when small jobs since workers fell asleep, this one included, would have paid for a wake. Jobs further apart than
+// workers would stay awake don't count together.
+bool unaided_jobs_add_up(double cost_ns) {
+  const Clock::time_point now = Clock::now();
+  if (now - pool.unaided_end > kSpinTime) pool.unaided_ns = 0;
+  pool.unaided_ns += cost_ns;
+  pool.unaided_end = now + std::chrono::nanoseconds(static_cast<std::int64_t>(cost_ns));
+  if (pool.unaided_ns < kWorthWakingNs) return false;
+  pool.unaided_ns = 0;
+  return true;
+}
+
+void publish(const Job& job, int threads, std::int64_t units) {
+  pool.job = job;
+  pool.done.store(0, std::memory_order_relaxed);
+  pool.word.store(word_of(threads, units));
+}
+
+void wait_for_workers(int threads, std::int64_t units) {
+  Spin spin(crowded(threads));
+  while (pool.done.load(std::memory_order_acquire) != units)
+    if (!spin.wait()) std::this_thread::yield();
+}
+
+void fork_join(const Job& job, int threads, std::int64_t units, double cost_ns) {
+  const bool help = cost_ns >= kWorthWakingNs || (!all_awake(threads) && unaided_jobs_add_up(cost_ns));
+  if (help) start_workers(threads - 1);
+  publish(job, threads, units);
+  if (help) wake_sleepers(threads, 1);
+  std::int64_t unit = unit_at_front(pool.word.fetch_add(kOneFromFront, std::memory_order_relaxed));
+  std::int64_t finished = 0;
+  for (; unit != kNone; ++finished) {
+    run_unit(job, unit, 0);
+    unit = unit_at_front(pool.word.fetch_add(kOneFromFront, std::memory_order_relaxed));
+  }
+  wait_for_workers(threads, units - finished);
+}
+
+// -- how many threads --------------------------------------------------------------------------------------------------
+
+std::atomic<int> chosen_threads{0};  // 0: not worked out yet
+
+// A positive whole number in the environment, else 0.
+int threads_from_environment() {
+  const char* text = std::getenv("PYNN_NUM_THREADS");
+  if (!text) return 0;
+  char* end = nullptr;
+  const long threads = std::strtol(text, &end, 10);
+  if (end == text || *end != '\0' || threads < 1) return 0;
+  return threads < kMaxThreads ? static_cast<int>(threads) : kMaxThreads;
+}
+
+int default_threads() {
+  if (const int threads = threads_from_environment()) return threads;
+  const int processors = allowed_processors();
+  const double quota = cpu_quota("");
+  int threads = quota < processors ? static_cast<int>(quota) : processors;
+  if (threads > kMaxThreads) threads = kMaxThreads;
+  return threads > 0 ? threads : 1;
+}
+
+}  // namespace
+
+void parallel_chunks(std::int64_t chunks, int threads, double cost_ns, ChunkFunction fn, void* context) {
+  if (chunks <= 0) return;
+  if (chunks == 1 || threads <= 1 || pool.busy.exchange(true, std::memory_order_acquire)) {
+    fn(context, 0, chunks, 0);
+    return;
+  }
+  const std::int64_t group = (chunks + kMaxUnits - 1) / kMaxUnits;
+  const std::int64_t units = (chunks + group - 1) / group;
+  if (threads > kMaxThreads) threads = kMaxThreads;
+  if (threads > units) threads = static_cast<int>(units);
+  fork_join(Job{fn, context, chunks, group}, threads, units, cost_ns);
+  pool.busy.store(false, std::memory_order_release);
+}
+
+int num_threads() {
+  int threads = chosen_threads.load(std::memory_order_relaxed);
+  if (threads > 0) return threads;
+  const int fresh = default_threads();
+  return chosen_threads.compare_exchange_strong(threads, fresh) ? fresh : threads;
+}
+
+void set_num_threads(int threads) {
+  chosen_threads.store(threads < 1 ? 0 : threads < kMaxThreads ? threads : kMaxThreads);
+}
 
 }  // namespace pynn
