@@ -17,7 +17,7 @@ from pynn.ops.elementwise import as_float
 __all__ = ["all", "any", "argmax", "argmin", "logsumexp", "max", "mean", "min", "norm", "prod", "std", "sum", "var"]
 
 # Mirrors csrc/kernels/reduce.cc.
-KINDS = {"sum": 0, "mean": 1, "max": 2, "min": 3, "prod": 4, "any": 5, "all": 6, "argmax": 7, "argmin": 8}
+KINDS = {"sum": 0, "mean": 1, "max": 2, "min": 3, "prod": 4, "any": 5, "all": 6}
 
 
 def reduced_axes(name: str, axis, rank: int) -> tuple[int, ...]:
@@ -75,6 +75,8 @@ def _reduction(name: str, numpy: Callable, *, vjp=None, dtype=lambda d: d, empty
     def pack(attrs):
         return [KINDS[name], len(attrs["axis"]), *attrs["axis"]], []
 
+    fields.setdefault("kernel", "reduce")
+    fields.setdefault("pack", pack)
     fields.setdefault("samples", _samples())
     return define(
         name,
@@ -83,8 +85,6 @@ def _reduction(name: str, numpy: Callable, *, vjp=None, dtype=lambda d: d, empty
         infer=infer,
         fallback=fallback,
         vjp=vjp,
-        pack=pack,
-        kernel="reduce",
         reference=fallback,
         **fields,
     )
@@ -123,6 +123,11 @@ def _mean_vjp(dys, inputs, outputs, attrs, needs):
     return (call("broadcast_to", _spread(scaled, x, axes), x.shape),)
 
 
+def _mean_numpy(x, axes, keep):
+    count = math.prod(x.shape[a] for a in axes)
+    return np.divide(np.sum(x, axis=axes, keepdims=keep), x.dtype.type(count))
+
+
 _SUM = _reduction(
     "sum",
     lambda x, axes, keep: np.sum(x, axis=axes, keepdims=keep, dtype=_widened(x.dtype)),
@@ -131,7 +136,7 @@ _SUM = _reduction(
     tfjs="Sum",
     onnx="ReduceSum",
 )
-_MEAN = _reduction("mean", lambda x, axes, keep: np.mean(x, axis=axes, keepdims=keep), vjp=_mean_vjp, tfjs="Mean", onnx="ReduceMean")
+_MEAN = _reduction("mean", _mean_numpy, vjp=_mean_vjp, tfjs="Mean", onnx="ReduceMean")
 
 
 def sum(x, axis=None, keepdims: bool = False) -> Tensor:
@@ -195,7 +200,15 @@ def min(x, axis=None, keepdims: bool = False) -> Tensor:
 
 
 def _index_of_extreme(name: str, numpy: Callable, **fields) -> Op:
-    return _reduction(name, lambda x, axes, keep: numpy(x, axis=axes[0], keepdims=keep), dtype=lambda d: int64, empty=False, **fields)
+    return _reduction(
+        name,
+        lambda x, axes, keep: numpy(x, axis=axes[0], keepdims=keep),
+        dtype=lambda d: int64,
+        empty=False,
+        kernel="arg_extreme",
+        pack=lambda attrs: ([int(name == "argmin"), *attrs["axis"]], []),
+        **fields,
+    )
 
 
 def _index_samples() -> list[Sample]:

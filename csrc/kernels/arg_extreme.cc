@@ -1,0 +1,101 @@
+// out[o, i] = the index of the first largest (ints[0] == 0) or smallest (1) element of x[o, :, i]; the first NaN wins over all. ints[1] is
+// the axis; out is int64.
+#include "kernels/rows.h"
+#include "registry.h"
+
+namespace pynn {
+namespace PYNN_TARGET {
+namespace {
+
+constexpr std::int64_t kChunkElements = 8192;
+
+struct Shape {
+  std::int64_t outer = 1, n, inner = 1;
+
+  explicit Shape(const Problem& problem) {
+    const Spec& x = problem.specs[0];
+    const int axis = static_cast<int>(problem.ints[1]);
+    n = x.dims[axis];
+    for (int k = 0; k < x.rank; ++k) (k < axis ? outer : inner) *= k == axis ? 1 : x.dims[k];
+  }
+};
+
+template <class T>
+PYNN_INLINE bool beats(T x, T best, bool smallest) {
+  return (smallest ? x < best : x > best) || (x != x && best == best);
+}
+
+template <class T>
+PYNN_INLINE T extreme_of(const T* x, std::int64_t n, bool smallest) {
+  typename Simd<T>::V best = broadcast(x[0]);
+  for_vectors<T>(n, [&](std::int64_t i, int count) {
+    const typename Simd<T>::V v = keep_lanes(load_lanes(x + i, count), x[0], count);
+    best = smallest ? vmin(best, v) : vmax(best, v);
+  });
+  T lanes[Simd<T>::kLanes];
+  store(lanes, best);
+  T result = lanes[0];
+  for (int i = 1; i < Simd<T>::kLanes; ++i)
+    if (beats(lanes[i], result, smallest)) result = lanes[i];
+  return result;
+}
+
+template <class T>
+std::int64_t index_in_row(const T* x, std::int64_t n, bool smallest) {
+  const T wanted = extreme_of(x, n, smallest);
+  std::int64_t i = 0;
+  while (i + 1 < n && x[i] != wanted && (wanted == wanted || x[i] == x[i])) ++i;
+  return i;
+}
+
+template <class T>
+std::int64_t index_in_column(const T* x, std::int64_t n, std::int64_t stride, bool smallest) {
+  std::int64_t at = 0;
+  for (std::int64_t i = 1; i < n; ++i)
+    if (beats(x[i * stride], x[at * stride], smallest)) at = i;
+  return at;
+}
+
+template <class T>
+bool prepare_index(const Problem* problem, Plan* plan) {
+  if (problem->specs[1].dtype != kI64 || problem->specs[0].rank < 1) return false;
+  const Shape shape(*problem);
+  if (shape.n < 1 && shape.outer * shape.inner > 0) return false;
+  plan->params[0] = split(plan, 0, shape.outer * shape.inner, kChunkElements / most(1, shape.n), 1);
+  plan->cost_ns = static_cast<double>(problem->specs[0].size) * (shape.inner == 1 ? 0.3 : 1.0);
+  return true;
+}
+
+template <class T>
+void run_index(const Call* call, std::int64_t begin, std::int64_t end) {
+  const Shape shape(*call->problem);
+  const bool smallest = call->problem->ints[0] != 0;
+  const T* x = static_cast<const T*>(call->data[0]);
+  std::int64_t* out = static_cast<std::int64_t*>(call->data[1]);
+  const Range items = chunk_range(begin, end, call->plan->params[0], shape.outer * shape.inner);
+  for (std::int64_t item = items.first; item < items.last; ++item) {
+    if (shape.inner == 1) {
+      out[item] = index_in_row(x + item * shape.n, shape.n, smallest);
+    } else {
+      const T* column = x + item / shape.inner * shape.n * shape.inner + item % shape.inner;
+      out[item] = index_in_column(column, shape.n, shape.inner, smallest);
+    }
+  }
+}
+
+}  // namespace
+
+bool prepare_arg_extreme_f32(const Problem* problem, Plan* plan) noexcept { return prepare_index<float>(problem, plan); }
+void run_arg_extreme_f32(const Call* call, std::int32_t, std::int64_t begin, std::int64_t end, void*) noexcept {
+  run_index<float>(call, begin, end);
+}
+bool prepare_arg_extreme_f64(const Problem* problem, Plan* plan) noexcept { return prepare_index<double>(problem, plan); }
+void run_arg_extreme_f64(const Call* call, std::int32_t, std::int64_t begin, std::int64_t end, void*) noexcept {
+  run_index<double>(call, begin, end);
+}
+
+}  // namespace PYNN_TARGET
+}  // namespace pynn
+
+PYNN_KERNEL(arg_extreme_f32)
+PYNN_KERNEL(arg_extreme_f64)

@@ -1,0 +1,250 @@
+// Sum, mean, max, min, product, any and all over any axes of a float tensor; see reduce_stages.h for the order of the arithmetic.
+#include "kernels/reduce_stages.h"
+#include "kernels/rows.h"
+#include "registry.h"
+#include "simd/math.h"
+
+namespace pynn {
+namespace PYNN_TARGET {
+namespace {
+
+// ---- the operations: a neutral element, what is made of an element, and how two are joined --------------------------------------
+
+struct Addition {
+  template <class T>
+  static T neutral() { return T(0); }
+  template <class V>
+  static PYNN_INLINE V of(V x) { return x; }
+  template <class V>
+  static PYNN_INLINE V join(V a, V b) { return a + b; }
+};
+struct Product : Addition {
+  template <class T>
+  static T neutral() { return T(1); }
+  template <class V>
+  static PYNN_INLINE V join(V a, V b) { return a * b; }
+};
+struct Largest : Addition {
+  template <class T>
+  static T neutral() { return T(-INFINITY); }
+  template <class V>
+  static PYNN_INLINE V join(V a, V b) { return vmax(a, b); }
+};
+struct Smallest : Addition {
+  template <class T>
+  static T neutral() { return T(INFINITY); }
+  template <class V>
+  static PYNN_INLINE V join(V a, V b) { return vmin(a, b); }
+};
+// 1 where an element isn't 0. Joining only sees ones and zeros, which `of` leaves as they are.
+struct AnyTrue : Addition {
+  template <class V>
+  static PYNN_INLINE V of(V x) {
+    const V none = zero<Scalar<V>>();
+    return select((x != none), constant<V>(1), none);
+  }
+  template <class V>
+  static PYNN_INLINE V join(V a, V b) { return vmax(a, b); }
+};
+struct AllTrue : AnyTrue {
+  template <class T>
+  static T neutral() { return T(1); }
+  template <class V>
+  static PYNN_INLINE V join(V a, V b) { return vmin(a, b); }
+};
+
+// ---- rows and columns -------------------------------------------------------------------------------------------------
+
+template <class T, class Op>
+PYNN_INLINE T join_lanes(typename Simd<T>::V v) {
+  T part[Simd<T>::kLanes];
+  store(part, v);
+  for (int half = Simd<T>::kLanes / 2; half > 0; half /= 2)
+    for (int i = 0; i < half; ++i) part[i] = Op::join(broadcast(part[i]), broadcast(part[i + half]))[0];
+  return part[0];
+}
+
+template <class T, class Op>
+struct Row {
+  static T reduce(const T* x, std::int64_t n) {
+    typedef typename Simd<T>::V V;
+    constexpr int lanes = Simd<T>::kLanes, wide = 4;
+    V sums[wide];
+    for (int k = 0; k < wide; ++k) sums[k] = broadcast(Op::template neutral<T>());
+    std::int64_t i = 0;
+    for (; i + wide * lanes <= n; i += wide * lanes)
+      for (int k = 0; k < wide; ++k) sums[k] = Op::join(sums[k], Op::of(load(x + i + k * lanes)));
+    for (int k = 0; i < n; i += lanes, ++k) {
+      const int count = static_cast<int>(least(lanes, n - i));
+      sums[k] = Op::join(sums[k], keep_lanes(Op::of(load_lanes(x + i, count)), Op::template neutral<T>(), count));
+    }
+    return join_lanes<T, Op>(Op::join(Op::join(sums[0], sums[1]), Op::join(sums[2], sums[3])));
+  }
+};
+template <class T>
+struct Row<T, Addition> {
+  static T reduce(const T* x, std::int64_t n) { return n <= SumLanes<T>::kLogical ? sum_few(x, static_cast<int>(n), Same()) : sum_group(x, n); }
+};
+
+// out[c] = the join of x[r * stride + c] over r < rows, in order, for c < columns; out has room for whole vectors.
+template <class T, class Op, int kWide>
+PYNN_INLINE void reduce_strip(const T* x, std::int64_t rows, std::int64_t stride, int count, T* out) {
+  constexpr int lanes = Simd<T>::kLanes;
+  typename Simd<T>::V sums[kWide];
+  for (int k = 0; k < kWide; ++k) sums[k] = broadcast(Op::template neutral<T>());
+  for (std::int64_t r = 0; r < rows; ++r, x += stride)
+    for (int k = 0; k < kWide; ++k) sums[k] = Op::join(sums[k], Op::of(load_lanes(x + k * lanes, count)));
+  for (int k = 0; k < kWide; ++k) store(out + k * lanes, sums[k]);
+}
+
+template <class T, class Op>
+void reduce_columns(const T* x, std::int64_t rows, std::int64_t stride, std::int64_t columns, T* out) {
+  constexpr int lanes = Simd<T>::kLanes;
+  std::int64_t c = 0;
+  for (; c + 4 * lanes <= columns; c += 4 * lanes) reduce_strip<T, Op, 4>(x + c, rows, stride, lanes, out + c);
+  for (; c + lanes <= columns; c += lanes) reduce_strip<T, Op, 1>(x + c, rows, stride, lanes, out + c);
+  if (c < columns) reduce_strip<T, Op, 1>(x + c, rows, stride, static_cast<int>(columns - c), out + c);
+}
+
+// ---- phases -----------------------------------------------------------------------------------------------------------
+
+// One phase: where it reads, and where results go. `to` is workspace, or null when they are final and go to the output.
+template <class T>
+struct Pass {
+  const Call* call;
+  Stage stage;
+  const T* from;
+  T* to;
+  T divisor;
+  int kind;
+
+  void put(std::int64_t at, const T* values, std::int64_t count) const {
+    if (to) {
+      for (std::int64_t i = 0; i < count; ++i) to[at + i] = values[i];
+    } else if (kind == kAny || kind == kAll) {
+      std::uint8_t* out = static_cast<std::uint8_t*>(call->data[1]) + at;
+      for (std::int64_t i = 0; i < count; ++i) out[i] = values[i] != 0;
+    } else {
+      T* out = static_cast<T*>(call->data[1]) + at;
+      for (std::int64_t i = 0; i < count; ++i) out[i] = kind == kMean ? values[i] / divisor : values[i];
+    }
+  }
+};
+
+template <class T>
+Pass<T> make_pass(const Call* call, int phase) {
+  const Stages stages = restored_stages(*call->plan);
+  const PhaseRole role = role_of(stages, phase);
+  T* workspace = static_cast<T*>(call->shared);
+  T* partials[kMaxStages];
+  T* results[kMaxStages];
+  for (int s = 0; s < stages.count; ++s) {
+    partials[s] = workspace;
+    results[s] = s + 1 < stages.count ? workspace + stages.stage[s].partials() : nullptr;
+    workspace += stages.stage[s].partials() + (results[s] ? stages.stage[s].results() : 0);
+  }
+  const Spec* specs = call->problem->specs;
+  const int s = role.stage;
+  Pass<T> pass{call, stages.stage[s], static_cast<const T*>(call->data[0]), nullptr, 1, static_cast<int>(call->problem->ints[0])};
+  if (s > 0) pass.from = results[s - 1];
+  if (role.joins) pass.from = partials[s];
+  const bool pieces = stages.stage[s].pieces() > 1 && !role.joins;
+  pass.to = pieces ? partials[s] : results[s];
+  pass.divisor = specs[1].size ? static_cast<T>(specs[0].size / specs[1].size) : T(1);
+  return pass;
+}
+
+template <class T, class Op>
+void reduce_items(const Pass<T>& pass, Range items) {
+  const Stage& stage = pass.stage;
+  const std::int64_t groups = stage.groups(), pieces = stage.pieces();
+  for (std::int64_t item = items.first; item < items.last; ++item) {
+    const std::int64_t group = item % groups, piece = item / groups % pieces, outer = item / groups / pieces;
+    const std::int64_t first = piece * stage.piece(), n = least(stage.piece(), stage.n - first);
+    const std::int64_t column = group * kColumnGroup, columns = least(kColumnGroup, stage.inner - column);
+    const T* x = pass.from + (outer * stage.n + first) * stage.inner + column;
+    T values[kColumnGroup];
+    if (stage.rows()) values[0] = Row<T, Op>::reduce(x, n);
+    else reduce_columns<T, Op>(x, n, stage.inner, columns, values);
+    pass.put((outer * pieces + piece) * stage.inner + column, values, columns);
+  }
+}
+
+// Items are groups of columns of each outer index; pieces are joined in order, from the first.
+template <class T, class Op>
+void join_items(const Pass<T>& pass, Range items) {
+  const Stage& stage = pass.stage;
+  const std::int64_t groups = stage.groups(), pieces = stage.pieces();
+  for (std::int64_t item = items.first; item < items.last; ++item) {
+    const std::int64_t outer = item / groups, column = item % groups * kColumnGroup;
+    const std::int64_t columns = least(kColumnGroup, stage.inner - column);
+    T values[kColumnGroup];
+    reduce_columns<T, Op>(pass.from + outer * pieces * stage.inner + column, pieces, stage.inner, columns, values);
+    pass.put(outer * stage.inner + column, values, columns);
+  }
+}
+
+template <class T, class Op>
+void run_phase(const Call* call, std::int32_t phase, Range items) {
+  const PhaseRole role = role_of(restored_stages(*call->plan), phase);
+  const Pass<T> pass = make_pass<T>(call, phase);
+  if (role.joins) join_items<T, Op>(pass, items);
+  else reduce_items<T, Op>(pass, items);
+}
+
+template <class T>
+bool prepare_reduce(const Problem* problem, Plan* plan) {
+  const std::int64_t kind = problem->ints[0];
+  const std::int32_t dtype = sizeof(T) == 4 ? kF32 : kF64;
+  if (problem->specs[0].dtype != dtype || kind < 0 || kind >= kReduceEnd) return false;
+  if (problem->specs[1].dtype != (kind == kAny || kind == kAll ? kBool : dtype)) return false;
+  Stages stages;
+  if (!make_stages(*problem, &stages)) return false;
+  save_stages(stages, plan);
+  plan->phases = phase_count(stages);
+  plan->shared_bytes = stages.workspace() * static_cast<std::int64_t>(sizeof(T));
+  for (int phase = 0; phase < plan->phases; ++phase) {
+    const PhaseRole role = role_of(stages, phase);
+    const Stage& stage = stages.stage[role.stage];
+    const std::int64_t items = role.joins ? stage.outer * stage.groups() : stage.items();
+    const std::int64_t each = role.joins ? stage.pieces() * least(stage.inner, kColumnGroup) : stage.item_elements();
+    plan->params[kLengthParam + phase] = split(plan, phase, items, kItemElements / each, 1);
+  }
+  plan->cost_ns = static_cast<double>(problem->specs[0].size) * static_cast<double>(sizeof(T)) / 20;
+  return true;
+}
+
+template <class T>
+void run_reduce(const Call* call, std::int32_t phase, std::int64_t begin, std::int64_t end) {
+  const std::int64_t length = call->plan->params[kLengthParam + phase];
+  const Stages stages = restored_stages(*call->plan);
+  const PhaseRole role = role_of(stages, phase);
+  const Stage& stage = stages.stage[role.stage];
+  const Range items = chunk_range(begin, end, length, role.joins ? stage.outer * stage.groups() : stage.items());
+  switch (call->problem->ints[0]) {
+    case kSum:
+    case kMean: return run_phase<T, Addition>(call, phase, items);
+    case kLargest: return run_phase<T, Largest>(call, phase, items);
+    case kSmallest: return run_phase<T, Smallest>(call, phase, items);
+    case kProduct: return run_phase<T, Product>(call, phase, items);
+    case kAny: return run_phase<T, AnyTrue>(call, phase, items);
+    default: return run_phase<T, AllTrue>(call, phase, items);
+  }
+}
+
+}  // namespace
+
+bool prepare_reduce_f32(const Problem* problem, Plan* plan) noexcept { return prepare_reduce<float>(problem, plan); }
+void run_reduce_f32(const Call* call, std::int32_t phase, std::int64_t begin, std::int64_t end, void*) noexcept {
+  run_reduce<float>(call, phase, begin, end);
+}
+bool prepare_reduce_f64(const Problem* problem, Plan* plan) noexcept { return prepare_reduce<double>(problem, plan); }
+void run_reduce_f64(const Call* call, std::int32_t phase, std::int64_t begin, std::int64_t end, void*) noexcept {
+  run_reduce<double>(call, phase, begin, end);
+}
+
+}  // namespace PYNN_TARGET
+}  // namespace pynn
+
+PYNN_KERNEL(reduce_f32)
+PYNN_KERNEL(reduce_f64)
