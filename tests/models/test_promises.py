@@ -13,6 +13,14 @@ IMAGES = RNG.random((70, 28, 28), dtype=np.float32)
 DIGITS = RNG.integers(0, 10, 70).astype(np.int32)
 
 
+def same(a, b):
+    """Equal bits on the native backend; BLAS of the fallback may sum in another order for another number of rows."""
+    if pn.backend() == "native":
+        np.testing.assert_array_equal(a, b)
+    else:
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+
+
 def dense():
     model = pn.Sequential([L.Flatten(input_shape=(28, 28)), L.Dense(128, activation="relu"), L.Dense(10, activation="softmax")])
     return model, IMAGES, np.eye(10, dtype=np.float32)[DIGITS], "categorical_crossentropy", pn.optimizers.SGD(0.01)
@@ -91,16 +99,16 @@ def test_model_call_and_predict_agree(make):
     model, x, *_ = make()
     x = x[:5]
     called = np.asarray(model(x))
-    np.testing.assert_array_equal(called, np.asarray(model.predict_on_batch(x)))
-    np.testing.assert_array_equal(called, model.predict(x, batch_size=32))
+    same(called, np.asarray(model.predict_on_batch(x)))
+    same(called, model.predict(x, batch_size=32))
 
 
 def test_a_rows_prediction_does_not_depend_on_its_neighbours():
     for make in (dense, cnn, gru):
         model, x, *_ = make()
         whole = model.predict(x[:33], batch_size=64)
-        np.testing.assert_array_equal(whole[:3], model.predict(x[:3]))
-        np.testing.assert_array_equal(whole[20:21], model.predict(x[20:21]))
+        same(whole[:3], model.predict(x[:3]))
+        same(whole[20:21], model.predict(x[20:21]))
 
 
 def test_a_diverging_rate_is_reported_and_nothing_of_the_step_is_kept():
