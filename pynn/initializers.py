@@ -188,7 +188,10 @@ class LecunNormal(_Scaled):
 
 
 class Orthogonal(Initializer):
-    """`gain` times a matrix with orthonormal rows or columns, whichever are fewer; axes before the last count as one (Saxe et al., 2014)."""
+    """`gain` times a matrix with orthonormal rows or columns, whichever are fewer; axes before the last count as one.
+
+    Reference: Saxe et al., 2014.
+    """
 
     def __init__(self, gain: float = 1.0, seed: int | None = None):
         self.gain, self.seed = gain, seed

@@ -230,7 +230,8 @@ def test_training_reaches_inner_layers():
 
 
 def test_penalties_of_weights_and_activities_are_losses():
-    layer = pn.layers.Dense(2, kernel_initializer="ones", kernel_regularizer="l2", activity_regularizer=pn.regularizers.L1(0.5), use_bias=False)
+    penalties = dict(kernel_regularizer="l2", activity_regularizer=pn.regularizers.L1(0.5))
+    layer = pn.layers.Dense(2, kernel_initializer="ones", use_bias=False, **penalties)
     layer(np.ones((1, 3), np.float32))
     assert [float(v) for v in layer.losses] == pytest.approx([0.06, 3.0])
     layer.trainable = False
@@ -278,6 +279,54 @@ def test_stateful_layers_go_on_where_they_were():
     np.testing.assert_allclose(layer(x).numpy(), halves, atol=1e-6)
 
 
+class Leaky(pn.layers.Layer):
+    """A cell of a user: h = 0.5 h + x w."""
+
+    state_size = 3
+
+    def build(self, input_shape):
+        self.w = self.add_weight("w", (input_shape[-1], 3))
+
+    def call(self, x, states):
+        h = states[0] * 0.5 + pn.matmul(x, self.w)
+        return h, [h]
+
+
+def test_cells_of_the_users_own_run_step_by_step():
+    layer = pn.layers.RNN(Leaky(), return_sequences=True)
+    x = np.random.default_rng(0).normal(size=(2, 4, 5)).astype(np.float32)
+    y = layer(x).numpy()
+    h = 0
+    for t in range(4):
+        h = 0.5 * h + x[:, t] @ layer.cell.w.numpy()
+        np.testing.assert_allclose(y[:, t], h, rtol=1e-5, atol=1e-6)
+    assert [w.path for w in layer.weights] == [f"{layer.name}/w"]
+    masked = layer(x, mask=np.array([[True, True, False, False]] * 2)).numpy()
+    np.testing.assert_array_equal(masked[:, 3], y[:, 1])
+
+
+def test_stacked_cells_equal_layers_one_after_the_other():
+    x = np.random.default_rng(0).normal(size=(2, 4, 5)).astype(np.float32)
+    stack = pn.layers.RNN([pn.layers.LSTMCell(3), pn.layers.GRUCell(2)], name="s")
+    y = stack(x)
+    first, second = pn.layers.LSTM(3, return_sequences=True), pn.layers.GRU(2)
+    first.build(x.shape), second.build((2, 4, 3))
+    first.set_weights(stack.get_weights()[:3]), second.set_weights(stack.get_weights()[3:])
+    np.testing.assert_array_equal(y.numpy(), second(first(x)).numpy())
+    assert [w.path for w in stack.weights][:2] == ["s/RNNCell_0/kernel", "s/RNNCell_0/recurrent_kernel"]
+
+
+def test_a_cell_is_one_step_of_its_layer():
+    x = np.random.default_rng(0).normal(size=(2, 5)).astype(np.float32)
+    cell = pn.layers.LSTMCell(3)
+    h, states = cell(x, [np.zeros((2, 3), np.float32), np.zeros((2, 3), np.float32)])
+    layer = pn.layers.LSTM(3, return_state=True)
+    layer.build((2, 1, 5))
+    layer.set_weights(cell.get_weights())
+    for a, b in zip([h, *states], layer(x[:, None]), strict=True):
+        np.testing.assert_array_equal(a.numpy(), b.numpy())
+
+
 def test_symbolic_calls_infer_shapes_and_record_nodes():
     x = pn.layers.Input((4, 3))
     sequence, h, c = pn.layers.LSTM(5, return_sequences=True, return_state=True)(x)
@@ -314,7 +363,7 @@ def test_constructors_explain(make, words):
     [
         (lambda: pn.layers.Dense(3, name="d"), (4,), r"\[Dense 'd'\] the input must have 2 axes or more"),
         (lambda: pn.layers.LSTM(3, name="r"), (4, 5), r"\[LSTM 'r'\] the input must have 3 axes \(batch, time, features\)"),
-        (lambda: pn.layers.Conv2D(3, 3, name="c"), (4, 28, 28), r"add the axis with x\[\.\.\., None\]"),
+        (lambda: pn.layers.Conv2D(3, 3, name="c"), (4, 28, 28), r"Add an axis of one channel with x\[\.\.\., None\]"),
         (lambda: pn.layers.Conv2D(3, 9, name="c"), (4, 8, 8, 1), r"\[Conv2D 'c'\]"),
         (lambda: pn.layers.Add(name="a"), (4, 8), r"\[Add 'a'\] expects a list"),
         (lambda: pn.layers.Reshape((5,), name="s"), (4, 8), "8 elements per example doesn't fit"),

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pynn.layers.activation_layers import ELU, Activation, LeakyReLU, PReLU, ReLU, Softmax, ThresholdedReLU
 from pynn.layers.base import InputSpec, Layer
 from pynn.layers.conv import Conv1D, Conv2D, Conv2DTranspose, DepthwiseConv2D, SeparableConv2D
+from pynn.layers.conv3d import AveragePooling3D, Conv3D, Conv3DTranspose, GlobalAveragePooling3D, GlobalMaxPooling3D, MaxPooling3D
+from pynn.layers.conv_recurrent import ConvLSTM2D
 from pynn.layers.dense import Dense
 from pynn.layers.embedding import Embedding
 from pynn.layers.input import Input, InputLayer
@@ -22,18 +24,11 @@ from pynn.layers.pooling import (
     MaxPooling1D,
     MaxPooling2D,
 )
+from pynn.layers.preprocessing import CategoryEncoding, CenterCrop, Normalization, RandomWidth, Resizing
 from pynn.layers.recurrent import GRU, LSTM, SimpleRNN
+from pynn.layers.recurrent_cells import RNN, GRUCell, LSTMCell, SimpleRNNCell, StackedRNNCells
 from pynn.layers.reshaping import Flatten, Permute, RepeatVector, Reshape
-from pynn.layers.resizing import (
-    Cropping1D,
-    Cropping2D,
-    Masking,
-    Rescaling,
-    UpSampling1D,
-    UpSampling2D,
-    ZeroPadding1D,
-    ZeroPadding2D,
-)
+from pynn.layers.resizing import Cropping1D, Cropping2D, Masking, Rescaling, UpSampling1D, UpSampling2D, ZeroPadding1D, ZeroPadding2D
 from pynn.layers.wrappers import Bidirectional, TimeDistributed
 
 
@@ -51,58 +46,75 @@ def get(identifier) -> Layer:
 
 
 __all__ = [
-    "ELU",
-    "GRU",
-    "LSTM",
     "Activation",
     "Add",
     "AlphaDropout",
     "Average",
     "AveragePooling1D",
     "AveragePooling2D",
+    "AveragePooling3D",
     "BatchNormalization",
     "Bidirectional",
+    "CategoryEncoding",
+    "CenterCrop",
     "Concatenate",
     "Conv1D",
     "Conv2D",
     "Conv2DTranspose",
+    "Conv3D",
+    "Conv3DTranspose",
+    "ConvLSTM2D",
     "Cropping1D",
     "Cropping2D",
     "Dense",
     "DepthwiseConv2D",
     "Dot",
     "Dropout",
+    "ELU",
     "Embedding",
     "Flatten",
+    "GRU",
+    "GRUCell",
     "GaussianDropout",
     "GaussianNoise",
     "GlobalAveragePooling1D",
     "GlobalAveragePooling2D",
+    "GlobalAveragePooling3D",
     "GlobalMaxPooling1D",
     "GlobalMaxPooling2D",
+    "GlobalMaxPooling3D",
     "Input",
     "InputLayer",
     "InputSpec",
+    "LSTM",
+    "LSTMCell",
     "Layer",
     "LayerNormalization",
     "LeakyReLU",
     "Masking",
     "MaxPooling1D",
     "MaxPooling2D",
+    "MaxPooling3D",
     "Maximum",
     "Minimum",
     "Multiply",
+    "Normalization",
     "PReLU",
     "Permute",
+    "RNN",
+    "RandomWidth",
     "ReLU",
     "RepeatVector",
     "Rescaling",
     "Reshape",
+    "Resizing",
     "SeparableConv2D",
     "SimpleRNN",
+    "SimpleRNNCell",
     "Softmax",
     "SpatialDropout1D",
     "SpatialDropout2D",
+    "StackedRNNCells",
     "Subtract",
     "ThresholdedReLU",
     "TimeDistributed",

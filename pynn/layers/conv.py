@@ -16,7 +16,11 @@ from pynn.layers.windows import (
     window_length,
 )
 
-_AXES = {1: "(batch, steps, channels)", 2: "(batch, height, width, channels)"}
+_AXES = {
+    1: "(batch, steps, channels)",
+    2: "(batch, height, width, channels)",
+    3: "(batch, depth, height, width, channels)",
+}
 
 
 class _Conv(Layer):
@@ -42,11 +46,9 @@ class _Conv(Layer):
         return _AXES[self.rank] if self.data_format == "channels_last" else "(batch, channels, ...)"
 
     def _advice(self, shape):
-        if len(shape) == self.rank + 1:
-            return (
-                " A grey image has one channel: add the axis with x[..., None]." if self.rank == 2 else " Add the axis with x[..., None]."
-            )
-        return ""
+        if len(shape) != self.rank + 1:
+            return ""
+        return " Add an axis of one channel with x[..., None]."
 
     def _channels(self, input_shape) -> int:
         axis = -1 if self.data_format == "channels_last" else 1
@@ -309,6 +311,12 @@ class SeparableConv2D(_Conv):
         return [dict(filters=3, kernel_size=3, depth_multiplier=2, activation="relu", input_shape=(2, 5, 6, 2))]
 
 
+def conv2d_transpose(x, kernel, shape, strides, padding, dilation):
+    """The gradient of a convolution by its input of this shape: kernel (kh, kw, output channels, input channels)."""
+    words = dict(input_shape=shape, strides=strides, padding=padding, dilation=dilation)
+    return apply(REGISTRY["conv2d_grad_input"], x, kernel, **words)
+
+
 class Conv2DTranspose(Conv2D):
     """The transpose of a convolution: each input pixel adds a filter-sized patch to the output; arguments as in `Conv2D`.
 
@@ -331,16 +339,8 @@ class Conv2DTranspose(Conv2D):
 
     def call(self, x):
         x = to_channels_last(x, self.data_format)
-        y = apply(
-            REGISTRY["conv2d_grad_input"],
-            x,
-            self.kernel,
-            input_shape=(x.shape[0], *self.spatial_shape(x.shape), self.filters),
-            strides=self.strides,
-            padding=self.padding,
-            dilation=self.dilation_rate,
-        )
-        return self.finish(y)
+        shape = (x.shape[0], *self.spatial_shape(x.shape), self.filters)
+        return self.finish(conv2d_transpose(x, self.kernel, shape, self.strides, self.padding, self.dilation_rate))
 
     @classmethod
     def samples(cls):

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import numpy as np
-
-from pynn import initializers, ops
-from pynn.layers.recurrent_base import Recurrent, activation_word
+from pynn.layers.recurrences import GatedRecurrence, LongShortTermRecurrence, SimpleRecurrence
+from pynn.layers.recurrent_base import split_settings
 
 
-class SimpleRNN(Recurrent):
+class SimpleRNN(SimpleRecurrence):
     """The fully connected recurrence: `h_t = activation(x_t kernel + bias + h_{t-1} recurrent_kernel)`.
 
     Args:
@@ -59,14 +57,10 @@ class SimpleRNN(Recurrent):
         **common,
     ):
         given = {k: v for k, v in locals().items() if k not in ("self", "units", "common", "__class__")}
-        super().__init__(units, *_split(given), common)
-
-    def run(self, x, states, **words):
-        activation = activation_word(self.activation)
-        return ops.simple_rnn(x, self.kernel, self.recurrent_kernel, self.bias, initial_h=states[0], activation=activation, **words)
+        super().__init__(units, *split_settings(given), common)
 
 
-class GRU(Recurrent):
+class GRU(GatedRecurrence):
     """The gated recurrent unit (Cho et al., 2014); arguments as in `SimpleRNN`, and:
 
     Args:
@@ -76,8 +70,6 @@ class GRU(Recurrent):
     See `pynn.gru` for the formulas. Weights: kernel (features, 3 units), recurrent_kernel (units, 3 units), bias (2, 3 units) with
     reset_after, else (3 units,); gates z, r, h in column blocks.
     """
-
-    gates = 3
 
     def __init__(
         self,
@@ -108,23 +100,7 @@ class GRU(Recurrent):
         **common,
     ):
         given = {k: v for k, v in locals().items() if k not in ("self", "units", "common", "__class__")}
-        super().__init__(units, *_split(given), common)
-
-    def bias_shape(self):
-        return (2, 3 * self.units) if self.reset_after else (3 * self.units,)
-
-    def run(self, x, states, **words):
-        return ops.gru(
-            x,
-            self.kernel,
-            self.recurrent_kernel,
-            self.bias,
-            initial_h=states[0],
-            activation=activation_word(self.activation),
-            recurrent_activation=activation_word(self.recurrent_activation),
-            reset_after=self.reset_after,
-            **words,
-        )
+        super().__init__(units, *split_settings(given), common)
 
     @classmethod
     def samples(cls):
@@ -132,7 +108,7 @@ class GRU(Recurrent):
         return [*super().samples(), before]
 
 
-class LSTM(Recurrent):
+class LSTM(LongShortTermRecurrence):
     """Long short-term memory (Hochreiter and Schmidhuber, 1997); arguments as in `SimpleRNN`, and:
 
     Args:
@@ -142,9 +118,6 @@ class LSTM(Recurrent):
     See `pynn.lstm` for the formulas. Weights: kernel (features, 4 units), recurrent_kernel (units, 4 units), bias (4 units,); gates
     i, f, c, o in column blocks. States: h, c.
     """
-
-    gates = 4
-    states_count = 2
 
     def __init__(
         self,
@@ -175,35 +148,4 @@ class LSTM(Recurrent):
         **common,
     ):
         given = {k: v for k, v in locals().items() if k not in ("self", "units", "common", "__class__")}
-        super().__init__(units, *_split(given), common)
-
-    def add_weight(self, name, shape=(), **settings):
-        """As in every layer; the bias starts as `unit_forget_bias` says."""
-        if name == "bias" and self.unit_forget_bias:
-            settings["initializer"] = self._start_of_bias
-        return super().add_weight(name, shape, **settings)
-
-    def _start_of_bias(self, shape, dtype) -> np.ndarray:
-        values = initializers.get(self.bias_initializer)(shape, dtype)
-        values[self.units : 2 * self.units] = 1
-        return values
-
-    def run(self, x, states, **words):
-        return ops.lstm(
-            x,
-            self.kernel,
-            self.recurrent_kernel,
-            self.bias,
-            initial_h=states[0],
-            initial_c=states[1],
-            activation=activation_word(self.activation),
-            recurrent_activation=activation_word(self.recurrent_activation),
-            **words,
-        )
-
-
-def _split(given: dict) -> tuple[dict, dict]:
-    """Constructor arguments as (settings of weights and activations, plain options)."""
-    kinds = ("initializer", "regularizer", "constraint", "activation")
-    settings = {k: v for k, v in given.items() if k.endswith(kinds)}
-    return settings, {k: v for k, v in given.items() if k not in settings}
+        super().__init__(units, *split_settings(given), common)

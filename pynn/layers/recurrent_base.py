@@ -30,12 +30,16 @@ class Recurrent(Layer, register=False):
 
     gates = 1
     states_count = 1
+    # What a cell of one step doesn't have.
+    option_defaults = dict(
+        return_sequences=False, return_state=False, go_backwards=False, stateful=False, unroll=False, zero_output_for_mask=False
+    )
 
     def __init__(self, units, settings: dict, options: dict, common: dict):
         super().__init__(**common)
         self.units = positive(self, "units", units)
         weight_settings.keep(self, **settings)
-        for name, value in options.items():
+        for name, value in {**self.option_defaults, **options}.items():
             setattr(self, name, value)
         self.dropout = fraction(self, "dropout", self.dropout)
         self.recurrent_dropout = fraction(self, "recurrent_dropout", self.recurrent_dropout)
@@ -52,7 +56,7 @@ class Recurrent(Layer, register=False):
         return (self.gates * self.units,)
 
     def build(self, input_shape):
-        shape = _sequence_shape(input_shape)
+        shape = sequence_shape(input_shape)
         width = self.gates * self.units
         self.kernel = weight_settings.add(self, "kernel", (shape[-1], width))
         self.recurrent_kernel = weight_settings.add(self, "recurrent_kernel", (self.units, width), "recurrent")
@@ -72,7 +76,7 @@ class Recurrent(Layer, register=False):
         self.states = [self.add_state(f"state_{i}", zeros) for i in range(self.states_count)]
 
     def check_input(self, shapes):
-        super().check_input(_sequence_shape(shapes))
+        super().check_input(sequence_shape(shapes))
 
     def _advice(self, shape):
         return " Expected (batch, time, features): for one feature per step add an axis with x[..., None]." if len(shape) == 2 else ""
@@ -84,19 +88,23 @@ class Recurrent(Layer, register=False):
             x, initial_state = x[0], list(x[1:]) or initial_state
             mask = mask[0] if isinstance(mask, (list, tuple)) else mask
         states = self._initial(x, initial_state)
-        words = dict(mask=_as_bool(mask), go_backwards=self.go_backwards, return_sequences=self.return_sequences)
+        words = dict(mask=as_bool(mask), go_backwards=self.go_backwards, return_sequences=self.return_sequences)
+        if self.return_sequences and self.zero_output_for_mask:
+            words["zero_output_for_mask"] = True
+        sequence, *new_states = self.over_sequence(x, states, training, **words)
+        for variable, value in zip(self.states, new_states, strict=False):
+            variable.assign(value)
+        y = sequence if self.return_sequences else new_states[0]
+        return [y, *new_states] if self.return_state else y
+
+    def over_sequence(self, x, states: list, training: bool, **words) -> tuple:
+        """`run` with the dropout of the layer's settings."""
         if training and self.dropout:
             x = x * ops.expand_dims(self._dropped_ones(x[:, 0], self.dropout), 1)
         if training and self.recurrent_dropout:
             like = ops.broadcast_to(ops.zeros_like(x[:, 0, :1]), (x.shape[0], self.units))
             words["recurrent_mask"] = self._dropped_ones(like, self.recurrent_dropout)
-        if self.return_sequences and self.zero_output_for_mask:
-            words["zero_output_for_mask"] = True
-        sequence, *new_states = self.run(x, states, **words)
-        for variable, value in zip(self.states, new_states, strict=False):
-            variable.assign(value)
-        y = sequence if self.return_sequences else new_states[0]
-        return [y, *new_states] if self.return_state else y
+        return self.run(x, states, **words)
 
     def run(self, x, states: list, **words) -> tuple:
         """(sequence or None, state, ...) from the op."""
@@ -126,7 +134,7 @@ class Recurrent(Layer, register=False):
     # -- shapes and state ----------------------------------------------------------------------------------------------
 
     def output_shape(self, input_shape):
-        batch, steps = _sequence_shape(input_shape)[:2]
+        batch, steps = sequence_shape(input_shape)[:2]
         shape = (batch, steps, self.units) if self.return_sequences else (batch, self.units)
         return [shape, *[(batch, self.units)] * self.states_count] if self.return_state else shape
 
@@ -150,13 +158,22 @@ class Recurrent(Layer, register=False):
         ]
 
 
-def _sequence_shape(shapes) -> tuple:
+def sequence_shape(shapes) -> tuple:
     """The sequence's shape among those of (sequence, state, ...)."""
     return tuple(shapes) if is_shape(shapes) else tuple(shapes[0])
 
 
-def _as_bool(mask):
+def as_bool(mask):
+    """A mask as booleans; None stays None."""
     if mask is None:
         return None
     mask = as_tensor(mask)
     return mask if mask.dtype == bool else ops.not_equal(mask, 0)
+
+
+def split_settings(given: dict, **options) -> tuple[dict, dict]:
+    """Constructor arguments as (settings of weights and activations, plain options)."""
+    given = {**given, **options}
+    kinds = ("initializer", "regularizer", "constraint", "activation")
+    settings = {k: v for k, v in given.items() if k.endswith(kinds)}
+    return settings, {k: v for k, v in given.items() if k not in settings}

@@ -1,0 +1,165 @@
+"""ConvLSTM2D: an LSTM whose products are convolutions."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pynn import initializers, ops
+from pynn.layers import weight_settings
+from pynn.layers.arguments import fraction
+from pynn.layers.base import InputSpec, Layer
+from pynn.layers.conv import Conv2D
+from pynn.layers.recurrent_base import as_bool, sequence_shape
+from pynn.layers.windows import channels_back, channels_last_shape
+
+
+class ConvLSTM2D(Conv2D):
+    """The LSTM over sequences of images, its products with x and h replaced by convolutions (Shi et al., 2015).
+
+    Args as in `Conv2D`, and those of `LSTM`; the convolution of the state has stride 1 and padding "same".
+
+    Shapes: (batch, time, height, width, channels) -> (batch, height', width', filters), or with the time axis for return_sequences.
+    Weights: kernel (kh, kw, channels, 4 filters), recurrent_kernel (kh, kw, filters, 4 filters), bias (4 filters,); gates i, f, c, o.
+    """
+
+    def __init__(
+        self,
+        filters: int,
+        kernel_size,
+        strides=1,
+        padding: str = "valid",
+        data_format: str | None = None,
+        dilation_rate=1,
+        activation="tanh",
+        recurrent_activation="sigmoid",
+        use_bias: bool = True,
+        *,
+        recurrent_initializer="orthogonal",
+        unit_forget_bias: bool = True,
+        recurrent_regularizer=None,
+        recurrent_constraint=None,
+        dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
+        seed: int | None = None,
+        return_sequences: bool = False,
+        return_state: bool = False,
+        go_backwards: bool = False,
+        stateful: bool = False,
+        **common,
+    ):
+        super().__init__(filters, kernel_size, strides, padding, data_format, dilation_rate, 1, activation, use_bias, **common)
+        weight_settings.keep(
+            self,
+            recurrent_activation=recurrent_activation,
+            recurrent_initializer=recurrent_initializer,
+            recurrent_regularizer=recurrent_regularizer,
+            recurrent_constraint=recurrent_constraint,
+        )
+        self.unit_forget_bias, self.seed, self.stateful = unit_forget_bias, seed, stateful
+        self.dropout = fraction(self, "dropout", dropout)
+        self.recurrent_dropout = fraction(self, "recurrent_dropout", recurrent_dropout)
+        self.return_sequences, self.return_state, self.go_backwards = return_sequences, return_state, go_backwards
+        self.input_spec = InputSpec(ndim=5, words="(batch, time, height, width, channels)")
+        self.states: list = []
+        if self.dropout or self.recurrent_dropout:
+            self.add_random_state(seed)
+
+    def check_input(self, shapes):
+        Layer.check_input(self, sequence_shape(shapes))
+
+    def build(self, input_shape):
+        shape = sequence_shape(input_shape)
+        image = channels_last_shape((shape[0], *shape[2:]), self.data_format)
+        self.kernel = weight_settings.add(self, "kernel", (*self.kernel_size, image[-1], 4 * self.filters))
+        recurrent_shape = (*self.kernel_size, self.filters, 4 * self.filters)
+        self.recurrent_kernel = weight_settings.add(self, "recurrent_kernel", recurrent_shape, "recurrent")
+        if self.use_bias:
+            start = self._start_of_bias if self.unit_forget_bias else self.bias_initializer
+            words = dict(regularizer=self.bias_regularizer, constraint=self.bias_constraint)
+            self.bias = self.add_weight("bias", (4 * self.filters,), initializer=start, **words)
+        if self.stateful:
+            if shape[0] is None:
+                raise ValueError(f"[{self.label}] a stateful layer needs to know the batch size. Pass batch_input_shape or batch_size.")
+            zeros = np.zeros((shape[0], *self.spatial_shape(image), self.filters), self.dtype)
+            self.states = [self.add_state(f"state_{i}", zeros) for i in range(2)]
+
+    def _start_of_bias(self, shape, dtype) -> np.ndarray:
+        values = initializers.get(self.bias_initializer)(shape, dtype)
+        values[self.filters : 2 * self.filters] = 1
+        return values
+
+    def _from_inputs(self, x):
+        """The convolution of all steps, bias included: (batch, time, height', width', 4 filters)."""
+        batch, steps = x.shape[:2]
+        flat = ops.reshape(x, (batch * steps, *x.shape[2:]))
+        z = ops.conv2d(flat, self.kernel, strides=self.strides, padding=self.padding, dilation=self.dilation_rate)
+        z = z if self.bias is None else z + self.bias
+        return ops.reshape(z, (batch, steps, *z.shape[1:]))
+
+    def _step(self, z, h, c):
+        z = z + ops.conv2d(h, self.recurrent_kernel, padding="same")
+        i, f, g, o = ops.split(z, 4, axis=-1)
+        c = self.recurrent_activation(f) * c + self.recurrent_activation(i) * self.activation(g)
+        return self.recurrent_activation(o) * self.activation(c), c
+
+    def _dropped(self, x, rate: float, like):
+        kept = ops.dropout(ops.ones_like(like), self.seed_counter, rate=rate, key0=self.seed_key[0], key1=self.seed_key[1])
+        self.seed_counter.assign(ops.increment(self.seed_counter))
+        return x * kept
+
+    def call(self, x, initial_state=None, *, training=False, mask=None):
+        if isinstance(x, (list, tuple)):
+            x, initial_state = x[0], list(x[1:]) or initial_state
+            mask = mask[0] if isinstance(mask, (list, tuple)) else mask
+        mask = as_bool(mask)
+        x = x if self.data_format == "channels_last" else ops.moveaxis(x, 2, -1)
+        if training and self.dropout:
+            x = self._dropped(x, self.dropout, x[:, :1])
+        z = self._from_inputs(x)
+        given = initial_state if initial_state is not None else [s.value for s in self.states]
+        h, c = given or [ops.zeros((*z.shape[:1], *z.shape[2:-1], self.filters), z.dtype)] * 2
+        kept = self._dropped(1.0, self.recurrent_dropout, h) if training and self.recurrent_dropout else None
+        outputs = []
+        for t in range(z.shape[1])[:: -1 if self.go_backwards else 1]:
+            new_h, new_c = self._step(z[:, t], h if kept is None else h * kept, c)
+            if mask is not None:
+                keep = ops.reshape(mask[:, t], (-1, 1, 1, 1))
+                new_h, new_c = ops.where(keep, new_h, h), ops.where(keep, new_c, c)
+            h, c = new_h, new_c
+            outputs.append(h)
+        for variable, value in zip(self.states, (h, c), strict=False):
+            variable.assign(value)
+        y = ops.stack(outputs, axis=1) if self.return_sequences else h
+        if self.data_format == "channels_first":
+            y = ops.moveaxis(y, -1, 2 if self.return_sequences else 1)
+        return [y, h, c] if self.return_state else y
+
+    def output_shape(self, input_shape):
+        shape = sequence_shape(input_shape)
+        image = channels_last_shape((shape[0], *shape[2:]), self.data_format)
+        state = (shape[0], *self.spatial_shape(image), self.filters)
+        one = channels_back(state, self.data_format)
+        y = (shape[0], shape[1], *one[1:]) if self.return_sequences else one
+        return [y, state, state] if self.return_state else y
+
+    def compute_mask(self, x, mask):
+        mask = mask[0] if isinstance(mask, (list, tuple)) else mask
+        return mask if self.return_sequences else None
+
+    def reset_state(self) -> None:
+        """Sets the states of a stateful layer to zero."""
+        for state in self.states:
+            state.assign(np.zeros(state.shape, state.dtype))
+
+    def get_config(self):
+        """The constructor's arguments, without those of `Conv2D` that it doesn't take."""
+        config = super().get_config()
+        config.pop("groups", None)
+        return config
+
+    @classmethod
+    def samples(cls):
+        return [
+            dict(filters=2, kernel_size=2, input_shape=(2, 3, 4, 3, 2)),
+            dict(filters=2, kernel_size=3, padding="same", return_sequences=True, go_backwards=True, input_shape=(1, 2, 3, 3, 1)),
+        ]

@@ -1,0 +1,212 @@
+"""Layers that bring data into shape: Resizing, CenterCrop, CategoryEncoding, RandomWidth, Normalization."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pynn import ops
+from pynn.engine.op import active
+from pynn.layers.arguments import one_of, positive
+from pynn.layers.base import Layer
+from pynn.layers.windows import data_format, from_channels_last, to_channels_last
+from pynn.random import generator
+
+_KINDS = ("bilinear", "nearest")
+
+
+def interpolation_matrix(length: int, target: int, kind: str) -> np.ndarray:
+    """Matrix (target, length) that resamples an axis, pixels taken at their centres."""
+    centres = (np.arange(target) + 0.5) * length / target - 0.5
+    matrix = np.zeros((target, length))
+    rows = np.arange(target)
+    if kind == "nearest":
+        matrix[rows, np.clip(np.floor(centres + 0.5).astype(int), 0, length - 1)] = 1
+        return matrix
+    centres = np.clip(centres, 0, length - 1)
+    low = np.floor(centres).astype(int)
+    matrix[rows, low] += 1 - (centres - low)
+    matrix[rows, np.minimum(low + 1, length - 1)] += centres - low
+    return matrix
+
+
+def resize(x, height: int, width: int, kind: str):
+    """Images (batch, height, width, channels) in another size."""
+    batch, old_height, old_width, channels = x.shape
+    rows = interpolation_matrix(old_height, height, kind).astype(x.dtype)
+    columns = interpolation_matrix(old_width, width, kind).astype(x.dtype)
+    y = ops.matmul(rows, ops.reshape(x, (batch, old_height, old_width * channels)))
+    y = ops.matmul(columns, ops.reshape(y, (batch * height, old_width, channels)))
+    return ops.reshape(y, (batch, height, width, channels))
+
+
+class Resizing(Layer):
+    """Images in another size. `interpolation`: "bilinear" or "nearest", pixels taken at their centres."""
+
+    def __init__(
+        self,
+        height: int,
+        width: int,
+        interpolation: str = "bilinear",
+        crop_to_aspect_ratio: bool = False,
+        data_format: str | None = None,
+        **common,
+    ):
+        super().__init__(**common)
+        self.height, self.width = positive(self, "height", height), positive(self, "width", width)
+        self.interpolation = one_of(self, "interpolation", interpolation, _KINDS)
+        self.crop_to_aspect_ratio = crop_to_aspect_ratio
+        self._set_format(data_format)
+
+    def _set_format(self, value) -> None:
+        self.data_format = data_format(self, value)
+
+    def call(self, x):
+        single = x.ndim == 3
+        x = to_channels_last(ops.expand_dims(x, 0) if single else x, self.data_format)
+        if self.crop_to_aspect_ratio:
+            height = min(x.shape[1], int(x.shape[2] * self.height / self.width))
+            width = min(x.shape[2], int(x.shape[1] * self.width / self.height))
+            x = _centre(x, height, width)
+        y = from_channels_last(resize(x, self.height, self.width, self.interpolation), self.data_format)
+        return ops.squeeze(y, 0) if single else y
+
+    def output_shape(self, input_shape):
+        last = self.data_format == "channels_last"
+        return (*input_shape[:-3], self.height, self.width, input_shape[-1]) if last else (*input_shape[:-2], self.height, self.width)
+
+    @classmethod
+    def samples(cls):
+        return [
+            dict(height=4, width=3, input_shape=(2, 3, 5, 2)),
+            dict(height=2, width=7, interpolation="nearest", data_format="channels_first", input_shape=(2, 2, 4, 3)),
+        ]
+
+
+def _centre(x, height: int, width: int):
+    top, left = (x.shape[1] - height) // 2, (x.shape[2] - width) // 2
+    return x[:, top : top + height, left : left + width]
+
+
+class CenterCrop(Layer):
+    """The middle of images; smaller images are enlarged (keeping their proportions) before."""
+
+    def __init__(self, height: int, width: int, data_format: str | None = None, **common):
+        super().__init__(**common)
+        self.height, self.width = positive(self, "height", height), positive(self, "width", width)
+        self._set_format(data_format)
+
+    _set_format = Resizing._set_format
+
+    def call(self, x):
+        single = x.ndim == 3
+        x = to_channels_last(ops.expand_dims(x, 0) if single else x, self.data_format)
+        if x.shape[1] < self.height or x.shape[2] < self.width:
+            height = min(x.shape[1], int(x.shape[2] * self.height / self.width))
+            width = min(x.shape[2], int(x.shape[1] * self.width / self.height))
+            x = resize(_centre(x, height, width), self.height, self.width, "bilinear")
+        y = from_channels_last(_centre(x, self.height, self.width), self.data_format)
+        return ops.squeeze(y, 0) if single else y
+
+    output_shape = Resizing.output_shape
+
+    @classmethod
+    def samples(cls):
+        return [dict(height=2, width=3, input_shape=(2, 4, 6, 2)), dict(height=4, width=4, input_shape=(2, 3, 5, 1))]
+
+
+class CategoryEncoding(Layer):
+    """Class numbers as vectors of `num_tokens`: "one_hot", "multi_hot" (any of the row's numbers), or "count"."""
+
+    casts_inputs = False
+
+    def __init__(self, num_tokens: int, output_mode: str = "multi_hot", **common):
+        super().__init__(**common)
+        self.num_tokens = positive(self, "num_tokens", num_tokens)
+        mode = {"oneHot": "one_hot", "multiHot": "multi_hot", "int": "one_hot"}.get(output_mode, output_mode)
+        self.output_mode = one_of(self, "output_mode", mode, ("one_hot", "multi_hot", "count"))
+
+    def call(self, x, count_weights=None):
+        ids = x if x.dtype.kind in "iu" else ops.cast(x, "int32")
+        hot = ops.one_hot(ids, self.num_tokens, dtype=self.dtype)
+        if self.output_mode == "one_hot":
+            return ops.squeeze(hot, -2) if ids.ndim > 1 and ids.shape[-1] == 1 else hot
+        if self.output_mode == "multi_hot":
+            return ops.max(hot, axis=-2)
+        if count_weights is not None:
+            hot = hot * ops.expand_dims(ops.cast(count_weights, self.dtype), -1)
+        return ops.sum(hot, axis=-2)
+
+    def output_shape(self, input_shape):
+        if self.output_mode != "one_hot":
+            return (*input_shape[:-1], self.num_tokens)
+        one = len(input_shape) > 1 and input_shape[-1] == 1
+        return (*(input_shape[:-1] if one else input_shape), self.num_tokens)
+
+    @classmethod
+    def samples(cls):
+        return [
+            dict(num_tokens=5, input_shape=(2, 3), integers=5),
+            dict(num_tokens=4, output_mode="count", input_shape=(2, 6), integers=4),
+            dict(num_tokens=4, output_mode="one_hot", input_shape=(3, 1), integers=4),
+        ]
+
+
+class RandomWidth(Layer):
+    """While training, images get a random width: their own times 1 + a number in [-factor, factor] (or in the pair given).
+
+    Shapes change from call to call, so it can't be part of a captured step: train with `run_eagerly=True`.
+    """
+
+    def __init__(self, factor, interpolation: str = "bilinear", seed: int | None = None, **common):
+        super().__init__(**common)
+        pair = factor if isinstance(factor, (list, tuple)) else (-factor, factor)
+        self.factor = tuple(float(f) for f in pair)
+        self.interpolation = one_of(self, "interpolation", interpolation, _KINDS)
+        self.seed = seed
+        self._random = generator(seed)
+
+    def call(self, x, *, training=False):
+        if not training:
+            return x
+        if active.capture is not None:
+            raise ValueError(f"[{self.label}] changes shapes by chance, which a captured step can't. Compile with run_eagerly=True.")
+        width = max(1, int(x.shape[2] * (1 + self._random.uniform(*self.factor))))
+        return resize(x, x.shape[1], width, self.interpolation)
+
+    def output_shape(self, input_shape):
+        return (*input_shape[:2], None, input_shape[3])
+
+
+class Normalization(Layer):
+    """`(x - mean) / sqrt(variance)` along `axis`, with given statistics or those that `adapt(data)` measures."""
+
+    def __init__(self, axis=-1, mean=None, variance=None, **common):
+        super().__init__(**common)
+        self.axis, self.mean, self.variance = axis, mean, variance
+
+    def adapt(self, data) -> None:
+        """Takes mean and variance from data (batch, ...)."""
+        data = np.asarray(data, np.float64)
+        keep = () if self.axis is None else np.atleast_1d(self.axis) % data.ndim
+        axes = tuple(i for i in range(data.ndim) if i not in keep)
+        self.mean, self.variance = data.mean(axes), data.var(axes)
+
+    def _shaped(self, value, x):
+        value = np.asarray(value, x.dtype)
+        if self.axis is None or value.ndim == 0:
+            return value
+        keep = sorted(int(a) % x.ndim for a in np.atleast_1d(self.axis))
+        return value.reshape([x.shape[i] if i in keep else 1 for i in range(x.ndim)])
+
+    def call(self, x):
+        if self.mean is None or self.variance is None:
+            raise ValueError(f"[{self.label}] has no statistics yet. Call adapt(data), or pass mean and variance.")
+        deviation = np.maximum(np.sqrt(self._shaped(self.variance, x)), 1e-7)
+        return (x - self._shaped(self.mean, x)) / deviation
+
+    def output_shape(self, input_shape):
+        return tuple(input_shape)
+
+    @classmethod
+    def samples(cls):
+        return [dict(mean=[1.0, 2.0], variance=[4.0, 1.0], input_shape=(3, 2)), dict(axis=None, mean=0.5, variance=2.0, input_shape=(3, 2))]
