@@ -4,6 +4,7 @@ from pynn import (
     activations,
     callbacks,
     constraints,
+    datasets,
     initializers,
     layers,
     losses,
@@ -17,7 +18,7 @@ from pynn.config import backend, num_threads, set_num_threads, show_config
 from pynn.custom_op import custom_op
 from pynn.engine.tensor import Tensor, stop_gradient, tensor
 from pynn.engine.variable import Variable
-from pynn.errors import CaptureError, DataError, NonFiniteError, PynnError
+from pynn.errors import CaptureError, DataError, DownloadError, NonFiniteError, PynnError
 from pynn.gradients import custom_grad, grad, grads, value_and_grad, value_and_grads, variable_grads
 from pynn.io.layers_model import load_model
 from pynn.layers import Input, Layer
@@ -33,6 +34,7 @@ __all__ = [
     *(name for name in ops.__all__ if name != "repeat"),  # pynn.repeat runs steps; the op is pynn.ops.repeat
     "CaptureError",
     "DataError",
+    "DownloadError",
     "Function",
     "Functional",
     "Input",
@@ -49,6 +51,7 @@ __all__ = [
     "constraints",
     "custom_grad",
     "custom_op",
+    "datasets",
     "function",
     "grad",
     "grads",

@@ -6,7 +6,6 @@ import contextlib
 import fnmatch
 import os
 import secrets
-import shutil
 import stat
 import sys
 from collections.abc import Collection, Iterator
@@ -75,6 +74,8 @@ def atomic_folder(path: str | os.PathLike[str], *, commit: str, owned: Collectio
         >>> with atomic_folder("model", commit="model.json", owned=["model.json", "*.bin"]) as folder:
         ...     _ = (folder / "model.json").write_text("{}")
     """
+    import shutil  # brings the archive formats along, which an import of pynn shouldn't wait for
+
     target = Path(os.path.realpath(path))
     if target.exists() and not target.is_dir():
         raise ValueError(f"[save] {str(target)!r} is there and is not a folder. Give another path, or remove it.")
@@ -141,7 +142,7 @@ def _exchange(first: Path, second: Path) -> bool:
     if rename is None:
         return False
     rename.argtypes = [ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint]
-    shutil.copymode(second, first)
+    os.chmod(first, stat.S_IMODE(os.stat(second).st_mode))
     return rename(_AT_FDCWD, os.fsencode(first), _AT_FDCWD, os.fsencode(second), _RENAME_EXCHANGE) == 0
 
 
