@@ -1,0 +1,186 @@
+"""Matrix products: every small size, transposition and target against float64; bits that depend on nothing but row, column and k."""
+
+import itertools
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from guard import run_guarded
+from op_checks import TARGETS, check_gradients, check_threads, check_values, native
+
+import pynn as pn
+from pynn.engine.op import REGISTRY
+
+MATMUL, LINEAR = REGISTRY["matmul"], REGISTRY["linear"]
+TRANSPOSITIONS = list(itertools.product((False, True), repeat=2))
+LONGEST_VECTOR = 16
+ROWS = [*range(0, 2 * 8 + 4)]
+COLUMNS = [*range(0, 20), 31, 32, 33, 47, 64, 2 * 2 * LONGEST_VECTOR + 3, 8 * LONGEST_VECTOR + 5]
+DEPTHS = [0, 1, 2, 3, 4, 5, 7, 8, 9, 17, 33]
+
+
+def operands(m, n, k, transpose_a=False, transpose_b=False, dtype=np.float32, seed=0):
+    rng = np.random.default_rng(seed)
+    a, b = rng.normal(size=(m, k)).astype(dtype), rng.normal(size=(k, n)).astype(dtype)
+    return np.ascontiguousarray(a.T) if transpose_a else a, np.ascontiguousarray(b.T) if transpose_b else b
+
+
+def product(a, b, transpose_a=False, transpose_b=False, target=""):
+    (c,) = native(MATMUL, [a, b], dict(transpose_a=transpose_a, transpose_b=transpose_b), target)
+    return c
+
+
+def check(a, b, transpose_a, transpose_b, target):
+    got = product(a, b, transpose_a, transpose_b, target)
+    left, right = ((x.T if t else x).astype(np.float64) for x, t in ((a, transpose_a), (b, transpose_b)))
+    bound = np.finfo(a.dtype).eps * (np.sqrt(left.shape[1]) + 2) * (np.abs(left) @ np.abs(right))
+    assert got.shape == (left.shape[0], right.shape[1])
+    assert np.all(np.abs(got - left @ right) <= bound), (target, left.shape, right.shape, transpose_a, transpose_b)
+
+
+def same_bits(a, b):
+    assert a.shape == b.shape and a.tobytes() == b.tobytes()
+
+
+@pytest.mark.parametrize("op", [MATMUL, LINEAR], ids=lambda op: op.name)
+def test_values_and_gradients(op):
+    check_values(op, tolerance=32)
+    check_gradients(op)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_every_small_size(target, dtype):
+    for m, n in itertools.product(ROWS, COLUMNS):
+        k = DEPTHS[(m * 7 + n) % len(DEPTHS)]
+        for transpose_a, transpose_b in TRANSPOSITIONS:
+            check(*operands(m, n, k, transpose_a, transpose_b, dtype), transpose_a, transpose_b, target)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("transpose_a, transpose_b", TRANSPOSITIONS)
+def test_every_depth_and_path(target, transpose_a, transpose_b):
+    paths = [(7, 19, k) for k in (*range(0, 36), 255, 256, 257, 511, 513, 1030)]
+    paths += [(1, 300, 300), (2, 150, 520), (40, 300, 700), (300, 30, 40), (260, 170, 300), (3, 1, 1000), (300, 1, 70)]
+    for m, n, k in paths:
+        check(*operands(m, n, k, transpose_a, transpose_b), transpose_a, transpose_b, target)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("transpose_a, transpose_b", TRANSPOSITIONS)
+def test_bits_do_not_depend_on_neighbours_or_transposition(target, transpose_a, transpose_b):
+    m, n, k = 67, 83, 600
+    whole = product(*operands(m, n, k), target=target)
+    a, b = operands(m, n, k, transpose_a, transpose_b)
+    same_bits(product(a, b, transpose_a, transpose_b, target), whole)
+    for rows, columns in [
+        (slice(5, 6), slice(0, n)),
+        (slice(3, 16), slice(0, n)),
+        (slice(0, m), slice(40, 57)),
+        (slice(9, 50), slice(7, 9)),
+    ]:
+        part_a = np.ascontiguousarray(a[:, rows] if transpose_a else a[rows])
+        part_b = np.ascontiguousarray(b[columns] if transpose_b else b[:, columns])
+        same_bits(product(part_a, part_b, transpose_a, transpose_b, target), np.ascontiguousarray(whole[rows, columns]))
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_rows_of_a_single_column_do_not_depend_on_each_other(target):
+    a, b = operands(37, 1, 77)
+    whole = product(a, b, target=target)
+    for first, last in [(0, 1), (3, 5), (30, 37)]:
+        same_bits(product(a[first:last].copy(), b, target=target), whole[first:last].copy())
+
+
+def test_bits_do_not_depend_on_threads():
+    for m, n, k in [(300, 200, 300), (32, 128, 784), (700, 1, 600), (60, 900, 500)]:
+        for transpose_a, transpose_b in TRANSPOSITIONS:
+            check_threads(MATMUL, operands(m, n, k, transpose_a, transpose_b), dict(transpose_a=transpose_a, transpose_b=transpose_b))
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("activation", ["linear", "relu"])
+def test_linear_is_matmul_add_relu_bit_for_bit(target, dtype, activation):
+    for m, n, k in [(4, 1, 4), (1, 10, 128), (33, 70, 300), (32, 128, 10), (300, 200, 260), (5, 7, 0), (0, 3, 2)]:
+        a, b = operands(m, n, k, dtype=dtype)
+        bias = np.random.default_rng(1).normal(size=n).astype(dtype)
+        (y,) = native(LINEAR, [a, b, bias], {"activation": activation}, target)
+        (wanted,) = native(REGISTRY["add"], [product(a, b, target=target), bias], {}, target)
+        if activation == "relu":
+            (wanted,) = native(REGISTRY["relu"], [wanted], {}, target)
+        same_bits(y, wanted)
+
+
+def test_relu_passes_nan_on_and_makes_zeros_positive():
+    a = np.array([[np.nan, 1.0], [-1.0, 0.0], [0.0, 0.0], [2.0, 3.0]], np.float32)
+    for n in (1, 3):
+        y = native(LINEAR, [a, np.ones((2, n), np.float32), np.zeros(n, np.float32)], {"activation": "relu"})[0]
+        np.testing.assert_array_equal(y[:, 0], [np.nan, 0, 0, 5])
+        assert not np.signbit(y[1:]).any()
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_nothing_beyond_the_operands_is_touched(target, dtype):
+    sizes = [(m, n, k) for m in (1, 2, 5, 13) for n in (1, 3, 10, 17, 35) for k in (1, 6, 19)]
+    for m, n, k in [*sizes, (40, 70, 300), (50, 300, 700)]:
+        for transpose_a, transpose_b in TRANSPOSITIONS:
+            a, b = operands(m, n, k, transpose_a, transpose_b, dtype)
+            (c,) = run_guarded(MATMUL, [a, b], dict(transpose_a=transpose_a, transpose_b=transpose_b), target)
+            same_bits(np.array(c), product(a, b, transpose_a, transpose_b, target))
+        a, b = operands(m, n, k, dtype=dtype)
+        (y,) = run_guarded(LINEAR, [a, b, b[0].copy()], {"activation": "relu"}, target)
+        assert np.isfinite(y).all()
+
+
+BATCHES = [
+    ((2, 3, 4), (4, 5)),
+    ((2, 1, 3, 4), (5, 4, 2)),
+    ((7, 3, 4), (7, 4, 1)),
+    ((1, 3, 4), (9, 4, 6)),
+    ((3, 4), (2, 4, 2)),
+    ((0, 3, 4), (4, 2)),
+]
+
+
+@pytest.mark.parametrize("transpose_a, transpose_b", TRANSPOSITIONS)
+@pytest.mark.parametrize("shape_a, shape_b", [*BATCHES, ((6, 70, 90), (6, 90, 80))])
+def test_batches_broadcast(shape_a, shape_b, transpose_a, transpose_b):
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=shape_a), rng.normal(size=shape_b)
+    left, right = (np.ascontiguousarray(np.swapaxes(x, -1, -2)) if t else x for x, t in ((a, transpose_a), (b, transpose_b)))
+    np.testing.assert_allclose(product(left, right, transpose_a, transpose_b), a @ b, rtol=0, atol=1e-13)
+
+
+@pytest.mark.parametrize("shape_a, shape_b", [((4,), (4,)), ((4,), (4, 3)), ((3, 4), (4,)), ((2, 3, 4), (4,)), ((4,), (2, 4, 3))])
+def test_vectors_as_in_numpy(shape_a, shape_b):
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=shape_a), rng.normal(size=shape_b)
+    got = pn.matmul(pn.tensor(a), pn.tensor(b))
+    assert got.shape == np.matmul(a, b).shape
+    np.testing.assert_allclose(got.numpy(), np.matmul(a, b), rtol=0, atol=1e-14)
+
+
+@pytest.mark.parametrize(
+    "a, b, words",
+    [
+        (np.ones((2, 3)), np.ones((4, 5)), ["inner lengths", "(2, 3)", "(4, 5)"]),
+        (np.ones((2, 2, 3)), np.ones((3, 3, 5)), ["broadcast", "(2, 2, 3)"]),
+        (np.ones(()), np.ones((3, 3)), ["axis"]),
+    ],
+)
+def test_errors_say_what_came(a, b, words):
+    with pytest.raises(ValueError) as error:
+        pn.matmul(a, b)
+    assert all(word in str(error.value) for word in ["[matmul]", *words])
+
+
+def test_the_guard_page_catches_a_read_behind_the_end():
+    script = "import ctypes, guard; a = guard.guarded((5,), 'f4'); ctypes.string_at(a.ctypes.data, 21)"
+    paths = [str(Path(__file__).parent), str(Path(pn.__file__).parents[1])]
+    done = subprocess.run([sys.executable, "-c", script], env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)}, check=False)
+    assert done.returncode < 0
