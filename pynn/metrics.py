@@ -40,6 +40,9 @@ class Metric(Configurable):
         """The sums."""
         return list(self._sums)
 
+    def build(self, target, output) -> None:
+        """Adds the sums whose shape follows from the shapes of targets and outputs; called before a step is captured."""
+
     def update_state(self, y_true, y_pred, sample_weight=None) -> None:
         """Adds a batch."""
         raise NotImplementedError(f"[{type(self).__name__}] a metric must define update_state.")
@@ -149,16 +152,21 @@ def binary_accuracy(y_true, y_pred, threshold: float = 0.5) -> Tensor:
     return _mean_hits(ops.equal(ops.cast(y_pred > threshold, y_true.dtype), y_true))
 
 
+def _same_class(labels: Tensor, y_pred: Tensor) -> Tensor:
+    # Compared as floats, which have a native kernel and are exact for 2^24 classes.
+    return _hits(ops.equal(ops.cast(ops.argmax(y_pred, axis=-1), "float32"), ops.cast(labels, "float32")))
+
+
 def categorical_accuracy(y_true, y_pred) -> Tensor:
     """Where the largest output is at the largest target, targets one-hot."""
     y_true, y_pred = categorical_targets("categorical_accuracy", y_true, y_pred)
-    return _hits(ops.equal(ops.argmax(y_true, axis=-1), ops.argmax(y_pred, axis=-1)))
+    return _same_class(ops.argmax(y_true, axis=-1), y_pred)
 
 
 def sparse_categorical_accuracy(y_true, y_pred) -> Tensor:
     """Where the largest output is at the label, targets integers."""
     labels, y_pred = sparse_targets("sparse_categorical_accuracy", y_true, y_pred)
-    return _hits(ops.equal(ops.cast(ops.argmax(y_pred, axis=-1), "int64"), ops.cast(labels, "int64")))
+    return _same_class(labels, y_pred)
 
 
 def _in_top(one_hot: Tensor, y_pred: Tensor, k: int) -> Tensor:
@@ -377,8 +385,10 @@ class R2Score(Metric):
         super().__init__(name)
         self._columns: int | None = None
 
-    def _build(self, columns: int) -> None:
-        self._columns = columns
+    def build(self, target, output):
+        if self._columns is not None:
+            return
+        self._columns = columns = output[-1] if len(output) > 1 else 1
         self.squares = self.add_variable("squares", (columns,))
         self.targets = self.add_variable("targets", (columns,))
         self.residuals = self.add_variable("residuals", (columns,))
@@ -386,10 +396,8 @@ class R2Score(Metric):
 
     def update_state(self, y_true, y_pred, sample_weight=None):
         y_true, y_pred = map(_double, dense_targets(self.name, y_true, y_pred))
-        columns = y_true.shape[-1] if y_true.ndim > 1 else 1
-        y_true, y_pred = (ops.reshape(y, (-1, columns)) for y in (y_true, y_pred))
-        if self._columns is None:
-            self._build(columns)
+        self.build(y_true.shape, y_pred.shape)
+        y_true, y_pred = (ops.reshape(y, (-1, self._columns)) for y in (y_true, y_pred))
         weights = ops.ones_like(y_true) if sample_weight is None else weights_like(self.name, sample_weight, y_true)
         for sums, values in (
             (self.squares, ops.square(y_true)),
@@ -463,6 +471,13 @@ def get(identifier, loss=None, target=None, output=None) -> Metric | None:
     Raises:
         ValueError: the name is unknown.
     """
+    metric = _find(identifier, loss, target, output)
+    if metric is not None and target is not None and output is not None:
+        metric.build(tuple(target), tuple(output))
+    return metric
+
+
+def _find(identifier, loss, target, output) -> Metric | None:
     if isinstance(identifier, str) and identifier in ("accuracy", "acc", "crossentropy", "ce"):
         return _by_loss(identifier, loss, target, output)
     if isinstance(identifier, losses.Loss):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import pickle
 
 import numpy as np
 import pytest
@@ -213,6 +215,51 @@ def test_user_layers_find_weights_and_layers_in_lists_and_dicts():
     block.trainable = True
     assert len(block.trainable_weights) == 5
     assert block.output_shape((None, 5)) == (None, 2)
+
+
+def test_layers_written_for_keras():
+    class Linear(pn.layers.Layer):
+        def __init__(self, units=3):
+            super().__init__()
+            self.units = units
+
+        def build(self, input_shape):
+            self.w = self.add_weight(shape=(input_shape[-1], self.units), initializer="random_normal", trainable=True)
+            self.b = self.add_weight((self.units,), initializer="zeros")
+
+        def call(self, inputs, training=None):
+            return pn.matmul(inputs, self.w) + self.b
+
+        def compute_output_shape(self, input_shape):
+            return (*input_shape[:-1], self.units)
+
+    layer = Linear()
+    assert layer(pn.layers.Input((4,))).shape == (None, 3)
+    assert [w.name for w in layer.weights] == ["weight", "weight_1"]
+    assert layer.count_params() == 15
+
+
+def test_a_forgotten_super_init_is_named():
+    class Forgetful(pn.layers.Layer):
+        def __init__(self):
+            self.inner = pn.layers.Dense(2)
+
+    with pytest.raises(TypeError, match=r"call super\(\).__init__"):
+        Forgetful()(np.ones((1, 2), np.float32))
+
+
+@pytest.mark.parametrize("way", [copy.deepcopy, lambda v: pickle.loads(pickle.dumps(v))])
+def test_layers_are_copied_with_their_weights(way):
+    layer = pn.layers.BatchNormalization()
+    x = np.random.default_rng(0).normal(size=(4, 3)).astype(np.float32)
+    layer(x, training=True)
+    again = way(layer)
+    np.testing.assert_array_equal(again(x).numpy(), layer(x).numpy())
+    again.trainable = False
+    again.trainable = True
+    assert [w.name for w in again.trainable_weights] == ["gamma", "beta"]
+    again(x, training=True)
+    assert (again.moving_mean.numpy() != layer.moving_mean.numpy()).any()
 
 
 def test_training_reaches_inner_layers():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 
 import numpy as np
@@ -116,6 +117,17 @@ def test_slots_lie_kind_by_kind():
     optimizer.build([pn.Variable(np.zeros(2), name="a"), pn.Variable(np.zeros(3), name="b")])
     assert [s.path for s in optimizer.slots] == ["adam/a/m", "adam/b/m", "adam/a/v", "adam/b/v"]
     assert len(optimizer.variables) == 6
+
+
+def test_copies_keep_their_slots():
+    w = pn.Variable(START, "float32")
+    optimizer = optimizers.Adam(LR)
+    optimizer.apply([GRADIENTS[0].astype(np.float32)], [w])
+    other, again = copy.deepcopy((w, optimizer))
+    for v, o in ((w, optimizer), (other, again)):
+        o.apply([GRADIENTS[1].astype(np.float32)], [v])
+    np.testing.assert_array_equal(w.numpy(), other.numpy())
+    assert len(again.slots) == 2
 
 
 def test_clipping():

@@ -135,6 +135,11 @@ class Layer(Tracking):
         self._call_losses: list[Tensor] = []
         self._losses_of = self._last_call = 0
 
+    def __getattr__(self, name: str):
+        if "_own_weights" not in self.__dict__ and not name.startswith("__"):
+            raise TypeError(f"[{type(self).__name__}] call super().__init__(**kwargs) first in the layer's __init__.")
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
     def _refuse(self, word: str) -> None:
         known = constructor_arguments(type(self))
         raise TypeError(
@@ -156,7 +161,7 @@ class Layer(Tracking):
 
     def add_weight(
         self,
-        name: str,
+        name: str | None = None,
         shape=(),
         *,
         initializer="glorot_uniform",
@@ -168,7 +173,7 @@ class Layer(Tracking):
         """A new weight of this layer, a Variable with the path `<layer>/<name>`.
 
         Args:
-            name: Name of the weight within the layer.
+            name: Name of the weight within the layer; `weight`, `weight_1`, ... by default.
             shape: Its shape; every axis must be known.
             initializer: Start values, see `pynn.initializers`.
             regularizer: A penalty added to the loss.
@@ -176,7 +181,11 @@ class Layer(Tracking):
             trainable: Whether training changes it.
             dtype: The layer's by default.
         """
-        shape = tuple(shape)
+        if isinstance(name, (tuple, list)):  # the shape came first, as in Keras
+            name, shape = None, name
+        if name is None:
+            name = f"weight_{len(self._own_weights)}" if self._own_weights else "weight"
+        shape = (shape,) if isinstance(shape, int) else tuple(shape or ())
         if any(n is None for n in shape):
             raise ValueError(
                 f"[{self.label}] the weight {name!r} needs a length for each axis. Received: shape={shape}. "
@@ -197,7 +206,7 @@ class Layer(Tracking):
         variable.path = f"{self.path}/{name}"
         self._own_weights.append(variable)
         if not trainable:
-            self._fixed.add(id(variable))
+            self._fixed.append(variable)
         return variable
 
     def add_state(self, name: str, value) -> Variable:
@@ -298,7 +307,13 @@ class Layer(Tracking):
 
     def output_shape(self, input_shape):
         """The output's shape, or a list of them, for an input shape with None where unknown."""
+        if type(self).compute_output_shape is not Layer.compute_output_shape:
+            return self.compute_output_shape(input_shape)
         return inferred_shape(self, input_shape)
+
+    def compute_output_shape(self, input_shape):
+        """`output_shape` under Keras's name; a layer of your own may define either."""
+        return self.output_shape(input_shape)
 
     def output_dtype(self, input_dtype) -> np.dtype:
         """The output's dtype."""

@@ -143,9 +143,7 @@ def _cell(value, common: dict) -> Layer:
         dtype = {"dtype": common["dtype"]} if common.get("dtype") is not None else {}
         value = find_class(value["class_name"]).from_config({**dtype, **value["config"]})
     if not isinstance(value, Layer) or not hasattr(value, "state_size"):
-        raise TypeError(
-            f"[RNN] a cell is a layer with `state_size` whose call(x, states) gives (output, new states). Received: {value!r}."
-        )
+        raise TypeError(f"[RNN] a cell is a layer with `state_size` whose call(x, states) gives (output, new states). Received: {value!r}.")
     return value
 
 

@@ -32,7 +32,7 @@ class Tracking:
     def _init_tracking(self) -> None:
         self._own_weights: list[Variable] = []
         self._own_states: list[Variable] = []
-        self._fixed: set[int] = set()  # weights that no setting of `trainable` makes trainable
+        self._fixed: list[Variable] = []  # weights that no setting of `trainable` makes trainable
         self._trainable = True
 
     @property
@@ -101,7 +101,7 @@ class Tracking:
         for layer in self.flattened_layers():
             layer._trainable = bool(value)
             for weight in layer._direct_weights():
-                if id(weight) not in layer._fixed:
+                if all(weight is not fixed for fixed in layer._fixed):
                     weight.trainable = bool(value)
 
     def count_params(self) -> int:

@@ -136,6 +136,13 @@ class Optimizer(Configurable):
         """Everything that a step changes beside the weights: iterations, learning rate, slots."""
         return [self.iterations, self._rate, *self.slots]
 
+    def __getstate__(self):
+        return {k: v for k, v in self.__dict__.items() if k != "_index"}
+
+    def __setstate__(self, state) -> None:
+        self.__dict__.update(state)
+        self._index = {id(v): i for i, v in enumerate(self._trained)}
+
     # -- steps ---------------------------------------------------------------------------------------------------------
 
     def apply(self, grads: Sequence, variables: Sequence[Variable] | None = None) -> None:
