@@ -18,6 +18,15 @@ PYNN_INLINE VecF float_of(VecI m) {
 #endif
 }
 
+// Sum and difference modulo 2^32.
+#if defined(__GNUC__) || defined(__clang__)
+PYNN_INLINE VecI wrapped_sum(VecI a, VecI b) { return (VecI)((VecUnsignedI)a + (VecUnsignedI)b); }
+PYNN_INLINE VecI wrapped_difference(VecI a, VecI b) { return (VecI)((VecUnsignedI)a - (VecUnsignedI)b); }
+#else
+PYNN_INLINE VecI wrapped_sum(VecI a, VecI b) { return a + b; }
+PYNN_INLINE VecI wrapped_difference(VecI a, VecI b) { return a - b; }
+#endif
+
 // An unsigned word times 2^-32, rounded once.
 PYNN_INLINE VecF fraction_of(VecI words) {
   const VecF high = float_of(shift_right(words, 8)) * broadcast(1.0f / 16777216.0f);
@@ -34,8 +43,8 @@ PYNN_INLINE VecF squared_radius(VecI words) {
 
 // cos(2 pi (word / 2^32 + quarters / 4)): the nearest quarter turn, and a Taylor series for what is left, |x| <= pi / 4
 PYNN_INLINE VecF cosine_of_turn(VecI words, VecI quarters) {
-  const VecI turn = shift_right(words + broadcast_bits(std::int32_t{1} << 29), 30);
-  const VecF x = float_of(words - shift_left(turn, 30)) * broadcast(1.4629180792671596e-9f);  // 2 pi / 2^32
+  const VecI turn = shift_right(wrapped_sum(words, broadcast_bits(std::int32_t{1} << 29)), 30);
+  const VecF x = float_of(wrapped_difference(words, shift_left(turn, 30))) * broadcast(1.4629180792671596e-9f);  // 2 pi / 2^32
   const VecI quarter = turn + quarters;
   const VecF x2 = x * x;
   const float even[6] = {1.0f, -0.5f, 4.16666667e-2f, -1.38888889e-3f, 2.48015873e-5f, -2.75573192e-7f};
