@@ -71,7 +71,7 @@ def _absolute(variable: str, default: str) -> Path:
     return Path(named) if os.path.isabs(named) else Path.home() / default
 
 
-if os.name == "nt":
+if sys.platform == "win32":
     import msvcrt
 
     def _try_lock(file: BinaryIO) -> bool | None:

@@ -9,7 +9,6 @@ import struct
 import zlib
 from collections.abc import Sequence
 from math import prod
-from typing import BinaryIO
 
 import numpy as np
 
@@ -84,7 +83,7 @@ def write_idx(path: str | os.PathLike[str], array: np.ndarray) -> None:
             packed.write(data)
 
 
-def open_content(file: BinaryIO) -> tuple[io.BufferedIOBase, int]:
+def open_content(file: io.BufferedReader) -> tuple[io.BufferedIOBase, int]:
     """The content of an open file, through gzip if it starts like gzip, and the most bytes that it can have."""
     size = os.fstat(file.fileno()).st_size
     start = file.read(2)
@@ -120,7 +119,7 @@ def _header(content: io.BufferedIOBase, name: str, expected: Sequence[int] | Non
 
 
 def _fill(content: io.BufferedIOBase, array: np.ndarray, name: str) -> None:
-    view = memoryview(array.reshape(-1).view(np.uint8))
+    view = array.reshape(-1).view(np.uint8).data
     done = 0
     while done < len(view):
         count = content.readinto(view[done : done + _BLOCK])

@@ -12,7 +12,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
 from pynn.errors import DataError
@@ -87,7 +87,7 @@ def discard(part: Path) -> None:
 class _Redirects(urllib.request.HTTPRedirectHandler):
     """Follows a redirect to http or https only, and never from https to http."""
 
-    def redirect_request(self, req, fp, code, msg, headers, newurl):
+    def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
         before, after = urlsplit(req.full_url).scheme, urlsplit(newurl).scheme
         if after not in ("http", "https") or (before == "https" and after == "http"):
             raise TransferError(f"a redirect from {before} to {after[:20]!r} was refused", retry=False)
@@ -123,7 +123,8 @@ def _request(url: str, part: Path, note: dict[str, Any]) -> urllib.request.Reque
 
 def _open(request: urllib.request.Request, part: Path, timeout: float) -> http.client.HTTPResponse:
     try:
-        return _opener().open(request, timeout=timeout)
+        response: http.client.HTTPResponse = _opener().open(request, timeout=timeout)
+        return response
     except urllib.error.HTTPError as error:
         error.close()
         if error.code == 416:
@@ -151,7 +152,7 @@ def _position(response: http.client.HTTPResponse, part: Path, note: dict[str, An
     return start, total
 
 
-def _copy(response: http.client.HTTPResponse, out, done: int, limit: int, deadline: float, report: Callable[[int], None]) -> int:
+def _copy(response: http.client.HTTPResponse, out: BinaryIO, done: int, limit: int, deadline: float, report: Callable[[int], None]) -> int:
     """Copies until the body ends or `limit` is passed; gives the size of the file then."""
     while done <= limit:
         try:

@@ -143,7 +143,7 @@ def _exchange(first: Path, second: Path) -> bool:
         return False
     rename.argtypes = [ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint]
     os.chmod(first, stat.S_IMODE(os.stat(second).st_mode))
-    return rename(_AT_FDCWD, os.fsencode(first), _AT_FDCWD, os.fsencode(second), _RENAME_EXCHANGE) == 0
+    return bool(rename(_AT_FDCWD, os.fsencode(first), _AT_FDCWD, os.fsencode(second), _RENAME_EXCHANGE) == 0)
 
 
 def _sync_folder(folder: Path) -> None:

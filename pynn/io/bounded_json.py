@@ -105,13 +105,13 @@ def _check_structure(data: bytes, source: str, max_depth: int, max_values: int) 
     values, depth = 1, 0
     for bare in _outside_strings(data.replace(b"\\\\", b"").replace(b'\\"', b"")):
         steps = _NESTING[bare]
-        values += np.count_nonzero(steps > 0) + np.count_nonzero(bare == ord(","))
+        values += int(np.count_nonzero(steps > 0)) + int(np.count_nonzero(bare == ord(",")))
         if values > max_values:
             raise _error(source, f"more than {max_values} values")
-        depths = depth + np.cumsum(steps)
-        if depths.max(initial=0) > max_depth:
+        depths = np.cumsum(steps) + depth
+        if int(depths.max(initial=0)) > max_depth:
             raise _error(source, f"arrays and objects nest more than {max_depth} deep")
-        depth = depths[-1] if depths.size else depth
+        depth = int(depths[-1]) if depths.size else depth
 
 
 def _outside_strings(unescaped: bytes) -> Iterator[np.ndarray]:

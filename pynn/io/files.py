@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from typing import BinaryIO
+from io import BufferedReader
 
 from pynn.errors import DataError
 
@@ -22,7 +22,7 @@ def printable(text: object, limit: int = 80) -> str:
     return shown if len(shown) <= limit else shown[:limit] + "..."
 
 
-def open_regular(path: str | os.PathLike[str], *, follow: bool = True) -> BinaryIO:
+def open_regular(path: str | os.PathLike[str], *, follow: bool = True) -> BufferedReader:
     """Open a regular file for reading; never waits on a FIFO and never reads a device.
 
     Args:

@@ -13,8 +13,9 @@ import os
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
+from io import BufferedReader
 from math import prod
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
@@ -132,7 +133,7 @@ def save_file(tensors: Mapping[str, Any], path: str | os.PathLike[str], metadata
 class _Source:
     """An open file, its size at that moment, and the reading of its header."""
 
-    def __init__(self, file: BinaryIO, path: str | os.PathLike[str]):
+    def __init__(self, file: BufferedReader, path: str | os.PathLike[str]):
         self.file = file
         self.name = os.path.basename(os.fspath(path))
         self.size = os.fstat(file.fileno()).st_size
