@@ -110,7 +110,7 @@ def test_accuracy_is_chosen_by_the_loss_and_the_shapes(loss, target, output, kin
 
 def test_names_and_configs():
     assert metrics.get("mse").name == "mse" and isinstance(metrics.get("meanAbsoluteError"), metrics.MeanAbsoluteError)
-    for cls in set(metrics._REGISTER.entries.values()):
+    for cls in set(metrics.REGISTER.entries.values()):
         config = cls().get_config()
         assert cls.from_config(config).get_config() == config
     with pytest.raises(ValueError, match="Did you mean"):

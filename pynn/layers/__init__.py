@@ -5,8 +5,10 @@ from __future__ import annotations
 from pynn.layers.activation_layers import ELU, Activation, LeakyReLU, PReLU, ReLU, Softmax, ThresholdedReLU
 from pynn.layers.base import InputSpec, Layer
 from pynn.layers.conv import Conv1D, Conv2D, Conv2DTranspose, DepthwiseConv2D, SeparableConv2D
+from pynn.layers.conv1d import Conv1DTranspose, DepthwiseConv1D, SeparableConv1D
 from pynn.layers.conv3d import AveragePooling3D, Conv3D, Conv3DTranspose, GlobalAveragePooling3D, GlobalMaxPooling3D, MaxPooling3D
 from pynn.layers.conv_recurrent import ConvLSTM2D
+from pynn.layers.core import ActivityRegularization, GroupNormalization, Identity, Lambda, UnitNormalization
 from pynn.layers.dense import Dense
 from pynn.layers.embedding import Embedding
 from pynn.layers.input import Input, InputLayer
@@ -47,6 +49,7 @@ def get(identifier) -> Layer:
 
 __all__ = [
     "Activation",
+    "ActivityRegularization",
     "Add",
     "AlphaDropout",
     "Average",
@@ -59,6 +62,7 @@ __all__ = [
     "CenterCrop",
     "Concatenate",
     "Conv1D",
+    "Conv1DTranspose",
     "Conv2D",
     "Conv2DTranspose",
     "Conv3D",
@@ -67,6 +71,7 @@ __all__ = [
     "Cropping1D",
     "Cropping2D",
     "Dense",
+    "DepthwiseConv1D",
     "DepthwiseConv2D",
     "Dot",
     "Dropout",
@@ -83,11 +88,14 @@ __all__ = [
     "GlobalMaxPooling1D",
     "GlobalMaxPooling2D",
     "GlobalMaxPooling3D",
+    "GroupNormalization",
+    "Identity",
     "Input",
     "InputLayer",
     "InputSpec",
     "LSTM",
     "LSTMCell",
+    "Lambda",
     "Layer",
     "LayerNormalization",
     "LeakyReLU",
@@ -108,6 +116,7 @@ __all__ = [
     "Rescaling",
     "Reshape",
     "Resizing",
+    "SeparableConv1D",
     "SeparableConv2D",
     "SimpleRNN",
     "SimpleRNNCell",
@@ -118,6 +127,7 @@ __all__ = [
     "Subtract",
     "ThresholdedReLU",
     "TimeDistributed",
+    "UnitNormalization",
     "UpSampling1D",
     "UpSampling2D",
     "ZeroPadding1D",

@@ -297,8 +297,12 @@ class SeparableConv2D(_Conv):
         between = channels * self.depth_multiplier
         shape = (*self.kernel_size, channels, self.depth_multiplier)
         self.depthwise_kernel = weight_settings.add(self, "depthwise_kernel", shape, "depthwise")
-        self.pointwise_kernel = weight_settings.add(self, "pointwise_kernel", (1, 1, between, self.filters), "pointwise")
+        self.pointwise_kernel = weight_settings.add(self, "pointwise_kernel", self.pointwise_shape(between), "pointwise")
         self.build_bias(self.filters)
+
+    def pointwise_shape(self, between: int) -> tuple[int, ...]:
+        """Shape of the kernel that mixes `between` channels."""
+        return (1, 1, between, self.filters)
 
     def call(self, x):
         x = to_channels_last(x, self.data_format)

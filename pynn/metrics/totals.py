@@ -1,0 +1,137 @@
+"""Metrics over all samples at once: thresholds, curves, roots and shares of variance."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pynn import ops
+from pynn.engine.tensor import Tensor
+from pynn.metrics.base import MeanState, Metric, double
+from pynn.targets import dense_targets, weights_like
+
+
+class RootMeanSquaredError(MeanState):
+    """The root of the mean squared error over all elements."""
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        y_true, y_pred = dense_targets(self.name, y_true, y_pred)
+        self._add(ops.square(y_pred - y_true), sample_weight)
+
+    def result(self):
+        return ops.sqrt(super().result())
+
+
+class _Counts(Metric):
+    """Counts of outputs above thresholds, by whether the target says so."""
+
+    def __init__(self, name: str | None, thresholds: int):
+        super().__init__(name)
+        self.true_positives = self.add_variable("true_positives", (thresholds,))
+        self.false_positives = self.add_variable("false_positives", (thresholds,))
+        self.false_negatives = self.add_variable("false_negatives", (thresholds,))
+        self.true_negatives = self.add_variable("true_negatives", (thresholds,))
+
+    def _count(self, y_true, y_pred, sample_weight, thresholds: np.ndarray) -> None:
+        y_true, y_pred = dense_targets(self.name, y_true, y_pred)
+        weights = 1.0 if sample_weight is None else ops.reshape(weights_like(self.name, double(sample_weight), double(y_true)), (1, -1))
+        said = double(ops.reshape(y_pred, (1, -1)) > np.asarray(thresholds, y_pred.dtype)[:, None])
+        true = double(ops.reshape(y_true, (1, -1)) > 0.5)
+        for sums, counted in (
+            (self.true_positives, said * true),
+            (self.false_positives, said * (1.0 - true)),
+            (self.false_negatives, (1.0 - said) * true),
+            (self.true_negatives, (1.0 - said) * (1.0 - true)),
+        ):
+            sums.assign(sums + ops.sum(counted * weights, axis=1))
+
+
+def _share(part: Tensor, rest: Tensor) -> Tensor:
+    return part / ops.maximum(part + rest, 1e-300)
+
+
+class _AtThresholds(_Counts):
+    def __init__(self, thresholds=None, name: str | None = None):
+        self.thresholds = 0.5 if thresholds is None else thresholds
+        super().__init__(name, np.size(self.thresholds))
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        self._count(y_true, y_pred, sample_weight, np.atleast_1d(self.thresholds))
+
+    def _shaped(self, value: Tensor) -> Tensor:
+        return ops.reshape(value, ()) if np.ndim(self.thresholds) == 0 else value
+
+
+class Precision(_AtThresholds):
+    """Of the outputs above the threshold, the share whose target is 1."""
+
+    def result(self):
+        return self._shaped(_share(self.true_positives.value, self.false_positives.value))
+
+
+class Recall(_AtThresholds):
+    """Of the targets that are 1, the share whose output is above the threshold."""
+
+    def result(self):
+        return self._shaped(_share(self.true_positives.value, self.false_negatives.value))
+
+
+class AUC(_Counts):
+    """The area under the curve of true positives over false positives ("ROC") or precision over recall ("PR").
+
+    Both are measured at `num_thresholds` thresholds and joined by straight lines.
+    """
+
+    def __init__(self, num_thresholds: int = 200, curve: str = "ROC", name: str | None = None):
+        if curve not in ("ROC", "PR") or num_thresholds < 2:
+            raise ValueError(f"[AUC] curve is 'ROC' or 'PR', num_thresholds 2 or more. Received: {curve!r}, {num_thresholds}.")
+        self.num_thresholds, self.curve = num_thresholds, curve
+        super().__init__(name, num_thresholds)
+        between = np.arange(1, num_thresholds - 1) / (num_thresholds - 1)
+        self._thresholds = np.concatenate([[-1e-7], between, [1 + 1e-7]])
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        self._count(y_true, y_pred, sample_weight, self._thresholds)
+
+    def result(self):
+        positives, negatives = self.true_positives.value, self.false_positives.value
+        recall = _share(positives, self.false_negatives.value)
+        x = _share(negatives, self.true_negatives.value) if self.curve == "ROC" else recall
+        y = recall if self.curve == "ROC" else _share(positives, negatives)
+        return ops.sum((x[:-1] - x[1:]) * (y[:-1] + y[1:])) * 0.5
+
+
+class R2Score(Metric):
+    """1 - sum of squared errors / sum of squared deviations from the mean target; the mean over the outputs' last axis."""
+
+    def __init__(self, name: str | None = None):
+        super().__init__(name)
+        self._columns: int | None = None
+
+    def build(self, target, output):
+        if self._columns is not None:
+            return
+        self._columns = columns = output[-1] if len(output) > 1 else 1
+        self.squares = self.add_variable("squares", (columns,))
+        self.targets = self.add_variable("targets", (columns,))
+        self.residuals = self.add_variable("residuals", (columns,))
+        self.weight = self.add_variable("weight", (columns,))
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        y_true, y_pred = map(double, dense_targets(self.name, y_true, y_pred))
+        self.build(y_true.shape, y_pred.shape)
+        y_true, y_pred = (ops.reshape(y, (-1, self._columns)) for y in (y_true, y_pred))
+        weights = ops.ones_like(y_true) if sample_weight is None else weights_like(self.name, sample_weight, y_true)
+        for sums, values in (
+            (self.squares, ops.square(y_true)),
+            (self.targets, y_true),
+            (self.residuals, ops.square(y_true - y_pred)),
+            (self.weight, ops.ones_like(y_true)),
+        ):
+            sums.assign(sums + ops.sum(values * weights, axis=0))
+
+    def result(self):
+        if self._columns is None:
+            return double(0.0)
+        mean = self.targets.value / ops.maximum(self.weight.value, 1e-300)
+        total = self.squares.value - self.targets.value * mean
+        return ops.mean(1.0 - self.residuals.value / ops.maximum(total, 1e-300))
