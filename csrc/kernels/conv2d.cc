@@ -3,7 +3,8 @@
 //
 // x and y are NHWC, filter is (kh, kw, in_channels / groups, out_channels); group g of the outputs sees group g of the inputs. Where
 // x[...] is padding the term is left out. Phase 0 packs the filter into shared memory, phase 1 computes blocks of pixels.
-#include "kernels/conv_blocks.h"
+// Where the policy allows it and the shape is worth it, by Winograd's algorithm (winograd.h).
+#include "kernels/winograd.h"
 #include "registry.h"
 
 namespace pynn {
@@ -13,6 +14,10 @@ namespace {
 template <class T>
 bool prepare_forward(const Problem* problem, Plan* plan) {
   const ConvShape s = conv_shape(problem->specs[0], problem->specs[1], problem->ints);
+  if (use_winograd(s, problem->ints, s.rows.out_size, s.cols.out_size)) {
+    plan_winograd<T>(winograd_shape<T>(s, false), conv_cost_ns<T>(s), plan);
+    return true;
+  }
   plan_packing<T>(filter_panels<T>(s, false), false, plan);
   const std::int64_t image_bytes = s.rows.size * s.cols.size * s.in_channels * static_cast<std::int64_t>(sizeof(T));
   plan_blocks(BlockRequest{s.batch, s.rows.out_size, 1, image_bytes, kSourceBlockBytes, conv_cost_ns<T>(s)}, plan, 1);
@@ -20,9 +25,23 @@ bool prepare_forward(const Problem* problem, Plan* plan) {
 }
 
 template <class T>
-void run_forward(const Call* call, std::int32_t phase, std::int64_t begin, std::int64_t end, const T* bias, bool relu, T* y) {
+void run_winograd(const Call* call, const ConvShape& s, std::int32_t phase, std::int64_t begin, std::int64_t end, void* scratch,
+                  const DenseSink<T>& sink) {
+  const WinogradShape w = winograd_shape<T>(s, false);
+  T* u = static_cast<T*>(call->shared);
+  if (phase == 0) return transform_filter(w, false, static_cast<const T*>(call->data[1]), u, begin, end);
+  const DenseSource<T> source{static_cast<const T*>(call->data[0]), s.rows.size, s.cols.size, s.in_channels};
+  winograd_pass(w, *call->plan, source, u, sink, begin, end, scratch);
+}
+
+template <class T>
+void run_forward(const Call* call, std::int32_t phase, std::int64_t begin, std::int64_t end, void* scratch, const T* bias,
+                 bool relu, T* y) {
   const Problem& problem = *call->problem;
   const ConvShape s = conv_shape(problem.specs[0], problem.specs[1], problem.ints);
+  if (call->plan->variant == kWinogradVariant)
+    return run_winograd<T>(call, s, phase, begin, end, scratch,
+                           DenseSink<T>{y, s.rows.out_size, s.cols.out_size, s.out_channels, bias, relu});
   const Panels panels = filter_panels<T>(s, false);
   const T* x = static_cast<const T*>(call->data[0]);
   const T* filter = static_cast<const T*>(call->data[1]);
@@ -37,14 +56,14 @@ void run_forward(const Call* call, std::int32_t phase, std::int64_t begin, std::
 }
 
 template <class T>
-void run_conv2d(const Call* call, std::int32_t phase, std::int64_t begin, std::int64_t end) {
-  run_forward<T>(call, phase, begin, end, nullptr, false, static_cast<T*>(call->data[2]));
+void run_conv2d(const Call* call, std::int32_t phase, std::int64_t begin, std::int64_t end, void* scratch) {
+  run_forward<T>(call, phase, begin, end, scratch, nullptr, false, static_cast<T*>(call->data[2]));
 }
 
 template <class T>
-void run_conv2d_bias_act(const Call* call, std::int32_t phase, std::int64_t begin, std::int64_t end) {
+void run_conv2d_bias_act(const Call* call, std::int32_t phase, std::int64_t begin, std::int64_t end, void* scratch) {
   const bool relu = call->problem->ints[kActivation] != 0;
-  run_forward<T>(call, phase, begin, end, static_cast<const T*>(call->data[2]), relu, static_cast<T*>(call->data[3]));
+  run_forward<T>(call, phase, begin, end, scratch, static_cast<const T*>(call->data[2]), relu, static_cast<T*>(call->data[3]));
 }
 
 }  // namespace
@@ -54,17 +73,17 @@ bool prepare_conv2d_f64(const Problem* problem, Plan* plan) noexcept { return pr
 bool prepare_conv2d_bias_act_f32(const Problem* problem, Plan* plan) noexcept { return prepare_forward<float>(problem, plan); }
 bool prepare_conv2d_bias_act_f64(const Problem* problem, Plan* plan) noexcept { return prepare_forward<double>(problem, plan); }
 
-void run_conv2d_f32(const Call* call, std::int32_t phase, std::int64_t begin, std::int64_t end, void*) noexcept {
-  run_conv2d<float>(call, phase, begin, end);
+void run_conv2d_f32(const Call* call, std::int32_t phase, std::int64_t begin, std::int64_t end, void* scratch) noexcept {
+  run_conv2d<float>(call, phase, begin, end, scratch);
 }
-void run_conv2d_f64(const Call* call, std::int32_t phase, std::int64_t begin, std::int64_t end, void*) noexcept {
-  run_conv2d<double>(call, phase, begin, end);
+void run_conv2d_f64(const Call* call, std::int32_t phase, std::int64_t begin, std::int64_t end, void* scratch) noexcept {
+  run_conv2d<double>(call, phase, begin, end, scratch);
 }
-void run_conv2d_bias_act_f32(const Call* call, std::int32_t phase, std::int64_t begin, std::int64_t end, void*) noexcept {
-  run_conv2d_bias_act<float>(call, phase, begin, end);
+void run_conv2d_bias_act_f32(const Call* call, std::int32_t phase, std::int64_t begin, std::int64_t end, void* scratch) noexcept {
+  run_conv2d_bias_act<float>(call, phase, begin, end, scratch);
 }
-void run_conv2d_bias_act_f64(const Call* call, std::int32_t phase, std::int64_t begin, std::int64_t end, void*) noexcept {
-  run_conv2d_bias_act<double>(call, phase, begin, end);
+void run_conv2d_bias_act_f64(const Call* call, std::int32_t phase, std::int64_t begin, std::int64_t end, void* scratch) noexcept {
+  run_conv2d_bias_act<double>(call, phase, begin, end, scratch);
 }
 
 }  // namespace PYNN_TARGET

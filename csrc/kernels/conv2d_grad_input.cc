@@ -3,7 +3,7 @@
 //
 // It is the forward kernel over dy with the filter turned round and transposed; pixels of one class see the same taps, whatever the
 // stride (conv_taps.h), so nothing is padded or spread with zeros.
-#include "kernels/conv_blocks.h"
+#include "kernels/winograd.h"
 #include "registry.h"
 
 namespace pynn {
@@ -13,6 +13,10 @@ namespace {
 template <class T>
 bool prepare_grad_input(const Problem* problem, Plan* plan) {
   const ConvShape s = conv_shape(problem->specs[2], problem->specs[1], problem->ints);
+  if (use_winograd(s, problem->ints, s.rows.size, s.cols.size)) {
+    plan_winograd<T>(winograd_shape<T>(s, true), conv_cost_ns<T>(s), plan);
+    return true;
+  }
   plan_packing<T>(filter_panels<T>(s, true), true, plan);
   const std::int64_t image_bytes = s.rows.out_size * s.cols.out_size * s.out_channels * static_cast<std::int64_t>(sizeof(T));
   plan_blocks(BlockRequest{s.batch, s.rows.size, s.rows.stride, image_bytes, kSourceBlockBytes, conv_cost_ns<T>(s)}, plan, 1);
@@ -20,9 +24,20 @@ bool prepare_grad_input(const Problem* problem, Plan* plan) {
 }
 
 template <class T>
-void run_grad_input(const Call* call, std::int32_t phase, std::int64_t begin, std::int64_t end) {
+void run_winograd(const Call* call, const ConvShape& s, std::int32_t phase, std::int64_t begin, std::int64_t end, void* scratch) {
+  const WinogradShape w = winograd_shape<T>(s, true);
+  T* u = static_cast<T*>(call->shared);
+  if (phase == 0) return transform_filter(w, true, static_cast<const T*>(call->data[1]), u, begin, end);
+  const DenseSource<T> source{static_cast<const T*>(call->data[0]), s.rows.out_size, s.cols.out_size, s.out_channels};
+  const DenseSink<T> sink{static_cast<T*>(call->data[2]), s.rows.size, s.cols.size, s.in_channels, nullptr, false};
+  winograd_pass(w, *call->plan, source, u, sink, begin, end, scratch);
+}
+
+template <class T>
+void run_grad_input(const Call* call, std::int32_t phase, std::int64_t begin, std::int64_t end, void* scratch) {
   const Problem& problem = *call->problem;
   const ConvShape s = conv_shape(problem.specs[2], problem.specs[1], problem.ints);
+  if (call->plan->variant == kWinogradVariant) return run_winograd<T>(call, s, phase, begin, end, scratch);
   const Panels panels = filter_panels<T>(s, true);
   T* packed = static_cast<T*>(call->shared);
   if (phase == 0) return pack_panels(panels, true, static_cast<const T*>(call->data[1]), packed, begin, end);
@@ -39,11 +54,11 @@ void run_grad_input(const Call* call, std::int32_t phase, std::int64_t begin, st
 bool prepare_conv2d_grad_input_f32(const Problem* problem, Plan* plan) noexcept { return prepare_grad_input<float>(problem, plan); }
 bool prepare_conv2d_grad_input_f64(const Problem* problem, Plan* plan) noexcept { return prepare_grad_input<double>(problem, plan); }
 
-void run_conv2d_grad_input_f32(const Call* call, std::int32_t phase, std::int64_t begin, std::int64_t end, void*) noexcept {
-  run_grad_input<float>(call, phase, begin, end);
+void run_conv2d_grad_input_f32(const Call* call, std::int32_t phase, std::int64_t begin, std::int64_t end, void* scratch) noexcept {
+  run_grad_input<float>(call, phase, begin, end, scratch);
 }
-void run_conv2d_grad_input_f64(const Call* call, std::int32_t phase, std::int64_t begin, std::int64_t end, void*) noexcept {
-  run_grad_input<double>(call, phase, begin, end);
+void run_conv2d_grad_input_f64(const Call* call, std::int32_t phase, std::int64_t begin, std::int64_t end, void* scratch) noexcept {
+  run_grad_input<double>(call, phase, begin, end, scratch);
 }
 
 }  // namespace PYNN_TARGET
