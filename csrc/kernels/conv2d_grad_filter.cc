@@ -1,6 +1,7 @@
 // conv2d_grad_filter: dfilter[kh, kw, ci, co] = sum over n, oh, ow of x[n, oh * sh - top + kh * dh, ow * sw - left + kw * dw, ci] *
 // dy[n, oh, ow, co]. Operands x, dy, then dfilter; shapes and attributes as in conv2d. Order of additions: conv_filter_grad.h.
 #include "kernels/conv_filter_grad.h"
+#include "kernels/winograd_filter.h"
 #include "registry.h"
 
 namespace pynn {
@@ -9,7 +10,9 @@ namespace {
 
 template <class T>
 bool prepare_grad_filter(const Problem* problem, Plan* plan) {
-  plan_filter_grad<T>(filter_grad<T>(conv_shape(problem->specs[0], problem->specs[2], problem->ints)), plan);
+  const ConvShape s = conv_shape(problem->specs[0], problem->specs[2], problem->ints);
+  if (use_winograd(s, problem->ints, s.rows.out_size, s.cols.out_size)) plan_winograd_filter<T>(winograd_filter<T>(s), conv_cost_ns<T>(s), plan);
+  else plan_filter_grad<T>(filter_grad<T>(s), plan);
   return true;
 }
 
@@ -27,14 +30,26 @@ void pack_gradient(const ConvShape& s, const Panels& panels, const Panel& panel,
 }
 
 template <class T>
+void run_winograd(const Call* call, const ConvShape& s, std::int32_t phase, std::int64_t begin, std::int64_t end, void* scratch) {
+  const WinogradFilter f = winograd_filter<T>(s);
+  T* sums = static_cast<T*>(call->shared);
+  if (phase == 1) return reduce_winograd_filter(f, sums, static_cast<T*>(call->data[2]), begin, end);
+  const DenseSource<T> x{static_cast<const T*>(call->data[0]), s.rows.size, s.cols.size, s.in_channels};
+  const DenseSource<T> dy{static_cast<const T*>(call->data[1]), s.rows.out_size, s.cols.out_size, s.out_channels};
+  sum_winograd_filter(f, x, dy, sums, begin, end, scratch);
+}
+
+template <class T>
 void run_grad_filter(const Call* call, std::int32_t phase, std::int64_t begin, std::int64_t end, void* scratch) {
   const Problem& problem = *call->problem;
-  const FilterGrad f = filter_grad<T>(conv_shape(problem.specs[0], problem.specs[2], problem.ints));
+  const ConvShape s = conv_shape(problem.specs[0], problem.specs[2], problem.ints);
+  if (call->plan->variant == kWinogradVariant) return run_winograd<T>(call, s, phase, begin, end, scratch);
+  const FilterGrad f = filter_grad<T>(s);
   const T* dy = static_cast<const T*>(call->data[1]);
   T* sums = static_cast<T*>(call->shared);
   if (phase == 1) return reduce_filter_grad(f, sums, static_cast<T*>(call->data[2]), begin, end);
   sum_filter_grad(f, static_cast<const T*>(call->data[0]), sums, begin, end, scratch, [&](const Panel& panel, const Region& block, T* to) {
-    pack_gradient(f.shape, f.panels, panel, dy, block, to);
+    pack_gradient(s, f.panels, panel, dy, block, to);
   });
 }
 

@@ -3,8 +3,7 @@
 // Operands x, filter, bias, then y (batch, oh / 2, ow / 2, out_channels) and the residual that the gradient reads, one byte for
 // each y: the number 0..3 of the largest value in its window, or 4 where relu let nothing through. The full-size result lives in
 // scratch only, a panel of a block at a time.
-#include "kernels/conv_blocks.h"
-#include "kernels/pool_windows.h"
+#include "kernels/winograd.h"
 #include "registry.h"
 
 namespace pynn {
@@ -25,12 +24,23 @@ template <class T>
 bool prepare_conv_pool(const Problem* problem, Plan* plan) {
   const ConvShape s = conv_shape(problem->specs[0], problem->specs[1], problem->ints);
   const std::int64_t rows = whole(s.rows.out_size);
+  if (use_winograd(s, problem->ints, s.rows.out_size, s.cols.out_size)) {
+    plan_winograd<T>(winograd_shape<T>(s, false), conv_cost_ns<T>(s), plan);
+    return true;
+  }
   plan_packing<T>(filter_panels<T>(s, false), false, plan);
   const std::int64_t source_bytes = s.rows.size * s.cols.size * s.in_channels * static_cast<std::int64_t>(sizeof(T));
   const std::int64_t image_bytes = larger(source_bytes, kScratchShare * rows * panel_row_bytes<T>(s));
   plan_blocks(BlockRequest{s.batch, rows, 2, image_bytes, kSourceBlockBytes, conv_cost_ns<T>(s)}, plan, 1);
   plan->scratch_bytes = plan->params[kBlockImages] * plan->params[kBandRows] * panel_row_bytes<T>(s);
   return true;
+}
+
+template <class T>
+PYNN_INLINE void store_pooled(const Largest<T>& best, int lanes, T* y, std::uint8_t* residual) {
+  const Codes<T> alive = best.value > zero<T>();
+  store_lanes<T>(y, vmax(best.value, zero<T>()), lanes);
+  store_codes<T>(residual, select(alive, best.at, code<T>(kDead)), lanes);
 }
 
 // One pooled row from two rows of scratch.
@@ -40,9 +50,7 @@ void pool_row(const T* upper, const T* lower, std::int64_t width, std::int64_t c
   for (std::int64_t p = 0; p < pooled; ++p, upper += 2 * width, lower += 2 * width, y += channels, residual += channels)
     for_each_channels<T>(columns, [&](std::int64_t j, int lanes) {
       const Largest<T> best = largest_of_four<T>(load<T>(upper + j), load<T>(upper + width + j), load<T>(lower + j), load<T>(lower + width + j));
-      const Codes<T> alive = best.value > zero<T>();
-      store_lanes<T>(y + j, vmax(best.value, zero<T>()), lanes);
-      store_codes<T>(residual + j, select(alive, best.at, code<T>(kDead)), lanes);
+      store_pooled<T>(best, lanes, y + j, residual + j);
     });
 }
 
@@ -64,16 +72,47 @@ void pool_block(const ConvShape& s, const Region& region, const Panel& panel, st
     }
 }
 
+// The 2 x 2 pooled cells of a Winograd tile.
+template <class T>
+struct PoolSink {
+  PooledOutput<T> out;
+  std::int64_t rows, cols, channels;  // pooled
+  const T* bias;
+  PYNN_INLINE void write(const WinogradTile& tile, std::int64_t column, int lanes, const typename Simd<T>::V* y) const {
+    const Epilogue<T> e{bias + column, false, lanes};
+    for (std::int64_t i = 0; i < 2 && tile.row / 2 + i < rows; ++i)
+      for (std::int64_t j = 0; j < 2 && tile.col / 2 + j < cols; ++j) {
+        const typename Simd<T>::V* corner = y + 2 * (i * kOutputs + j);
+        const std::int64_t at = ((tile.image * rows + tile.row / 2 + i) * cols + tile.col / 2 + j) * channels + column;
+        const Largest<T> best = largest_of_four<T>(finish<T>(corner[0], e, 0, lanes), finish<T>(corner[1], e, 0, lanes),
+                                                   finish<T>(corner[kOutputs], e, 0, lanes), finish<T>(corner[kOutputs + 1], e, 0, lanes));
+        store_pooled<T>(best, lanes, out.y + at, out.residual + at);
+      }
+  }
+};
+
+template <class T>
+void run_winograd(const Call* call, const ConvShape& s, std::int32_t phase, std::int64_t begin, std::int64_t end, void* scratch,
+                  const PooledOutput<T>& out) {
+  const WinogradShape w = winograd_shape<T>(s, false);
+  T* u = static_cast<T*>(call->shared);
+  if (phase == 0) return transform_filter(w, false, static_cast<const T*>(call->data[1]), u, begin, end);
+  const DenseSource<T> source{static_cast<const T*>(call->data[0]), s.rows.size, s.cols.size, s.in_channels};
+  const PoolSink<T> sink{out, s.rows.out_size / 2, s.cols.out_size / 2, s.out_channels, static_cast<const T*>(call->data[2])};
+  winograd_pass(w, *call->plan, source, u, sink, begin, end, scratch);
+}
+
 template <class T>
 void run_conv_pool(const Call* call, std::int32_t phase, std::int64_t begin, std::int64_t end, void* scratch) {
   const Problem& problem = *call->problem;
   const ConvShape s = conv_shape(problem.specs[0], problem.specs[1], problem.ints);
+  const PooledOutput<T> pooled{static_cast<T*>(call->data[3]), static_cast<std::uint8_t*>(call->data[4])};
+  if (call->plan->variant == kWinogradVariant) return run_winograd(call, s, phase, begin, end, scratch, pooled);
   const Panels panels = filter_panels<T>(s, false);
   const T* filter = static_cast<const T*>(call->data[1]);
   const T* bias = static_cast<const T*>(call->data[2]);
   if (phase == 0) return pack_panels(panels, false, filter, static_cast<T*>(call->shared), begin, end);
   const T* packed = call->plan->chunks[0] ? static_cast<const T*>(call->shared) : filter;
-  const PooledOutput<T> pooled{static_cast<T*>(call->data[3]), static_cast<std::uint8_t*>(call->data[4])};
   Correlation g = correlation_of(s, false);
   g.out_width = whole(s.cols.out_size);
   const Pixels<const T> source = dense_pixels(static_cast<const T*>(call->data[0]), s.rows.size, s.cols.size, s.in_channels);

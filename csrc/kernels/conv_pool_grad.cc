@@ -6,7 +6,7 @@
 // conv2d_bias_relu_pool_grad_input: dy, residual, filter -> dx, as conv2d_grad_input does over dz.
 // dz exists for one block at a time, in scratch.
 #include "kernels/conv_filter_grad.h"
-#include "kernels/pool_windows.h"
+#include "kernels/winograd_filter.h"
 #include "registry.h"
 
 namespace pynn {
@@ -27,6 +27,20 @@ PooledGradient<T> pooled_gradient(const ConvShape& s, const void* dy, const void
   return PooledGradient<T>{static_cast<const T*>(dy), static_cast<const std::uint8_t*>(residual), s.rows.out_size / 2, s.cols.out_size / 2,
                            s.out_channels};
 }
+
+// dz as the patches of Winograd's algorithm see it.
+template <class T>
+struct PooledSource {
+  PooledGradient<T> g;
+  PYNN_INLINE void locate(std::int64_t n, std::int64_t r, std::int64_t c, std::int64_t* offset, std::int64_t* place) const {
+    if (r / 2 >= g.rows || c / 2 >= g.cols) return;
+    *offset = ((n * g.rows + r / 2) * g.cols + c / 2) * g.channels;
+    *place = r % 2 * 2 + c % 2;
+  }
+  PYNN_INLINE typename Simd<T>::V load_at(std::int64_t offset, std::int64_t place, int lanes) const {
+    return where_code<T>(load_codes<T>(g.residual + offset, lanes), code<T>(place), load_lanes<T>(g.dy + offset, lanes));
+  }
+};
 
 // Where a row of dz goes: `columns` channels from `column` on, to pixels `stride` apart; `stored` >= columns are written.
 struct ExpandTo {
@@ -107,28 +121,48 @@ inline std::int64_t bias_blocks(const ConvShape& s) { return ceil_div(out_pixels
 template <class T>
 bool prepare_grad_params(const Problem* problem, Plan* plan) {
   const ConvShape s = conv_shape(problem->specs[0], problem->specs[3], problem->ints);
-  plan_filter_grad<T>(filter_grad<T>(s), plan);
+  if (use_winograd(s, problem->ints, s.rows.out_size, s.cols.out_size)) plan_winograd_filter<T>(winograd_filter<T>(s), conv_cost_ns<T>(s), plan);
+  else plan_filter_grad<T>(filter_grad<T>(s), plan);
+  plan->params[0] = plan->shared_bytes / static_cast<std::int64_t>(sizeof(T));  // where the sums of the bias start
   plan->chunks[1] += 1;  // the bias
   plan->shared_bytes += bias_blocks(s) * s.out_channels * static_cast<std::int64_t>(sizeof(T));
   return true;
 }
 
+// dbias: blocks in phase 0, shared among its chunks, and their sum in the last chunk of phase 1.
+template <class T>
+void run_bias(const Call* call, const ConvShape& s, std::int32_t phase, std::int64_t begin, std::int64_t end) {
+  T* sums = static_cast<T*>(call->shared) + call->plan->params[0];
+  const std::int64_t blocks = bias_blocks(s), chunks = call->plan->chunks[phase];
+  if (phase == 1) {
+    if (end == chunks) reduce_bias(sums, blocks, s.out_channels, static_cast<T*>(call->data[4]));
+    return;
+  }
+  const PooledGradient<T> g = pooled_gradient<T>(s, call->data[1], call->data[2]);
+  for (std::int64_t b = blocks * begin / chunks; b < blocks * end / chunks; ++b) sum_bias_block(s, g, b, sums + b * s.out_channels);
+}
+
+template <class T>
+void run_winograd_params(const Call* call, const ConvShape& s, std::int32_t phase, std::int64_t begin, std::int64_t end, void* scratch) {
+  const WinogradFilter f = winograd_filter<T>(s);
+  T* sums = static_cast<T*>(call->shared);
+  if (phase == 1)
+    return reduce_winograd_filter(f, sums, static_cast<T*>(call->data[3]), begin, smaller(end, panel_count(f.shape.panels)));
+  const DenseSource<T> x{static_cast<const T*>(call->data[0]), s.rows.size, s.cols.size, s.in_channels};
+  const PooledSource<T> dy{pooled_gradient<T>(s, call->data[1], call->data[2])};
+  sum_winograd_filter(f, x, dy, sums, begin, end, scratch);
+}
+
 template <class T>
 void run_grad_params(const Call* call, std::int32_t phase, std::int64_t begin, std::int64_t end, void* scratch) {
   const Problem& problem = *call->problem;
-  const FilterGrad f = filter_grad<T>(conv_shape(problem.specs[0], problem.specs[3], problem.ints));
-  const ConvShape& s = f.shape;
+  const ConvShape s = conv_shape(problem.specs[0], problem.specs[3], problem.ints);
+  run_bias<T>(call, s, phase, begin, end);
+  if (call->plan->variant == kWinogradVariant) return run_winograd_params<T>(call, s, phase, begin, end, scratch);
+  const FilterGrad f = filter_grad<T>(s);
   const PooledGradient<T> g = pooled_gradient<T>(s, call->data[1], call->data[2]);
   T* sums = static_cast<T*>(call->shared);
-  T* bias_sums = sums + f.partials * packed_size(f.panels);
-  const std::int64_t panels = panel_count(f.panels), blocks = bias_blocks(s);
-  if (phase == 1) {
-    reduce_filter_grad(f, sums, static_cast<T*>(call->data[3]), begin, smaller(end, panels));
-    if (end > panels) reduce_bias(bias_sums, blocks, s.out_channels, static_cast<T*>(call->data[4]));
-    return;
-  }
-  const std::int64_t chunks = call->plan->chunks[0];
-  for (std::int64_t b = blocks * begin / chunks; b < blocks * end / chunks; ++b) sum_bias_block(s, g, b, bias_sums + b * s.out_channels);
+  if (phase == 1) return reduce_filter_grad(f, sums, static_cast<T*>(call->data[3]), begin, smaller(end, panel_count(f.panels)));
   sum_filter_grad(f, static_cast<const T*>(call->data[0]), sums, begin, end, scratch, [&](const Panel& panel, const Region& block, T* to) {
     const ExpandTo e{output_column(f.panels, panel), panel.columns, panel.width, panel.width};
     for (std::int64_t n = block.image0; n < block.image1; ++n)
@@ -147,6 +181,10 @@ inline Span reached_rows(const WindowAxis& axis, std::int64_t row0, std::int64_t
 template <class T>
 bool prepare_pool_grad_input(const Problem* problem, Plan* plan) {
   const ConvShape s = conv_shape(problem->specs[3], problem->specs[2], problem->ints);
+  if (use_winograd(s, problem->ints, s.rows.size, s.cols.size)) {
+    plan_winograd<T>(winograd_shape<T>(s, true), conv_cost_ns<T>(s), plan);
+    return true;
+  }
   plan_packing<T>(filter_panels<T>(s, true), true, plan);
   const std::int64_t row_bytes = s.cols.out_size * s.out_channels * static_cast<std::int64_t>(sizeof(T));
   const std::int64_t image_bytes = s.rows.out_size * row_bytes;
@@ -157,9 +195,20 @@ bool prepare_pool_grad_input(const Problem* problem, Plan* plan) {
 }
 
 template <class T>
+void run_winograd_input(const Call* call, const ConvShape& s, std::int32_t phase, std::int64_t begin, std::int64_t end, void* scratch) {
+  const WinogradShape w = winograd_shape<T>(s, true);
+  T* u = static_cast<T*>(call->shared);
+  if (phase == 0) return transform_filter(w, true, static_cast<const T*>(call->data[2]), u, begin, end);
+  const PooledSource<T> source{pooled_gradient<T>(s, call->data[0], call->data[1])};
+  const DenseSink<T> sink{static_cast<T*>(call->data[3]), s.rows.size, s.cols.size, s.in_channels, nullptr, false};
+  winograd_pass(w, *call->plan, source, u, sink, begin, end, scratch);
+}
+
+template <class T>
 void run_pool_grad_input(const Call* call, std::int32_t phase, std::int64_t begin, std::int64_t end, void* scratch) {
   const Problem& problem = *call->problem;
   const ConvShape s = conv_shape(problem.specs[3], problem.specs[2], problem.ints);
+  if (call->plan->variant == kWinogradVariant) return run_winograd_input<T>(call, s, phase, begin, end, scratch);
   const Panels panels = filter_panels<T>(s, true);
   T* packed = static_cast<T*>(call->shared);
   if (phase == 0) return pack_panels(panels, true, static_cast<const T*>(call->data[2]), packed, begin, end);

@@ -25,7 +25,7 @@ inline bool covers_well(std::int64_t rows, std::int64_t cols) {
 
 // Which algorithm: a function of shape and policy only, the same for a fused and a plain op.
 inline bool use_winograd(const ConvShape& s, const std::int64_t* ints, std::int64_t rows, std::int64_t cols) {
-  return ints[kWinograd] != 0 && s.groups == 1 && s.rows.window == 3 && s.cols.window == 3 && s.rows.stride == 1 && s.cols.stride == 1 &&
+  return ints[kWinograd] != 0 && s.batch > 0 && s.groups == 1 && s.rows.window == 3 && s.cols.window == 3 && s.rows.stride == 1 && s.cols.stride == 1 &&
          s.rows.dilation == 1 && s.cols.dilation == 1 && s.in_channels >= 16 && s.out_channels >= 16 &&
          s.in_channels * s.out_channels >= kWinogradProducts && rows > 0 && cols > 0 && covers_well(rows, cols);
 }

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pynn.engine.op import Sample, Spec, apply, define
+from pynn.engine.op import REGISTRY, Sample, Spec, apply, define
 from pynn.engine.operators import call
 from pynn.engine.tensor import Tensor
 from pynn.errors import shapes
@@ -55,7 +55,7 @@ def _bias_act_numpy(x, filter, bias, *, activation, **attrs):
 def _bias_act_vjp(dys, inputs, outputs, attrs, needs):
     x, filter, _ = inputs
     conv = conv_attrs(attrs)
-    dz = dys[0] if attrs["activation"] == "linear" else call("where", call("greater", outputs[0], 0), dys[0], 0)
+    dz = dys[0] if attrs["activation"] == "linear" else apply(REGISTRY["relu_grad"], dys[0], outputs[0])
     dx = apply(CONV2D_GRAD_INPUT, dz, filter, input_shape=x.shape, **conv) if needs[0] else None
     dfilter = apply(CONV2D_GRAD_FILTER, x, dz, filter_shape=filter.shape, **conv) if needs[1] else None
     return dx, dfilter, _bias_gradient(dz) if needs[2] else None

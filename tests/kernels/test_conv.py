@@ -7,6 +7,8 @@ import pytest
 from op_checks import TARGETS, assert_close, check_gradients, check_threads, check_values, native
 
 from pynn.engine.op import Spec, apply, infer_outputs
+from pynn.engine.tape import Tape
+from pynn.engine.tensor import tensor
 from pynn.ops.conv import CONV2D, CONV2D_GRAD_FILTER, CONV2D_GRAD_INPUT, CONV_ATTRS, conv2d, depthwise_conv2d
 from pynn.ops.conv_fused import CONV2D_BIAS_ACT, CONV2D_BIAS_RELU_POOL, DEAD, POOL_GRAD_INPUT, POOL_GRAD_PARAMS
 from pynn.ops.pool import MAX_POOL2D, MAX_POOL2D_GRAD, POOL_ATTRS
@@ -94,6 +96,7 @@ POOLED = [
     ((7, 13, 13, 8), (3, 3, 8, 20), {}),
     ((2, 30, 31, 4), (5, 5, 4, 8), {"padding": "same"}),
     ((3, 9, 9, 2), (2, 2, 2, 3), {"strides": (2, 1), "dilation": (1, 2)}),
+    ((5, 9, 13, 20), (3, 3, 20, 56), {"padding": "same", "winograd": 1}),
 ]
 
 
@@ -168,6 +171,57 @@ def test_nan_in_an_image_reaches_the_pooled_result():
     x[0, 1, 1, 0] = np.nan
     y, residual = native(CONV2D_BIAS_RELU_POOL, (x, np.ones((1, 1, 1, 9), np.float32), np.zeros(9, np.float32)), {})
     assert np.isnan(y[0, 0, 0]).all() and (residual[0, 0, 0] == DEAD).all() and not y[0, 1].any()
+
+
+@pytest.mark.parametrize("case", POOLED, ids=lambda case: f"{case[0]}-{case[1]}")
+@pytest.mark.parametrize("op", [CONV2D_BIAS_ACT, CONV2D_BIAS_RELU_POOL], ids=lambda op: op.name)
+def test_gradients_are_fused_without_a_change_of_bits(op, case):
+    x_shape, filter_shape, attrs = case
+    attrs = {**CONV_ATTRS, **attrs} | ({"activation": "relu"} if op is CONV2D_BIAS_ACT else {})
+    arrays = [normal(x_shape), normal(filter_shape, seed=1), normal(filter_shape[3:], seed=3)]
+    found = []
+    for call in (lambda inputs: apply(op, *inputs, **attrs), lambda inputs: op.decompose(inputs, attrs)):
+        inputs = tuple(tensor(a) for a in arrays)
+        with Tape() as tape:
+            for t in inputs:
+                tape.watch(t)
+            y = call(inputs)
+        found.append([y, *tape.gradient(y, inputs, tensor(normal(y.shape, seed=4)))])
+    for fused, plain in zip(*found, strict=True):
+        np.testing.assert_array_equal(fused.numpy(), plain.numpy())
+
+
+# -- Winograd -----------------------------------------------------------------------------------------------------------
+
+WINOGRAD = [
+    ((2, 13, 13, 32), (3, 3, 32, 64), {}),
+    ((3, 9, 10, 16), (3, 3, 16, 64), {"padding": "same"}),
+    ((1, 8, 7, 40), (3, 3, 40, 37), {"padding": ((1, 0), (2, 1))}),
+    ((9, 4, 4, 96), (3, 3, 96, 24), {"padding": "same"}),
+]
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float32, 2e-5), (np.float64, 1e-13)])
+@pytest.mark.parametrize("case", WINOGRAD, ids=lambda case: f"{case[0]}-{case[1]}")
+def test_winograd_agrees_with_the_definition(case, dtype, tolerance, target):
+    x_shape, filter_shape, attrs = case
+    for op, inputs, all_attrs in calls(*operands(x_shape, filter_shape, attrs, dtype), attrs):
+        wide = [a.astype(np.float64) for a in inputs]
+        wanted = op.fallback(*wide, **op.complete(all_attrs))
+        direct = native(op, inputs, all_attrs, target)[0]
+        got = native(op, inputs, {**all_attrs, "winograd": 1}, target)[0]
+        assert got.tobytes() != direct.tobytes(), "the direct kernel ran"
+        np.testing.assert_allclose(got, wanted, rtol=0, atol=tolerance * np.abs(wanted).max(), err_msg=op.name)
+
+
+def test_winograd_gives_the_same_bits_on_any_number_of_threads_and_in_any_batch():
+    x, filter, dy = operands((9, 13, 13, 32), (3, 3, 32, 64), {}, np.float32)
+    for op, inputs, attrs in calls(x, filter, dy, {"winograd": 1}):
+        check_threads(op, inputs, attrs)
+    whole = native(CONV2D, (x, filter), {"winograd": 1})[0]
+    part = native(CONV2D, (x[:2], filter), {"winograd": 1})[0]
+    assert part.tobytes() == whole[:2].tobytes()
 
 
 # -- messages -----------------------------------------------------------------------------------------------------------

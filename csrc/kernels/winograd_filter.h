@@ -1,0 +1,150 @@
+// The gradient by a 3 x 3 filter by Winograd's algorithm, the adjoint of winograd.h:
+//
+//   dfilter = G^T [ sum over tiles of (B^T x B) * (A dy A^T) ] G
+//
+// with 36 matrix products (in_channels x tiles) (tiles x panel width) for each block of tiles. Order of additions: tiles of a block from zero, blocks
+// of a partial (a range of images) in order, partials in order; all follow from the shape, for dense and pooled gradients alike.
+#pragma once
+
+#include "kernels/winograd.h"
+
+namespace pynn {
+namespace PYNN_TARGET {
+namespace {
+
+constexpr std::int64_t kMaxWinogradPartials = 8;
+constexpr std::int64_t kPartialBytes = 32 << 20;  // of all partial sums together
+constexpr std::int64_t kWinogradChunks = 8;
+
+struct WinogradFilter {
+  WinogradShape shape;
+  std::int64_t partials, sections;   // a chunk is one partial x one section of the panels
+  std::int64_t partial_size, plane;  // elements: of a partial, and of one of the 36 planes of the transformed gradient
+};
+
+template <class T>
+WinogradFilter winograd_filter(const ConvShape& s) {
+  WinogradFilter f;
+  f.shape = winograd_shape<T>(s, false);
+  const std::int64_t panels = panel_count(f.shape.panels);
+  f.partial_size = packed_size(f.shape.panels);
+  const std::int64_t most = kPartialBytes / (f.partial_size * static_cast<std::int64_t>(sizeof(T)));
+  f.partials = s.batch == 0 ? 0 : clamped(most, 1, smaller(kMaxWinogradPartials, s.batch));
+  f.sections = clamped(ceil_div(kWinogradChunks, larger(1, f.partials)), 1, panels);
+  f.plane = product_plane<T>(f.shape);
+  return f;
+}
+
+template <class T>
+void plan_winograd_filter(const WinogradFilter& f, double direct_cost_ns, Plan* plan) {
+  constexpr std::int64_t kBytes = static_cast<std::int64_t>(sizeof(T));
+  plan->variant = kWinogradVariant;
+  plan->phases = 2;
+  plan->chunks[0] = f.partials * f.sections;
+  plan->chunks[1] = panel_count(f.shape.panels);
+  plan->shared_bytes = f.partials * f.partial_size * kBytes;
+  plan->scratch_bytes = kPoints * (f.shape.plane + f.plane) * kBytes;
+  plan->cost_ns = direct_cost_ns / 2.2;
+}
+
+// A dy A^T of the tiles [first, last), the columns of one panel; zeros behind its last column.
+template <class T, class Source>
+void transform_gradient(const WinogradShape& w, const Source& source, const Panel& panel, std::int64_t first, std::int64_t last, T* to,
+                        std::int64_t plane) {
+  PatchPixels patch;
+  for (std::int64_t t = first; t < last; ++t, to += panel.width) {
+    const WinogradTile tile = tile_at(w, t);
+    locate_patch(source, tile.image, tile.row, tile.col, w.rows, w.cols, kOutputs, &patch);
+    for (std::int64_t j = 0; j < panel.width; j += Simd<T>::kLanes) {
+      const int lanes = lanes_of<T>(static_cast<int>(panel.columns - j), 0);
+      transform_patch<T, GradientLine>(source, patch, panel.first_column + j, lanes, to + j, plane);
+    }
+  }
+}
+
+template <class T, int NV, int MR>
+PYNN_NOINLINE void outer_rows(const T* v, std::int64_t stride, const T* y, std::int64_t tiles, T* sums, bool first) {
+  constexpr int kWidth = NV * Simd<T>::kLanes;
+  Tile<T, MR, NV> tile;
+  clear(tile);
+  accumulate(tile, columns_of(v, stride), y, kWidth, tiles);
+  if (first) store_tile(tile, sums, kWidth, kWidth);
+  else add_tile(tile, sums, kWidth, kWidth);
+}
+
+// sums[channel][:] (+)= sum over tiles of v[tile][channel] * y[tile][:]
+template <class T, int NV>
+void outer_plane(const T* v, std::int64_t stride, std::int64_t channels, const T* y, std::int64_t tiles, T* sums, bool first) {
+  const std::int64_t groups = (channels + kTileRows - 1) / kTileRows;
+  for (std::int64_t g = 0; g < groups; ++g) {
+    const std::int64_t count = channels / groups + (g < channels % groups);
+    switch (count) {
+      case 1: outer_rows<T, NV, 1>(v, stride, y, tiles, sums, first); break;
+      case 2: outer_rows<T, NV, 2>(v, stride, y, tiles, sums, first); break;
+      case 3: outer_rows<T, NV, 3>(v, stride, y, tiles, sums, first); break;
+      case 4: outer_rows<T, NV, 4>(v, stride, y, tiles, sums, first); break;
+      case 5: outer_rows<T, NV, 5>(v, stride, y, tiles, sums, first); break;
+      default: outer_rows<T, NV, 6>(v, stride, y, tiles, sums, first);
+    }
+    v += count;
+    sums += count * NV * Simd<T>::kLanes;
+  }
+}
+
+template <class T, class XSource, class GradientSource>
+void sum_winograd_block(const WinogradFilter& f, const XSource& x, const GradientSource& dy, std::int64_t first_panel, std::int64_t last_panel,
+                        std::int64_t first_tile, std::int64_t last_tile, T* v, T* sums, bool first) {
+  const WinogradShape& w = f.shape;
+  T* y = v + kPoints * w.plane;
+  const std::int64_t tiles = last_tile - first_tile;
+  transform_tiles(w, x, first_tile, last_tile, v);
+  for (std::int64_t i = first_panel; i < last_panel; ++i) {
+    const Panel panel = panel_at(w.panels, i);
+    transform_gradient(w, dy, panel, first_tile, last_tile, y, f.plane);
+    for (int p = 0; p < kPoints; ++p) {
+      T* to = sums + panel.offset + p * w.channels * panel.width;
+      if (panel.width == Simd<T>::kLanes) outer_plane<T, 1>(v + p * w.plane, w.padded_channels, w.channels, y + p * f.plane, tiles, to, first);
+      else outer_plane<T, 2>(v + p * w.plane, w.padded_channels, w.channels, y + p * f.plane, tiles, to, first);
+    }
+  }
+}
+
+// Chunks [begin, end) of partial x section.
+template <class T, class XSource, class GradientSource>
+void sum_winograd_filter(const WinogradFilter& f, const XSource& x, const GradientSource& dy, T* sums, std::int64_t begin, std::int64_t end,
+                         void* scratch) {
+  const WinogradShape& w = f.shape;
+  const std::int64_t per_image = w.tile_rows * w.tile_cols, panels = panel_count(w.panels);
+  for (std::int64_t chunk = begin; chunk < end; ++chunk) {
+    const std::int64_t partial = chunk / f.sections, section = chunk % f.sections;
+    const std::int64_t start = w.batch * partial / f.partials * per_image, stop = w.batch * (partial + 1) / f.partials * per_image;
+    for (std::int64_t t = start; t < stop; t += w.block_tiles)
+      sum_winograd_block(f, x, dy, panels * section / f.sections, panels * (section + 1) / f.sections, t, smaller(t + w.block_tiles, stop),
+                         static_cast<T*>(scratch), sums + partial * f.partial_size, t == start);
+  }
+}
+
+// dfilter from the partial sums, panels [begin, end).
+template <class T>
+void reduce_winograd_filter(const WinogradFilter& f, const T* sums, T* dfilter, std::int64_t begin, std::int64_t end) {
+  const WinogradShape& w = f.shape;
+  for (std::int64_t i = begin; i < end; ++i) {
+    const Panel panel = panel_at(w.panels, i);
+    for (std::int64_t channel = 0; channel < w.channels; ++channel)
+      for_each_channels<T>(panel.columns, [&](std::int64_t j, int lanes) {
+        typename Simd<T>::V points[kPoints], taps[9];
+        for (int p = 0; p < kPoints; ++p) {
+          const T* from = sums + panel.offset + (p * w.channels + channel) * panel.width + j;
+          points[p] = f.partials ? load<T>(from) : zero<T>();
+          for (std::int64_t partial = 1; partial < f.partials; ++partial) points[p] = points[p] + load<T>(from + partial * f.partial_size);
+        }
+        transform_square<T, FilterGradientLine>(points, taps);
+        for (int tap = 0; tap < 9; ++tap)
+          store_lanes<T>(dfilter + (tap * w.channels + channel) * w.panels.columns + panel.first_column + j, taps[tap], lanes);
+      });
+  }
+}
+
+}  // namespace
+}  // namespace PYNN_TARGET
+}  // namespace pynn
