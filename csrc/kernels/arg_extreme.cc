@@ -1,5 +1,5 @@
-// out[o, i] = the index of the first largest (ints[0] == 0) or smallest (1) element of x[o, :, i]; the first NaN wins over all. ints[1] is
-// the axis; out is int64.
+// out[o, i] = the index of the first largest (ints[0] == 0) or smallest (1) element of x[o, :, i]; the first NaN wins over all.
+// ints[1] is the axis; out is int64.
 #include "kernels/rows.h"
 #include "registry.h"
 
@@ -18,6 +18,11 @@ struct Shape {
     n = x.dims[axis];
     for (int k = 0; k < x.rank; ++k) (k < axis ? outer : inner) *= k == axis ? 1 : x.dims[k];
   }
+  // An item is a row, or the columns of one vector.
+  template <class T>
+  std::int64_t width() const { return inner == 1 ? 1 : Simd<T>::kLanes; }
+  template <class T>
+  std::int64_t items() const { return outer * ceil_divide(inner, width<T>()); }
 };
 
 template <class T>
@@ -48,21 +53,31 @@ std::int64_t index_in_row(const T* x, std::int64_t n, bool smallest) {
   return i;
 }
 
+// For up to kLanes neighbouring columns.
 template <class T>
-std::int64_t index_in_column(const T* x, std::int64_t n, std::int64_t stride, bool smallest) {
-  std::int64_t at = 0;
-  for (std::int64_t i = 1; i < n; ++i)
-    if (beats(x[i * stride], x[at * stride], smallest)) at = i;
-  return at;
+void index_in_columns(const T* x, std::int64_t n, std::int64_t stride, int count, bool smallest, std::int64_t* out) {
+  typedef typename Simd<T>::V V;
+  typedef typename Simd<T>::M M;
+  typedef typename Simd<T>::Int Int;
+  V best = load_lanes(x, count);
+  M index = broadcast_bits(Int(0));
+  for (std::int64_t i = 1; i < n; ++i) {
+    const V v = load_lanes(x + i * stride, count);
+    const M better = smallest ? v < best : v > best;
+    const M taken = better | ((v != v) & (best == best));
+    best = select(taken, v, best);
+    index = select(taken, broadcast_bits(static_cast<Int>(i)), index);
+  }
+  for (int i = 0; i < count; ++i) out[i] = index[i];
 }
 
 template <class T>
 bool prepare_index(const Problem* problem, Plan* plan) {
   if (problem->specs[1].dtype != kI64 || problem->specs[0].rank < 1) return false;
   const Shape shape(*problem);
-  if (shape.n < 1 && shape.outer * shape.inner > 0) return false;
-  plan->params[0] = split(plan, 0, shape.outer * shape.inner, kChunkElements / most(1, shape.n), 1);
-  plan->cost_ns = static_cast<double>(problem->specs[0].size) * (shape.inner == 1 ? 0.3 : 1.0);
+  if ((shape.n < 1 && shape.outer * shape.inner > 0) || shape.n > INT32_MAX) return false;
+  plan->params[0] = split(plan, 0, shape.items<T>(), kChunkElements / most(1, shape.n * shape.width<T>()), 1);
+  plan->cost_ns = static_cast<double>(problem->specs[0].size) * 0.4;
   return true;
 }
 
@@ -72,14 +87,16 @@ void run_index(const Call* call, std::int64_t begin, std::int64_t end) {
   const bool smallest = call->problem->ints[0] != 0;
   const T* x = static_cast<const T*>(call->data[0]);
   std::int64_t* out = static_cast<std::int64_t*>(call->data[1]);
-  const Range items = chunk_range(begin, end, call->plan->params[0], shape.outer * shape.inner);
+  const Range items = chunk_range(begin, end, call->plan->params[0], shape.items<T>());
   for (std::int64_t item = items.first; item < items.last; ++item) {
     if (shape.inner == 1) {
       out[item] = index_in_row(x + item * shape.n, shape.n, smallest);
-    } else {
-      const T* column = x + item / shape.inner * shape.n * shape.inner + item % shape.inner;
-      out[item] = index_in_column(column, shape.n, shape.inner, smallest);
+      continue;
     }
+    const std::int64_t groups = ceil_divide(shape.inner, shape.width<T>());
+    const std::int64_t outer = item / groups, column = item % groups * shape.width<T>();
+    const int count = static_cast<int>(least(shape.width<T>(), shape.inner - column));
+    index_in_columns(x + outer * shape.n * shape.inner + column, shape.n, shape.inner, count, smallest, out + outer * shape.inner + column);
   }
 }
 

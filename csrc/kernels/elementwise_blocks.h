@@ -3,6 +3,7 @@
 
 #include "base/kernel.h"
 #include "kernels/elementwise_functions.h"
+#include "kernels/ranges.h"
 
 namespace pynn {
 namespace PYNN_TARGET {
@@ -83,42 +84,74 @@ PYNN_INLINE void convert_run(T* to, const U* from, std::int64_t n) {
   for (std::int64_t i = 0; i < n; ++i) to[i] = static_cast<T>(from[i]);
 }
 
-// to[i] = operand[at + i * stride], stride 0 or 1, for i < n. Writes whole vectors: up to a vector past to[n - 1].
+// Bytes below 2^kMantissaBits as whole numbers: written into the mantissa of a power of two, which is then taken off.
 template <class T>
-void load_run(T* to, const void* operand, std::int32_t dtype, std::int64_t at, std::int64_t stride, std::int64_t n) {
+PYNN_INLINE void convert_run(T* to, const std::uint8_t* from, std::int64_t n) {
+  typedef typename Simd<T>::V V;
   constexpr int lanes = Simd<T>::kLanes;
-  const char* from = static_cast<const char*>(operand) + at * dtype_bytes(dtype);
-  const bool same = dtype == (sizeof(T) == 4 ? kF32 : kF64);
-  if (stride == 0 && n > 1) {
-    T first;
-    load_run(&first, operand, dtype, at, 1, 1);
-    for (std::int64_t i = 0; i < n; i += lanes) store(to + i, broadcast(first));
-  } else if (same && n == 1) {
-    std::memcpy(to, from, sizeof(T));
-  } else if (same) {
-    const T* source = reinterpret_cast<const T*>(from);
-    std::int64_t i = 0;
-    for (; i + lanes <= n; i += lanes) store(to + i, load(source + i));
-    if (i < n) store(to + i, load_partial(source + i, static_cast<int>(n - i)));
-  } else if (dtype == kI32) {
-    convert_run(to, reinterpret_cast<const std::int32_t*>(from), n);
-  } else if (dtype == kI64) {
-    convert_run(to, reinterpret_cast<const std::int64_t*>(from), n);
-  } else {
-    convert_run(to, reinterpret_cast<const std::uint8_t*>(from), n);
+  const V power = broadcast(static_cast<T>(std::int64_t(1) << MathTable<T>::kMantissaBits));
+  std::int64_t i = 0;
+  for (; i + lanes <= n; i += lanes) store(to + i, value_of(load_bytes(from + i, Mask<V>{}) | bits_of(power)) - power);
+  for (; i < n; ++i) to[i] = from[i];
+}
+
+// The element at a place of an operand.
+template <class T>
+PYNN_INLINE T load_element(const void* operand, std::int32_t dtype, std::int64_t at) {
+  switch (dtype) {
+    case kF32:
+    case kF64: return static_cast<const T*>(operand)[at];
+    case kI32: return static_cast<T>(static_cast<const std::int32_t*>(operand)[at]);
+    case kI64: return static_cast<T>(static_cast<const std::int64_t*>(operand)[at]);
+    default: return static_cast<T>(static_cast<const std::uint8_t*>(operand)[at]);
   }
 }
 
-// operand[at + i] = from[i * stride], as T or as bool.
+// to[i] = operand[at + i], i < n. Writes whole vectors: up to a vector past to[n - 1].
 template <class T>
-void store_run(void* operand, std::int32_t dtype, std::int64_t at, const T* from, std::int64_t stride, std::int64_t n) {
+void load_run(T* to, const void* operand, std::int32_t dtype, std::int64_t at, std::int64_t n) {
+  constexpr int lanes = Simd<T>::kLanes;
+  switch (dtype) {
+    case kF32:
+    case kF64: {
+      const T* from = static_cast<const T*>(operand) + at;
+      std::int64_t i = 0;
+      for (; i + lanes <= n; i += lanes) store(to + i, load(from + i));
+      if (i < n) store(to + i, load_partial(from + i, static_cast<int>(n - i)));
+      return;
+    }
+    case kI32: return convert_run(to, static_cast<const std::int32_t*>(operand) + at, n);
+    case kI64: return convert_run(to, static_cast<const std::int64_t*>(operand) + at, n);
+    default: return convert_run(to, static_cast<const std::uint8_t*>(operand) + at, n);
+  }
+}
+// to[i] = value, likewise.
+template <class T>
+PYNN_INLINE void repeat_run(T* to, T value, std::int64_t n) {
+  for (std::int64_t i = 0; i < n; i += Simd<T>::kLanes) store(to + i, broadcast(value));
+}
+
+// operand[at + i] = from[i], as T or as bool.
+template <class T>
+void store_run(void* operand, std::int32_t dtype, std::int64_t at, const T* from, std::int64_t n) {
+  typedef typename Simd<T>::V V;
+  constexpr int lanes = Simd<T>::kLanes;
   if (dtype != kBool) {
-    T* to = static_cast<T*>(operand) + at;
-    for (std::int64_t i = 0; i < n; ++i) to[i] = from[i * stride];
+    std::memcpy(static_cast<T*>(operand) + at, from, static_cast<std::size_t>(n) * sizeof(T));
     return;
   }
   std::uint8_t* to = static_cast<std::uint8_t*>(operand) + at;
-  for (std::int64_t i = 0; i < n; ++i) to[i] = from[i * stride] != 0;
+  const Mask<V> one = broadcast_bits(Integer<V>(1));
+  std::int64_t i = 0;
+  for (; i + lanes <= n; i += lanes) store_bytes(to + i, (load(from + i) != zero<T>()) & one);
+  for (; i < n; ++i) to[i] = from[i] != 0;
+}
+// All of operand[at..at + n) = value.
+template <class T>
+void fill_run(void* operand, std::int32_t dtype, std::int64_t at, T value, std::int64_t n) {
+  T lanes[Simd<T>::kLanes];
+  store(lanes, broadcast(value));
+  for (std::int64_t i = 0; i < n; i += Simd<T>::kLanes) store_run(operand, dtype, at + i, lanes, least(n - i, Simd<T>::kLanes));
 }
 
 }  // namespace

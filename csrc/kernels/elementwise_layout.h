@@ -26,8 +26,8 @@ struct Layout {
   bool is_scalar(int input) const { return rank > 0 && mask(input) == all_axes(); }
   std::int64_t inner() const { return rank ? dims[rank - 1] : 1; }
 
-  // How the elements of an input follow each other in the order of the output.
-  Walk walk(int input) const {
+  // How the elements of an input follow each other in the order of the output; with `join`, in as few axes as will do.
+  Walk walk(int input, bool join) const {
     std::int64_t strides[kMaxRank];
     std::int64_t stride = 1;
     for (int axis = rank - 1; axis >= 0; --axis) {
@@ -36,7 +36,10 @@ struct Layout {
       if (!repeated) stride *= dims[axis];
     }
     Walk walk;
-    for (int axis = 0; axis < rank; ++axis) walk.push(dims[axis], strides[axis]);
+    for (int axis = 0; axis < rank; ++axis) {
+      if (join) walk.push(dims[axis], strides[axis]);
+      else walk.append(dims[axis], strides[axis]);
+    }
     return walk;
   }
 

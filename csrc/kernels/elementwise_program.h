@@ -4,9 +4,9 @@
 //   ints    number of instructions; opcode, a, b, c of each; then one register for each output
 //   floats  two immediates for each instruction
 //
-// Registers are the inputs, then the results of the instructions. Inputs are of the kernel's type T or bool, u8, i32, i64 (converted to
-// T); outputs T or bool (true where the register isn't 0). An output may be an input of the same shape and type. A register that has one
-// value for the whole block (a scalar operand, or computed from such) is kept as one number.
+// Registers are the inputs, then the results of the instructions. Inputs are of the kernel's type T or bool, u8, i32, i64
+// (converted to T); outputs T or bool (true where the register isn't 0). An output may be an input of the same shape and type.
+// A register that has one value for the whole block (a scalar operand, or computed from such) is kept as one number.
 #pragma once
 
 #include "kernels/elementwise_blocks.h"
@@ -160,11 +160,12 @@ void run_direct(const Call* call, Range range) {
            static_cast<T>(code.floats[0]), static_cast<T>(code.floats[1]));
 }
 
-// An input that isn't whole: how to find its elements, and whether each block needs the same ones.
+// An input that isn't whole: how to find its elements.
 struct Repeated {
   Walk walk;
-  bool fixed = false;
-  bool ready = false;
+  std::int64_t at;  // of the current row, in elements
+  bool fixed;       // every block holds the same elements
+  bool ready;       // they are unrolled
 };
 
 template <class T>
@@ -173,17 +174,19 @@ struct Machine {
   Code code;
   Layout layout;
   std::int64_t block;
-  T* memory;  // a register's place, if it needs one
+  T* memory;             // a register's place, if it needs one
+  bool wide;             // blocks don't cross rows of the output
+  bool direct;           // the last instruction writes the output itself
+  bool changed = true;   // which registers are scalars, since the functions were chosen
+  std::int64_t row[kMaxRank];  // while wide: which row of the output, by axis
   Repeated repeated[kMaxInputs];
   const T* data[kMaxRegisters];
   bool scalar[kMaxRegisters];
   BlockFunction<T> functions[kMaxInstructions];
-  bool direct;          // the last instruction writes the output itself
-  bool changed = true;  // which registers are scalars, since the functions were chosen
 
   Machine(const Call* c, void* scratch)
       : call(c), code(*c->problem), layout(Layout::restored(*c->plan)), block(c->plan->params[kBlockParam]),
-        memory(static_cast<T*>(scratch)) {
+        memory(static_cast<T*>(scratch)), wide(layout.rank > 1 && layout.inner() >= kWideRow) {
     for (int k = 0; k < code.inputs; ++k) start_input(k);
     direct = code.output(0) == code.registers() - 1 && spec(code.inputs).dtype == dtype_of<T>();
     for (int k = 1; k < code.outputs; ++k) direct = direct && code.output(k) >= code.inputs;
@@ -192,17 +195,19 @@ struct Machine {
   const Spec& spec(int operand) const { return call->problem->specs[operand]; }
   T* place(int r) const { return memory + r * (block + kPad); }
   bool is_plain(int k) const { return spec(k).dtype == dtype_of<T>(); }
+  bool is_repeated(int k) const { return !layout.is_full(k) && !layout.is_scalar(k); }
 
   void start_input(int k) {
-    if (layout.is_scalar(k)) {
-      load_run(place(k), call->data[k], spec(k).dtype, 0, 1, 1);
-      data[k] = place(k);
-    } else if (!layout.is_full(k)) {
-      repeated[k].walk = layout.walk(k);
-      const Walk& walk = repeated[k].walk;
-      repeated[k].fixed = walk.rank == 2 && walk.strides[0] == 0 && block % walk.dims[1] == 0;
-    }
     scalar[k] = layout.is_scalar(k);
+    if (scalar[k]) {
+      *place(k) = load_element<T>(call->data[k], spec(k).dtype, 0);
+      data[k] = place(k);
+    } else if (is_repeated(k)) {
+      Repeated& input = repeated[k];
+      input.walk = layout.walk(k, !wide);
+      input.fixed = !wide && input.walk.rank == 2 && input.walk.strides[0] == 0 && block % input.walk.dims[1] == 0;
+      input.ready = false;
+    }
   }
 
   void set_scalar(int k, bool value) {
@@ -210,41 +215,41 @@ struct Machine {
     scalar[k] = value;
   }
 
-  // Points registers of inputs at elements [at, at + n) of the output's order.
-  void load_input(int k, std::int64_t at, std::int64_t n) {
+  // Points the registers of inputs at elements [at, at + n) of the output's order; while rows are wide these begin at `column`.
+  void load_input(int k, std::int64_t at, std::int64_t column, std::int64_t n) {
     if (layout.is_scalar(k)) return;
-    if (!layout.is_full(k)) {
-      load_repeated(k, at, n);
-    } else if (is_plain(k)) {
-      data[k] = static_cast<const T*>(call->data[k]) + at;
-    } else {
-      load_run(place(k), call->data[k], spec(k).dtype, at, 1, n);
-      data[k] = place(k);
-    }
+    if (layout.is_full(k)) return load_whole(k, at, n);
+    if (wide) return load_part_of_row(k, column, n);
+    data[k] = place(k);
+    if (!repeated[k].ready) unroll(k, at, n);
   }
 
-  void load_repeated(int k, std::int64_t at, std::int64_t n) {
-    const Walk& walk = repeated[k].walk;
-    const std::int64_t row = walk.inner(), stride = walk.inner_stride();
-    const Odometer odometer(walk, at / row);
-    const std::int64_t column = at % row, from = odometer.at + column * stride;
-    set_scalar(k, stride == 0 && n <= row - column && n > 1);
-    if (n <= row - column && is_plain(k)) {
-      data[k] = static_cast<const T*>(call->data[k]) + from;
+  void load_whole(int k, std::int64_t at, std::int64_t n) {
+    if (is_plain(k)) {
+      data[k] = static_cast<const T*>(call->data[k]) + at;
       return;
     }
+    load_run(place(k), call->data[k], spec(k).dtype, at, n);
     data[k] = place(k);
-    if (scalar[k]) load_run(place(k), call->data[k], spec(k).dtype, from, 1, 1);
-    else if (!repeated[k].ready) unroll(k, odometer, column, n);
+  }
+
+  void load_part_of_row(int k, std::int64_t column, std::int64_t n) {
+    const std::int64_t stride = repeated[k].walk.inner_stride();
+    set_scalar(k, stride == 0);
+    load_whole(k, repeated[k].at + column * stride, stride == 0 ? 1 : n);
   }
 
   // Blocks start at multiples of a fixed input's row, so what was unrolled for a whole block serves all that follow.
-  void unroll(int k, Odometer odometer, std::int64_t column, std::int64_t n) {
+  void unroll(int k, std::int64_t at, std::int64_t n) {
     const Walk& walk = repeated[k].walk;
     const std::int64_t row = walk.inner(), stride = walk.inner_stride();
+    std::int64_t column = at % row;
+    Odometer odometer(walk, at / row);
     for (std::int64_t done = 0; done < n; column = 0, odometer.next()) {
       const std::int64_t count = least(row - column, n - done);
-      load_run(place(k) + done, call->data[k], spec(k).dtype, odometer.at + column * stride, stride, count);
+      const std::int64_t from = odometer.at + column * stride;
+      if (stride) load_run(place(k) + done, call->data[k], spec(k).dtype, from, count);
+      else repeat_run(place(k) + done, load_element<T>(call->data[k], spec(k).dtype, from), count);
       done += count;
     }
     repeated[k].ready = repeated[k].fixed && n == block;
@@ -275,16 +280,49 @@ struct Machine {
                  static_cast<T>(code.floats[2 * i + 1]));
   }
 
-  void run_block_at(std::int64_t at, std::int64_t n) {
-    for (int k = 0; k < code.inputs; ++k) load_input(k, at, n);
+  void store_output(int k, std::int64_t at, std::int64_t n) {
+    const int r = code.output(k), operand = code.inputs + k;
+    if (scalar[r]) fill_run(call->data[operand], spec(operand).dtype, at, *data[r], n);
+    else store_run(call->data[operand], spec(operand).dtype, at, data[r], n);
+  }
+
+  void run_block_at(std::int64_t at, std::int64_t column, std::int64_t n) {
+    for (int k = 0; k < code.inputs; ++k) load_input(k, at, column, n);
     if (changed) choose_functions();
     const int last = code.count - 1;
     const bool to_memory = direct && !scalar[code.registers() - 1];
     for (int i = 0; i < last; ++i) execute(i, n, place(code.inputs + i));
     execute(last, n, to_memory ? static_cast<T*>(call->data[code.inputs]) + at : place(code.inputs + last));
-    for (int k = to_memory ? 1 : 0; k < code.outputs; ++k) {
-      const int r = code.output(k);
-      store_run(call->data[code.inputs + k], spec(code.inputs + k).dtype, at, data[r], scalar[r] ? 0 : 1, n);
+    for (int k = to_memory ? 1 : 0; k < code.outputs; ++k) store_output(k, at, n);
+  }
+
+  // Elements [range) that lie in one row of the output, `row` elements long.
+  void run_row(std::int64_t row_start, Range range) {
+    for (std::int64_t at = range.first; at < range.last; at += block)
+      run_block_at(at, at - row_start, least(block, range.last - at));
+  }
+  // To a row of the output (an index over all axes but the last), and to the one after it.
+  void seek_row(std::int64_t at) {
+    for (int axis = layout.rank - 2; axis >= 0; --axis) {
+      row[axis] = at % layout.dims[axis];
+      at /= layout.dims[axis];
+    }
+    for (int k = 0; k < code.inputs; ++k) {
+      if (!is_repeated(k)) continue;
+      repeated[k].at = 0;
+      for (int axis = 0; axis + 1 < layout.rank; ++axis) repeated[k].at += row[axis] * repeated[k].walk.strides[axis];
+    }
+  }
+  void move_rows(int axis, std::int64_t by) {
+    for (int k = 0; k < code.inputs; ++k)
+      if (is_repeated(k)) repeated[k].at += by * repeated[k].walk.strides[axis];
+  }
+  void next_row() {
+    for (int axis = layout.rank - 2; axis >= 0; --axis) {
+      move_rows(axis, 1);
+      if (++row[axis] < layout.dims[axis]) return;
+      move_rows(axis, -layout.dims[axis]);
+      row[axis] = 0;
     }
   }
 };
@@ -292,14 +330,12 @@ struct Machine {
 template <class T>
 void run_blocks(const Call* call, Range range, void* scratch) {
   Machine<T> machine(call, scratch);
-  const std::int64_t row = machine.layout.inner();
-  const bool wide = machine.layout.rank > 1 && row >= kWideRow;
-  for (std::int64_t at = range.first; at < range.last;) {
-    std::int64_t n = least(machine.block, range.last - at);
-    if (wide) n = least(n, row - at % row);
-    machine.run_block_at(at, n);
-    at += n;
-  }
+  if (!machine.wide) return machine.run_row(0, range);
+  const std::int64_t length = machine.layout.inner();
+  std::int64_t start = range.first / length * length;
+  machine.seek_row(range.first / length);
+  for (; start < range.last; start += length, machine.next_row())
+    machine.run_row(start, {most(range.first, start), least(range.last, start + length)});
 }
 
 template <class T>

@@ -83,7 +83,9 @@ struct Row {
 };
 template <class T>
 struct Row<T, Addition> {
-  static T reduce(const T* x, std::int64_t n) { return n <= SumLanes<T>::kLogical ? sum_few(x, static_cast<int>(n), Same()) : sum_group(x, n); }
+  static T reduce(const T* x, std::int64_t n) {
+    return n <= SumLanes<T>::kLogical ? sum_few(x, static_cast<int>(n), Same()) : sum_group(x, n);
+  }
 };
 
 // out[c] = the join of x[r * stride + c] over r < rows, in order, for c < columns; out has room for whole vectors.
@@ -132,9 +134,7 @@ struct Pass {
 };
 
 template <class T>
-Pass<T> make_pass(const Call* call, int phase) {
-  const Stages stages = restored_stages(*call->plan);
-  const PhaseRole role = role_of(stages, phase);
+Pass<T> make_pass(const Call* call, const Stages& stages, PhaseRole role) {
   T* workspace = static_cast<T*>(call->shared);
   T* partials[kMaxStages];
   T* results[kMaxStages];
@@ -143,14 +143,13 @@ Pass<T> make_pass(const Call* call, int phase) {
     results[s] = s + 1 < stages.count ? workspace + stages.stage[s].partials() : nullptr;
     workspace += stages.stage[s].partials() + (results[s] ? stages.stage[s].results() : 0);
   }
-  const Spec* specs = call->problem->specs;
   const int s = role.stage;
   Pass<T> pass{call, stages.stage[s], static_cast<const T*>(call->data[0]), nullptr, 1, static_cast<int>(call->problem->ints[0])};
   if (s > 0) pass.from = results[s - 1];
   if (role.joins) pass.from = partials[s];
   const bool pieces = stages.stage[s].pieces() > 1 && !role.joins;
   pass.to = pieces ? partials[s] : results[s];
-  pass.divisor = specs[1].size ? static_cast<T>(specs[0].size / specs[1].size) : T(1);
+  pass.divisor = static_cast<T>(call->plan->params[kCountParam]);
   return pass;
 }
 
@@ -185,10 +184,8 @@ void join_items(const Pass<T>& pass, Range items) {
 }
 
 template <class T, class Op>
-void run_phase(const Call* call, std::int32_t phase, Range items) {
-  const PhaseRole role = role_of(restored_stages(*call->plan), phase);
-  const Pass<T> pass = make_pass<T>(call, phase);
-  if (role.joins) join_items<T, Op>(pass, items);
+void run_phase(const Pass<T>& pass, bool joins, Range items) {
+  if (joins) join_items<T, Op>(pass, items);
   else reduce_items<T, Op>(pass, items);
 }
 
@@ -210,6 +207,7 @@ bool prepare_reduce(const Problem* problem, Plan* plan) {
     const std::int64_t each = role.joins ? stage.pieces() * least(stage.inner, kColumnGroup) : stage.item_elements();
     plan->params[kLengthParam + phase] = split(plan, phase, items, kItemElements / each, 1);
   }
+  plan->params[kCountParam] = problem->specs[1].size ? problem->specs[0].size / problem->specs[1].size : 1;
   plan->cost_ns = static_cast<double>(problem->specs[0].size) * static_cast<double>(sizeof(T)) / 20;
   return true;
 }
@@ -221,14 +219,15 @@ void run_reduce(const Call* call, std::int32_t phase, std::int64_t begin, std::i
   const PhaseRole role = role_of(stages, phase);
   const Stage& stage = stages.stage[role.stage];
   const Range items = chunk_range(begin, end, length, role.joins ? stage.outer * stage.groups() : stage.items());
-  switch (call->problem->ints[0]) {
+  const Pass<T> pass = make_pass<T>(call, stages, role);
+  switch (pass.kind) {
     case kSum:
-    case kMean: return run_phase<T, Addition>(call, phase, items);
-    case kLargest: return run_phase<T, Largest>(call, phase, items);
-    case kSmallest: return run_phase<T, Smallest>(call, phase, items);
-    case kProduct: return run_phase<T, Product>(call, phase, items);
-    case kAny: return run_phase<T, AnyTrue>(call, phase, items);
-    default: return run_phase<T, AllTrue>(call, phase, items);
+    case kMean: return run_phase<T, Addition>(pass, role.joins, items);
+    case kLargest: return run_phase<T, Largest>(pass, role.joins, items);
+    case kSmallest: return run_phase<T, Smallest>(pass, role.joins, items);
+    case kProduct: return run_phase<T, Product>(pass, role.joins, items);
+    case kAny: return run_phase<T, AnyTrue>(pass, role.joins, items);
+    default: return run_phase<T, AllTrue>(pass, role.joins, items);
   }
 }
 

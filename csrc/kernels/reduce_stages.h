@@ -1,8 +1,9 @@
 // How a reduction over any axes is cut into passes over memory.
 //
-// Neighbouring axes that are both reduced or both kept are one. A stage removes the last reduced axis: seen by it the tensor is
-// (outer, n, inner), and it gives (outer, inner). With inner == 1 it reduces rows (pieces of kSumGroup elements, see sum.h), otherwise columns (pieces of
-// kPieceRows rows, each reduced in the order of rows). A second phase joins the pieces in order. Two stages are enough for what occurs.
+// Neighbouring axes that are both reduced or both kept are one. A stage removes the last reduced axis: seen by it the tensor
+// is (outer, n, inner), and it gives (outer, inner). With inner == 1 it reduces rows (pieces of kSumGroup elements, see sum.h),
+// otherwise columns (pieces of kPieceRows rows, each reduced in the order of rows). A second phase joins the pieces in order.
+// Two stages are enough for what occurs.
 #pragma once
 
 #include "kernels/ranges.h"
@@ -111,6 +112,7 @@ PYNN_INLINE Stages restored_stages(const Plan& plan) {
   return stages;
 }
 constexpr int kLengthParam = 8;  // items of a chunk, for each phase
+constexpr int kCountParam = 12;  // elements that a result stands for
 
 }  // namespace
 }  // namespace PYNN_TARGET

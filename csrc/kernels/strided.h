@@ -25,6 +25,10 @@ struct Walk {
       strides[rank - 1] = stride;
       return;
     }
+    append(length, stride);
+  }
+  // Adds an inner axis as it is.
+  void append(std::int64_t length, std::int64_t stride) {
     dims[rank] = length;
     strides[rank++] = stride;
   }
