@@ -142,7 +142,12 @@ def test_inputs_of_other_dtypes_are_converted(dtype):
 def test_logic_over_bools():
     rng = np.random.default_rng(5)
     x, y = rng.random((40, 30)) < 0.5, rng.random(30) < 0.5
-    for name, numpy in [("logical_and", np.logical_and), ("logical_or", np.logical_or), ("logical_xor", np.logical_xor), ("equal", np.equal)]:
+    for name, numpy in [
+        ("logical_and", np.logical_and),
+        ("logical_or", np.logical_or),
+        ("logical_xor", np.logical_xor),
+        ("equal", np.equal),
+    ]:
         for target in TARGETS:
             np.testing.assert_array_equal(native(REGISTRY[name], [x, y], {}, target)[0], numpy(x, y))
     np.testing.assert_array_equal(native(REGISTRY["logical_not"], [x], {})[0], ~x)
@@ -230,7 +235,16 @@ def test_bits_do_not_depend_on_threads():
 
 SPECIAL = np.array([0.0, -0.0, np.inf, -np.inf, np.nan, 1e-30, -1e-30, 3e38, -3e38, 0.5, -0.5, 1.5, 2.5, -2.5, 1.0, -1.0, 100.0, -100.0])
 # Denormal results are flushed to zero; infinities times zero in the smooth relatives of relu give NaN on one side or the other.
-EXCEPT = {"silu": [3], "gelu": [3], "gelu_tanh": [3], "mish": [3], "hard_silu": [3], "power": range(18), "mod": [2, 3], "floor_divide": [2, 3]}
+EXCEPT = {
+    "silu": [3],
+    "gelu": [3],
+    "gelu_tanh": [3],
+    "mish": [3],
+    "hard_silu": [3],
+    "power": range(18),
+    "mod": [2, 3],
+    "floor_divide": [2, 3],
+}
 
 
 @pytest.mark.parametrize("name", sorted(n for n in RECORDS if arity(n) == 1))

@@ -84,7 +84,9 @@ def test_sums_over_rows_have_the_documented_order(rows, columns):
         np.testing.assert_array_equal(reduce("sum", spread, (1,), target), wanted)
 
 
-@pytest.mark.parametrize("shape", [(), (5,), (1, 4), (3, 5), (2, 3, 4), (3, 1, 5), (2, 3, 4, 5), (3, 2, 1, 4, 2), (2, 40, 3, 50), (0, 3), (3, 0)])
+@pytest.mark.parametrize(
+    "shape", [(), (5,), (1, 4), (3, 5), (2, 3, 4), (3, 1, 5), (2, 3, 4, 5), (3, 2, 1, 4, 2), (2, 40, 3, 50), (0, 3), (3, 0)]
+)
 def test_every_set_of_axes(shape):
     rng = np.random.default_rng(0)
     x = np.round(rng.normal(size=shape) * 4)
@@ -187,7 +189,9 @@ def test_equal_extremes_share_the_gradient():
 
 def test_gradient_of_a_product_with_zeros():
     gradient = pn.grad(lambda t: pn.prod(t, axis=-1).sum())
-    np.testing.assert_allclose(gradient(pn.tensor([[2.0, 3.0, 4.0], [2.0, 0.0, 4.0], [0.0, 0.0, 4.0]])).numpy(), [[12, 8, 6], [0, 8, 0], [0, 0, 0]])
+    np.testing.assert_allclose(
+        gradient(pn.tensor([[2.0, 3.0, 4.0], [2.0, 0.0, 4.0], [0.0, 0.0, 4.0]])).numpy(), [[12, 8, 6], [0, 8, 0], [0, 0, 0]]
+    )
     for x in ([2.0, 3.0, 4.0], [2.0, 0.0, 4.0], [0.0, 0.0, 5.0]):
         by_hand = [np.cumprod([1.0 if k == i else v for k, v in enumerate(x)])[i:].sum() for i in range(3)]
         np.testing.assert_allclose(pn.grad(lambda t: pn.cumprod(t).sum())(pn.tensor(x)).numpy(), by_hand)
