@@ -47,8 +47,8 @@ def main(*, epochs=100, **_):
 
     print("Learning rate 0.01:")
     w, b, costs = train(0.01, epochs)
-    print(f"w = {w.numpy().ravel().round(5).tolist()}, b = {float(b):.5f}")
-    print(f"Predictions {(x_test @ w + b).reshape(4).numpy().round(3).tolist()} for 10, 12, 14, 16")
+    print(f"w = [{', '.join(f'{v:.5f}' for v in w.numpy().ravel())}], b = {float(b):.5f}")
+    print(f"Predictions {', '.join(f'{v:.3f}' for v in (x_test @ w + b).numpy().ravel())} for 10, 12, 14, 16")
     return {"cost at the last step": costs[-1]}, {"cost": costs}
 
 
