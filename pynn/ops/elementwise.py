@@ -224,7 +224,8 @@ def binary(name: str, doc: str, numpy: Callable, *, floats: bool = False, **fiel
     op = binary_record(name, numpy, **fields)
 
     def function(x, y) -> Tensor:
-        x, y = promote(x, y)
+        if not (type(x) is Tensor and type(y) is Tensor and x.spec.dtype == y.spec.dtype):
+            x, y = promote(x, y)
         return apply(op, as_float(x), as_float(y)) if floats else apply(op, x, y)
 
     return _public(function, name, doc)
