@@ -1,10 +1,10 @@
-// A matrix product on one thread, for any kernel: C = act(A B + bias), or C += A B.
+// A matrix product on one thread, for any kernel: C = act(A B + bias).
 //
 //   sum(i, j) = block(0) + block(1) + ...   with block(q) = sum over the p of block q of A(i, p) * B(p, j), in order, from zero
-//   C(i, j)   = act([C(i, j) +] sum(i, j) [+ bias(j)])
+//   C(i, j)   = act(sum(i, j) [+ bias(j)])
 //
 // K is cut into equal blocks of at most kDepth by its own length (gemm_block), so the bits of C(i, j) depend on row i of A,
-// column j of B, k and the three options, never on m, n, strides, transposition or the path taken here.
+// column j of B, bias(j), k and act, never on m, n, strides, transposition or the path taken here.
 //
 // Paths. B is read where it lies if it is row-major and small, or m is; else a group of strips is packed into `scratch` right
 // before all rows use it: a 256 x 16 strip is 16 KB, so it stays in L1 while A streams through from L2. A is never packed:
@@ -38,7 +38,6 @@ struct Gemm {
   std::int64_t c_stride;
   bool a_columns;
   bool b_columns;
-  bool accumulate;         // C += A B
   const T* bias;           // n elements, or null
   std::int32_t activation;
 };
@@ -49,48 +48,42 @@ constexpr std::int64_t ceil_div(std::int64_t x, std::int64_t y) { return (x + y 
 // The length of K's blocks: equal ones of at most kDepth, whole multiples of 4.
 constexpr std::int64_t gemm_block(std::int64_t k) { return k <= kDepth ? k : (ceil_div(k, ceil_div(k, kDepth)) + 3) / 4 * 4; }
 
-// Part of K that is packed and used at once.
-PYNN_INLINE std::int64_t gemm_pass(std::int64_t k, bool accumulate) { return accumulate ? k : gemm_block(k); }
-
 // Columns of B that are packed at once: whole strips.
 template <class T>
-PYNN_INLINE std::int64_t gemm_group(std::int64_t n, std::int64_t pass) {
+PYNN_INLINE std::int64_t gemm_group(std::int64_t n, std::int64_t depth) {
   constexpr std::int64_t width = tile_columns<T>();
-  const std::int64_t most = kGroupBytes / static_cast<std::int64_t>(sizeof(T)) / (pass > 0 ? pass : 1) / width * width;
+  const std::int64_t most = kGroupBytes / static_cast<std::int64_t>(sizeof(T)) / (depth > 0 ? depth : 1) / width * width;
   return least(ceil_div(n, width) * width, most > width ? most : width);
 }
 
 // Bytes of scratch that gemm needs for a product with this n (or a smaller one) and k.
 template <class T>
-PYNN_INLINE std::int64_t gemm_scratch_bytes(std::int64_t n, std::int64_t k, bool accumulate) {
-  const std::int64_t pass = gemm_pass(k, accumulate);
-  return pass * gemm_group<T>(n, pass) * static_cast<std::int64_t>(sizeof(T));
+PYNN_INLINE std::int64_t gemm_scratch_bytes(std::int64_t n, std::int64_t k) {
+  const std::int64_t depth = gemm_block(k);
+  return depth * gemm_group<T>(n, depth) * static_cast<std::int64_t>(sizeof(T));
 }
 
-// One tile of C over one pass of K.
+// One tile of C over one block of K.
 template <class T>
 struct TileTask {
   const T* a;
   std::int64_t a_stride;
   const T* b;
   std::int64_t b_stride;
-  std::int64_t k, k_block;
+  std::int64_t k;
   T* c;
   std::int64_t c_stride;
   const T* bias;
   std::int32_t columns;
   std::int32_t activation;
-  bool add;  // C holds the sum of earlier passes, or what is to be accumulated to
+  bool add;  // C holds the sum of the blocks before
 };
 
-template <class T, int MR, bool kColumns>
-struct AccessTo {
-  static PYNN_INLINE RowPointers<T, MR> at(const T* a, std::int64_t stride, std::int64_t p) { return rows_of<MR>(a + p, stride); }
-};
-template <class T, int MR>
-struct AccessTo<T, MR, true> {
-  static PYNN_INLINE ColumnAccess<T> at(const T* a, std::int64_t stride, std::int64_t p) { return columns_of(a + p * stride, stride); }
-};
+template <int MR, bool kColumns, class T>
+PYNN_INLINE auto tile_access(const T* a, std::int64_t stride) {
+  if constexpr (kColumns) return columns_of(a, stride);
+  else return rows_of<MR>(a, stride);
+}
 
 // tile += what lies at c
 template <class T, int MR, int NV>
@@ -125,19 +118,9 @@ PYNN_INLINE void apply_relu(Tile<T, MR, NV>& tile) {
 
 template <class T, int MR, int NV, bool kColumns>
 PYNN_NOINLINE void run_tile(const TileTask<T>& task) {
-  constexpr int width = NV * Simd<T>::kLanes;
-  alignas(64) T sums[MR * width];  // of the blocks so far
   Tile<T, MR, NV> tile;
-  std::int64_t p = 0;
-  for (;;) {
-    const std::int64_t depth = least(task.k_block, task.k - p);
-    clear(tile);
-    accumulate(tile, AccessTo<T, MR, kColumns>::at(task.a, task.a_stride, p), task.b + p * task.b_stride, task.b_stride, depth);
-    if (p > 0) add_from<T, MR, NV>(tile, sums, width, width);
-    p += depth;
-    if (p >= task.k) break;
-    store_tile(tile, sums, width, width);
-  }
+  clear(tile);
+  accumulate(tile, tile_access<MR, kColumns>(task.a, task.a_stride), task.b, task.b_stride, task.k);
   if (task.add) add_from<T, MR, NV>(tile, task.c, task.c_stride, task.columns);
   if (task.bias) add_bias<T, MR, NV>(tile, task.bias, task.columns);
   if (task.activation == kRelu) apply_relu(tile);
@@ -171,7 +154,7 @@ PYNN_INLINE int strip_vectors(std::int64_t rows, std::int64_t columns, bool pack
   return columns > lanes ? 2 : 1;
 }
 
-// A strip of columns of B over one pass of K, where the tiles can read it.
+// A strip of columns of B over one block of K, where the tiles can read it.
 template <class T>
 struct Strip {
   const T* b;
@@ -237,7 +220,7 @@ PYNN_INLINE void pack_group(const Gemm<T>& g, std::int64_t first, std::int64_t e
   }
 }
 
-// Rows [row, row_end) of C under one strip, for the pass of K that starts at p.
+// Rows [row, row_end) of C under one strip, for the block of K that starts at p.
 template <class T, bool kColumns>
 PYNN_INLINE void run_strip(const Gemm<T>& g, const Strip<T>& strip, std::int64_t row, std::int64_t row_end, std::int64_t p, std::int64_t depth) {
   const bool last = p + depth >= g.k;
@@ -246,12 +229,11 @@ PYNN_INLINE void run_strip(const Gemm<T>& g, const Strip<T>& strip, std::int64_t
   task.b = strip.b;
   task.b_stride = strip.b_stride;
   task.k = depth;
-  task.k_block = gemm_block(g.k);
   task.c_stride = g.c_stride;
   task.bias = last && g.bias ? g.bias + strip.first : nullptr;
   task.columns = strip.columns;
   task.activation = last ? g.activation : kLinear;
-  task.add = g.accumulate || p > 0;
+  task.add = p > 0;
   std::int64_t tiles = ceil_div(row_end - row, tile_rows(strip.vectors));
   for (; tiles > 0; --tiles) {
     const std::int64_t rows = ceil_div(row_end - row, tiles);
@@ -283,7 +265,7 @@ PYNN_INLINE void run_resident(const Gemm<T>& g, T* scratch) {
   }
 }
 
-// Columns [first, end) over one pass of K, a block of rows at a time.
+// Columns [first, end) over one block of K, a block of rows at a time.
 template <class T, bool kColumns>
 PYNN_INLINE void run_group(const Gemm<T>& g, std::int64_t first, std::int64_t end, std::int64_t p, std::int64_t depth, bool packed, T* scratch) {
   const std::int64_t blocks = ceil_div(g.m, kRowBlock);
@@ -299,11 +281,11 @@ PYNN_INLINE void run_group(const Gemm<T>& g, std::int64_t first, std::int64_t en
 
 template <class T, bool kColumns>
 PYNN_INLINE void run_strips(const Gemm<T>& g, bool pack, T* scratch) {
-  const std::int64_t pass = gemm_pass(g.k, g.accumulate);
-  const std::int64_t group = pack ? gemm_group<T>(g.n, pass) : g.n;
+  const std::int64_t block = gemm_block(g.k);
+  const std::int64_t group = pack ? gemm_group<T>(g.n, block) : g.n;
   std::int64_t p = 0;
   do {
-    const std::int64_t depth = least(pass, g.k - p);
+    const std::int64_t depth = least(block, g.k - p);
     for (std::int64_t first = 0; first < g.n; first += group) {
       const std::int64_t end = least(first + group, g.n);
       if (pack) pack_group(g, first, end, p, depth, scratch);
@@ -321,7 +303,7 @@ PYNN_INLINE void gemm_by_access(const Gemm<T>& g, T* scratch) {
   else run_strips<T, kColumns>(g, pack, scratch);
 }
 
-// Computes the product; scratch has gemm_scratch_bytes<T>(g.n, g.k, g.accumulate). C overlaps neither A nor B. m, n or k may be 0.
+// Computes the product; scratch has gemm_scratch_bytes<T>(g.n, g.k). C overlaps neither A nor B. m, n or k may be 0.
 template <class T>
 PYNN_NOINLINE void gemm(const Gemm<T>& g, void* scratch) {
   if (g.m <= 0 || g.n <= 0) return;

@@ -13,10 +13,10 @@
 //   RowPointers<T, MR>       A(i, p) = row[i][p]                   rows anywhere (pixels of a convolution)
 //   columns_of(a, stride)    A(i, p) = a[p * stride + i]           A transposed: MR consecutive elements for each p
 //
-// b needs NV * kLanes readable elements in each of the k rows; any stride, no alignment. Where the last vector has only `tail`
-// lanes use accumulate_tail, which reads nothing behind them. The products of one element are added one after the other in
-// the order of p, each with one fma (from +0 after clear): the bits of C(i, j) depend on A(i, :), B(:, j) and on where the
-// caller cuts K, never on MR, NV, i, j, strides, the access to A or the number of calls that K came in.
+// b needs NV * kLanes readable elements in each of the k rows; any stride, no alignment. A narrower b is copied into a padded
+// panel first (gemm_pack.h). The products of one element are added one after the other in the order of p, each with one fma
+// (from +0 after clear): the bits of C(i, j) depend on A(i, :), B(:, j) and on where the caller clears, never on MR, NV, i, j,
+// strides, the access to A or the number of calls that K came in.
 //
 // 6 x 2 fills the 16 registers of AVX2 (12 accumulators, 2 of B, 1-2 broadcasts) and hides the latency of fma at two a cycle;
 // so do 8 x 1, and for few rows 2 x 4 and 1 x 8. The same shapes serve AVX-512 and SSE2, with kLanes columns to a vector.
@@ -95,14 +95,11 @@ PYNN_INLINE void clear(Tile<T, MR, NV>& tile) {
 }
 
 // acc(i, :) += A(i, p) * b(:), one p.
-template <bool kTail, class T, int MR, int NV, class Access>
-PYNN_INLINE void accumulate_one(Tile<T, MR, NV>& tile, const Access& a, std::int64_t p, const T* b, int tail) {
+template <class T, int MR, int NV, class Access>
+PYNN_INLINE void accumulate_one(Tile<T, MR, NV>& tile, const Access& a, std::int64_t p, const T* b) {
   typename Simd<T>::V row[NV];
   PYNN_UNROLL
-  for (int v = 0; v < NV; ++v) {
-    const T* from = b + v * Simd<T>::kLanes;
-    row[v] = kTail && v == NV - 1 ? load_partial(from, tail) : load<T>(from);
-  }
+  for (int v = 0; v < NV; ++v) row[v] = load<T>(b + v * Simd<T>::kLanes);
   PYNN_UNROLL
   for (int i = 0; i < MR; ++i) {
     const typename Simd<T>::V x = broadcast(a.at(i, p));
@@ -114,42 +111,21 @@ PYNN_INLINE void accumulate_one(Tile<T, MR, NV>& tile, const Access& a, std::int
   }
 }
 
-template <bool kTail, class T, int MR, int NV, class Access>
-PYNN_INLINE void accumulate_loop(Tile<T, MR, NV>& tile, const Access& a, const T* b, std::int64_t b_stride, std::int64_t k, int tail) {
+// acc(i, j) += sum over p < k of A(i, p) * b[p * b_stride + j]
+template <class T, int MR, int NV, class Access>
+PYNN_INLINE void accumulate(Tile<T, MR, NV>& tile, const Access& a, const T* b, std::int64_t b_stride, std::int64_t k) {
   std::int64_t p = 0;
   for (; p + 4 <= k; p += 4) {
-    accumulate_one<kTail>(tile, a, p, b, tail);
-    accumulate_one<kTail>(tile, a, p + 1, b + b_stride, tail);
-    accumulate_one<kTail>(tile, a, p + 2, b + 2 * b_stride, tail);
-    accumulate_one<kTail>(tile, a, p + 3, b + 3 * b_stride, tail);
+    accumulate_one(tile, a, p, b);
+    accumulate_one(tile, a, p + 1, b + b_stride);
+    accumulate_one(tile, a, p + 2, b + 2 * b_stride);
+    accumulate_one(tile, a, p + 3, b + 3 * b_stride);
     b += 4 * b_stride;
   }
   PYNN_NO_UNROLL
   for (int left = static_cast<int>(k & 3); left > 0; --left) {
-    accumulate_one<kTail>(tile, a, p++, b, tail);
+    accumulate_one(tile, a, p++, b);
     b += b_stride;
-  }
-}
-
-// acc(i, j) += sum over p < k of A(i, p) * b[p * b_stride + j]
-template <class T, int MR, int NV, class Access>
-PYNN_INLINE void accumulate(Tile<T, MR, NV>& tile, const Access& a, const T* b, std::int64_t b_stride, std::int64_t k) {
-  accumulate_loop<false>(tile, a, b, b_stride, k, 0);
-}
-
-// The same where the last vector of each row of b has `tail` elements, 0 < tail <= kLanes; the lanes behind them stay as they are.
-template <class T, int MR, int NV, class Access>
-PYNN_INLINE void accumulate_tail(Tile<T, MR, NV>& tile, const Access& a, const T* b, std::int64_t b_stride, std::int64_t k, int tail) {
-  accumulate_loop<true>(tile, a, b, b_stride, k, tail);
-}
-
-// total(i, j) += tile(i, j)
-template <class T, int MR, int NV>
-PYNN_INLINE void add_accumulators(Tile<T, MR, NV>& total, const Tile<T, MR, NV>& tile) {
-  PYNN_UNROLL
-  for (int i = 0; i < MR; ++i) {
-    PYNN_UNROLL
-    for (int v = 0; v < NV; ++v) total.acc[i][v] = total.acc[i][v] + tile.acc[i][v];
   }
 }
 

@@ -70,7 +70,7 @@ void plan_chunks(Plan* plan) {
   params[kBatchesPerChunk] = groups > 1 ? 1 : between(ceil_div(batch, kMostChunks), together, batch > 0 ? batch : 1);
   plan->chunks[0] = groups > 1 ? batch * groups : batch > 0 ? ceil_div(batch, params[kBatchesPerChunk]) : 0;
   if (m == 0 || n == 0) plan->chunks[0] = 0;
-  plan->scratch_bytes = params[kDot] ? 0 : gemm_scratch_bytes<T>(n, k, false);
+  plan->scratch_bytes = params[kDot] ? 0 : gemm_scratch_bytes<T>(n, k);
   plan->cost_ns = static_cast<double>(batch) * (20 + flops / (kFlopsPerNs * 4 / sizeof(T)));
 }
 
@@ -190,7 +190,6 @@ void run_block(const Call* call, std::int64_t index, Range rows, Range columns, 
   g.b = b + columns.begin * (g.b_columns ? k : 1);
   g.c = at.c + rows.begin * n + columns.begin;
   g.c_stride = n;
-  g.accumulate = false;
   g.bias = bias ? bias + columns.begin : nullptr;
   g.activation = activation;
   gemm(g, scratch);
