@@ -114,6 +114,12 @@ class History(Callback):
         for name, value in logs.items():
             self.history.setdefault(name, []).append(value)
 
+    def extend(self, epoch: int, names: Sequence[str], rows: Sequence[Sequence[float]]) -> None:
+        """Appends the results of several epochs, `epoch` the first of them."""
+        self.epoch.extend(range(epoch, epoch + len(rows)))
+        for name, column in zip(names, zip(*rows, strict=True), strict=True):
+            self.history.setdefault(name, []).extend(column)
+
     def plot(self, names: Sequence[str] | None = None, path=None):
         """Draws the curves with matplotlib (the `plot` extra), one panel per name and its validation twin.
 

@@ -15,7 +15,7 @@ from pynn.errors import GuardTripped, NonFiniteError
 from pynn.models import inference, steps
 from pynn.models.diagnosis import explain
 from pynn.models.model import class_table
-from pynn.models.programs import LOG_ROWS, EpochPrograms
+from pynn.models.programs import LOG_ROWS, EpochPrograms, EpochValues
 from pynn.program.schedule import Part, Schedule
 from pynn.progress import ProgressBar
 
@@ -179,11 +179,14 @@ class _Run:
             started = time.monotonic()
             self.bar.start(epoch)
             self.callbacks.call("on_epoch_begin", epoch)
-            rows = self.trainer.run(epoch, count, self)
-            seconds = (time.monotonic() - started) / max(len(rows), 1)
-            for i, logs in enumerate(rows):
-                self._finish_epoch(epoch + i, logs, seconds)
-            epoch += count
+            values = self.trainer.run(epoch, count, self)
+            if alone or self.bar.verbose:
+                seconds = (time.monotonic() - started) / max(len(values.rows), 1)
+                for i, logs in enumerate(values.dicts()):
+                    self._finish_epoch(epoch + i, logs, seconds)
+            else:
+                self.history.extend(epoch, values.names, values.rows)
+            epoch += len(values.rows)
 
     def _finish_epoch(self, epoch: int, logs: dict[str, float], seconds: float) -> None:
         if self.validator.due(epoch):
@@ -223,17 +226,17 @@ class ArrayTrainer:
             "end": made.end(),
         }
 
-    def run(self, epoch: int, count: int, run: _Run) -> list[dict[str, float]]:
-        """Trains `count` epochs and returns the values of each."""
+    def run(self, epoch: int, count: int, run: _Run) -> EpochValues:
+        """Trains up to `count` epochs and returns the values of each."""
         if self.programs is None:
-            return [self._run_eagerly(epoch + i, run) for i in range(count)]
+            return EpochValues.of(self._run_eagerly(epoch, run))
         state = self.programs["state"]
         state.data = self.data
         state.clear_log()
         if not self.shuffle:
             state.order.assign(np.arange(self.data.rows))
         if run.callbacks.any_overrides(*BATCH_HOOKS) or self.model.optimizer.has_python_schedule:
-            return [self._run_by_batches(epoch, run)]
+            return EpochValues.of(self._run_by_batches(epoch, run))
         self._run_schedule(epoch, count, run)
         return state.logged(count)
 
@@ -321,14 +324,9 @@ class BatchTrainer:
         self.steps = steps_per_epoch or source.steps
         self.last_steps = 0
 
-    def run(self, epoch: int, count: int, run: _Run) -> list[dict[str, float]]:
-        """Trains `count` epochs and returns the values of each."""
-        rows = []
-        for i in range(count):
-            rows.append(self._run_epoch(epoch + i, run))
-            if self.model.stop_training:
-                break
-        return rows
+    def run(self, epoch: int, count: int, run: _Run) -> EpochValues:
+        """Trains an epoch and returns its values."""
+        return EpochValues.of(self._run_epoch(epoch, run))
 
     def _run_epoch(self, epoch: int, run: _Run) -> dict[str, float]:
         batch = -1

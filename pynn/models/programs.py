@@ -17,7 +17,7 @@ from pynn.program.program import Program
 from pynn.random import key_for
 
 MAX_PROGRAMS = 16
-LOG_ROWS = 256
+LOG_ROWS = 4096
 
 
 class ProgramCache:
@@ -87,7 +87,7 @@ class EpochPrograms:
         self.order = Variable(np.arange(rows), name="order", trainable=False)
         self.cursor = Variable(np.zeros((), np.int64), name="cursor", trainable=False)
         self.epoch = Variable(np.zeros((), np.int64), name="epoch", trainable=False)
-        self.log_row = Variable(np.zeros(1, np.int64), name="log_row", trainable=False)
+        self.log_row = Variable(np.zeros((), np.int64), name="log_row", trainable=False)
         self.log = Variable(np.zeros((LOG_ROWS, len(model.objective.trackers))), name="log", trainable=False)
 
     def begin(self) -> Program:
@@ -110,8 +110,9 @@ class EpochPrograms:
         def body():
             values = [tracker.result().astype(np.float64).reshape((1,)) for tracker in self.model.objective.trackers]
             row = call("reshape", call("concat", values, axis=0), (1, len(values)))
-            self.log.assign(call("scatter_add", self.log.value, self.log_row.value, row))
-            self.log_row.assign(self.log_row + 1)
+            place = call("reshape", self.log_row.value, (1,))
+            self.log.assign(call("scatter_add", self.log.value, place, row))
+            self.log_row.assign(call("increment", self.log_row.value, by=1))
             return []
 
         return capture(body, ())
@@ -135,9 +136,25 @@ class EpochPrograms:
     def clear_log(self) -> None:
         """Empties the log."""
         self.log.assign(np.zeros(self.log.shape))
-        self.log_row.assign(np.zeros(1, np.int64))
+        self.log_row.assign(np.zeros((), np.int64))
 
-    def logged(self, rows: int) -> list[dict[str, float]]:
+    def logged(self, rows: int) -> EpochValues:
         """The results of the last `rows` epochs."""
-        names = self.model.objective.names
-        return [dict(zip(names, map(float, row), strict=True)) for row in self.log.numpy()[:rows]]
+        return EpochValues(self.model.objective.names, self.log.numpy()[:rows].tolist())
+
+
+class EpochValues:
+    """Results of epochs in a row: names, and for each epoch its values."""
+
+    def __init__(self, names: Sequence[str], rows: Sequence[Sequence[float]]):
+        self.names = list(names)
+        self.rows = rows
+
+    @classmethod
+    def of(cls, logs: dict[str, float]) -> EpochValues:
+        """One epoch."""
+        return cls(list(logs), [list(logs.values())])
+
+    def dicts(self) -> list[dict[str, float]]:
+        """A dict per epoch."""
+        return [dict(zip(self.names, row, strict=True)) for row in self.rows]

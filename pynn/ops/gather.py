@@ -251,6 +251,7 @@ SCATTER_ADD = define(
     infer=_infer_scatter_add,
     fallback=_scatter_add_numpy,
     vjp=_scatter_add_vjp,
+    updates={0: 0},
     reference=_scatter_add_numpy,
     samples=lambda: [
         Sample([(6, 3), np.array([5, 1, 5]), (3, 3)]),
