@@ -1,0 +1,64 @@
+"""Elementwise functions and reductions that are a few other ops."""
+
+from __future__ import annotations
+
+import math
+
+from pynn.dtypes import bool_
+from pynn.engine.operators import call
+from pynn.engine.tensor import Tensor, as_tensor
+from pynn.ops.elementwise import as_float
+
+__all__ = ["allclose", "celu", "count_nonzero", "hard_tanh", "isclose", "log10", "log2", "logaddexp", "prelu"]
+
+
+def log2(x) -> Tensor:
+    """The logarithm to base 2."""
+    return call("log", as_float(x)) * (1 / math.log(2))
+
+
+def log10(x) -> Tensor:
+    """The logarithm to base 10."""
+    return call("log", as_float(x)) * (1 / math.log(10))
+
+
+def logaddexp(x, y) -> Tensor:
+    """`log(e^x + e^y)`, without overflow; the shapes broadcast."""
+    x, y = as_float(x), as_float(y)
+    apart = call("maximum", x, y) + call("log1p", call("exp", -call("abs", x - y)))
+    return call("where", call("equal", x, y), x + math.log(2), apart)  # equal infinities have no difference
+
+
+def isclose(x, y, rtol: float = 1e-5, atol: float = 1e-8) -> Tensor:
+    """Where `|x - y| <= atol + rtol |y|`, as bools; infinities are close to themselves, NaN to nothing."""
+    x, y = as_float(x), as_float(y)
+    near = call("less_equal", call("abs", x - y), atol + rtol * call("abs", y))
+    return call("logical_or", call("equal", x, y), call("logical_and", near, call("isfinite", y)))
+
+
+def allclose(x, y, rtol: float = 1e-5, atol: float = 1e-8) -> Tensor:
+    """Whether `isclose` holds everywhere, as one bool."""
+    return call("all", isclose(x, y, rtol, atol))
+
+
+def count_nonzero(x, axis=None, keepdims: bool = False) -> Tensor:
+    """How many elements over the axes aren't 0, as int64."""
+    x = as_tensor(x)
+    return call("sum", x if x.dtype == bool_ else call("not_equal", x, 0), axis=axis, keepdims=keepdims)
+
+
+def celu(x, alpha: float = 1.0) -> Tensor:
+    """`max(x, 0) + min(0, alpha * (e^(x / alpha) - 1))`. Reference: Barron, 2017."""
+    x = as_float(x)
+    return call("where", x > 0.0, x, alpha * call("expm1", call("minimum", x, 0.0) / alpha))
+
+
+def hard_tanh(x) -> Tensor:
+    """`x` kept between -1 and 1."""
+    return call("clip", as_float(x), -1.0, 1.0)
+
+
+def prelu(x, alpha) -> Tensor:
+    """`x` above 0, `alpha * x` below, with a tensor of slopes that broadcasts. Reference: He et al., 2015."""
+    x = as_float(x)
+    return call("where", x > 0.0, x, alpha * x)

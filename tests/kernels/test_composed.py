@@ -1,0 +1,38 @@
+"""Functions made of other ops, against NumPy."""
+
+import numpy as np
+
+import pynn as pn
+
+X = np.array([-3.0, -0.5, 0.0, 0.5, 2.0, np.inf, -np.inf])
+Y = np.array([1.0, -0.5, 0.0, 0.5000001, 2.1, np.inf, 3.0])
+
+
+def test_logarithms():
+    positive = np.array([0.125, 1.0, 10.0, 1000.0])
+    np.testing.assert_allclose(pn.log2(positive).numpy(), np.log2(positive))
+    np.testing.assert_allclose(pn.log10(positive).numpy(), np.log10(positive))
+    np.testing.assert_allclose(pn.logaddexp(X, Y).numpy(), np.logaddexp(X, Y))
+    np.testing.assert_allclose(pn.logaddexp(pn.tensor([-np.inf]), pn.tensor([-np.inf])).numpy(), [-np.inf])
+
+
+def test_closeness():
+    np.testing.assert_array_equal(pn.isclose(X, Y).numpy(), np.isclose(X, Y))
+    assert not pn.allclose(X, Y)
+    assert pn.allclose(X, X + 0.0)
+    assert not pn.isclose(np.array([np.nan]), np.array([np.nan])).item()
+
+
+def test_counts():
+    x = np.array([[0, 1, 2], [0, 0, 3]])
+    assert pn.count_nonzero(x).item() == 3
+    assert pn.count_nonzero(x > 1, axis=1).tolist() == [1, 1]
+
+
+def test_activations():
+    x = X[:5]
+    np.testing.assert_allclose(pn.celu(x, 0.5).numpy(), np.where(x > 0, x, 0.5 * np.expm1(np.minimum(x, 0) / 0.5)))
+    np.testing.assert_array_equal(pn.hard_tanh(x).numpy(), np.clip(x, -1, 1))
+    np.testing.assert_allclose(pn.prelu(x, 0.1).numpy(), np.where(x > 0, x, 0.1 * x))
+    gradient = pn.grad(lambda slope: pn.prelu(pn.tensor(x), slope).sum())(pn.tensor(np.full(5, 0.1)))
+    np.testing.assert_allclose(gradient.numpy(), np.minimum(x, 0))
