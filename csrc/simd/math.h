@@ -1,7 +1,7 @@
 // Elementary functions on the vectors of vec.h, for float and double. Everything is in the anonymous namespace of the target.
 //
 // Largest errors in units in the last place, results that are denormal flushed to zero, all inputs including infinities and NaN:
-//   vexp 0.9, vexpm1 1.6, vlog 0.8, vlog1p 1.5, vtanh 2.3, vsigmoid 2, verf 2.3, vnormal_cdf 9 (without fma 300 in the left tail).
+//   vexp 1, vexpm1 1.6, vlog 0.8, vlog1p 1.5, vtanh 2.5, vsigmoid 2.5, verf 2.5, vnormal_cdf 10 (without fma 300 in the left tail).
 // The polynomials are minimax fits (Remez, weighted for relative error) of the functions named beside them.
 #pragma once
 
