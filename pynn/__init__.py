@@ -1,75 +1,82 @@
 """pynn: train small and medium neural networks on CPUs, at the speed of the hardware."""
 
-from pynn import (
-    activations,
-    callbacks,
-    constraints,
-    datasets,
-    initializers,
-    layers,
-    losses,
-    metrics,
-    models,
-    ops,
-    optimizers,
-    regularizers,
-)
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from pynn import ops
 from pynn.config import backend, num_threads, set_num_threads, show_config
-from pynn.custom_op import custom_op
 from pynn.engine.tensor import Tensor, stop_gradient, tensor
 from pynn.engine.variable import Variable
 from pynn.errors import CaptureError, DataError, DownloadError, NonFiniteError, PynnError
 from pynn.gradients import custom_grad, grad, grads, value_and_grad, value_and_grads, variable_grads
-from pynn.io.layers_model import load_model
-from pynn.layers import Input, Layer
-from pynn.layers.names import register_layer
-from pynn.models import Functional, Model, Sequential
 from pynn.ops import *  # noqa: F403
-from pynn.program.function import Function, function, repeat, scan
-from pynn.random import set_seed
+
+if TYPE_CHECKING:
+    from pynn import (
+        activations,
+        callbacks,
+        constraints,
+        datasets,
+        initializers,
+        layers,
+        losses,
+        metrics,
+        models,
+        optimizers,
+        regularizers,
+    )
+    from pynn.custom_op import custom_op
+    from pynn.io.layers_model import load_model
+    from pynn.layers import Input, Layer
+    from pynn.layers.names import register_layer
+    from pynn.models import Functional, Model, Sequential
+    from pynn.program.function import Function, function, repeat, scan
+    from pynn.random import set_seed
 
 __version__ = "0.1.0"
 
+# Loaded when first asked for, so that `import pynn` stays quick: folders and files of the package,
+_SUBMODULES = frozenset(
+    "activations callbacks constraints datasets initializers layers losses metrics models optimizers regularizers".split()
+)
+# and single names with the module that has them.
+_NAMES = {
+    "Function": "program.function",
+    "Functional": "models",
+    "Input": "layers",
+    "Layer": "layers",
+    "Model": "models",
+    "Sequential": "models",
+    "custom_op": "custom_op",
+    "function": "program.function",
+    "load_model": "io.layers_model",
+    "register_layer": "layers.names",
+    "repeat": "program.function",
+    "scan": "program.function",
+    "set_seed": "random",
+}
+globals().pop("repeat", None)  # pynn.repeat runs steps; the op is pynn.ops.repeat
+
 __all__ = [
-    *(name for name in ops.__all__ if name != "repeat"),  # pynn.repeat runs steps; the op is pynn.ops.repeat
+    *(name for name in ops.__all__ if name != "repeat"),
+    *_SUBMODULES,
+    *_NAMES,
     "CaptureError",
     "DataError",
     "DownloadError",
-    "Function",
-    "Functional",
-    "Input",
-    "Layer",
-    "Model",
     "NonFiniteError",
     "PynnError",
-    "Sequential",
     "Tensor",
     "Variable",
-    "activations",
     "backend",
-    "callbacks",
-    "constraints",
     "custom_grad",
-    "custom_op",
-    "datasets",
-    "function",
     "grad",
     "grads",
-    "initializers",
-    "layers",
-    "load_model",
-    "losses",
-    "metrics",
-    "models",
     "num_threads",
     "ops",
-    "optimizers",
-    "register_layer",
-    "regularizers",
-    "repeat",
-    "scan",
     "set_num_threads",
-    "set_seed",
     "show_config",
     "stop_gradient",
     "tensor",
@@ -77,3 +84,19 @@ __all__ = [
     "value_and_grads",
     "variable_grads",
 ]
+
+
+def __getattr__(name: str):
+    if name in _SUBMODULES:
+        return import_module(f"pynn.{name}")
+    if name in _NAMES:
+        found = getattr(import_module(f"pynn.{_NAMES[name]}"), name)
+        globals()[name] = found
+        return found
+    from pynn.errors import suggestion
+
+    raise AttributeError(f"module 'pynn' has no attribute {name!r}.{suggestion(name, __all__)}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -113,7 +113,8 @@ def _symbolic(value, what: str, label: str) -> list[SymbolicTensor]:
     for leaf in leaves:
         if not isinstance(leaf, SymbolicTensor):
             raise TypeError(
-                f"[{label}] {what} must be symbolic tensors. Received: {type(leaf).__name__}. Start from pn.Input(shape) and call layers on it."
+                f"[{label}] {what} must be symbolic tensors. Received: {type(leaf).__name__}. "
+                "Start from pn.Input(shape) and call layers on it."
             )
     return leaves
 
