@@ -156,7 +156,7 @@ PYNN_INLINE void product_strip(const RowProduct<T>& product, std::int64_t column
   const RowPointers<T, MR> rows = rows_of<MR>(product.a.data, product.a.stride);
   for (std::int64_t p = 0; p < product.k; ++p, b += matrix.stride) {
     PYNN_UNROLL
-    for (int q = 0; q < NP; ++q) accumulate_one<false>(tiles[q], rows, p, b + q * matrix.panel, 0);
+    for (int q = 0; q < NP; ++q) accumulate_one(tiles[q], rows, p, b + q * matrix.panel);
   }
   PYNN_UNROLL
   for (int q = 0; q < NP; ++q) finish_tile(product, 0, column + q * panel_columns<T>(), tiles[q], tile_columns<T>());
