@@ -35,7 +35,7 @@
 #define PYNN_NO_UNROLL
 #endif
 
-// Ties a vector to a register between two steps of K: without it gcc mixes the steps, runs out of registers and spills.
+// Ties a vector to a register: without it gcc reads B from memory in each fma and mixes the steps of K until registers run out.
 #if defined(__GNUC__) && (defined(__x86_64__) || defined(__i386__))
 #define PYNN_KEEP(x) asm("" : "+v"(x))
 #else
@@ -99,10 +99,13 @@ template <class T, int MR, int NV, class Access>
 PYNN_INLINE void accumulate_one(Tile<T, MR, NV>& tile, const Access& a, std::int64_t p, const T* b) {
   typename Simd<T>::V row[NV];
   PYNN_UNROLL
-  for (int v = 0; v < NV; ++v) row[v] = load<T>(b + v * Simd<T>::kLanes);
+  for (int v = 0; v < NV; ++v) {
+    row[v] = load<T>(b + v * Simd<T>::kLanes);
+    if (MR > 1) PYNN_KEEP(row[v]);  // of a single row each is used once, by an fma that can read it
+  }
   PYNN_UNROLL
   for (int i = 0; i < MR; ++i) {
-    const typename Simd<T>::V x = broadcast(a.at(i, p));
+    typename Simd<T>::V x = broadcast(a.at(i, p));
     PYNN_UNROLL
     for (int v = 0; v < NV; ++v) {
       tile.acc[i][v] = fma(x, row[v], tile.acc[i][v]);
