@@ -9,6 +9,7 @@
 #include "base/cpu.h"
 #include "base/quota.h"
 #include "base/threads.h"
+#include "gil.h"
 #include "program.h"
 #include "registry.h"
 
@@ -107,7 +108,7 @@ class Kernel {
                                : checked_pointer(outputs[i - num_inputs], kernel.specs[i], true);
     Failure failure;
     if (kernel.plan.cost_ns > kReleaseGilNs) {
-      py::gil_scoped_release release;
+      GilRelease release;
       failure = run_kernel(kernel, data.data());
     } else {
       failure = run_kernel(kernel, data.data());
@@ -136,7 +137,7 @@ constexpr std::int32_t kPythonFailure = -1;
 
 // A kernel that calls Python: ints[0] is the address of a callable taking (inputs, outputs) as lists of arrays over the operands' memory.
 void run_python(const Call* call, std::int32_t, std::int64_t, std::int64_t, void*) noexcept {
-  py::gil_scoped_acquire acquire;
+  GilAcquire acquire;
   const Problem& problem = *call->problem;
   try {
     py::list inputs, outputs;
@@ -146,7 +147,9 @@ void run_python(const Call* call, std::int32_t, std::int64_t, std::int64_t, void
       if (problem.specs[i].rank < 0) list.append(py::none());
       else list.append(array_of(problem.specs[i], call->data[i], owner));
     }
-    py::handle(reinterpret_cast<PyObject*>(problem.ints[0]))(inputs, outputs);
+    PyObject* result = call_python(reinterpret_cast<PyObject*>(problem.ints[0]), inputs.ptr(), outputs.ptr());
+    if (!result) throw py::error_already_set();
+    Py_DECREF(result);
   } catch (py::error_already_set& error) {
     error.restore();  // raised again by the run's caller, which holds the interpreter when it looks
     call->failure->code = kPythonFailure;
@@ -238,7 +241,7 @@ class ContextHandle {
     const std::int64_t deadline = seconds > 0 ? steady_nanoseconds() + static_cast<std::int64_t>(seconds * 1e9) : 0;
     std::int64_t done;
     if (context_.program().cost_ns * static_cast<double>(steps) > kReleaseGilNs) {
-      py::gil_scoped_release release;
+      GilRelease release;
       done = context_.run(steps, deadline);
     } else {
       done = context_.run(steps, deadline);
@@ -274,7 +277,7 @@ class Schedule {
       if (!part.first->context().bound()) throw std::logic_error("an external of the program has no memory");
     failed_ = nullptr;
     {
-      py::gil_scoped_release release;
+      GilRelease release;
       advance(deadline);
     }
     if (failed_ && failed_->context().failure().code == kPythonFailure) throw py::error_already_set();
