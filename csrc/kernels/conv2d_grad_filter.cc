@@ -11,7 +11,8 @@ namespace {
 template <class T>
 bool prepare_grad_filter(const Problem* problem, Plan* plan) {
   const ConvShape s = conv_shape(problem->specs[0], problem->specs[2], problem->ints);
-  if (use_winograd(s, problem->ints, s.rows.out_size, s.cols.out_size)) plan_winograd_filter<T>(winograd_filter<T>(s), conv_cost_ns<T>(s), plan);
+  if (use_winograd(s, problem->ints, s.rows.out_size, s.cols.out_size))
+    plan_winograd_filter<T>(winograd_filter<T>(s), conv_cost_ns<T>(s), plan);
   else plan_filter_grad<T>(filter_grad<T>(s), plan);
   return true;
 }

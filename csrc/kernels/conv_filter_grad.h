@@ -108,7 +108,7 @@ PYNN_NOINLINE void filter_tile(const T* const* rows, const PixelLoops& l, const 
 }
 
 // Depthwise: sums[i][j] (+)= sum over p of rows[i][p][j] * dy[p][j]
-template <class T, int MR, int NV>
+template <class T, int MR, int NV, bool kFull>
 PYNN_NOINLINE void depthwise_filter_tile(const T* const* rows, const PixelLoops& l, const T* dy, T* sums, bool first, int columns) {
   constexpr int kLanes = Simd<T>::kLanes;
   constexpr std::int64_t kWidth = NV * kLanes;
@@ -120,12 +120,12 @@ PYNN_NOINLINE void depthwise_filter_tile(const T* const* rows, const PixelLoops&
       for (std::int64_t c = 0; c < l.count[2]; ++c, offset += l.step[2], dy += kWidth) {
         PYNN_UNROLL
         for (int v = 0; v < NV; ++v) {
-          const int lanes = lanes_of<T>(columns, v);
+          const int lanes = kFull ? kLanes : lanes_of<T>(columns, v);
           const typename Simd<T>::V d = load<T>(dy + v * kLanes);
           PYNN_UNROLL
           for (int i = 0; i < MR; ++i) {
             const T* from = rows[i] + offset + v * kLanes;
-            tile.acc[i][v] = fma(lanes == kLanes ? load<T>(from) : load_partial(from, lanes), d, tile.acc[i][v]);
+            tile.acc[i][v] = fma(load_lanes<T>(from, lanes), d, tile.acc[i][v]);
           }
         }
       }
@@ -148,14 +148,14 @@ void run_filter_tile(int count, const T* const* rows, const PixelLoops& l, const
   }
 }
 
-template <class T, int NV>
+template <class T, int NV, bool kFull>
 void run_depthwise_filter_tile(int count, const T* const* rows, const PixelLoops& l, const T* dy, T* sums, bool first, int columns) {
   switch (count) {
-    case 1: return depthwise_filter_tile<T, 1, NV>(rows, l, dy, sums, first, columns);
-    case 2: return depthwise_filter_tile<T, 2, NV>(rows, l, dy, sums, first, columns);
-    case 3: return depthwise_filter_tile<T, 3, NV>(rows, l, dy, sums, first, columns);
-    case 4: return depthwise_filter_tile<T, 4, NV>(rows, l, dy, sums, first, columns);
-    default: return depthwise_filter_tile<T, 5, NV>(rows, l, dy, sums, first, columns);
+    case 1: return depthwise_filter_tile<T, 1, NV, kFull>(rows, l, dy, sums, first, columns);
+    case 2: return depthwise_filter_tile<T, 2, NV, kFull>(rows, l, dy, sums, first, columns);
+    case 3: return depthwise_filter_tile<T, 3, NV, kFull>(rows, l, dy, sums, first, columns);
+    case 4: return depthwise_filter_tile<T, 4, NV, kFull>(rows, l, dy, sums, first, columns);
+    default: return depthwise_filter_tile<T, 5, NV, kFull>(rows, l, dy, sums, first, columns);
   }
 }
 
@@ -174,7 +174,7 @@ void copy_pixels(T* to, const T* from, std::int64_t count, std::int64_t channels
     return;
   }
   for (std::int64_t c = 0; c < count; ++c, to += channels, from += stride)
-    for (std::int64_t i = 0; i < channels; ++i) to[i] = from[i];
+    for_each_channels<T>(channels, [&](std::int64_t i, int lanes) { store_lanes<T>(to + i, load_lanes<T>(from + i, lanes), lanes); });
 }
 
 template <class T>
@@ -229,8 +229,9 @@ void filter_block(const FilterGrad& f, const Panel& panel, const BlockSource<T>&
     }
     const bool narrow = panel.width == Simd<T>::kLanes;
     const int columns = static_cast<int>(panel.columns);
-    if (depthwise && narrow) run_depthwise_filter_tile<T, 1>(count, taps, loops, dy, sums, first, columns);
-    else if (depthwise) run_depthwise_filter_tile<T, 2>(count, taps, loops, dy, sums, first, columns);
+    if (depthwise && narrow) run_depthwise_filter_tile<T, 1, false>(count, taps, loops, dy, sums, first, columns);
+    else if (depthwise && columns < panel.width) run_depthwise_filter_tile<T, 2, false>(count, taps, loops, dy, sums, first, columns);
+    else if (depthwise) run_depthwise_filter_tile<T, 2, true>(count, taps, loops, dy, sums, first, columns);
     else if (narrow) run_filter_tile<T, 1>(count, taps, loops, dy, sums, first);
     else run_filter_tile<T, 2>(count, taps, loops, dy, sums, first);
     sums += count * panel.width;

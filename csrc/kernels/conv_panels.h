@@ -55,8 +55,8 @@ void pack_panel(const Panels& p, const Panel& panel, const T* filter, T* packed)
   const T* from = filter + panel.group * p.columns + panel.first_column;
   T* to = packed + panel.offset;
   for (std::int64_t k = 0; k < p.taps * p.depth; ++k) {
-    for (std::int64_t j = 0; j < panel.columns; ++j) to[j] = from[j];
-    for (std::int64_t j = panel.columns; j < panel.width; ++j) to[j] = T(0);
+    for (std::int64_t j = 0; j < panel.width; j += Simd<T>::kLanes)
+      store<T>(to + j, load_lanes<T>(from + j, lanes_of<T>(static_cast<int>(panel.columns - j), 0)));
     from += row;
     to += panel.width;
   }

@@ -49,7 +49,8 @@ void pool_row(const T* upper, const T* lower, std::int64_t width, std::int64_t c
               std::uint8_t* residual) {
   for (std::int64_t p = 0; p < pooled; ++p, upper += 2 * width, lower += 2 * width, y += channels, residual += channels)
     for_each_channels<T>(columns, [&](std::int64_t j, int lanes) {
-      const Largest<T> best = largest_of_four<T>(load<T>(upper + j), load<T>(upper + width + j), load<T>(lower + j), load<T>(lower + width + j));
+      const Largest<T> best = largest_of_four<T>(load<T>(upper + j), load<T>(upper + width + j), load<T>(lower + j),
+                                                 load<T>(lower + width + j));
       store_pooled<T>(best, lanes, y + j, residual + j);
     });
 }

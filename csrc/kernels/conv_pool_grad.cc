@@ -121,7 +121,8 @@ inline std::int64_t bias_blocks(const ConvShape& s) { return ceil_div(out_pixels
 template <class T>
 bool prepare_grad_params(const Problem* problem, Plan* plan) {
   const ConvShape s = conv_shape(problem->specs[0], problem->specs[3], problem->ints);
-  if (use_winograd(s, problem->ints, s.rows.out_size, s.cols.out_size)) plan_winograd_filter<T>(winograd_filter<T>(s), conv_cost_ns<T>(s), plan);
+  if (use_winograd(s, problem->ints, s.rows.out_size, s.cols.out_size))
+    plan_winograd_filter<T>(winograd_filter<T>(s), conv_cost_ns<T>(s), plan);
   else plan_filter_grad<T>(filter_grad<T>(s), plan);
   plan->params[0] = plan->shared_bytes / static_cast<std::int64_t>(sizeof(T));  // where the sums of the bias start
   plan->chunks[1] += 1;  // the bias

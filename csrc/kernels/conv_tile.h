@@ -2,7 +2,6 @@
 #pragma once
 
 #include "kernels/conv_taps.h"
-#include "kernels/gemm_tile.h"
 
 namespace pynn {
 namespace PYNN_TARGET {
@@ -87,7 +86,7 @@ PYNN_NOINLINE void correlate_tile(const T* const* source, T* const* out, const T
 }
 
 // acc(i, j) += source_i[j] * panel[j], tap by tap.
-template <class T, int MR, int NV>
+template <class T, int MR, int NV, bool kFull>
 PYNN_NOINLINE void depthwise_tile(const T* const* source, T* const* out, const T* panel, const Runs& runs, const Epilogue<T>& e) {
   constexpr int kLanes = Simd<T>::kLanes;
   Tile<T, MR, NV> tile;
@@ -98,28 +97,32 @@ PYNN_NOINLINE void depthwise_tile(const T* const* source, T* const* out, const T
       const T* tap = panel + runs.first + r * runs.panel_row + s * runs.panel_run;
       PYNN_UNROLL
       for (int v = 0; v < NV; ++v) {
-        const int lanes = lanes_of<T>(e.columns, v);
+        const int lanes = kFull ? kLanes : lanes_of<T>(e.columns, v);
         const typename Simd<T>::V weight = load<T>(tap + v * kLanes);
         PYNN_UNROLL
         for (int i = 0; i < MR; ++i) {
           const T* from = source[i] + offset + v * kLanes;
-          tile.acc[i][v] = fma(lanes == kLanes ? load<T>(from) : load_partial(from, lanes), weight, tile.acc[i][v]);
+          tile.acc[i][v] = fma(load_lanes<T>(from, lanes), weight, tile.acc[i][v]);
         }
       }
     }
   finish_tile<T, MR, NV>(tile, out, e);
 }
 
+template <class T, int NV, bool kFull>
+void run_depthwise_tile(int rows, const T* const* source, T* const* out, const T* panel, const Runs& runs, const Epilogue<T>& e) {
+  switch (rows) {
+    case 1: return depthwise_tile<T, 1, NV, kFull>(source, out, panel, runs, e);
+    case 2: return depthwise_tile<T, 2, NV, kFull>(source, out, panel, runs, e);
+    case 3: return depthwise_tile<T, 3, NV, kFull>(source, out, panel, runs, e);
+    default: return depthwise_tile<T, 4, NV, kFull>(source, out, panel, runs, e);
+  }
+}
+
 template <class T, int NV>
 void run_tile(bool depthwise, int rows, const T* const* source, T* const* out, const T* panel, const Runs& runs, const Epilogue<T>& e) {
-  if (depthwise) {
-    switch (rows) {
-      case 1: return depthwise_tile<T, 1, NV>(source, out, panel, runs, e);
-      case 2: return depthwise_tile<T, 2, NV>(source, out, panel, runs, e);
-      case 3: return depthwise_tile<T, 3, NV>(source, out, panel, runs, e);
-      default: return depthwise_tile<T, 4, NV>(source, out, panel, runs, e);
-    }
-  }
+  if (depthwise && e.columns == NV * Simd<T>::kLanes) return run_depthwise_tile<T, NV, true>(rows, source, out, panel, runs, e);
+  if (depthwise) return run_depthwise_tile<T, NV, false>(rows, source, out, panel, runs, e);
   switch (rows) {
     case 1: return correlate_tile<T, 1, NV>(source, out, panel, runs, e);
     case 2: return correlate_tile<T, 2, NV>(source, out, panel, runs, e);

@@ -2,7 +2,6 @@
 #pragma once
 
 #include "kernels/conv_shape.h"
-#include "kernels/gemm_tile.h"
 
 namespace pynn {
 namespace PYNN_TARGET {
@@ -91,15 +90,6 @@ PYNN_INLINE Largest<T> largest_of_four(typename Simd<T>::V x0, typename Simd<T>:
   take_larger<T>(lower.value, lower.at, x3, code<T>(3));
   take_larger<T>(upper.value, upper.at, lower.value, lower.at);
   return upper;
-}
-
-// visit(first element, lanes) for the vectors of `channels` channels; `lanes` is a compile-time kLanes where the vector is full.
-template <class T, class Visit>
-PYNN_INLINE void for_each_channels(std::int64_t channels, Visit visit) {
-  constexpr int kLanes = Simd<T>::kLanes;
-  std::int64_t c = 0;
-  for (; c + kLanes <= channels; c += kLanes) visit(c, kLanes);
-  if (c < channels) visit(c, static_cast<int>(channels - c));
 }
 
 // value where codes == at, else 0

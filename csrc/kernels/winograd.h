@@ -1,8 +1,9 @@
 // 3 x 3 convolutions of stride 1 by Winograd's algorithm, for the forward pass and the gradient by the input.
 //
-// The output is covered by tiles of 4 x 4, anchored at the corner of each image. A block of tiles is transformed to V[36][tiles][channels]; then, panel
-// by panel of output columns, 36 small matrix products with the transformed filter U give M[36][tiles][width], whose inverse
-// transform goes to a sink (memory, or a pooled result). Everything about an output follows from its own tile: blocks change no bit.
+// The output is covered by tiles of 4 x 4, anchored at the corner of each image. A block of tiles is transformed to
+// V[36][tiles][channels]; then, panel by panel of output columns, 36 small matrix products with the transformed filter U give
+// M[36][tiles][width], whose inverse transform goes to a sink (memory, or a pooled result). An output follows from its own tile
+// alone: blocks change no bit.
 #pragma once
 
 #include "kernels/conv_blocks.h"
@@ -25,9 +26,10 @@ inline bool covers_well(std::int64_t rows, std::int64_t cols) {
 
 // Which algorithm: a function of shape and policy only, the same for a fused and a plain op.
 inline bool use_winograd(const ConvShape& s, const std::int64_t* ints, std::int64_t rows, std::int64_t cols) {
-  return ints[kWinograd] != 0 && s.batch > 0 && s.groups == 1 && s.rows.window == 3 && s.cols.window == 3 && s.rows.stride == 1 && s.cols.stride == 1 &&
-         s.rows.dilation == 1 && s.cols.dilation == 1 && s.in_channels >= 16 && s.out_channels >= 16 &&
-         s.in_channels * s.out_channels >= kWinogradProducts && rows > 0 && cols > 0 && covers_well(rows, cols);
+  const bool unit_steps = s.rows.stride == 1 && s.cols.stride == 1 && s.rows.dilation == 1 && s.cols.dilation == 1;
+  const bool shape = s.rows.window == 3 && s.cols.window == 3 && unit_steps && s.groups == 1;
+  const bool channels = s.in_channels >= 16 && s.out_channels >= 16 && s.in_channels * s.out_channels >= kWinogradProducts;
+  return ints[kWinograd] != 0 && shape && channels && s.batch > 0 && rows > 0 && cols > 0 && covers_well(rows, cols);
 }
 
 // One pass: a 3 x 3 correlation with `row_pad` and `col_pad` zeros before a source of `channels`, to rows x cols outputs in `panels`.
@@ -92,7 +94,9 @@ struct DenseSource {
   PYNN_INLINE void locate(std::int64_t n, std::int64_t r, std::int64_t c, std::int64_t* offset, std::int64_t*) const {
     *offset = ((n * rows + r) * cols + c) * channels;
   }
-  PYNN_INLINE typename Simd<T>::V load_at(std::int64_t offset, std::int64_t, int lanes) const { return load_lanes<T>(base + offset, lanes); }
+  PYNN_INLINE typename Simd<T>::V load_at(std::int64_t offset, std::int64_t, int lanes) const {
+    return load_lanes<T>(base + offset, lanes);
+  }
 };
 
 // The side x side pixels from (row, col) on of an image.
@@ -126,7 +130,9 @@ void transform_tiles(const WinogradShape& w, const Source& source, std::int64_t 
   for (std::int64_t t = first; t < last; ++t, v += w.padded_channels) {
     const WinogradTile tile = tile_at(w, t);
     locate_patch(source, tile.image, tile.row - w.row_pad, tile.col - w.col_pad, w.source_rows, w.source_cols, kPatch, &patch);
-    for_each_channels<T>(w.channels, [&](std::int64_t c, int lanes) { transform_patch<T, InputLine>(source, patch, c, lanes, v + c, w.plane); });
+    for_each_channels<T>(w.channels, [&](std::int64_t c, int lanes) {
+      transform_patch<T, InputLine>(source, patch, c, lanes, v + c, w.plane);
+    });
   }
 }
 
@@ -243,8 +249,9 @@ void winograd_pass(const WinogradShape& w, const Plan& plan, const Source& sourc
       for (int p = 0; p < kPoints; ++p) {
         const T* filter = u + panel.offset + p * w.channels * panel.width;
         const T* rows = v + p * w.plane;
-        if (panel.width == Simd<T>::kLanes) product_plane_rows<T, 1>(rows, w.padded_channels, last - first, filter, w.channels, m + p * plane);
-        else product_plane_rows<T, 2>(rows, w.padded_channels, last - first, filter, w.channels, m + p * plane);
+        T* to = m + p * plane;
+        if (panel.width == Simd<T>::kLanes) product_plane_rows<T, 1>(rows, w.padded_channels, last - first, filter, w.channels, to);
+        else product_plane_rows<T, 2>(rows, w.padded_channels, last - first, filter, w.channels, to);
       }
       write_tiles(w, panel, first, last, m, plane, sink);
     }

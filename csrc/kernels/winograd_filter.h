@@ -2,8 +2,9 @@
 //
 //   dfilter = G^T [ sum over tiles of (B^T x B) * (A dy A^T) ] G
 //
-// with 36 matrix products (in_channels x tiles) (tiles x panel width) for each block of tiles. Order of additions: tiles of a block from zero, blocks
-// of a partial (a range of images) in order, partials in order; all follow from the shape, for dense and pooled gradients alike.
+// with 36 matrix products (in_channels x tiles) (tiles x panel width) for each block of tiles. Order of additions: tiles of a
+// block from zero, blocks of a partial (a range of images) in order, partials in order; all follow from the shape, for dense and
+// pooled gradients alike.
 #pragma once
 
 #include "kernels/winograd.h"
@@ -92,8 +93,8 @@ void outer_plane(const T* v, std::int64_t stride, std::int64_t channels, const T
 }
 
 template <class T, class XSource, class GradientSource>
-void sum_winograd_block(const WinogradFilter& f, const XSource& x, const GradientSource& dy, std::int64_t first_panel, std::int64_t last_panel,
-                        std::int64_t first_tile, std::int64_t last_tile, T* v, T* sums, bool first) {
+void sum_winograd_block(const WinogradFilter& f, const XSource& x, const GradientSource& dy, std::int64_t first_panel,
+                        std::int64_t last_panel, std::int64_t first_tile, std::int64_t last_tile, T* v, T* sums, bool first) {
   const WinogradShape& w = f.shape;
   T* y = v + kPoints * w.plane;
   const std::int64_t tiles = last_tile - first_tile;
@@ -103,8 +104,9 @@ void sum_winograd_block(const WinogradFilter& f, const XSource& x, const Gradien
     transform_gradient(w, dy, panel, first_tile, last_tile, y, f.plane);
     for (int p = 0; p < kPoints; ++p) {
       T* to = sums + panel.offset + p * w.channels * panel.width;
-      if (panel.width == Simd<T>::kLanes) outer_plane<T, 1>(v + p * w.plane, w.padded_channels, w.channels, y + p * f.plane, tiles, to, first);
-      else outer_plane<T, 2>(v + p * w.plane, w.padded_channels, w.channels, y + p * f.plane, tiles, to, first);
+      const T* rows = v + p * w.plane;
+      if (panel.width == Simd<T>::kLanes) outer_plane<T, 1>(rows, w.padded_channels, w.channels, y + p * f.plane, tiles, to, first);
+      else outer_plane<T, 2>(rows, w.padded_channels, w.channels, y + p * f.plane, tiles, to, first);
     }
   }
 }
