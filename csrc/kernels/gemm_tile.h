@@ -101,11 +101,11 @@ PYNN_INLINE void accumulate_one(Tile<T, MR, NV>& tile, const Access& a, std::int
   PYNN_UNROLL
   for (int v = 0; v < NV; ++v) {
     row[v] = load<T>(b + v * Simd<T>::kLanes);
-    if (MR > 1) PYNN_KEEP(row[v]);  // of a single row each is used once, by an fma that can read it
+    if (MR > 1) PYNN_KEEP(row[v]);  // one row uses each once, in an fma that can read it itself
   }
   PYNN_UNROLL
   for (int i = 0; i < MR; ++i) {
-    typename Simd<T>::V x = broadcast(a.at(i, p));
+    const typename Simd<T>::V x = broadcast(a.at(i, p));
     PYNN_UNROLL
     for (int v = 0; v < NV; ++v) {
       tile.acc[i][v] = fma(x, row[v], tile.acc[i][v]);
