@@ -179,11 +179,11 @@ class FallbackReplay:
         values.update((id(t), v.storage()) for v, t in program.reads)
         for node in program.nodes:
             self._run_node(node, values)
-        results = [_value(t, values) for t in program.outputs]
+        results = [np.array(_value(t, values)) for t in program.outputs]
         new = [(v, np.array(_value(t, values))) for v, t in program.finals]
         for variable, value in new:
             np.copyto(variable.writable_storage(copy=False), value.reshape(variable.shape))
-        return [np.array(r) for r in results]
+        return results
 
     def _run_node(self, node: Node, values: dict[int, np.ndarray]) -> None:
         # A fused call whose residuals the gradient reads has to run as itself.

@@ -1,0 +1,273 @@
+"""`pn.function`: what is an input, what is part of the signature, what is baked in, and what variables see."""
+
+from __future__ import annotations
+
+import threading
+from collections import namedtuple
+
+import numpy as np
+import pytest
+
+import pynn as pn
+from pynn.errors import GuardTripped
+
+
+def captures(function) -> int:
+    return len(function._programs)
+
+
+def test_a_signature_is_captured_once():
+    bodies = []
+
+    @pn.function
+    def double(x):
+        bodies.append(x.shape)
+        return x * 2
+
+    assert double(pn.ones((2,))).tolist() == [2.0, 2.0]
+    assert double(pn.zeros((2,))).tolist() == [0.0, 0.0]
+    assert double(np.ones((3,), np.float32)).tolist() == [2.0, 2.0, 2.0]
+    assert double(np.ones((3,), np.float64)).dtype == np.float64
+    assert bodies == [(2,), (3,), (3,)]
+
+
+def test_floats_are_inputs():
+    f = pn.function(lambda x, rate: x * rate)
+    x = pn.ones((2,))
+    assert [f(x, rate).tolist() for rate in (0.5, 2.0, -1.0)] == [[0.5] * 2, [2.0] * 2, [-1.0] * 2]
+    assert captures(f) == 1
+
+
+def test_a_float_takes_the_dtype_of_the_tensor_beside_it():
+    assert pn.function(lambda x, rate: x * rate)(pn.ones((2,), dtype="float64"), 0.5).dtype == np.float64
+
+
+def test_integers_booleans_strings_and_none_are_part_of_the_signature():
+    f = pn.function(lambda x, n, flag=False, how="sum", extra=None: getattr(x, how)(axis=n) + (1.0 if flag else 0.0))
+    x = pn.tensor([[1.0, 2.0], [3.0, 4.0]])
+    assert f(x, 0).tolist() == [4.0, 6.0]
+    assert f(x, 1).tolist() == [3.0, 7.0]
+    assert f(x, 1, flag=True).tolist() == [4.0, 8.0]
+    assert f(x, 1, how="max").tolist() == [2.0, 4.0]
+    assert captures(f) == 4
+
+
+def test_values_from_outside_are_baked_in():
+    outside = {"rate": 2.0}
+    f = pn.function(lambda x: x * outside["rate"])
+    assert float(f(3.0)) == 6.0
+    outside["rate"] = 5.0
+    assert float(f(3.0)) == 6.0
+
+
+def test_variables_are_read_and_assigned_in_order():
+    v = pn.Variable(1.0)
+
+    @pn.function
+    def step(x):
+        before = v.value
+        v.assign(v * x)
+        middle = v.value
+        v.assign_add(1.0)
+        return before, middle, v.value
+
+    assert [float(t) for t in step(3.0)] == [1.0, 3.0, 4.0]
+    v.assign(10.0)
+    assert [float(t) for t in step(3.0)] == [10.0, 30.0, 31.0]
+    assert float(v) == 31.0
+
+
+def test_variables_can_be_swapped():
+    a, b = pn.Variable([1.0, 2.0]), pn.Variable([3.0, 4.0])
+
+    @pn.function
+    def swap():
+        first, second = a.value, b.value
+        a.assign(second)
+        b.assign(first)
+
+    assert swap() is None
+    assert (a.numpy().tolist(), b.numpy().tolist()) == ([3.0, 4.0], [1.0, 2.0])
+    swap()
+    assert (a.numpy().tolist(), b.numpy().tolist()) == ([1.0, 2.0], [3.0, 4.0])
+
+
+def test_a_value_read_before_a_step_keeps_its_contents():
+    v = pn.Variable(np.zeros(40, np.float32))
+    step = pn.function(lambda: v.assign_add(1.0))
+    old = v.value
+    view = old.numpy()
+    step()
+    assert not old.numpy().any() and not view.any()
+    assert v.numpy().tolist() == [1.0] * 40
+
+
+def test_a_returned_variable_is_its_new_value():
+    v = pn.Variable(1.0)
+
+    def body(x):
+        v.assign(v + x)
+        return {"v": v}
+
+    f = pn.function(body)
+    assert float(f(2.0)["v"]) == 3.0
+    assert float(f(2.0)["v"]) == 5.0
+
+
+def test_variables_are_created_in_the_first_capture_only():
+    made = []
+
+    @pn.function
+    def f(x):
+        made.append(pn.Variable(2.0, name="late"))
+        return x * made[-1]
+
+    assert float(f(3.0)) == 6.0
+    with pytest.raises(pn.CaptureError, match="'late' was created in a later call"):
+        f(pn.ones((2,)))
+    assert float(f(4.0)) == 8.0
+
+
+@pytest.mark.parametrize(
+    "use", [lambda t: bool(t), lambda t: list(t), lambda t: t.numpy(), lambda t: float(t), lambda t: t.item(), lambda t: np.asarray(t)]
+)
+def test_asking_for_a_value_names_the_op_that_makes_it(use):
+    with pytest.raises(pn.CaptureError, match=r"\[tanh\]"):
+        pn.function(lambda x: use(pn.tanh(x)))(pn.ones(()))
+    assert float(pn.function(lambda x: x + 1)(1.0)) == 2.0  # the failed capture has ended
+
+
+def test_captured_functions_inside_each_other_are_one_program():
+    inner = pn.function(lambda x: pn.tanh(x) * 2)
+    outer = pn.function(lambda x: inner(x) + 1)
+    x = pn.tensor([0.5, -0.5])
+    np.testing.assert_allclose(outer(x).numpy(), np.tanh(x.numpy()) * 2 + 1, rtol=1e-5)
+    assert captures(inner) == 0
+
+
+def test_under_a_tape_it_is_plain_python():
+    f = pn.function(lambda x: x**3)
+    assert float(pn.grad(f)(2.0)) == pytest.approx(12.0)
+    assert captures(f) == 0
+    assert float(pn.function(pn.grad(f))(2.0)) == pytest.approx(12.0)
+
+
+def test_results_keep_their_structure():
+    pair = namedtuple("pair", "first second")
+
+    @pn.function
+    def f(data):
+        return {"a": [data["x"], 3], "b": (None, pair(data["y"][0] + 1, "text"))}
+
+    result = f({"x": pn.ones((2,)), "y": [pn.zeros(())]})
+    assert result["a"][0].tolist() == [1.0, 1.0] and result["a"][1] == 3
+    assert isinstance(result["b"], tuple) and result["b"][0] is None
+    assert isinstance(result["b"][1], pair) and float(result["b"][1].first) == 1.0 and result["b"][1].second == "text"
+
+
+def test_methods_are_captured_for_each_object():
+    class Scale:
+        def __init__(self, factor):
+            self.factor = factor
+
+        @pn.function
+        def __call__(self, x):
+            return x * self.factor
+
+    assert (float(Scale(2.0)(3.0)), float(Scale(5.0)(3.0))) == (6.0, 15.0)
+
+
+def test_the_eighth_capture_warns_and_sixteen_are_kept():
+    f = pn.function(lambda n: pn.ones((n,)) * 2)
+    for n in range(1, 8):
+        f(n)
+    with pytest.warns(UserWarning, match="captured 8 times"):
+        f(8)
+    for n in range(9, 21):
+        f(n)
+    assert captures(f) == 16
+    assert f(1).shape == (1,)
+
+
+def test_repeat_runs_steps():
+    count = pn.Variable(0.0)
+
+    def step(x):
+        count.assign_add(x)
+        return count.value
+
+    assert float(pn.repeat(pn.function(step), 1000, 2.0)) == 2000.0
+    assert float(count) == 2000.0
+    for bad in (0, -1, 1.5, True):
+        with pytest.raises(ValueError, match=r"\[repeat\] n must be"):
+            pn.repeat(step, bad)
+
+
+def test_scan_and_its_gradients():
+    def loss(w, xs):
+        last, ys = pn.scan(lambda c, x: (c * w + x, c), 1.0, xs)
+        return last + pn.sum(ys)
+
+    xs = pn.tensor([1.0, 2.0, 3.0])
+    w = 0.5
+    c1, c2 = w + 1, w * (w + 1) + 2
+    value, (dw, dxs) = pn.value_and_grads(loss)(w, xs)
+    assert float(value) == pytest.approx(w * c2 + 3 + 1 + c1 + c2)
+    assert float(dw) == pytest.approx(3 * w**2 + 2 * w + 2 + 1 + 2 * w + 1)
+    np.testing.assert_allclose(dxs.numpy(), [w * w + 1 + w, w + 1, 1], rtol=1e-6)
+    again = pn.function(pn.grads(loss))(w, xs)
+    np.testing.assert_allclose(again[1].numpy(), dxs.numpy(), rtol=1e-6)
+
+
+def test_scan_without_xs_and_with_bad_ones():
+    carry, ys = pn.scan(lambda c, x: (c + 1, None), 0.0, length=4)
+    assert float(carry) == 4.0 and ys is None
+    with pytest.raises(ValueError, match="common leading axis"):
+        pn.scan(lambda c, x: (c, c), 0.0, (pn.ones((2,)), pn.ones((3,))))
+
+
+def test_several_threads_may_run_one_function():
+    weight = pn.tensor(np.random.default_rng(0).normal(size=(32, 32)).astype(np.float32))
+    f = pn.function(lambda x: pn.tanh(x @ weight).sum(axis=1))
+    inputs = [np.full((16, 32), i, np.float32) for i in range(4)]
+    wanted = [f(x).numpy() for x in inputs]
+    wrong = []
+
+    def work(i):
+        for _ in range(30):
+            if not np.array_equal(f(inputs[i]).numpy(), wanted[i]):
+                wrong.append(i)
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+
+
+def test_a_failing_step_commits_nothing():
+    from pynn.engine.op import REGISTRY, apply
+
+    v = pn.Variable([1.0, 2.0])
+    count = pn.Variable(0.0)
+    guard = REGISTRY["guard_finite"]
+    sample = guard.samples()[0]
+
+    @pn.function
+    def step(x):
+        count.assign_add(1.0)
+        v.assign(v / x)
+        apply(guard, *([v.value / x] * len(sample.inputs)), **sample.attrs)
+
+    step(pn.tensor(2.0))
+    with pytest.raises(GuardTripped, match="is not finite"):
+        step(pn.tensor(0.0))
+    assert v.numpy().tolist() == [0.5, 1.0] and float(count) == 1.0
+
+
+def test_only_functions_are_captured():
+    with pytest.raises(TypeError, match=r"\[function\] expects a function"):
+        pn.function(3)
+    f = pn.function(lambda x: x)
+    assert pn.function(f) is f

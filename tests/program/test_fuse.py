@@ -1,0 +1,154 @@
+"""Fusion: which calls become one, what the fused call remembers, and what forbids it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import pynn as pn
+from pynn.engine import kernels
+from pynn.program.fuse import MAX_CHAIN
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(4, 6)).astype(np.float32)
+W = pn.Variable(RNG.normal(size=(6, 5)).astype(np.float32), name="w")
+B = pn.Variable(RNG.normal(size=(5,)).astype(np.float32), name="b")
+IMAGES = RNG.normal(size=(2, 8, 8, 3)).astype(np.float32)
+FILTER = pn.Variable(RNG.normal(size=(3, 3, 3, 4)).astype(np.float32))
+CHANNELS = pn.Variable(RNG.normal(size=(4,)).astype(np.float32))
+
+native_only = pytest.mark.skipif(not kernels.native_enabled(), reason="chains are for the native kernel")
+
+
+def fused(body, *args):
+    """(op names of the program, {fused op: its members}) and the captured function."""
+    f = pn.function(body)
+    nodes = f.program(*args).nodes
+    return [n.op.name for n in nodes], {n.op.name: [m.op.name for m in n.members] for n in nodes if n.members}, f
+
+
+def same(captured, eager):
+    if kernels.native_enabled():
+        np.testing.assert_array_equal(captured, eager)
+    else:
+        np.testing.assert_allclose(captured, eager, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "body, members",
+    [
+        (lambda x: x @ W + B, ["matmul", "add"]),
+        (lambda x: B + x @ W, ["matmul", "add"]),
+        (lambda x: pn.relu(x @ W + B), ["matmul", "add", "relu"]),
+    ],
+)
+def test_dense_layers(body, members):
+    names, made, f = fused(body, X)
+    assert names == ["linear"] and made == {"linear": members}
+    same(f(X).numpy(), body(pn.tensor(X)).numpy())
+
+
+def conv(x):
+    return pn.conv2d(x, FILTER) + CHANNELS
+
+
+def test_convolutions():
+    assert fused(conv, IMAGES)[1] == {"conv2d_bias_act": ["conv2d", "add"]}
+    assert fused(lambda x: pn.relu(conv(x)), IMAGES)[1] == {"conv2d_bias_act": ["conv2d", "add", "relu"]}
+
+
+def test_a_convolution_with_pooling_is_one_call():
+    def body(x):
+        return pn.max_pool2d(pn.relu(conv(x)), pool_size=2)
+
+    names, made, f = fused(body, IMAGES)
+    assert names == ["conv2d_bias_relu_pool"]
+    assert made == {"conv2d_bias_relu_pool": ["conv2d", "add", "relu", "max_pool2d"]}
+    same(f(IMAGES).numpy(), body(pn.tensor(IMAGES)).numpy())
+
+
+def test_two_readers_forbid_it():
+    def body(x):
+        product = x @ W
+        return pn.relu(product + B), product
+
+    names, made, f = fused(body, X)
+    assert "linear" not in made and "matmul" in names
+    for a, b in zip(f(X), body(pn.tensor(X)), strict=True):
+        same(a.numpy(), b.numpy())
+
+
+def test_a_bias_of_another_shape_forbids_it():
+    column = pn.Variable(np.ones((4, 1), np.float32))
+    assert "linear" not in fused(lambda x: x @ W + column, X)[0]
+
+
+def test_a_value_that_fusion_took_away_comes_back_for_a_later_reader():
+    def body(x):
+        kept = {}
+
+        def cost(w):
+            kept["z"] = x @ w + B
+            return pn.sum(pn.relu(kept["z"]) ** 2)
+
+        value, gradient = pn.value_and_grad(cost)(W)
+        return value, gradient, pn.tanh(kept["z"])
+
+    for got, wanted in zip(pn.function(body)(X), body(pn.tensor(X)), strict=True):
+        same(got.numpy(), wanted.numpy())
+
+
+def test_a_value_that_fusion_took_away_can_be_returned_or_assigned():
+    seen = pn.Variable(np.zeros((4, 5), np.float32))
+
+    def body(x):
+        kept = {}
+
+        def cost(w):
+            kept["product"] = x @ w
+            return pn.sum(pn.relu(kept["product"] + B))
+
+        gradient = pn.grad(cost)(W)
+        seen.assign(kept["product"])
+        return gradient, kept["product"]
+
+    gradient, product = pn.function(body)(X)
+    same(product.numpy(), X @ W.numpy() if not kernels.native_enabled() else (pn.tensor(X) @ W).numpy())
+    np.testing.assert_array_equal(seen.numpy(), product.numpy())
+    same(gradient.numpy(), body(pn.tensor(X))[0].numpy())
+
+
+@native_only
+def test_elementwise_calls_make_a_chain():
+    def body(x):
+        return pn.exp(pn.tanh(x) * 2.0 + 1.0)
+
+    names, made, f = fused(body, X)
+    assert names == ["elementwise_chain"]
+    assert made["elementwise_chain"] == ["tanh", "multiply", "add", "exp"]
+    same(f(X).numpy(), body(pn.tensor(X)).numpy())
+
+
+@native_only
+def test_a_value_that_is_returned_or_read_twice_ends_a_chain():
+    def body(x):
+        middle = pn.tanh(x)
+        return middle, pn.exp(middle) * 2.0
+
+    names, made, f = fused(body, X)
+    assert names == ["tanh", "elementwise_chain"] and made == {"elementwise_chain": ["exp", "multiply"]}
+    for a, b in zip(f(X), body(pn.tensor(X)), strict=True):
+        same(a.numpy(), b.numpy())
+
+
+@native_only
+def test_chains_have_a_longest_length():
+    def body(x):
+        for _ in range(2 * MAX_CHAIN):
+            x = pn.sin(x)
+        return x
+
+    f = pn.function(body)
+    lengths = [len(n.members) for n in f.program(X).nodes]
+    assert sum(lengths) == 2 * MAX_CHAIN and max(lengths) == MAX_CHAIN
+    same(f(X).numpy(), body(pn.tensor(X)).numpy())
