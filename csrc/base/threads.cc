@@ -78,6 +78,7 @@ struct Pool {
   alignas(64) std::atomic<bool> busy{false};
   int started = 0;
   int processors = 0;
+  int last_woken = 0;
   bool refused = false;  // the system gave no thread
   bool survives_fork = false;
   double unaided_ns = 0;                                // estimated cost of the latest jobs that left sleepers asleep,
@@ -99,33 +100,25 @@ void pause_briefly() {
 // Long enough to bridge the serial stretches of a step, short enough not to take a core from Python or a BLAS.
 constexpr std::chrono::microseconds kSpinTime{80};
 constexpr int kPausesPerLook = 32;  // at the clock
-constexpr int kCrowdedYields = 4;
 
-// Busy waiting. With more threads than processors it gives way at once, and is over soon.
+// Busy waiting for up to kSpinTime.
 class Spin {
  public:
-  explicit Spin(bool crowded) : crowded_(crowded) {}
-
   // Waits a moment; false when it is time to do something better.
   bool wait() {
-    ++moments_;
-    if (crowded_) {
-      std::this_thread::yield();
-      return moments_ < kCrowdedYields;
-    }
     pause_briefly();
-    if (moments_ % kPausesPerLook) return true;
+    if (++pauses_ % kPausesPerLook) return true;
     const Clock::time_point now = Clock::now();
-    if (moments_ == kPausesPerLook) end_ = now + kSpinTime;
+    if (pauses_ == kPausesPerLook) end_ = now + kSpinTime;
     return now < end_;
   }
 
  private:
-  bool crowded_;
-  int moments_ = 0;
+  int pauses_ = 0;
   Clock::time_point end_;
 };
 
+// More threads than processors: no more of them are kept awake than there are processors, in turn.
 bool crowded(int threads) { return threads > pool.processors; }
 
 void run_unit(const Job& job, std::int64_t unit, int worker) {
@@ -134,14 +127,19 @@ void run_unit(const Job& job, std::int64_t unit, int worker) {
   job.fn(job.context, begin, end, worker);
 }
 
-// Wakes up to `count` of the workers that this job admits.
-void wake_sleepers(int threads, int count) {
-  for (int worker = 1; worker < threads && count > 0; ++worker) {
+// Wakes up to `count` of the workers that this job admits, `first` and the ones after it before those before it. Returns the
+// last one woken, 0 if all are awake.
+int wake_sleepers(int threads, int first, int count) {
+  int last = 0;
+  for (int step = 0; step < threads - 1 && count > 0; ++step) {
+    const int worker = 1 + (first - 1 + step) % (threads - 1);
     if (pool.asleep[worker].load() == 0 || pool.asleep[worker].exchange(0) == 0) continue;
     const Apart apart(pool.handles[worker]);
     wake(pool.asleep[worker]);
+    last = worker;
     --count;
   }
+  return last;
 }
 
 // -- workers -----------------------------------------------------------------------------------------------------------
@@ -166,11 +164,11 @@ void take_part(int worker, std::int64_t unit) {
   pool.done.fetch_add(finished, std::memory_order_release);
 }
 
-// Every worker starts asleep.
+// Every worker starts asleep. The caller wakes one of many, and each of them two more.
 void sleep_until_woken(int worker) {
   sleep_while(pool.asleep[worker], 1);
   const Word word = pool.word.load();
-  if (has_unit(word) && !crowded(threads_of(word))) wake_sleepers(threads_of(word), 2);  // the caller woke one
+  if (has_unit(word) && !crowded(threads_of(word))) wake_sleepers(threads_of(word), 1, 2);
 }
 
 // The store of the flag and the load of the word pair with the store of the word and the load of the flag by a caller that
@@ -185,7 +183,7 @@ void work(int worker) {
   FlushDenormals flush;
   sleep_until_woken(worker);
   for (;;) {
-    Spin spin(crowded(threads_of(pool.word.load(std::memory_order_relaxed))));
+    Spin spin;
     std::int64_t unit = enter(worker);
     while (unit == kNone && spin.wait()) unit = enter(worker);
     if (unit != kNone) take_part(worker, unit);
@@ -243,7 +241,6 @@ void start_thread(int worker) {
 
 // Starts fewer than wanted if it must: the job needs none of them.
 void start_workers(int wanted) {
-  if (pool.processors == 0) pool.processors = allowed_processors();
   if (!pool.survives_fork) pool.survives_fork = survive_fork();
   try {
     for (; pool.started < wanted && !pool.refused; ++pool.started) start_thread(pool.started + 1);
@@ -258,11 +255,13 @@ void start_workers(int wanted) {
 // A sleeper is awake and at work some 10 us (a virtual machine: 50 us) after the caller spent about 10 us on waking it.
 constexpr double kWorthWakingNs = 30000;
 
-bool all_awake(int threads) {
-  if (pool.started < threads - 1 && !pool.refused) return false;
-  for (int worker = 1; worker < threads; ++worker)
-    if (pool.asleep[worker].load() != 0) return false;
-  return true;
+// True if a worker sleeps, or is not started yet, that could have a processor to itself.
+bool helpers_missing(int threads) {
+  const int wanted = crowded(threads) ? pool.processors - 1 : threads - 1;
+  int awake = 0;
+  for (int worker = 1; worker < threads && worker <= pool.started && awake < wanted; ++worker)
+    awake += pool.asleep[worker].load() == 0;
+  return awake < wanted;
 }
 
 // True when small jobs since workers fell asleep, this one included, would have paid for a wake. Jobs further apart than
@@ -277,30 +276,37 @@ bool unaided_jobs_add_up(double cost_ns) {
   return true;
 }
 
+void wake_a_helper(int threads) {
+  if (!helpers_missing(threads)) return;
+  const int woken = wake_sleepers(threads, crowded(threads) ? pool.last_woken + 1 : 1, 1);
+  if (woken) pool.last_woken = woken;
+}
+
 void publish(const Job& job, int threads, std::int64_t units) {
   pool.job = job;
   pool.done.store(0, std::memory_order_relaxed);
   pool.word.store(word_of(threads, units));
 }
 
-void wait_for_workers(int threads, std::int64_t units) {
-  Spin spin(crowded(threads));
+void wait_for_workers(std::int64_t units) {
+  Spin spin;
   while (pool.done.load(std::memory_order_acquire) != units)
     if (!spin.wait()) std::this_thread::yield();
 }
 
 void fork_join(const Job& job, int threads, std::int64_t units, double cost_ns) {
-  const bool help = cost_ns >= kWorthWakingNs || (!all_awake(threads) && unaided_jobs_add_up(cost_ns));
-  if (help) start_workers(threads - 1);
+  if (pool.processors == 0) pool.processors = allowed_processors();
+  const bool worth_waking = cost_ns >= kWorthWakingNs || (helpers_missing(threads) && unaided_jobs_add_up(cost_ns));
+  if (worth_waking) start_workers(threads - 1);
   publish(job, threads, units);
-  if (help) wake_sleepers(threads, 1);
+  if (worth_waking) wake_a_helper(threads);
   std::int64_t unit = unit_at_front(pool.word.fetch_add(kOneFromFront, std::memory_order_relaxed));
   std::int64_t finished = 0;
   for (; unit != kNone; ++finished) {
     run_unit(job, unit, 0);
     unit = unit_at_front(pool.word.fetch_add(kOneFromFront, std::memory_order_relaxed));
   }
-  wait_for_workers(threads, units - finished);
+  wait_for_workers(units - finished);
 }
 
 // -- how many threads --------------------------------------------------------------------------------------------------
