@@ -1,0 +1,174 @@
+"""Ops of a user: NumPy kernels and compiled ones, eagerly, in captured steps, in layers and in training."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+
+import numpy as np
+import pytest
+
+import pynn as pn
+from pynn.engine.op import REGISTRY
+from pynn.errors import CaptureError
+
+
+@pytest.fixture(autouse=True)
+def clean_registry():
+    before = set(REGISTRY)
+    yield
+    for name in set(REGISTRY) - before:
+        del REGISTRY[name]
+
+
+@pytest.fixture
+def cube():
+    @pn.custom_op(gradient=lambda dy, inputs, y: dy * 3.0 * inputs[0] ** 2)
+    def cube(x):
+        """The third power."""
+        return x**3
+
+    return cube
+
+
+def test_eager_and_captured(cube):
+    x = pn.tensor([1.0, -2.0, 3.0])
+    assert cube(x).tolist() == [1.0, -8.0, 27.0]
+    assert cube.__doc__ == "The third power." and cube.__name__ == "cube"
+    f = pn.function(lambda x: pn.exp(cube(x * 0.5)) + 1)
+    np.testing.assert_allclose(f(x).numpy(), np.exp((x.numpy() / 2) ** 3) + 1, rtol=1e-6)
+    assert "cube" in f.program(x).describe()
+
+
+def test_gradients_to_the_second_order(cube):
+    assert float(pn.grad(cube)(2.0)) == 12.0
+    assert float(pn.grad(pn.grad(cube))(2.0)) == 12.0
+    assert float(pn.function(pn.grad(cube))(2.0)) == 12.0
+
+
+def test_the_output_may_have_another_spec():
+    from pynn.engine.op import Spec
+
+    count = pn.custom_op(lambda x: np.count_nonzero(x, axis=1), name="count_rows", output=lambda x: Spec((x.shape[0],), np.dtype(np.int64)))
+    x = pn.tensor([[0.0, 1.0], [2.0, 3.0]])
+    assert count(x).tolist() == [1, 2] and count(x).dtype == np.int64
+    assert pn.function(count)(x).tolist() == [1, 2]
+
+
+def test_two_inputs():
+    hypot = pn.custom_op(np.hypot, name="hypot", gradient=lambda dy, inputs, y: (dy * inputs[0] / y, dy * inputs[1] / y))
+    assert float(hypot(3.0, 4.0)) == 5.0
+    assert [float(g) for g in pn.grads(hypot)(3.0, 4.0)] == pytest.approx([0.6, 0.8])
+
+
+def test_without_a_gradient_it_is_a_constant():
+    plain = pn.custom_op(lambda x: x * 2, name="plain")
+    assert float(pn.grad(lambda x: plain(x) + x)(3.0)) == 1.0
+
+
+def test_a_taken_name_gets_a_number():
+    first, second = (pn.custom_op(lambda x: x, name="same_name") for _ in range(2))
+    assert (first.op.name, second.op.name) == ("same_name", "same_name_2")
+
+
+def test_in_a_layer_and_in_training(cube):
+    class Cubed(pn.Layer):
+        def call(self, x):
+            return cube(x)
+
+    model = pn.Sequential([pn.layers.Dense(4, input_shape=(3,)), Cubed(), pn.layers.Dense(1)])
+    x = np.random.default_rng(0).normal(size=(32, 3)).astype(np.float32)
+    y = x.sum(axis=1, keepdims=True)
+    pn.set_seed(0)
+    model.compile(pn.optimizers.Adam(0.01), "mean_squared_error")
+    history = model.fit(x, y, epochs=20, batch_size=8, verbose=0).history["loss"]
+    assert history[-1] < history[0]
+    assert model.predict(x).shape == (32, 1)
+
+
+def test_errors():
+    with pytest.raises(TypeError, match="must be a function on arrays or a numba.cfunc"):
+        pn.custom_op(3)
+    with pytest.raises(TypeError, match="the kernel returned nothing"):
+        pn.custom_op(lambda x: None, name="nothing")(1.0)
+    wrong = pn.custom_op(lambda a, b: a + b, name="wrong", gradient=lambda dy, inputs, y: dy)
+    with pytest.raises(ValueError, match="one gradient per input"):
+        pn.grads(wrong)(1.0, 2.0)
+
+
+def test_an_error_in_the_kernel_reaches_the_caller_of_a_step():
+    def fails(x):
+        raise RuntimeError("out of luck")
+
+    op = pn.custom_op(fails, name="fails")
+    v = pn.Variable(1.0)
+
+    @pn.function
+    def step(x):
+        v.assign(v + op(x))
+
+    with pytest.raises(RuntimeError, match="out of luck"):
+        step(2.0)
+    assert float(v) == 1.0
+
+
+def test_a_kernel_is_not_called_while_a_step_is_captured():
+    op = pn.custom_op(lambda x: x * 2, name="twice")
+    with pytest.raises(CaptureError, match=r"\[twice\]"):
+        pn.function(lambda x: float(op(x)))(1.0)
+
+
+def compiled():
+    """A `numba.cfunc` that computes `x * x + 1` on float64."""
+    numba = pytest.importorskip("numba")
+    from numba import carray, cfunc, types
+
+    signature = types.void(types.CPointer(types.CPointer(types.float64)), types.CPointer(types.int64))
+
+    @cfunc(signature)
+    def kernel(operands, lengths):
+        x, y = carray(operands[0], lengths[0]), carray(operands[1], lengths[0])
+        for i in range(lengths[0]):
+            y[i] = x[i] * x[i] + 1.0
+
+    assert numba
+    return kernel
+
+
+def test_a_compiled_kernel_runs_inside_a_step():
+    kernel = compiled()
+    op = pn.custom_op(kernel, name="square_and_one", fallback=lambda x: x * x + 1, gradient=lambda dy, inputs, y: 2 * inputs[0] * dy)
+    x = np.arange(5.0)
+    f = pn.function(lambda x: pn.sum(op(x) * 2.0))
+    assert op(x).tolist() == [1.0, 2.0, 5.0, 10.0, 17.0]
+    assert float(f(x)) == 70.0
+    if pn.backend() == "native":
+        assert "# address" in f.program(x).describe()
+    assert pn.function(pn.grad(f))(x).tolist() == [0.0, 4.0, 8.0, 12.0, 16.0]
+
+
+def test_any_address_of_c_code_will_do():
+    calls = []
+    pointer_to_pointers = ctypes.POINTER(ctypes.POINTER(ctypes.c_float))
+
+    @functools.partial(ctypes.CFUNCTYPE(None, pointer_to_pointers, ctypes.POINTER(ctypes.c_int64)))
+    def negate(operands, lengths):
+        calls.append(lengths[0])
+        for i in range(lengths[0]):
+            operands[1][i] = -operands[0][i]
+
+    class Kernel:
+        address = ctypes.cast(negate, ctypes.c_void_p).value
+        keep = negate
+
+    op = pn.custom_op(Kernel(), name="negate", fallback=np.negative)
+    assert pn.function(lambda x: op(x) * 2)(pn.tensor([1.0, 2.0])).tolist() == [-2.0, -4.0]
+    assert calls == ([2] if pn.backend() == "native" else [])
+
+
+def test_a_compiled_kernel_needs_a_fallback():
+    class Kernel:
+        address = 1
+
+    with pytest.raises(TypeError, match="needs fallback="):
+        pn.custom_op(Kernel())

@@ -1,0 +1,155 @@
+"""Gradients of Python functions, and what their errors say."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import pynn as pn
+
+X = pn.tensor([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])
+W = pn.tensor([[0.5], [-0.5]])
+
+
+def cost(w, b):
+    return ((X @ w + b) ** 2).mean()
+
+
+def test_grad_by_one_argument():
+    assert float(pn.grad(lambda x: x * x)(3.0)) == 6.0
+    assert float(pn.grad(lambda a, b: a * b, argnum=1)(2.0, 5.0)) == 2.0
+    value, slope = pn.value_and_grad(lambda a, b: a * b, 0)(2.0, 5.0)
+    assert (float(value), float(slope)) == (10.0, 5.0)
+
+
+def test_grads_by_all_arguments():
+    dw, db = pn.grads(cost)(W, 1.0)
+    residual = X.numpy() @ W.numpy() + 1.0
+    np.testing.assert_allclose(dw.numpy(), 2 * X.numpy().T @ residual / 3, rtol=1e-6)
+    np.testing.assert_allclose(float(db), 2 * residual.mean(), rtol=1e-6)
+    value, both = pn.value_and_grads(cost)(W, 1.0)
+    assert float(value) == pytest.approx(float((residual**2).mean()))
+    assert isinstance(both, tuple) and both[0].tolist() == dw.tolist()
+
+
+def test_arguments_may_be_arrays_numbers_and_variables():
+    v = pn.Variable([1.0, 2.0])
+    for value in (v, v.value, v.numpy(), [1.0, 2.0]):
+        assert pn.grad(lambda x: pn.sum(pn.square(x)))(value).tolist() == [2.0, 4.0]
+    assert pn.grad(lambda x: pn.sum(x * x))(np.array([1.0, 2.0])).dtype == np.float64
+
+
+def test_keyword_arguments_pass_through():
+    assert float(pn.grad(lambda x, *, power: x**power)(2.0, power=3)) == 12.0
+
+
+def test_an_argument_without_influence_gets_zeros():
+    da, db = pn.grads(lambda a, b: pn.sum(a))(pn.ones((2,)), pn.ones((3,)))
+    assert da.tolist() == [1.0, 1.0] and db.tolist() == [0.0, 0.0, 0.0]
+
+
+def test_an_argument_used_twice_and_passed_twice():
+    x = pn.tensor(3.0)
+    assert float(pn.grad(lambda a: a * a + a)(x)) == 7.0
+    da, db = pn.grads(lambda a, b: a * a * b)(x, x)
+    assert (float(da), float(db)) == (18.0, 9.0)
+
+
+def test_variable_grads_sees_trainable_variables_that_were_read():
+    w, b = pn.Variable([1.0, 2.0], name="w"), pn.Variable(1.0, name="b")
+    frozen, other = pn.Variable(5.0, trainable=False), pn.Variable(7.0)
+    value, pairs = pn.variable_grads(lambda: pn.sum(w * w) * frozen + b)
+    assert float(value) == 26.0
+    assert {v.name: g.tolist() for v, g in pairs} == {"w": [10.0, 20.0], "b": 1.0}
+    _, chosen = pn.variable_grads(lambda: pn.sum(w * w) + b, [other, b])
+    assert [v is u for (v, _), u in zip(chosen, (other, b), strict=True)] == [True, True]
+    assert [float(g) for _, g in chosen] == [0.0, 1.0]
+
+
+def test_stop_gradient_makes_a_constant():
+    assert float(pn.grad(lambda x: x * pn.stop_gradient(x))(3.0)) == 3.0
+    assert float(pn.function(pn.grad(lambda x: x * pn.stop_gradient(x)))(3.0)) == 3.0
+    assert float(pn.grad(lambda x: pn.stop_gradient(x * x))(3.0)) == 0.0
+
+
+def test_custom_grad_replaces_the_gradient():
+    @pn.custom_grad
+    def clipped(x):
+        return x * x, lambda dy: pn.clip(2 * x * dy, -1.0, 1.0)
+
+    assert float(clipped(5.0)) == 25.0
+    assert float(pn.grad(clipped)(5.0)) == 1.0
+    assert float(pn.grad(lambda x: clipped(x) * 3)(0.1)) == pytest.approx(0.6)
+    assert float(pn.function(pn.grad(clipped))(5.0)) == 1.0
+
+
+def test_custom_grad_of_two_arguments_and_of_the_wrong_number():
+    @pn.custom_grad
+    def product(a, b):
+        return a * b, lambda dy: (dy * 10.0, dy * 20.0)
+
+    assert [float(g) for g in pn.grads(product)(2.0, 3.0)] == [10.0, 20.0]
+    wrong = pn.custom_grad(lambda a, b: (a * b, lambda dy: dy))
+    with pytest.raises(ValueError, match="one gradient per argument"):
+        pn.grads(wrong)(2.0, 3.0)
+
+
+def test_higher_orders():
+    f = lambda x: pn.sin(x) * x**3  # noqa: E731
+    x = np.float64(0.7)
+    s, c = np.sin(x), np.cos(x)
+    np.testing.assert_allclose(float(pn.grad(f)(x)), c * x**3 + 3 * s * x**2)
+    np.testing.assert_allclose(float(pn.grad(pn.grad(f))(x)), -s * x**3 + 6 * c * x**2 + 6 * s * x)
+    third = -c * x**3 - 9 * s * x**2 + 18 * c * x + 6 * s
+    np.testing.assert_allclose(float(pn.grad(pn.grad(pn.grad(f)))(x)), third)
+    np.testing.assert_allclose(float(pn.function(pn.grad(pn.grad(f)))(x)), -s * x**3 + 6 * c * x**2 + 6 * s * x)
+
+
+def test_a_product_of_the_hessian_through_a_network():
+    rng = np.random.default_rng(0)
+    x, w, direction = rng.normal(size=(4, 3)), rng.normal(size=(3, 5)), rng.normal(size=(3, 5))
+
+    def loss(w):
+        return pn.sum(pn.logsumexp(pn.tanh(pn.tensor(x) @ w), axis=1))
+
+    product = pn.grad(lambda w: pn.sum(pn.grad(loss)(w) * direction))(w).numpy()
+    step = 1e-5
+    by_difference = (pn.grad(loss)(w + step * direction).numpy() - pn.grad(loss)(w - step * direction).numpy()) / (2 * step)
+    np.testing.assert_allclose(product, by_difference, atol=1e-8)
+
+
+@pytest.mark.parametrize("name", ["grad", "grads", "value_and_grad", "value_and_grads", "variable_grads"])
+def test_a_tensor_instead_of_a_function(name):
+    with pytest.raises(TypeError) as caught:
+        getattr(pn, name)(cost(W, 1.0))
+    message = str(caught.value)
+    assert f"[{name}]" in message and "a computed tensor" in message
+    assert f"pn.{name}(lambda w, b: cost(x @ w + b, y))(w, b)" in message
+
+
+def test_results_that_cannot_be_differentiated():
+    with pytest.raises(ValueError, match=r"\[grad\] the function must return one number. Received: shape=\(2,\)"):
+        pn.grad(lambda x: x * x)(pn.ones((2,)))
+    with pytest.raises(TypeError, match="returned nothing"):
+        pn.grad(lambda x: None)(1.0)
+    with pytest.raises(TypeError, match="only float results"):
+        pn.grad(lambda x: pn.argmax(x))(pn.ones((2,)))
+    assert pn.grad(lambda x: x * 2)(pn.ones((1, 1))).tolist() == [[2.0]]
+
+
+def test_integer_arguments():
+    with pytest.raises(TypeError, match=r"\[grad\] gradients are taken by float tensors.*argument 0 with dtype int64"):
+        pn.grad(lambda x: x * 2.0)(3)
+    with pytest.raises(TypeError, match="argument 1 with dtype bool"):
+        pn.grads(lambda x, m: x)(1.0, pn.tensor(True))
+
+
+def test_a_failure_leaves_no_tape_behind():
+    from pynn.engine.op import active
+
+    def fails(x):
+        raise KeyError("no")
+
+    with pytest.raises(KeyError):
+        pn.grad(fails)(1.0)
+    assert not active.tapes
