@@ -45,9 +45,10 @@ def as_dtype(dtype) -> np.dtype:
         found = None
     if found is not None and not found.isnative:
         found = found.newbyteorder("=")
-    if found in SUPPORTED:
+    # NumPy takes None for float64, also in comparisons.
+    if found is not None and found in SUPPORTED:
         return found
-    if found in _CONVERTED:
+    if found is not None and found in _CONVERTED:
         return _CONVERTED[found]
     names = ", ".join(d.name for d in SUPPORTED)
     raise TypeError(f"[dtype] tensors can't have this dtype. Received: {dtype!r}. Supported: {names}.")

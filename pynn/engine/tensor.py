@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pynn.dtypes import as_dtype, promote_dtypes, weak_dtype
+from pynn.dtypes import as_dtype, bool_, promote_dtypes, weak_dtype
 from pynn.engine.op import Spec, active
 from pynn.engine.operators import Operators
 from pynn.errors import CaptureError
@@ -241,7 +241,7 @@ def promote(*values) -> tuple[Tensor, ...]:
     common = promote_dtypes(*strong)
     for t in tensors:
         weak = weak_dtype(t, common) if not isinstance(t, Tensor) else t.dtype if t.weak and t.dtype.kind == "f" else common
-        if weak.kind == "f" and common.kind != "f":
+        if common == bool_ or (weak.kind == "f" and common.kind != "f"):
             common = weak
     return tuple(_to_dtype(t, common) for t in tensors)
 

@@ -121,6 +121,21 @@ def _finish(capture: Capture, inputs: list[Tensor], result) -> _Captured:
     return _Captured(Program(capture, inputs, outputs), structure, places)
 
 
+class _Same:
+    """An object as part of a signature: equal to itself alone, and alive as long as the program, so that its identity stays its own."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value):
+        self.value = value
+
+    def __hash__(self) -> int:
+        return id(self.value)
+
+    def __eq__(self, other) -> bool:
+        return isinstance(other, _Same) and self.value is other.value
+
+
 def _is_input(value) -> bool:
     return isinstance(value, (Tensor, np.ndarray, np.generic, float))
 
@@ -137,7 +152,7 @@ def _signature(leaves: list) -> tuple[list[Tensor], tuple]:
             inputs.append(t)
             key.append(t.spec)
         elif isinstance(value, Operators) or not isinstance(value, (int, bool, str, type(None))):
-            key.append((id(value), type(value)))
+            key.append(_Same(value))
         else:
             key.append((type(value), value))
     return inputs, tuple(key)

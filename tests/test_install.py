@@ -1,0 +1,88 @@
+"""What an installed package does: imports quietly, says what it runs on, and trains the tutorials."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import pynn as pn
+from pynn import cli, tutorials
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess:
+    """A fresh interpreter that finds this package first."""
+    path = os.pathsep.join(filter(None, [str(Path(pn.__file__).parents[1]), os.environ.get("PYTHONPATH")]))
+    settings = {**os.environ, "PYTHONPATH": path, **environment}
+    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, timeout=100, env=settings)
+
+
+def test_import_is_quiet_and_starts_no_thread():
+    script = (
+        "import threading, os, numpy\n"
+        "count = lambda: len(os.listdir('/proc/self/task')) if os.path.isdir('/proc/self/task') else threading.active_count()\n"
+        "before = count()\n"
+        "import pynn\n"
+        "raise SystemExit(count() - before)\n"
+    )
+    result = run("-W", "error", "-c", script)
+    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+
+
+def test_import_leaves_optional_packages_alone():
+    script = "import sys, pynn; print([n for n in ('numba', 'matplotlib', 'pandas', 'urllib.request', 'ssl') if n in sys.modules])"
+    assert run("-c", script).stdout == "[]\n"
+
+
+def test_time_of_the_import_is_reported(record_property):
+    script = "import numpy, time; t = time.perf_counter(); import pynn; print(time.perf_counter() - t)"
+    seconds = min(float(run("-c", script).stdout) for _ in range(2))
+    record_property("import_seconds_beyond_numpy", seconds)
+    print(f"import of pynn beyond NumPy: {1000 * seconds:.0f} ms")
+    assert math.isfinite(seconds)
+
+
+def test_size_of_the_wheel_is_reported(record_property):
+    wheels = sorted((ROOT / "dist").glob("*.whl"))
+    if not wheels:
+        pytest.skip("no wheel in dist/")
+    record_property("wheel_bytes", wheels[-1].stat().st_size)
+    print(f"{wheels[-1].name}: {wheels[-1].stat().st_size / 1e6:.2f} MB")
+
+
+def test_info_of_the_command_line():
+    result = run("-m", "pynn", "info")
+    assert result.returncode == 0 and not result.stderr
+    for part in (pn.__version__, pn.backend(), "threads", "numpy"):
+        assert part in result.stdout
+
+
+def test_unknown_backends_and_commands_are_refused(capsys):
+    with pytest.raises(SystemExit):
+        cli.main([])
+    with pytest.raises(SystemExit):
+        cli.main(["tutorials", "--epochs", "0"])
+    capsys.readouterr()
+    assert cli.main(["tutorials", "nothing"]) == 1
+    assert "no tutorial 'nothing'" in capsys.readouterr().err
+
+
+EPOCHS = {"gradient-descent": 20, "lstm": 20}
+
+
+@pytest.mark.parametrize("name", tutorials.NAMES)
+def test_tutorials_in_short_form(name, capsys):
+    if pn.backend() != "native" and name not in (*EPOCHS, "dense"):
+        pytest.skip("slow on the fallback kernels")
+    assert cli.main(["tutorials", name, "--epochs", str(EPOCHS.get(name, 1))]) == 0
+    output = capsys.readouterr().out
+    table = output[output.rindex("\ntutorial ") :].splitlines()[2:]
+    figures = [float(re.split(r"\s{2,}", line.strip())[-2 if i == 0 else -1]) for i, line in enumerate(table) if line.strip()]
+    assert figures and all(map(math.isfinite, figures)), output

@@ -1,0 +1,339 @@
+"""Tensors and variables: creation, dtypes, operators, indexing, interop, immutability and versions."""
+
+from __future__ import annotations
+
+import copy
+import operator
+import pickle
+
+import numpy as np
+import pytest
+
+import pynn as pn
+from pynn.dtypes import SUPPORTED, promote_dtypes
+
+ORDER = ["bool", "uint8", "int8", "int16", "int32", "int64", "float32", "float64"]
+
+
+@pytest.mark.parametrize(
+    "value, dtype",
+    [(1.5, "float32"), (3, "int64"), (True, "bool"), ([1, 2], "int64"), ([1.0, 2], "float32"), ([], "float32"), ([True, False], "bool")]
+    + [(np.zeros(2, d), d) for d in ORDER]
+    + [(np.zeros(2, d), w) for d, w in (("float16", "float32"), ("uint16", "int32"), ("uint32", "int64"))]
+    + [(np.float64(2), "float64"), (np.int32(2), "int32")],
+)  # fmt: skip
+def test_dtype_of_a_new_tensor(value, dtype):
+    assert pn.tensor(value).dtype == np.dtype(dtype)
+
+
+def test_a_wanted_dtype():
+    assert pn.tensor([1, 2], dtype="float64").dtype == np.float64
+    assert pn.tensor(pn.tensor([1.7]), dtype=np.int32).tolist() == [1]
+    assert pn.tensor([1.0], dtype=float).dtype == np.float32
+    for bad in ("complex64", "S3", object, "no such thing"):
+        with pytest.raises(TypeError, match=r"\[dtype\] tensors can't have this dtype"):
+            pn.tensor([1.0], dtype=bad)
+
+
+@pytest.mark.parametrize("value", [["a"], [1j], np.array([None]), np.array(["2020-01-01"], "datetime64[D]")])
+def test_only_numbers(value):
+    with pytest.raises(TypeError, match=r"\[tensor\] tensors hold numbers"):
+        pn.tensor(value)
+
+
+def test_nested_lists_with_tensors_in_them():
+    assert pn.tensor([[pn.tensor(1.0), 2.0], [3.0, pn.tensor(4.0)]]).tolist() == [[1.0, 2.0], [3.0, 4.0]]
+
+
+def test_properties():
+    t = pn.tensor(np.zeros((2, 3), np.float64))
+    assert (t.shape, t.ndim, t.size, t.nbytes, len(t)) == ((2, 3), 2, 6, 48, 2)
+    assert t.T.shape == (3, 2) and not t.is_abstract
+
+
+def base():
+    return np.arange(24.0, dtype=np.float32).reshape(4, 6)
+
+
+def misaligned():
+    raw = np.empty(24 * 4 + 1, np.uint8)[1:].view(np.float32).reshape(4, 6)
+    raw[...] = base()
+    return raw
+
+
+def read_only():
+    array = base()
+    array.flags.writeable = False
+    return array
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        base,
+        lambda: np.asfortranarray(base()),
+        lambda: np.repeat(base(), 2, axis=1)[:, ::2],
+        lambda: base()[::-1][::-1],
+        lambda: base().astype(">f4"),
+        misaligned,
+        read_only,
+    ],
+    ids=["plain", "fortran", "strided", "backwards", "byte-swapped", "misaligned", "read-only"],
+)
+def test_every_layout_of_an_input(make):
+    array = make()
+    t = pn.tensor(array)
+    np.testing.assert_array_equal(t.numpy(), base())
+    assert t.numpy().flags.c_contiguous and t.dtype.isnative and t.numpy().ctypes.data % 64 == 0
+    np.testing.assert_array_equal(pn.add(array, 1.0).numpy(), base() + 1)
+    np.testing.assert_array_equal(pn.function(lambda x: x + 1.0)(array).numpy(), base() + 1)
+
+
+def test_broadcast_and_empty_inputs():
+    assert pn.tensor(np.broadcast_to(np.float32(3), (2, 2))).tolist() == [[3.0, 3.0], [3.0, 3.0]]
+    assert pn.tensor(np.zeros((0, 3), np.float32)).sum(axis=0).tolist() == [0.0, 0.0, 0.0]
+
+
+def test_a_tensor_is_a_copy_and_its_view_is_read_only():
+    array = base()
+    t = pn.tensor(array)
+    array[:] = -1
+    np.testing.assert_array_equal(t.numpy(), base())
+    with pytest.raises(ValueError, match="read-only"):
+        t.numpy()[0, 0] = 5
+    with pytest.raises(TypeError):
+        t[0] = 1.0
+
+
+# -- dtypes meeting ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("left", ORDER)
+@pytest.mark.parametrize("right", ORDER)
+def test_promotion(left, right):
+    a, b = np.dtype(left), np.dtype(right)
+    kinds = a.kind + b.kind
+    wanted = np.dtype("float64" if np.dtype("float64") in (a, b) else "float32") if "f" in kinds else np.result_type(a, b)
+    assert promote_dtypes(a, b) == wanted and wanted in SUPPORTED
+    assert (pn.tensor(np.ones(2, a)) + pn.tensor(np.ones(2, b))).dtype == wanted
+
+
+@pytest.mark.parametrize("dtype", ORDER)
+def test_python_numbers_are_weak(dtype):
+    t = pn.tensor(np.ones(2, dtype))
+    is_float = np.dtype(dtype).kind == "f"
+    assert (t + 1).dtype == (np.int64 if dtype == "bool" else np.dtype(dtype))
+    assert (1 + t).dtype == (t + 1).dtype
+    assert (t * 0.5).dtype == (np.dtype(dtype) if is_float else np.float32)
+    assert (t / 2).dtype == (np.dtype(dtype) if is_float else np.float32)
+
+
+# -- operators -----------------------------------------------------------------------------------------------------------
+
+ARITHMETIC = [operator.add, operator.sub, operator.mul, operator.truediv, operator.floordiv, operator.mod, operator.pow]
+COMPARISONS = [operator.lt, operator.le, operator.gt, operator.ge, operator.eq, operator.ne]
+LEFT = np.array([[1.0, 2.5, 3.0], [4.0, 5.5, 0.5]], np.float32)
+OTHERS = [np.float32(2.0), 2.0, 3, LEFT[::-1].copy(), LEFT[0]]
+
+
+@pytest.mark.parametrize("op", ARITHMETIC + COMPARISONS, ids=lambda f: f.__name__)
+@pytest.mark.parametrize("other", OTHERS, ids=["numpy number", "float", "int", "array", "row"])
+def test_operators_on_both_sides(op, other):
+    for make in (pn.tensor, pn.Variable):
+        for got, wanted in ((op(make(LEFT), other), op(LEFT, other)), (op(other, make(LEFT)), op(other, LEFT))):
+            assert isinstance(got, pn.Tensor) and got.dtype == (np.bool_ if op in COMPARISONS else np.float32)
+            np.testing.assert_allclose(got.numpy(), wanted, rtol=1e-6)
+
+
+def test_operators_between_tensors_and_variables():
+    t, v = pn.tensor(LEFT), pn.Variable(LEFT)
+    for op in ARITHMETIC:
+        np.testing.assert_allclose(op(t, v).numpy(), op(LEFT, LEFT), rtol=1e-6)
+        np.testing.assert_allclose(op(v, t).numpy(), op(LEFT, LEFT), rtol=1e-6)
+
+
+def test_matrix_products_logic_and_signs():
+    t = pn.tensor(LEFT)
+    np.testing.assert_allclose((t @ LEFT.T).numpy(), LEFT @ LEFT.T, rtol=1e-6)
+    np.testing.assert_allclose((LEFT.T @ t).numpy(), LEFT.T @ LEFT, rtol=1e-6)
+    a, b = np.array([True, True, False, False]), np.array([True, False, True, False])
+    for op in (operator.and_, operator.or_, operator.xor):
+        assert op(pn.tensor(a), b).tolist() == op(a, b).tolist() == op(a, pn.tensor(b)).tolist()
+    assert (~pn.tensor(a)).tolist() == (~a).tolist()
+    assert (-t).tolist() == (-LEFT).tolist() and abs(-t).tolist() == LEFT.tolist() and (+t) is t
+
+
+def test_foreign_operands():
+    for foreign in ("text", None, {}):
+        with pytest.raises(TypeError):
+            pn.tensor(1.0) + foreign
+    assert (pn.tensor(1.0) == None) is False  # noqa: E711
+    with pytest.raises(ValueError, match=r"\[add\]"):
+        pn.ones((2,)) + pn.ones((3,))
+
+
+# -- indexing ------------------------------------------------------------------------------------------------------------
+
+CUBE = np.arange(2 * 3 * 4, dtype=np.float32).reshape(2, 3, 4)
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        0, -1, slice(None), slice(1, 3), slice(None, None, 2), (0, 1), (slice(None), -1), (..., 0), (0, ...), (None, 0),
+        (slice(None), slice(None, None, -1)), (1, slice(None), slice(3, 0, -2)), (slice(5, 9),), (0, 1, 2), (slice(0, 1), None), (),
+    ],
+)  # fmt: skip
+def test_basic_indexing(key):
+    np.testing.assert_array_equal(pn.tensor(CUBE)[key].numpy(), CUBE[key])
+    np.testing.assert_array_equal(pn.Variable(CUBE)[key].numpy(), CUBE[key])
+    np.testing.assert_array_equal(pn.function(lambda x: x[key])(CUBE).numpy(), CUBE[key])
+
+
+def test_indexing_by_integers_in_arrays():
+    rows = np.array([1, 0, 1])
+    np.testing.assert_array_equal(pn.tensor(CUBE)[rows].numpy(), CUBE[rows])
+    np.testing.assert_array_equal(pn.tensor(CUBE)[pn.tensor(rows)].numpy(), CUBE[rows])
+    assert [10, 20, 30][pn.tensor(1)] == 20
+
+
+@pytest.mark.parametrize("key", [2, -3, (0, 3), (0, 0, 0, 0), 0.5, "a"])
+def test_bad_indices(key):
+    with pytest.raises((IndexError, ValueError, TypeError), match=r"\["):
+        pn.tensor(CUBE)[key]
+
+
+def test_iteration_ends():
+    assert [row.tolist() for row in pn.tensor([[1.0], [2.0]])] == [[1.0], [2.0]]
+    for use in (len, iter):
+        with pytest.raises(TypeError, match="without axes"):
+            use(pn.tensor(1.0))
+
+
+# -- numbers -------------------------------------------------------------------------------------------------------------
+
+
+def test_tensors_as_numbers():
+    t = pn.tensor([[2.5]])
+    assert (float(t), int(t), t.item(), bool(t), f"{t:.2f}") == (2.5, 2, 2.5, True, "2.50")
+    with pytest.raises(TypeError, match="only integer tensors"):
+        operator.index(pn.tensor(2.0))
+    with pytest.raises(ValueError, match=r"\[item\] only a tensor of one element"):
+        float(pn.ones((2,)))
+
+
+def test_the_truth_of_many_elements():
+    for many in (pn.ones((2,)), pn.Variable([1.0, 2.0]), pn.zeros((0,))):
+        with pytest.raises(ValueError, match=r"ambiguous.*\.any\(\) or \.all\(\)"):
+            bool(many)
+
+
+def test_equality_is_elementwise_and_hashes_are_identity():
+    a, b = pn.tensor([1.0, 2.0]), pn.tensor([1.0, 3.0])
+    assert (a == b).tolist() == [True, False] and (a != b).tolist() == [False, True]
+    assert len({a, b, a}) == 2 and {a: 1}[a] == 1
+    v = pn.Variable(1.0)
+    assert {v: "v"}[v] == "v"
+
+
+# -- interop -------------------------------------------------------------------------------------------------------------
+
+
+def test_numpy_takes_tensors_and_tensors_take_array_likes():
+    t = pn.tensor(LEFT)
+    assert np.asarray(t, dtype=np.float64).dtype == np.float64
+    assert np.array(t).flags.writeable
+    np.testing.assert_array_equal(np.asarray(t), LEFT)
+    np.testing.assert_array_equal(np.asarray(pn.Variable(LEFT)), LEFT)
+
+    class Frame:
+        """Like a table of pandas: no array, but one can be had."""
+
+        def __array__(self, dtype=None, copy=None):
+            return LEFT.astype(dtype or np.float64)
+
+    assert pn.tensor(Frame()).shape == (2, 3)
+    np.testing.assert_array_equal((pn.tensor(Frame()) * 2).numpy(), LEFT * 2)
+    np.testing.assert_array_equal(pn.add(Frame(), t).numpy(), LEFT * 2)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int32", "int64", "uint8"])
+def test_dlpack_both_ways(dtype):
+    array = np.arange(6).reshape(2, 3).astype(dtype)
+    t = pn.tensor(array)
+    out = np.from_dlpack(t)
+    np.testing.assert_array_equal(out, array)
+    assert out.dtype == array.dtype and t.__dlpack_device__() == (1, 0)
+
+    class OnlyDLPack:
+        def __dlpack__(self, **kwargs):
+            return array.__dlpack__(**kwargs)
+
+        def __dlpack_device__(self):
+            return array.__dlpack_device__()
+
+    np.testing.assert_array_equal(pn.tensor(OnlyDLPack()).numpy(), array)
+    np.testing.assert_array_equal(np.from_dlpack(pn.Variable(array)), array)
+
+
+def test_pickles_and_copies():
+    t = pn.tensor(LEFT)
+    again = pickle.loads(pickle.dumps(t))
+    assert again.dtype == t.dtype and again.tolist() == t.tolist()
+    assert copy.copy(t) is t and copy.deepcopy(t) is t
+    v = pn.Variable(LEFT, name="v", trainable=False)
+    for twin in (pickle.loads(pickle.dumps(v)), copy.deepcopy(v)):
+        assert (twin.name, twin.trainable, twin.dtype) == ("v", False, v.dtype)
+        twin.assign(twin * 0)
+        np.testing.assert_array_equal(v.numpy(), LEFT)
+
+
+def test_reprs():
+    assert repr(pn.tensor([1.0, 2.0])) == "Tensor([1., 2.], shape=(2,), dtype=float32)"
+    assert repr(pn.Variable(1, name="n")) == "Variable(1, name='n', shape=(), dtype=int64)"
+    assert len(repr(pn.zeros((1000, 1000)))) < 1000
+    shown = []
+    pn.function(lambda x: shown.append(repr(x)) or x)(pn.ones((2,)))
+    assert shown == ["Tensor(shape=(2,), dtype=float32, abstract)"]
+
+
+# -- variables -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_value_read_before_an_assignment_keeps_its_contents():
+    v = pn.Variable([1.0, 2.0])
+    old, view = v.value, v.value.numpy()
+    v.assign([5.0, 6.0])
+    assert old.tolist() == [1.0, 2.0] and view.tolist() == [1.0, 2.0] and v.value.tolist() == [5.0, 6.0]
+    v.assign_add(1.0)
+    v.assign_sub([0.0, 1.0])
+    assert v.numpy().tolist() == [6.0, 6.0] and old.tolist() == [1.0, 2.0]
+
+
+def test_an_array_outlives_the_value_that_it_is_a_view_of():
+    v = pn.Variable(np.zeros(64, np.float32))
+    view = v.value.numpy()
+    v.assign(np.ones(64, np.float32))
+    assert view.sum() in (0.0, 64.0)
+    kept = v.value
+    view = kept.numpy()
+    pn.repeat(pn.function(lambda: v.assign_add(1.0)), 5)
+    assert view.tolist() == [1.0] * 64 and v.numpy().tolist() == [6.0] * 64
+
+
+def test_variables_keep_shape_and_dtype():
+    v = pn.Variable(np.zeros(2, np.float32), name="w")
+    v.assign(np.array([1, 2], np.int64))
+    assert v.dtype == np.float32 and v.numpy().tolist() == [1.0, 2.0]
+    with pytest.raises(ValueError, match=r"\[assign\] the variable 'w' keeps its shape.*\(3,\)"):
+        v.assign([1.0, 2.0, 3.0])
+    copied = v.numpy()
+    copied[:] = 9
+    assert v.numpy().tolist() == [1.0, 2.0]
+
+
+def test_an_abstract_value_cannot_leave_its_capture():
+    kept = []
+    pn.function(lambda x: kept.append(x * 2) or x)(1.0)
+    with pytest.raises(pn.CaptureError, match="belongs to a capture that has ended"):
+        pn.Variable(0.0).assign(kept[0])
