@@ -9,7 +9,14 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+import pynn
+
 ROOT = Path(__file__).resolve().parents[1]
+
+# Processes that tests start import the package that is tested: an installed one, even where the sources lie in the working folder.
+INSTALLED = str(Path(pynn.__file__).resolve().parents[1])
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [INSTALLED, os.environ.get("PYTHONPATH")]))
+os.environ["PYTHONSAFEPATH"] = "1"
 
 settings.register_profile(
     "pynn", deadline=None, max_examples=50, database=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
