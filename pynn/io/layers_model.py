@@ -17,13 +17,17 @@ from pynn.errors import DataError
 from pynn.io import bounded_json
 from pynn.io.atomic import atomic_folder
 from pynn.io.manifest import encode, parse_manifest, read_groups
-from pynn.io.topology import Writer, model_from_topology
-from pynn.io.training_config import compile_from_config, optimizer_state, training_config
+from pynn.io.topology import model_from_topology
+from pynn.io.topology_writer import Writer
+from pynn.io.training_config import compile_from_config, exact_state, optimizer_state, training_config
 from pynn.io.weight_names import match
 from pynn.layers.context import loading
 
 KERAS_VERSION = "tfjs-layers 4.22.0"
 WEIGHTS_FILE = "weights.bin"
+# Optimizer state that TensorFlow.js keeps in another unit, as it is here, so that a training goes on with the same bits.
+EXACT_STATE = "pynnOptimizerState"
+EXACT_STATE_FILE = "pynn_optimizer.bin"
 
 
 def load_model(path: str | os.PathLike[str], *, compile: bool = True, strict: bool = True):
@@ -58,7 +62,9 @@ def load_model(path: str | os.PathLike[str], *, compile: bool = True, strict: bo
         variable.assign(array)
     config = description.get("trainingConfig")
     if compile and isinstance(config, dict) and config.get("optimizer_config"):
-        compile_from_config(model, config, [(e.name, a) for e, a in weights if e.group == "optimizer"])
+        exact = read_groups(parse_manifest(description.get(EXACT_STATE, [])), file.parent)
+        state = [(e.name, a) for e, a in weights if e.group == "optimizer"]
+        compile_from_config(model, config, state, [a for _, a in exact])
     model.user_defined_metadata = description.get("userDefinedMetadata")
     return model
 
@@ -83,8 +89,7 @@ def topology(model) -> tuple[dict[str, Any], list[str]]:
     """`modelTopology` of a model, and what in it TensorFlow.js has no words for."""
     writer = Writer()
     entry = writer.model(model)
-    version = KERAS_VERSION if not writer.inexpressible else "3.0.0"
-    return {**entry, "keras_version": version, "backend": "tensor_flow.js"}, writer.inexpressible
+    return {**entry, "keras_version": KERAS_VERSION, "backend": "tensor_flow.js"}, writer.inexpressible
 
 
 def topology_json(model) -> str:
@@ -112,23 +117,42 @@ def save_model(model, path: str | os.PathLike[str], *, include_optimizer: bool =
         "modelTopology": model_topology,
     }
     entries, data = _weights(model)
+    files = {}
     if include_optimizer and model.optimizer is not None and model.optimizer.built:
         config, reason = training_config(model)
         if config is None:
             warnings.warn(f"saved without the optimizer: {reason}.", stacklevel=3)
         else:
             description["trainingConfig"] = config
-            for name, array in optimizer_state(model):
-                entry, raw = encode(array, name, "optimizer")
-                entries.append(entry)
-                data.append(raw)
+            _append(optimizer_state(model), "optimizer", entries, data)
+            files = _exact_state(model, description)
     if getattr(model, "user_defined_metadata", None):
         description["userDefinedMetadata"] = model.user_defined_metadata
     description["weightsManifest"] = [{"paths": [WEIGHTS_FILE], "weights": entries}]
-    text = json.dumps(description, allow_nan=False)
+    files[WEIGHTS_FILE] = b"".join(data)
+    files["model.json"] = json.dumps(description, allow_nan=False).encode()
     with atomic_folder(path, commit="model.json", owned=["model.json", "*.bin"]) as folder:
-        (folder / WEIGHTS_FILE).write_bytes(b"".join(data))
-        (folder / "model.json").write_text(text, encoding="utf-8")
+        for name, content in files.items():
+            (folder / name).write_bytes(content)
+
+
+def _append(named: list[tuple[str, np.ndarray]], group: str | None, entries: list[dict[str, Any]], data: list[bytes]) -> None:
+    for name, array in named:
+        entry, raw = encode(array, name, group)
+        entries.append(entry)
+        data.append(raw)
+
+
+def _exact_state(model, description: dict[str, Any]) -> dict[str, bytes]:
+    """The file of the state whose unit differs; enters it in the description."""
+    named = exact_state(model)
+    if not named:
+        return {}
+    entries: list[dict[str, Any]] = []
+    data: list[bytes] = []
+    _append(named, None, entries, data)
+    description[EXACT_STATE] = [{"paths": [EXACT_STATE_FILE], "weights": entries}]
+    return {EXACT_STATE_FILE: b"".join(data)}
 
 
 def _weights(model) -> tuple[list[dict[str, Any]], list[bytes]]:

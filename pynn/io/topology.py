@@ -1,6 +1,6 @@
-"""Architectures in files: TensorFlow.js and three generations of Keras write the same model in different words.
+"""Reading architectures: TensorFlow.js and three generations of Keras write the same model in different words.
 
-Reading goes through a closed table of layer classes; nothing named in a file is imported, evaluated or opened.
+It goes through a closed table of layer classes; nothing named in a file is imported, evaluated or opened.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from pynn.models.sequential import Sequential
 from pynn.serialization import accepted
 
 MAX_NESTING = 20
+KERAS3_HARD_SIGMOID = "hard_sigmoid_keras3"  # our word in files whose hard_sigmoid is that of TensorFlow.js
 _OLD_NAMES = {
     "BatchNormalizationV1": "BatchNormalization", "UnifiedGRU": "GRU", "UnifiedLSTM": "LSTM", "CuDNNGRU": "GRU", "CuDNNLSTM": "LSTM",
 }  # fmt: skip
@@ -159,83 +160,10 @@ def _activation(value: Any, dialect: Dialect) -> Any:
         value = (value.get("config") or {}).get("name") or value.get("class_name")
     if value == "hard_sigmoid" and not dialect.keras3:
         return "hard_sigmoid_keras2"
-    return value
+    return "hard_sigmoid" if value == KERAS3_HARD_SIGMOID else value
 
 
 def _initializer(value: dict[str, Any]) -> dict[str, Any]:
     name = value.get("class_name")
     name = "Identity" if name == "IdentityInitializer" else name
     return {"class_name": name, "config": accepted(initializers.find(name), value.get("config") or {})}
-
-
-# -- writing -----------------------------------------------------------------------------------------------------------
-
-
-class Writer:
-    """Configs in the words of TensorFlow.js; notes what it has no words for."""
-
-    def __init__(self) -> None:
-        self.inexpressible: list[str] = []
-
-    def model(self, model) -> dict[str, Any]:
-        """`{"class_name", "config"}` of a Sequential or functional model."""
-        if isinstance(model, Sequential):
-            return {"class_name": "Sequential", "config": self._sequential(model)}
-        if not isinstance(model, Functional):
-            raise ValueError(
-                f"[save] {model.label} is a subclassed model: its call() is Python, which files can't hold. "
-                "Use save_weights, or build the model with Sequential or pn.Model(inputs, outputs)."
-            )
-        config = model.get_config()
-        by_name = {layer.name: layer for layer in model.layers}
-        for entry in config["layers"]:
-            entry.update(self.layer(by_name[entry["name"]]))
-        return {"class_name": "Model", "config": config}
-
-    def _sequential(self, model) -> dict[str, Any]:
-        entries = [self.layer(layer) for layer in model.layers]
-        if entries and model._build_shape is not None:
-            first = entries[0]["config"]
-            if entries[0]["class_name"] not in ("Sequential", "Model"):
-                first.setdefault("batch_input_shape", [None, *model._build_shape[1:]])
-        return {"name": model.name, "layers": entries}
-
-    def layer(self, layer: Layer) -> dict[str, Any]:
-        """`{"class_name", "config"}` of a layer."""
-        if isinstance(layer, (Sequential, Functional)):
-            return self.model(layer)
-        name = type(layer).__name__
-        if not type(layer).__module__.startswith("pynn."):
-            self.inexpressible.append(f"the layer class {name}")
-        config = layer.get_config()
-        if name == "InputLayer":
-            config = {"batch_input_shape": config["batch_shape"], "dtype": config["dtype"], "sparse": False, "name": layer.name}
-            return {"class_name": name, "config": config}
-        return {"class_name": name, "config": self._config(name, config)}
-
-    def _config(self, name: str, config: dict[str, Any]) -> dict[str, Any]:
-        config = {key: self._value(key, value) for key, value in config.items()}
-        if name in ("GRU", "GRUCell") and config.get("reset_after"):
-            self.inexpressible.append("a GRU with reset_after=True")
-        if config.get("groups", 1) != 1:
-            self.inexpressible.append("a grouped convolution")
-        if name == "LeakyReLU":
-            config["alpha"] = config.pop("negative_slope")
-        return config
-
-    def _value(self, key: str, value: Any) -> Any:
-        if isinstance(value, Layer):
-            return self.layer(value)
-        if key in ("activation", "recurrent_activation"):
-            return self._activation(value)
-        if isinstance(value, dict) and value.get("class_name") in ("L1", "L2"):
-            kind = value["class_name"].lower()
-            return {"class_name": "L1L2", "config": {"l1": 0.0, "l2": 0.0, kind: value["config"][kind]}}
-        if isinstance(value, dict) and "class_name" in value and "config" in value and key in ("layer", "backward_layer", "cell"):
-            return {"class_name": value["class_name"], "config": self._config(value["class_name"], value["config"])}
-        return value
-
-    def _activation(self, value: Any) -> Any:
-        if value == "hard_sigmoid":
-            self.inexpressible.append("Keras 3's hard_sigmoid")
-        return {"hard_sigmoid_keras2": "hard_sigmoid", "silu": "swish"}.get(value, value)

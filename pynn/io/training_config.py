@@ -74,16 +74,30 @@ def optimizer_state(model) -> list[tuple[str, np.ndarray]]:
     variables = model.trainable_weights
     kinds = _STATE_NAMES[name]
     slots = optimizer.slots
+    unit = _momentum_unit(optimizer)
     for k in range(len(slots) // max(len(variables), 1)):
         for i, variable in enumerate(variables):
-            state.append((f"{variable.path}/{kinds[k]}", slots[k * len(variables) + i].numpy()))
+            state.append((f"{variable.path}/{kinds[k]}", slots[k * len(variables) + i].numpy() / unit))
     if name == "RMSProp" and slots and "momentum" not in optimizer.slots_in_use():
         state += [(f"{v.path}/momentum", np.zeros(v.shape, np.float32)) for v in variables]
     return state
 
 
-def compile_from_config(model, config: Any, state: list[tuple[str, np.ndarray]]) -> None:
-    """Compiles a loaded model as its file says and sets the optimizer's state.
+def _momentum_unit(optimizer) -> np.float64:
+    """What a velocity is counted in: here it is the next step, in TensorFlow.js a sum of gradients, `-1 / learning rate` of it."""
+    rate = float(np.asarray(optimizer.learning_rate))
+    return np.float64(-rate if isinstance(optimizer, optimizers.SGD) and rate else 1.0)
+
+
+def exact_state(model) -> list[tuple[str, np.ndarray]]:
+    """The state that TensorFlow.js's units don't keep to the last bit, in ours."""
+    if not isinstance(model.optimizer, optimizers.SGD):
+        return []
+    return [(f"{v.path}/momentum", s.numpy()) for v, s in zip(model.trainable_weights, model.optimizer.slots, strict=False)]
+
+
+def compile_from_config(model, config: Any, state: list[tuple[str, np.ndarray]], exact: list[np.ndarray] = ()) -> None:
+    """Compiles a loaded model as its file says and sets the optimizer's state; `exact` is what `exact_state` gave, if the file has it.
 
     Raises:
         DataError: names or shapes don't fit.
@@ -100,10 +114,10 @@ def compile_from_config(model, config: Any, state: list[tuple[str, np.ndarray]])
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise DataError(f"[load_model] trainingConfig is not valid: {printable(str(error), 300)}.") from error
     if state:
-        _set_state(model, state)
+        _set_state(model, state, exact)
 
 
-def _set_state(model, state: list[tuple[str, np.ndarray]]) -> None:
+def _set_state(model, state: list[tuple[str, np.ndarray]], exact: list[np.ndarray]) -> None:
     optimizer = model.optimizer
     optimizer.build(model.trainable_weights)
     arrays = [a for n, a in state if n != "iter"]
@@ -113,6 +127,10 @@ def _set_state(model, state: list[tuple[str, np.ndarray]]) -> None:
         arrays = [a for n, a in state if n != "iter" and not n.endswith("/momentum")]
     if len(arrays) != len(slots) or any(a.shape != s.shape for a, s in zip(arrays, slots, strict=True)):
         raise DataError(f"[load_model] the optimizer's state has {len(arrays)} weights; {type(optimizer).__name__} needs {len(slots)}.")
+    unit = _momentum_unit(optimizer)
+    arrays = [(a * unit).astype(np.float32) for a in arrays]
+    if len(exact) == len(arrays) and all(e.shape == a.shape for e, a in zip(exact, arrays, strict=True)):
+        arrays = list(exact)
     for slot, array in zip(slots, arrays, strict=True):
         slot.assign(array)
     if iterations:

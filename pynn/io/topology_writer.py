@@ -1,0 +1,133 @@
+"""Writing architectures in the words of TensorFlow.js, as far as it has words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pynn.io.topology import KERAS3_HARD_SIGMOID
+from pynn.layers.base import Layer
+from pynn.models.functional import Functional
+from pynn.models.sequential import Sequential
+
+KNOWN_LAYERS = frozenset(
+    """
+    Activation Add AlphaDropout Average AveragePooling1D AveragePooling2D AveragePooling3D BatchNormalization Bidirectional
+    CategoryEncoding CenterCrop Concatenate Conv1D Conv2D Conv2DTranspose Conv3D Conv3DTranspose ConvLSTM2D ConvLSTM2DCell Cropping2D
+    Dense DepthwiseConv2D Dot Dropout ELU Embedding Flatten GRU GRUCell GaussianDropout GaussianNoise GlobalAveragePooling1D
+    GlobalAveragePooling2D GlobalMaxPooling1D GlobalMaxPooling2D InputLayer LSTM LSTMCell LayerNormalization LeakyReLU Masking Maximum
+    MaxPooling1D MaxPooling2D MaxPooling3D Minimum Multiply PReLU Permute RNN RandomWidth ReLU RepeatVector Rescaling Reshape Resizing
+    SeparableConv2D SimpleRNN SimpleRNNCell Softmax SpatialDropout1D StackedRNNCells ThresholdedReLU TimeDistributed UpSampling2D
+    ZeroPadding2D
+    """.split()
+)
+KNOWN_ACTIVATIONS = frozenset(
+    "elu relu relu6 linear sigmoid hard_sigmoid softplus softsign tanh softmax log_softmax swish mish gelu selu".split()
+)
+_ACTIVATIONS = {"hard_sigmoid_keras2": "hard_sigmoid", "hard_sigmoid": KERAS3_HARD_SIGMOID, "silu": "swish"}
+_INITIALIZERS = {"LecunNormal": "LeCunNormal", "LecunUniform": "LeCunUniform"}
+
+
+class Writer:
+    """Configs in the words of TensorFlow.js; notes what it has no words for."""
+
+    def __init__(self) -> None:
+        self.inexpressible: list[str] = []
+
+    def model(self, model) -> dict[str, Any]:
+        """`{"class_name", "config"}` of a Sequential or functional model.
+
+        Raises:
+            ValueError: the model is subclassed.
+        """
+        if isinstance(model, Sequential):
+            return {"class_name": "Sequential", "config": self._sequential(model)}
+        if not isinstance(model, Functional):
+            raise ValueError(
+                f"[save] {model.label} is a subclassed model: its call() is Python, which files can't hold. "
+                "Use save_weights, or build the model with Sequential or pn.Model(inputs, outputs)."
+            )
+        config = model.get_config()
+        by_name = {layer.name: layer for layer in model.layers}
+        for entry in config["layers"]:
+            entry.update(self.layer(by_name[entry["name"]]))
+        return {"class_name": "Model", "config": config}
+
+    def _sequential(self, model) -> dict[str, Any]:
+        entries = [self.layer(layer) for layer in model.layers]
+        if entries and model._build_shape is not None:
+            first = entries[0]["config"]
+            if entries[0]["class_name"] not in ("Sequential", "Model"):
+                first.setdefault("batch_input_shape", [None, *model._build_shape[1:]])
+        return {"name": model.name, "layers": entries}
+
+    def layer(self, layer: Layer) -> dict[str, Any]:
+        """`{"class_name", "config"}` of a layer."""
+        if isinstance(layer, (Sequential, Functional)):
+            return self.model(layer)
+        name, config = type(layer).__name__, layer.get_config()
+        if name == "InputLayer":
+            config = {"batch_input_shape": config["batch_shape"], "dtype": config["dtype"], "sparse": False, "name": layer.name}
+            return {"class_name": name, "config": config}
+        return {"class_name": name, "config": self._config(name, config)}
+
+    def _config(self, name: str, config: dict[str, Any]) -> dict[str, Any]:
+        problem = _problem(name, config)
+        if problem:
+            self.inexpressible.append(problem)
+        config = {key: self._value(key, value) for key, value in config.items()}
+        if name == "LeakyReLU":
+            config["alpha"] = config.pop("negative_slope")
+        return config
+
+    def _value(self, key: str, value: Any) -> Any:
+        if isinstance(value, Layer):
+            return self.layer(value)
+        if key in ("activation", "recurrent_activation"):
+            return self._activation(value)
+        if key == "cells":
+            return [self._inner(v) for v in value]
+        if not isinstance(value, dict) or "class_name" not in value:
+            return value
+        if key in ("layer", "backward_layer", "cell"):
+            return self._inner(value)
+        if key.endswith("initializer"):
+            return self._initializer(value)
+        if value["class_name"] in ("L1", "L2"):
+            kind = value["class_name"].lower()
+            return {"class_name": "L1L2", "config": {"l1": 0.0, "l2": 0.0, kind: value["config"][kind]}}
+        return value
+
+    def _inner(self, value: Any) -> Any:
+        if isinstance(value, Layer):
+            return self.layer(value)
+        return {"class_name": value["class_name"], "config": self._config(value["class_name"], value["config"])}
+
+    def _initializer(self, value: dict[str, Any]) -> dict[str, Any]:
+        if value["config"].get("distribution") == "untruncated_normal":
+            self.inexpressible.append("initializer with distribution='untruncated_normal'")
+        return {**value, "class_name": _INITIALIZERS.get(value["class_name"], value["class_name"])}
+
+    def _activation(self, value: Any) -> Any:
+        word = _ACTIVATIONS.get(value, value) if isinstance(value, str) else value
+        if word == KERAS3_HARD_SIGMOID:
+            self.inexpressible.append("hard_sigmoid as Keras 3 has it (hard_sigmoid_keras2 is its own)")
+        elif word is not None and word not in KNOWN_ACTIVATIONS:
+            self.inexpressible.append(f"activation {word!r}")
+        return word
+
+
+def _problem(name: str, config: dict[str, Any]) -> str:
+    """What TensorFlow.js lacks for this layer, or an empty string."""
+    if name not in KNOWN_LAYERS:
+        return f"layer class {name}"
+    if config.get("reset_after"):
+        return "GRU with reset_after=True"
+    if config.get("groups", 1) != 1:
+        return "grouped convolution"
+    if config.get("activity_regularizer"):
+        return "activity regularizer"
+    if name == "Conv1D" and config.get("padding") == "causal":
+        return "causal convolution"
+    if name == "ELU" and config.get("alpha", 1.0) != 1.0:
+        return "ELU layer with an alpha other than 1"
+    return ""
