@@ -5,12 +5,13 @@ A family is a module in this folder with `__all__`, the names of its public func
 
 from __future__ import annotations
 
-import pkgutil
+import os
 from importlib import import_module
 
 from pynn.engine.operators import FUNCTIONS
 
-_modules = [import_module(f"{__name__}.{found.name}") for found in pkgutil.iter_modules(__path__)]
+_files = sorted(name for name in os.listdir(os.path.dirname(__file__)) if name.endswith(".py") and not name.startswith("_"))
+_modules = [import_module(f"{__name__}.{name[:-3]}") for name in _files]
 
 __all__: list[str] = []
 for _module in _modules:
