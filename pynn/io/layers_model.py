@@ -16,6 +16,7 @@ import numpy as np
 from pynn.errors import DataError
 from pynn.io import bounded_json
 from pynn.io.atomic import atomic_folder
+from pynn.io.files import printable
 from pynn.io.manifest import encode, parse_manifest, read_groups
 from pynn.io.topology import model_from_topology
 from pynn.io.topology_writer import Writer
@@ -53,9 +54,9 @@ def load_model(path: str | os.PathLike[str], *, compile: bool = True, strict: bo
     groups = parse_manifest(description.get("weightsManifest", []))
     budget = sum(e.size for _, entries in groups for e in entries if e.group != "optimizer")
     shapes = {e.name: e.shape for _, entries in groups for e in entries}
+    weights = read_groups(groups, file.parent)
     with loading(budget):
         model = model_from_topology(description.get("modelTopology"), shapes)
-    weights = read_groups(groups, file.parent)
     arrays = {e.name: a for e, a in weights if e.group != "optimizer"}
     _build_if_needed(model)
     for variable, array in match(model, arrays, strict=strict):
@@ -71,13 +72,14 @@ def load_model(path: str | os.PathLike[str], *, compile: bool = True, strict: bo
 
 def _check_format(description: dict[str, Any]) -> None:
     kind = description.get("format")
-    if kind == "graph-model" or "node" in (description.get("modelTopology") or {}):
+    architecture = description.get("modelTopology")
+    if kind == "graph-model" or (isinstance(architecture, dict) and "node" in architecture):
         raise DataError(
             "[load_model] this is a graph model (a converted SavedModel): it has no layers and can't be trained. "
             "Convert the original Keras model to the layers-model format instead."
         )
     if kind not in (None, "layers-model"):
-        raise DataError(f"[load_model] expected the format 'layers-model'. Received: {kind!r}.")
+        raise DataError(f"[load_model] expected the format 'layers-model'. Received: {printable(kind)}.")
 
 
 def _build_if_needed(model) -> None:

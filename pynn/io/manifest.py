@@ -52,7 +52,7 @@ def parse_entry(raw: Any) -> Entry:
     if not valid or math.prod(shape) >= 1 << 40:
         raise _error(f"the weight {printable(name)} has the shape {printable(shape)}")
     dtype, quantization = raw.get("dtype"), raw.get("quantization")
-    if dtype not in _DTYPES:
+    if not isinstance(dtype, str) or dtype not in _DTYPES:
         raise _error(f"the weight {printable(name)} has the dtype {printable(dtype)}; known: {', '.join(_DTYPES)}")
     stored = _DTYPES[dtype]
     if quantization is not None:
@@ -63,7 +63,7 @@ def parse_entry(raw: Any) -> Entry:
 
 def _check_quantization(name: str, dtype: str, quantization: Any) -> np.dtype:
     kind = quantization.get("dtype") if isinstance(quantization, dict) else None
-    if kind not in _QUANTIZED or (kind == "float16" and dtype != "float32"):
+    if not isinstance(kind, str) or kind not in _QUANTIZED or (kind == "float16" and dtype != "float32"):
         raise _error(f"the weight {printable(name)} is quantized as {printable(kind)}")
     if kind != "float16":
         scale, low = quantization.get("scale"), quantization.get("min")
@@ -75,13 +75,20 @@ def _check_quantization(name: str, dtype: str, quantization: Any) -> np.dtype:
 
 
 def _safe_path(folder: Path, name: Any) -> Path:
-    ok = isinstance(name, str) and name and "\0" not in name and "\\" not in name and ":" not in name and not name.startswith("/")
+    ok = (
+        isinstance(name, str)
+        and 0 < len(name) < 256
+        and "\0" not in name
+        and "\\" not in name
+        and ":" not in name
+        and not name.startswith("/")
+    )
     if not ok or any(part in ("", ".", "..") for part in name.split("/")):
         raise _error(f"a shard is named {printable(name)}; it must be a file in the model's folder")
-    path = folder / name
-    if not os.path.realpath(path).startswith(os.path.realpath(folder) + os.sep):
+    path = os.path.realpath(folder / name)
+    if not path.startswith(os.path.realpath(folder) + os.sep):
         raise _error(f"the shard {printable(name)} leads out of the model's folder")
-    return path
+    return Path(path)
 
 
 def _read_group(folder: Path, names: list, expected: int) -> bytes:
@@ -91,12 +98,13 @@ def _read_group(folder: Path, names: list, expected: int) -> bytes:
     parts, total = [], 0
     for path in files:
         try:
-            with open_regular(path) as file:
-                part = file.read(expected - total + 1)
+            with open_regular(path, follow=False) as file:
+                size = os.fstat(file.fileno()).st_size
+                part = file.read(size) if total + size <= expected else b""
         except FileNotFoundError:
             raise DataError(f"[load_model] the shard {printable(path.name)} is missing. Copy it beside model.json.") from None
         parts.append(part)
-        total += len(part)
+        total += max(size, len(part))
         if total > expected:
             break
     if total != expected:

@@ -18,6 +18,7 @@ from pynn.models.sequential import Sequential
 from pynn.serialization import accepted
 
 MAX_NESTING = 20
+MAX_LAYERS = 5_000
 KERAS3_HARD_SIGMOID = "hard_sigmoid_keras3"  # our word in files whose hard_sigmoid is that of TensorFlow.js
 _OLD_NAMES = {
     "BatchNormalizationV1": "BatchNormalization", "UnifiedGRU": "GRU", "UnifiedLSTM": "LSTM", "CuDNNGRU": "GRU", "CuDNNLSTM": "LSTM",
@@ -35,6 +36,7 @@ class Dialect:
 
     def __init__(self, topology: dict[str, Any], shapes: dict[str, tuple[int, ...]]):
         self.shapes = shapes
+        self.layers = 0
         version = str(topology.get("keras_version") or "")
         self.tfjs = "tfjs" in version or topology.get("backend") == "tensor_flow.js"
         self.keras3 = version.startswith("3")
@@ -58,8 +60,14 @@ def model_from_topology(topology: Any, shapes: dict[str, tuple[int, ...]] | None
         return _layer(entry, dialect, 0)
     except DataError:
         raise
-    except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError) as error:
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError, MemoryError, RecursionError) as error:
         raise _error(f"{type(error).__name__}: {printable(str(error), 300)}") from error
+
+
+def _count(number: int, dialect: Dialect) -> None:
+    dialect.layers += number
+    if dialect.layers > MAX_LAYERS:
+        raise _error(f"it has more than {MAX_LAYERS} layers or calls of layers")
 
 
 def _layer(entry: Any, dialect: Dialect, depth: int) -> Layer:
@@ -87,16 +95,20 @@ def _layer(entry: Any, dialect: Dialect, depth: int) -> Layer:
 def _model(name: str, config: Any, dialect: Dialect, depth: int):
     if name == "Sequential":
         entries = config if isinstance(config, list) else config.get("layers")
+        _count(len(entries), dialect)
         layers = [_layer(e, dialect, depth + 1) for e in entries]
         return Sequential(layers, name=config.get("name") if isinstance(config, dict) else None)
     if "layers" not in config or "input_layers" not in config:
         raise DataError(f"[load_model] {printable(config.get('name'))} is a subclassed model: its file has no architecture.")
+    _count(sum(max(len(e.get("inbound_nodes") or []), 1) for e in config["layers"]), dialect)
     return functional_from_config(Functional, config, lambda entry: _layer(entry, dialect, depth + 1))
 
 
 def layer_config(cls: type, name: str, config: dict[str, Any], dialect: Dialect, depth: int) -> dict[str, Any]:
     """A layer's config in our words."""
     config = {key: _value(key, value, dialect, depth) for key, value in config.items()}
+    for key in ("batch_input_shape", "batch_shape", "input_shape"):
+        _check_shape(name, config.get(key))
     if "batch_shape" in config and name != "InputLayer":
         config["batch_input_shape"] = config.pop("batch_shape")
     if name == "InputLayer" and "batch_input_shape" in config:
@@ -118,6 +130,12 @@ def layer_config(cls: type, name: str, config: dict[str, Any], dialect: Dialect,
     return {
         k: v for k, v in known.items() if v is not None or k.endswith(("regularizer", "constraint", "initializer", "activation", "seed"))
     }
+
+
+def _check_shape(name: str, shape: Any) -> None:
+    valid = isinstance(shape, tuple) and all(n is None or (type(n) is int and 0 <= n < 1 << 40) for n in shape)
+    if shape is not None and not valid:
+        raise _error(f"the layer {printable(name)} has the input shape {printable(shape)}")
 
 
 def _recurrent_defaults(name: str, config: dict[str, Any], dialect: Dialect) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from pynn import optimizers
+from pynn import losses, optimizers
 from pynn.errors import DataError
 from pynn.io.files import printable
 from pynn.serialization import snake_case
@@ -109,12 +109,23 @@ def compile_from_config(model, config: Any, state: list[tuple[str, np.ndarray]],
         cls = optimizers.find(name)
         from pynn.serialization import accepted
 
+        _check_losses(config.get("loss"))
         optimizer = cls(**accepted(cls, fields))
         model.compile(optimizer, config.get("loss"), metrics=config.get("metrics") or None)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise DataError(f"[load_model] trainingConfig is not valid: {printable(str(error), 300)}.") from error
+        raise DataError(
+            f"[load_model] trainingConfig is not valid: {printable(str(error), 300)}. Pass compile=False to do without it."
+        ) from error
     if state:
         _set_state(model, state, exact)
+
+
+def _check_losses(value: Any) -> None:
+    """Raises what `losses.get` raises for a loss in the file, which may be one for each output."""
+    if isinstance(value, dict) and "class_name" not in value:
+        value = list(value.values())
+    for loss in value if isinstance(value, list) else [value]:
+        losses.get(loss)
 
 
 def _set_state(model, state: list[tuple[str, np.ndarray]], exact: list[np.ndarray]) -> None:

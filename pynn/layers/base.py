@@ -211,6 +211,8 @@ class Layer(Tracking):
 
     def add_state(self, name: str, value) -> Variable:
         """A variable that changes without being a weight."""
+        if current_loading() is not None:
+            current_loading().spend_state(f"{self.path}/{name}", np.shape(value))
         variable = Variable(value, name=name, trainable=False)
         variable.path = f"{self.path}/{name}"
         self._own_states.append(variable)

@@ -56,8 +56,11 @@ class loading:
     An architecture that declares more than its weights file can fill is refused before anything of that size is allocated.
     """
 
+    STATES = 1 << 24  # elements of states, which files don't hold
+
     def __init__(self, elements: int):
         self.elements = elements
+        self.states = self.STATES
 
     def __enter__(self) -> loading:
         self._before, _calls.loading = _calls.loading, self
@@ -70,7 +73,13 @@ class loading:
         """Takes a weight's elements off what is left."""
         self.elements -= math.prod(shape)
         if self.elements < 0:
-            raise DataError(f"[load_model] the weight {path!r} of shape {shape} is larger than what the weights file holds.")
+            raise DataError(f"[load_model] the weight {path[:80]!a} of shape {shape} is larger than what the weights file holds.")
+
+    def spend_state(self, path: str, shape: tuple[int, ...]) -> None:
+        """Takes a state's elements off what is left for states."""
+        self.states -= math.prod(shape)
+        if self.states < 0:
+            raise DataError(f"[load_model] the state {path[:80]!a} of shape {shape} is larger than the {self.STATES} elements allowed.")
 
 
 def current_loading() -> loading | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections import deque
 from typing import Any
 
 from pynn.layers import find_class
@@ -75,18 +76,24 @@ class _Graph:
         Raises:
             ValueError: some never get their inputs (a cycle, or a name that isn't there).
         """
-        progress = True
-        while progress and self.pending:
-            progress = False
-            for name in list(self.pending):
-                progress |= self._advance(name)
-                if not self.pending[name]:
-                    del self.pending[name]
+        queue, waiting = deque(self.pending), {}
+        while queue:
+            name = queue.popleft()
+            if self._advance(name):
+                queue.extend(waiting.pop(name, ()))
+            if self.pending[name]:
+                waiting.setdefault(self._awaited(name), []).append(name)
+            else:
+                del self.pending[name]
         if self.pending:
             raise ValueError(
                 f"[Model] the inputs of the layer {next(iter(self.pending))!r} never come: its config has a cycle, or names a "
                 "layer or call that isn't there."
             )
+
+    def _awaited(self, name: str) -> str:
+        """The layer whose call the layer's next call waits for."""
+        return next(r[0] for r in references(self.pending[name][0][1]) if self.find(r) is None)
 
     def _advance(self, name: str) -> bool:
         layer, advanced = self.layers[name], False
@@ -117,7 +124,9 @@ class _Graph:
     def _call(self, layer, call):
         if isinstance(call, dict):
             args, kwargs = (map_structure(self._resolve, _wrap(call[part])) for part in ("args", "kwargs"))
-            return layer(*args, **{k: v for k, v in kwargs.items() if v is not None})
+            kwargs = {k: v for k, v in kwargs.items() if v is not None}
+            _check_words(layer, kwargs)
+            return layer(*args, **kwargs)
         tensors = [self.find(r) for r in call]
         kwargs = dict(call[0][3]) if len(call[0]) > 3 else {}
         states = kwargs.pop("initial_state", None)
@@ -125,7 +134,15 @@ class _Graph:
             kwargs["initial_state"] = [self.find(r) for r in states]
         elif len(tensors) > 1 and "initial_state" in inspect.signature(type(layer).call).parameters:
             tensors, kwargs["initial_state"] = tensors[:1], tensors[1:]
+        _check_words(layer, kwargs)
         return layer(tensors[0] if len(tensors) == 1 else tensors, **kwargs)
+
+
+def _check_words(layer, kwargs: dict[str, Any]) -> None:
+    parameters = inspect.signature(type(layer).call).parameters
+    unknown = kwargs.keys() - parameters.keys() - {"training", "mask"}
+    if unknown and not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+        raise ValueError(f"[{layer.label}] the config calls the layer with {sorted(unknown)[0]!r}, which it doesn't take.")
 
 
 class _Reference:
@@ -171,7 +188,7 @@ def functional_from_config(cls, config: dict[str, Any], make_layer=None):
     graph.connect()
     inputs = [graph.find(r) for r in reference_list(config["input_layers"])]
     outputs = [graph.find(r) for r in reference_list(config["output_layers"])]
-    if any(t is None for t in [*inputs, *outputs]):
-        raise ValueError("[Model] the config names an input or output that no layer makes.")
+    if not inputs or not outputs or any(t is None for t in [*inputs, *outputs]):
+        raise ValueError("[Model] the config names an input or output that no layer makes, or none at all.")
     single_in, single_out = len(inputs) == 1, len(outputs) == 1
     return cls(inputs[0] if single_in else inputs, outputs[0] if single_out else outputs, name=config.get("name"))
