@@ -19,7 +19,7 @@ constexpr std::size_t kAlignment = 64;  // of every tensor, workspace and scratc
 
 enum DType : std::int32_t { kF32 = 0, kF64 = 1, kI32 = 2, kI64 = 3, kU8 = 4, kBool = 5 };
 
-constexpr std::int64_t dtype_bytes(std::int32_t dtype) {
+static constexpr std::int64_t dtype_bytes(std::int32_t dtype) {
   return dtype == kF64 || dtype == kI64 ? 8 : dtype == kU8 || dtype == kBool ? 1 : 4;
 }
 
