@@ -1,0 +1,51 @@
+"""What the pages for users say: their code runs, their links lead somewhere, and the table of ops is current."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PAGES = sorted((ROOT / "docs").glob("*.md"))
+WITH_LINKS = [*PAGES, ROOT / "README.md", ROOT / "SECURITY.md"]
+
+
+def code_of(page: Path) -> list[str]:
+    """The Python blocks of a page, in order."""
+    return re.findall(r"^```python\n(.*?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture
+def threads():
+    import pynn as pn
+
+    before = pn.num_threads()
+    yield
+    pn.set_num_threads(before)
+
+
+@pytest.mark.parametrize("page", [p for p in PAGES if code_of(p)], ids=lambda p: p.name)
+def test_the_code_of_a_page_runs(page, tmp_path, monkeypatch, threads):
+    monkeypatch.chdir(tmp_path)
+    names: dict = {}
+    for block in code_of(page):
+        exec(compile(block, str(page), "exec"), names)
+
+
+@pytest.mark.parametrize("page", WITH_LINKS, ids=lambda p: p.name)
+def test_links_between_files_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8")):
+        assert (page.parent / target).exists(), target
+
+
+def test_the_table_of_ops_is_current():
+    pytest.importorskip("pynn._core")
+    from pynn.engine import kernels
+    from pynn.ops.__main__ import table
+
+    if not kernels.native_names():
+        pytest.skip("the native kernels are switched off")
+    written = (ROOT / "docs" / "ops.md").read_text(encoding="utf-8")
+    assert table() == written, "run python -m pynn.ops > docs/ops.md"
