@@ -53,7 +53,7 @@ def unknown_layers(model_json: dict) -> set[str]:
             if "class_name" in value and isinstance(value.get("config"), (dict, list)) and "layers" not in str(value["class_name"]):
                 found.add(value["class_name"])
             for key, inner in value.items():
-                if not key.endswith(("initializer", "regularizer", "constraint", "activation", "dtype")):
+                if not key.endswith(("initializer", "regularizer", "constraint", "activation", "dtype", "training_config")):
                     visit(inner)
         elif isinstance(value, list):
             for inner in value:
