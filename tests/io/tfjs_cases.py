@@ -38,26 +38,3 @@ def folders(root: Path, name: str) -> list[Path]:
     """The cases of one kind."""
     base = root / name
     return sorted(p for p in base.iterdir() if p.is_dir()) if base.is_dir() else []
-
-
-def unknown_layers(model_json: dict) -> set[str]:
-    """Layer classes in a file that the package doesn't have."""
-    from pynn.io.topology import _MODELS, _OLD_NAMES
-    from pynn.layers import registered_layers
-
-    known = {*registered_layers(), *_MODELS, *_OLD_NAMES}
-    found: set[str] = set()
-
-    def visit(value) -> None:
-        if isinstance(value, dict):
-            if "class_name" in value and isinstance(value.get("config"), (dict, list)) and "layers" not in str(value["class_name"]):
-                found.add(value["class_name"])
-            for key, inner in value.items():
-                if not key.endswith(("initializer", "regularizer", "constraint", "activation", "dtype", "training_config")):
-                    visit(inner)
-        elif isinstance(value, list):
-            for inner in value:
-                visit(inner)
-
-    visit(model_json.get("modelTopology"))
-    return {c for c in found if c not in known and c not in ("__keras_tensor__", "DTypePolicy")}
