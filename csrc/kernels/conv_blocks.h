@@ -60,7 +60,8 @@ Panels filter_panels(const ConvShape& s, bool adjoint) {
 
 inline Correlation correlation_of(const ConvShape& s, bool adjoint) {
   const std::int64_t depth = is_depthwise(s) ? 1 : adjoint ? s.group_out : s.group_in;
-  return Correlation{TapAxis{s.rows, adjoint}, TapAxis{s.cols, adjoint}, adjoint ? s.cols.size : s.cols.out_size, depth, is_depthwise(s)};
+  return Correlation{TapAxis{s.rows, adjoint}, TapAxis{s.cols, adjoint}, 0, adjoint ? s.cols.size : s.cols.out_size, depth,
+                     is_depthwise(s)};
 }
 
 // The filter is its own packing: one panel without padding.
@@ -103,7 +104,7 @@ void correlate_panels(const Correlation& g, const Panels& p, Pixels<const T> sou
     from.base += source_channel(p, panel, g.depthwise);
     to.base += column;
     const Epilogue<T> e{bias ? bias + column : nullptr, relu, static_cast<int>(panel.columns)};
-    correlate<T>(g, from, to, packed + panel.offset, panel.width, region, e);
+    correlate(g, from, to, packed + panel.offset, panel.width, region, e);
   }
 }
 

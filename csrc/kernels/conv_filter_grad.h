@@ -9,6 +9,7 @@
 #pragma once
 
 #include "kernels/conv_blocks.h"
+#include "kernels/conv_filter_tile.h"
 
 namespace pynn {
 namespace PYNN_TARGET {
@@ -60,11 +61,6 @@ FilterGrad filter_grad(const ConvShape& s) {
 // Rows of the filter gradient that one panel has.
 inline std::int64_t gradient_rows(const FilterGrad& f) { return f.panels.taps * f.panels.depth; }
 
-// The pixels of a block as up to three nested loops: images, rows, columns, merged where one step leads through.
-struct PixelLoops {
-  std::int64_t count[3], step[3];
-};
-
 inline PixelLoops pixel_loops(std::int64_t images, std::int64_t image_step, std::int64_t rows, std::int64_t row_step,
                               std::int64_t cols, std::int64_t col_step) {
   PixelLoops l{{images, rows, cols}, {image_step, row_step, col_step}};
@@ -78,85 +74,6 @@ inline PixelLoops pixel_loops(std::int64_t images, std::int64_t image_step, std:
       l.count[outer] = 1;
     }
   return l;
-}
-
-template <class T, int MR>
-struct StridedRows {
-  const T* row[MR];
-  std::int64_t offset, step;
-  PYNN_INLINE T at(int i, std::int64_t p) const { return row[i][offset + p * step]; }
-};
-
-// sums[i][j] (+)= sum over the block's pixels p of rows[i][p] * dy[p][j]
-template <class T, int MR, int NV>
-PYNN_NOINLINE void filter_tile(const T* const* rows, const PixelLoops& l, const T* dy, T* sums, bool first) {
-  constexpr std::int64_t kWidth = NV * Simd<T>::kLanes;
-  Tile<T, MR, NV> tile;
-  clear(tile);
-  StridedRows<T, MR> access;
-  PYNN_UNROLL
-  for (int i = 0; i < MR; ++i) access.row[i] = rows[i];
-  access.step = l.step[2];
-  for (std::int64_t n = 0; n < l.count[0]; ++n)
-    for (std::int64_t r = 0; r < l.count[1]; ++r) {
-      access.offset = n * l.step[0] + r * l.step[1];
-      accumulate(tile, access, dy, kWidth, l.count[2]);
-      dy += l.count[2] * kWidth;
-    }
-  if (first) store_tile(tile, sums, kWidth, kWidth);
-  else add_tile(tile, sums, kWidth, kWidth);
-}
-
-// Depthwise: sums[i][j] (+)= sum over p of rows[i][p][j] * dy[p][j]
-template <class T, int MR, int NV, bool kFull>
-PYNN_NOINLINE void depthwise_filter_tile(const T* const* rows, const PixelLoops& l, const T* dy, T* sums, bool first, int columns) {
-  constexpr int kLanes = Simd<T>::kLanes;
-  constexpr std::int64_t kWidth = NV * kLanes;
-  Tile<T, MR, NV> tile;
-  clear(tile);
-  for (std::int64_t n = 0; n < l.count[0]; ++n)
-    for (std::int64_t r = 0; r < l.count[1]; ++r) {
-      std::int64_t offset = n * l.step[0] + r * l.step[1];
-      for (std::int64_t c = 0; c < l.count[2]; ++c, offset += l.step[2], dy += kWidth) {
-        PYNN_UNROLL
-        for (int v = 0; v < NV; ++v) {
-          const int lanes = kFull ? kLanes : lanes_of<T>(columns, v);
-          const typename Simd<T>::V d = load<T>(dy + v * kLanes);
-          PYNN_UNROLL
-          for (int i = 0; i < MR; ++i) {
-            const T* from = rows[i] + offset + v * kLanes;
-            tile.acc[i][v] = fma(load_lanes<T>(from, lanes), d, tile.acc[i][v]);
-          }
-        }
-      }
-    }
-  if (first) store_tile(tile, sums, kWidth, kWidth);
-  else add_tile(tile, sums, kWidth, kWidth);
-}
-
-template <class T, int NV>
-void run_filter_tile(int count, const T* const* rows, const PixelLoops& l, const T* dy, T* sums, bool first) {
-  switch (count) {
-    case 1: return filter_tile<T, 1, NV>(rows, l, dy, sums, first);
-    case 2: return filter_tile<T, 2, NV>(rows, l, dy, sums, first);
-    case 3: return filter_tile<T, 3, NV>(rows, l, dy, sums, first);
-    case 4: return filter_tile<T, 4, NV>(rows, l, dy, sums, first);
-    case 5: return filter_tile<T, 5, NV>(rows, l, dy, sums, first);
-    case 6: return filter_tile<T, 6, NV>(rows, l, dy, sums, first);
-    case 7: return filter_tile<T, NV == 1 ? 7 : 6, NV>(rows, l, dy, sums, first);
-    default: return filter_tile<T, NV == 1 ? 8 : 6, NV>(rows, l, dy, sums, first);
-  }
-}
-
-template <class T, int NV, bool kFull>
-void run_depthwise_filter_tile(int count, const T* const* rows, const PixelLoops& l, const T* dy, T* sums, bool first, int columns) {
-  switch (count) {
-    case 1: return depthwise_filter_tile<T, 1, NV, kFull>(rows, l, dy, sums, first, columns);
-    case 2: return depthwise_filter_tile<T, 2, NV, kFull>(rows, l, dy, sums, first, columns);
-    case 3: return depthwise_filter_tile<T, 3, NV, kFull>(rows, l, dy, sums, first, columns);
-    case 4: return depthwise_filter_tile<T, 4, NV, kFull>(rows, l, dy, sums, first, columns);
-    default: return depthwise_filter_tile<T, 5, NV, kFull>(rows, l, dy, sums, first, columns);
-  }
 }
 
 // The source of a block, base at its first pixel under the first tap.
@@ -213,9 +130,9 @@ void filter_block(const FilterGrad& f, const Panel& panel, const BlockSource<T>&
   const bool depthwise = is_depthwise(s);
   const PixelLoops loops = pixel_loops(block.image1 - block.image0, source.image, block.row1 - block.row0, s.rows.stride * source.row,
                                        s.cols.out_size, s.cols.stride * source.pixel);
-  const std::int64_t rows = gradient_rows(f), most = depthwise ? 5 : panel.width == Simd<T>::kLanes ? kMaxTileRows : kTileRows;
+  const std::int64_t rows = gradient_rows(f), most = depthwise ? 5 : panel.width == Simd<T>::kLanes ? kMostFilterRows : kTileRows;
   const std::int64_t tiles = (rows + most - 1) / most;
-  const T* taps[kMaxTileRows];
+  const T* taps[kMostFilterRows];
   std::int64_t kh = 0, kw = 0, ci = 0;
   for (std::int64_t t = 0; t < tiles; ++t) {
     const int count = static_cast<int>(rows / tiles + (t < rows % tiles));
@@ -227,13 +144,7 @@ void filter_block(const FilterGrad& f, const Panel& panel, const BlockSource<T>&
       kw = 0;
       ++kh;
     }
-    const bool narrow = panel.width == Simd<T>::kLanes;
-    const int columns = static_cast<int>(panel.columns);
-    if (depthwise && narrow) run_depthwise_filter_tile<T, 1, false>(count, taps, loops, dy, sums, first, columns);
-    else if (depthwise && columns < panel.width) run_depthwise_filter_tile<T, 2, false>(count, taps, loops, dy, sums, first, columns);
-    else if (depthwise) run_depthwise_filter_tile<T, 2, true>(count, taps, loops, dy, sums, first, columns);
-    else if (narrow) run_filter_tile<T, 1>(count, taps, loops, dy, sums, first);
-    else run_filter_tile<T, 2>(count, taps, loops, dy, sums, first);
+    filter_tile(depthwise, panel.width, panel.columns, count, taps, loops, dy, sums, first);
     sums += count * panel.width;
   }
 }

@@ -115,7 +115,7 @@ void run_conv_pool(const Call* call, std::int32_t phase, std::int64_t begin, std
   if (phase == 0) return pack_panels(panels, false, filter, static_cast<T*>(call->shared), begin, end);
   const T* packed = call->plan->chunks[0] ? static_cast<const T*>(call->shared) : filter;
   Correlation g = correlation_of(s, false);
-  g.out_width = whole(s.cols.out_size);
+  g.last_column = whole(s.cols.out_size);
   const Pixels<const T> source = dense_pixels(static_cast<const T*>(call->data[0]), s.rows.size, s.cols.size, s.in_channels);
   for_each_block(*call->plan, 1, whole(s.rows.out_size), begin, end, [&](const Region& region) {
     for (std::int64_t i = 0; i < panel_count(panels); ++i) {
@@ -123,10 +123,10 @@ void run_conv_pool(const Call* call, std::int32_t phase, std::int64_t begin, std
       const std::int64_t column = output_column(panels, panel);
       Pixels<const T> from = source;
       from.base += source_channel(panels, panel, g.depthwise);
-      Pixels<T> to = dense_pixels(static_cast<T*>(scratch), region.row1 - region.row0, g.out_width, panel.width);
+      Pixels<T> to = dense_pixels(static_cast<T*>(scratch), region.row1 - region.row0, g.last_column, panel.width);
       to.base -= region.image0 * to.image + region.row0 * to.row;
       const Epilogue<T> e{bias + column, false, static_cast<int>(panel.columns)};
-      correlate<T>(g, from, to, packed + panel.offset, panel.width, region, e);
+      correlate(g, from, to, packed + panel.offset, panel.width, region, e);
       pool_block(s, region, panel, column, static_cast<const T*>(scratch), pooled);
     }
   });

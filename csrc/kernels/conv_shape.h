@@ -6,6 +6,13 @@
 
 namespace pynn {
 namespace PYNN_TARGET {
+
+// One spatial axis: `size` input and `out_size` output positions, a window of `window` taps `dilation` apart, `stride` between
+// windows, `pad` positions of padding before the input. Output o, tap t reads input o * stride - pad + t * dilation.
+struct WindowAxis {
+  std::int64_t size, out_size, window, stride, dilation, pad;
+};
+
 namespace {
 
 // Positions of the attributes in `Problem::ints`.
@@ -28,12 +35,6 @@ PYNN_INLINE void for_each_channels(std::int64_t channels, Visit visit) {
   for (; c + kLanes <= channels; c += kLanes) visit(c, kLanes);
   if (c < channels) visit(c, static_cast<int>(channels - c));
 }
-
-// One spatial axis: `size` input and `out_size` output positions, a window of `window` taps `dilation` apart, `stride` between
-// windows, `pad` positions of padding before the input. Output o, tap t reads input o * stride - pad + t * dilation.
-struct WindowAxis {
-  std::int64_t size, out_size, window, stride, dilation, pad;
-};
 
 inline WindowAxis window_axis(std::int64_t size, std::int64_t window, std::int64_t stride, std::int64_t dilation, std::int64_t mode,
                               std::int64_t pad_before, std::int64_t pad_after) {

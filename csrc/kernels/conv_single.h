@@ -1,5 +1,5 @@
 // The convolution of images with one channel, where a window is too short for a loop: the taps of a 3x3 or 5x5 filter are unrolled
-// and a tile is up to six neighbouring pixels, which share one base address. Same additions, in the same order, as correlate_tile.
+// and the neighbouring pixels of a tile share one base address. Same additions, in the same order, as correlate_tile.
 #pragma once
 
 #include "kernels/conv_tile.h"
@@ -10,7 +10,7 @@ namespace {
 
 // Neighbouring pixels of one row; `source` is the top left of the first one's window.
 template <class T, int MR, int NV, int KH, int KW>
-PYNN_INLINE void single_tile(const T* source, std::int64_t source_row, T* out, std::int64_t out_step, const T* panel,
+PYNN_NOINLINE void single_tile(const T* source, std::int64_t source_row, T* out, std::int64_t out_step, const T* panel,
                              const Epilogue<T>& e) {
   constexpr int kLanes = Simd<T>::kLanes;
   Tile<T, MR, NV> tile;
@@ -22,12 +22,18 @@ PYNN_INLINE void single_tile(const T* source, std::int64_t source_row, T* out, s
     for (int kw = 0; kw < KW; ++kw) {
       typename Simd<T>::V weight[NV];
       PYNN_UNROLL
-      for (int v = 0; v < NV; ++v) weight[v] = load<T>(panel + ((kh * KW + kw) * NV + v) * kLanes);
+      for (int v = 0; v < NV; ++v) {
+        weight[v] = load<T>(panel + ((kh * KW + kw) * NV + v) * kLanes);
+        PYNN_KEEP(weight[v]);
+      }
       PYNN_UNROLL
       for (int i = 0; i < MR; ++i) {
         const typename Simd<T>::V x = broadcast(row[kw + i]);
         PYNN_UNROLL
-        for (int v = 0; v < NV; ++v) tile.acc[i][v] = fma(x, weight[v], tile.acc[i][v]);
+        for (int v = 0; v < NV; ++v) {
+          tile.acc[i][v] = fma(x, weight[v], tile.acc[i][v]);
+          PYNN_KEEP(tile.acc[i][v]);
+        }
       }
     }
   }
@@ -37,35 +43,19 @@ PYNN_INLINE void single_tile(const T* source, std::int64_t source_row, T* out, s
   finish_tile<T, MR, NV>(tile, to, e);
 }
 
-// `tiles` tiles of MR neighbouring pixels, one after the other.
-template <class T, int MR, int NV, int KH, int KW>
-PYNN_NOINLINE void single_tiles(std::int64_t tiles, const T* source, std::int64_t source_row, T* out, std::int64_t out_step,
-                                const T* panel, const Epilogue<T>& e) {
-  for (std::int64_t t = 0; t < tiles; ++t)
-    single_tile<T, MR, NV, KH, KW>(source + t * MR, source_row, out + t * MR * out_step, out_step, panel, e);
-}
-
-// `count` neighbouring pixels in tiles as equal as can be.
+// `count` neighbouring pixels.
 template <class T, int NV, int KH, int KW>
 void single_row(std::int64_t count, const T* source, std::int64_t source_row, T* out, std::int64_t out_step, const T* panel,
                 const Epilogue<T>& e) {
-  const std::int64_t tiles = (count + kTileRows - 1) / kTileRows;
-  std::int64_t left = tiles;
-  while (count > 0) {
-    const std::int64_t rows = (count + left - 1) / left;
-    const std::int64_t same = left - (rows * left - count);  // tiles of this many rows; the others have one less
-    switch (rows) {
-      case 1: single_tiles<T, 1, NV, KH, KW>(same, source, source_row, out, out_step, panel, e); break;
-      case 2: single_tiles<T, 2, NV, KH, KW>(same, source, source_row, out, out_step, panel, e); break;
-      case 3: single_tiles<T, 3, NV, KH, KW>(same, source, source_row, out, out_step, panel, e); break;
-      case 4: single_tiles<T, 4, NV, KH, KW>(same, source, source_row, out, out_step, panel, e); break;
-      case 5: single_tiles<T, 5, NV, KH, KW>(same, source, source_row, out, out_step, panel, e); break;
-      default: single_tiles<T, kTileRows, NV, KH, KW>(same, source, source_row, out, out_step, panel, e);
-    }
-    left -= same;
-    count -= same * rows;
-    source += same * rows;
-    out += same * rows * out_step;
+  constexpr int kFull = tile_pixels<NV>(), kHalf = kFull / 2;
+  for (std::int64_t done = 0; done < count;) {
+    const TileSpan span = next_tile<NV>(done, count);
+    const T* from = source + span.first;
+    T* to = out + span.first * out_step;
+    if (span.count == kFull) single_tile<T, kFull, NV, KH, KW>(from, source_row, to, out_step, panel, e);
+    else if (span.count == kHalf) single_tile<T, kHalf, NV, KH, KW>(from, source_row, to, out_step, panel, e);
+    else single_tile<T, 1, NV, KH, KW>(from, source_row, to, out_step, panel, e);
+    done = span.first + span.count;
   }
 }
 

@@ -5,18 +5,11 @@
 // column class share one list of segments, in every image, so borders are clipped exactly and nothing is padded or multiplied by zero.
 #pragma once
 
-#include "kernels/conv_shape.h"
+#include "kernels/conv_correlate.h"
 
 namespace pynn {
 namespace PYNN_TARGET {
 namespace {
-
-// forward: source = input, outputs = output positions. adjoint (gradient by the input): source = output gradient, outputs = input
-// positions, and the taps are counted backwards so that source positions grow with them.
-struct TapAxis {
-  WindowAxis window;
-  bool adjoint;
-};
 
 inline std::int64_t source_size(const TapAxis& axis) { return axis.adjoint ? axis.window.out_size : axis.window.size; }
 inline std::int64_t position_step(const TapAxis& axis) { return axis.adjoint ? axis.window.stride : 1; }

@@ -7,39 +7,33 @@ namespace pynn {
 namespace PYNN_TARGET {
 namespace {
 
-constexpr int kMaxTileRows = 8;
-
-// Pixels of a batch of images: element strides.
-template <class T>
-struct Pixels {
-  T* base;
-  std::int64_t image, row, pixel;
-};
-
-template <class T>
-Pixels<T> dense_pixels(T* base, std::int64_t height, std::int64_t width, std::int64_t channels) {
-  return Pixels<T>{base, height * width * channels, width * channels, channels};
+// Pixels of a full tile: as many accumulators as hide the latency of fma and leave registers for the panel.
+constexpr int kMostPixels = 12;
+template <int NV>
+constexpr int tile_pixels() {
+#if defined(PYNN_TARGET_AVX512)
+  return NV == 1 ? 12 : 6;
+#else
+  return NV == 1 ? 8 : 6;
+#endif
 }
 
-// What to compute: images [image0, image1) x rows [row0, row1) x all columns of the output.
-struct Region {
-  std::int64_t image0, image1, row0, row1;
+// The next tile of a run of pixels: full ones as long as they fit, then a full or a half one that overlaps the one before it (a pixel
+// computed twice gets the same bits), single pixels where the run is shorter than half a tile.
+struct TileSpan {
+  std::int64_t first;
+  int count;
 };
 
-struct Correlation {
-  TapAxis rows, cols;
-  std::int64_t out_width;
-  std::int64_t depth;  // channels that a column sums over
-  bool depthwise;      // column j reads channel j only
-};
-
-// out = acc, + bias, then max(., 0)
-template <class T>
-struct Epilogue {
-  const T* bias;  // of the panel's first column; may be null
-  bool relu;
-  int columns;
-};
+template <int NV>
+PYNN_INLINE TileSpan next_tile(std::int64_t done, std::int64_t pixels) {
+  constexpr int kFull = tile_pixels<NV>(), kHalf = kFull / 2;
+  const std::int64_t left = pixels - done;
+  if (left >= kFull) return TileSpan{done, kFull};
+  if (left > kHalf && pixels >= kFull) return TileSpan{pixels - kFull, kFull};
+  if (left > 1 && pixels >= kHalf) return TileSpan{left >= kHalf ? done : pixels - kHalf, kHalf};
+  return TileSpan{done, 1};
+}
 
 // The runs of the source that a pixel sums over: rows x runs of `length` elements.
 struct Runs {
@@ -56,17 +50,40 @@ struct OffsetRows {
   PYNN_INLINE T at(int i, std::int64_t p) const { return row[i][offset + p]; }
 };
 
-template <class T>
-PYNN_INLINE typename Simd<T>::V finish(typename Simd<T>::V acc, const Epilogue<T>& e, int v, int lanes) {
-  if (e.bias) acc = acc + load_lanes<T>(e.bias + v * Simd<T>::kLanes, lanes);
-  return e.relu ? vmax(acc, zero<T>()) : acc;
-}
-
+// Only a panel's last vector can be narrow. Conditions stay outside of the loops over accumulators: gcc keeps a tile in registers only
+// if those unroll at once.
 template <class T, int MR, int NV>
-PYNN_INLINE void finish_tile(const Tile<T, MR, NV>& tile, T* const* out, const Epilogue<T>& e) {
-  for_each_vector<T, MR, NV>(tile, e.columns, [&](int i, int v, typename Simd<T>::V acc, int lanes) {
-    store_lanes<T>(out[i] + v * Simd<T>::kLanes, finish<T>(acc, e, v, lanes), lanes);
-  });
+PYNN_INLINE void finish_tile(Tile<T, MR, NV>& tile, T* const* out, const Epilogue<T>& e) {
+  constexpr int kLanes = Simd<T>::kLanes;
+  constexpr int kLast = (NV - 1) * kLanes;
+  const int lanes = e.columns - kLast;
+  if (e.bias) {
+    PYNN_UNROLL
+    for (int v = 0; v < NV; ++v) {
+      const typename Simd<T>::V bias = load_lanes<T>(e.bias + v * kLanes, v + 1 < NV ? kLanes : lanes);
+      PYNN_UNROLL
+      for (int i = 0; i < MR; ++i) tile.acc[i][v] = tile.acc[i][v] + bias;
+    }
+  }
+  if (e.relu) {
+    PYNN_UNROLL
+    for (int i = 0; i < MR; ++i) {
+      PYNN_UNROLL
+      for (int v = 0; v < NV; ++v) tile.acc[i][v] = vmax(tile.acc[i][v], zero<T>());
+    }
+  }
+  PYNN_UNROLL
+  for (int i = 0; i < MR; ++i) {
+    PYNN_UNROLL
+    for (int v = 0; v + 1 < NV; ++v) store<T>(out[i] + v * kLanes, tile.acc[i][v]);
+  }
+  if (lanes == kLanes) {
+    PYNN_UNROLL
+    for (int i = 0; i < MR; ++i) store<T>(out[i] + kLast, tile.acc[i][NV - 1]);
+  } else {
+    PYNN_UNROLL
+    for (int i = 0; i < MR; ++i) store_partial(out[i] + kLast, tile.acc[i][NV - 1], lanes);
+  }
 }
 
 template <class T, int MR, int NV>
@@ -111,28 +128,20 @@ PYNN_NOINLINE void depthwise_tile(const T* const* source, T* const* out, const T
 
 template <class T, int NV, bool kFull>
 void run_depthwise_tile(int rows, const T* const* source, T* const* out, const T* panel, const Runs& runs, const Epilogue<T>& e) {
-  switch (rows) {
-    case 1: return depthwise_tile<T, 1, NV, kFull>(source, out, panel, runs, e);
-    case 2: return depthwise_tile<T, 2, NV, kFull>(source, out, panel, runs, e);
-    case 3: return depthwise_tile<T, 3, NV, kFull>(source, out, panel, runs, e);
-    default: return depthwise_tile<T, 4, NV, kFull>(source, out, panel, runs, e);
-  }
+  constexpr int kPixels = tile_pixels<NV>();
+  if (rows == kPixels) return depthwise_tile<T, kPixels, NV, kFull>(source, out, panel, runs, e);
+  if (rows == kPixels / 2) return depthwise_tile<T, kPixels / 2, NV, kFull>(source, out, panel, runs, e);
+  depthwise_tile<T, 1, NV, kFull>(source, out, panel, runs, e);
 }
 
 template <class T, int NV>
 void run_tile(bool depthwise, int rows, const T* const* source, T* const* out, const T* panel, const Runs& runs, const Epilogue<T>& e) {
+  constexpr int kFull = tile_pixels<NV>();
   if (depthwise && e.columns == NV * Simd<T>::kLanes) return run_depthwise_tile<T, NV, true>(rows, source, out, panel, runs, e);
   if (depthwise) return run_depthwise_tile<T, NV, false>(rows, source, out, panel, runs, e);
-  switch (rows) {
-    case 1: return correlate_tile<T, 1, NV>(source, out, panel, runs, e);
-    case 2: return correlate_tile<T, 2, NV>(source, out, panel, runs, e);
-    case 3: return correlate_tile<T, 3, NV>(source, out, panel, runs, e);
-    case 4: return correlate_tile<T, 4, NV>(source, out, panel, runs, e);
-    case 5: return correlate_tile<T, 5, NV>(source, out, panel, runs, e);
-    case 6: return correlate_tile<T, 6, NV>(source, out, panel, runs, e);
-    case 7: return correlate_tile<T, NV == 1 ? 7 : 6, NV>(source, out, panel, runs, e);
-    default: return correlate_tile<T, NV == 1 ? 8 : 6, NV>(source, out, panel, runs, e);
-  }
+  if (rows == kFull) return correlate_tile<T, kFull, NV>(source, out, panel, runs, e);
+  if (rows == kFull / 2) return correlate_tile<T, kFull / 2, NV>(source, out, panel, runs, e);
+  correlate_tile<T, 1, NV>(source, out, panel, runs, e);
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 
 #include "kernels/conv_blocks.h"
 #include "kernels/pool_windows.h"
+#include "kernels/winograd_products.h"
 #include "kernels/winograd_transforms.h"
 
 namespace pynn {
@@ -180,33 +181,6 @@ void transform_filter(const WinogradShape& w, bool adjoint, const T* filter, T* 
   }
 }
 
-template <class T, int NV, int MR>
-PYNN_NOINLINE void product_rows(const T* v, std::int64_t stride, const T* u, std::int64_t depth, T* m) {
-  Tile<T, MR, NV> tile;
-  clear(tile);
-  accumulate(tile, rows_of<MR>(v, stride), u, NV * Simd<T>::kLanes, depth);
-  store_tile(tile, m, NV * Simd<T>::kLanes, NV * Simd<T>::kLanes);
-}
-
-// m[t][:] = sum over channels of v[t][channel] * u[channel][:]
-template <class T, int NV>
-void product_plane_rows(const T* v, std::int64_t stride, std::int64_t rows, const T* u, std::int64_t depth, T* m) {
-  const std::int64_t tiles = (rows + kTileRows - 1) / kTileRows;
-  for (std::int64_t t = 0; t < tiles; ++t) {
-    const std::int64_t count = rows / tiles + (t < rows % tiles);
-    switch (count) {
-      case 1: product_rows<T, NV, 1>(v, stride, u, depth, m); break;
-      case 2: product_rows<T, NV, 2>(v, stride, u, depth, m); break;
-      case 3: product_rows<T, NV, 3>(v, stride, u, depth, m); break;
-      case 4: product_rows<T, NV, 4>(v, stride, u, depth, m); break;
-      case 5: product_rows<T, NV, 5>(v, stride, u, depth, m); break;
-      default: product_rows<T, NV, 6>(v, stride, u, depth, m);
-    }
-    v += count * stride;
-    m += count * NV * Simd<T>::kLanes;
-  }
-}
-
 // The outputs of the tiles [first, last) in one panel, from M.
 template <class T, class Sink>
 void write_tiles(const WinogradShape& w, const Panel& panel, std::int64_t first, std::int64_t last, const T* m, std::int64_t plane,
@@ -250,8 +224,7 @@ void winograd_pass(const WinogradShape& w, const Plan& plan, const Source& sourc
         const T* filter = u + panel.offset + p * w.channels * panel.width;
         const T* rows = v + p * w.plane;
         T* to = m + p * plane;
-        if (panel.width == Simd<T>::kLanes) product_plane_rows<T, 1>(rows, w.padded_channels, last - first, filter, w.channels, to);
-        else product_plane_rows<T, 2>(rows, w.padded_channels, last - first, filter, w.channels, to);
+        row_product(panel.width, rows, w.padded_channels, last - first, filter, w.channels, to);
       }
       write_tiles(w, panel, first, last, m, plane, sink);
     }

@@ -63,35 +63,6 @@ void transform_gradient(const WinogradShape& w, const Source& source, const Pane
   }
 }
 
-template <class T, int NV, int MR>
-PYNN_NOINLINE void outer_rows(const T* v, std::int64_t stride, const T* y, std::int64_t tiles, T* sums, bool first) {
-  constexpr int kWidth = NV * Simd<T>::kLanes;
-  Tile<T, MR, NV> tile;
-  clear(tile);
-  accumulate(tile, columns_of(v, stride), y, kWidth, tiles);
-  if (first) store_tile(tile, sums, kWidth, kWidth);
-  else add_tile(tile, sums, kWidth, kWidth);
-}
-
-// sums[channel][:] (+)= sum over tiles of v[tile][channel] * y[tile][:]
-template <class T, int NV>
-void outer_plane(const T* v, std::int64_t stride, std::int64_t channels, const T* y, std::int64_t tiles, T* sums, bool first) {
-  const std::int64_t groups = (channels + kTileRows - 1) / kTileRows;
-  for (std::int64_t g = 0; g < groups; ++g) {
-    const std::int64_t count = channels / groups + (g < channels % groups);
-    switch (count) {
-      case 1: outer_rows<T, NV, 1>(v, stride, y, tiles, sums, first); break;
-      case 2: outer_rows<T, NV, 2>(v, stride, y, tiles, sums, first); break;
-      case 3: outer_rows<T, NV, 3>(v, stride, y, tiles, sums, first); break;
-      case 4: outer_rows<T, NV, 4>(v, stride, y, tiles, sums, first); break;
-      case 5: outer_rows<T, NV, 5>(v, stride, y, tiles, sums, first); break;
-      default: outer_rows<T, NV, 6>(v, stride, y, tiles, sums, first);
-    }
-    v += count;
-    sums += count * NV * Simd<T>::kLanes;
-  }
-}
-
 template <class T, class XSource, class GradientSource>
 void sum_winograd_block(const WinogradFilter& f, const XSource& x, const GradientSource& dy, std::int64_t first_panel,
                         std::int64_t last_panel, std::int64_t first_tile, std::int64_t last_tile, T* v, T* sums, bool first) {
@@ -105,8 +76,7 @@ void sum_winograd_block(const WinogradFilter& f, const XSource& x, const Gradien
     for (int p = 0; p < kPoints; ++p) {
       T* to = sums + panel.offset + p * w.channels * panel.width;
       const T* rows = v + p * w.plane;
-      if (panel.width == Simd<T>::kLanes) outer_plane<T, 1>(rows, w.padded_channels, w.channels, y + p * f.plane, tiles, to, first);
-      else outer_plane<T, 2>(rows, w.padded_channels, w.channels, y + p * f.plane, tiles, to, first);
+      column_product(panel.width, rows, w.padded_channels, w.channels, y + p * f.plane, tiles, to, first);
     }
   }
 }

@@ -6,7 +6,7 @@
 // square goes through it twice. All arithmetic is per lane, in a fixed order.
 #pragma once
 
-#include "kernels/conv_tile.h"
+#include "kernels/gemm_tile.h"
 
 namespace pynn {
 namespace PYNN_TARGET {

@@ -1,0 +1,20 @@
+// The matrix products of Winograd's algorithm at one of its points, for a panel of `width` columns (one vector or two).
+#pragma once
+
+#include "kernels/gemm_tile.h"
+
+namespace pynn {
+namespace PYNN_TARGET {
+
+// m[t][:] = sum over d < depth of v[t * stride + d] * u[d][:]   for t < rows
+void row_product(std::int64_t width, const float* v, std::int64_t stride, std::int64_t rows, const float* u, std::int64_t depth, float* m) noexcept;
+void row_product(std::int64_t width, const double* v, std::int64_t stride, std::int64_t rows, const double* u, std::int64_t depth, double* m) noexcept;
+
+// sums[c][:] = (first ? 0 : sums[c][:]) + sum over t < tiles of v[t * stride + c] * y[t][:]   for c < channels
+void column_product(std::int64_t width, const float* v, std::int64_t stride, std::int64_t channels, const float* y, std::int64_t tiles, float* sums,
+                    bool first) noexcept;
+void column_product(std::int64_t width, const double* v, std::int64_t stride, std::int64_t channels, const double* y, std::int64_t tiles, double* sums,
+                    bool first) noexcept;
+
+}  // namespace PYNN_TARGET
+}  // namespace pynn
