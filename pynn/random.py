@@ -11,12 +11,13 @@ import secrets
 
 import numpy as np
 
-__all__ = ["generator", "get_seed", "key_for", "next_stream", "set_seed"]
+__all__ = ["generator", "get_seed", "get_state", "key_for", "next_stream", "seedings", "set_seed", "set_state"]
 
 
 class _State:
     seed = secrets.randbits(63)
     streams = 0
+    seedings = 0
 
 
 def set_seed(seed: int) -> None:
@@ -34,11 +35,27 @@ def set_seed(seed: int) -> None:
         raise TypeError(f"[set_seed] the seed must be a whole number. Received: {seed!r}.")
     _State.seed = int(seed)
     _State.streams = 0
+    _State.seedings += 1
 
 
 def get_seed() -> int:
     """The seed in use; drawn by chance when the process started, unless `set_seed` was called."""
     return _State.seed
+
+
+def seedings() -> int:
+    """How often `set_seed` was called: what was drawn under an earlier seed is drawn anew."""
+    return _State.seedings
+
+
+def get_state() -> tuple[int, int]:
+    """(seed, number of streams drawn from it), for `set_state` in another process."""
+    return _State.seed, _State.streams
+
+
+def set_state(seed: int, streams: int) -> None:
+    """Goes on where `get_state` was asked; unlike `set_seed`, nothing that exists starts anew."""
+    _State.seed, _State.streams = int(seed), int(streams)
 
 
 def next_stream() -> int:

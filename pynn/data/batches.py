@@ -25,6 +25,7 @@ class Batches:
         self._source = source
         self._to_data = to_data
         self._iterator: Iterator | None = None
+        self._ahead: list = []  # an item that was looked at before its time
         self.steps: int | None = len(source) if hasattr(source, "__len__") else None
 
     def epoch(self, steps: int | None) -> Iterator[ArrayData]:
@@ -42,7 +43,17 @@ class Batches:
             yield self._data(item)
             count += 1
 
+    def peek(self) -> ArrayData | None:
+        """The batch that comes next, which stays the next; None if there is none."""
+        item = self._next(fresh=True)
+        if item is None:
+            return None
+        self._ahead.append(item)
+        return self._data(item)
+
     def _next(self, fresh: bool):
+        if self._ahead:
+            return self._ahead.pop()
         if self._iterator is None or (fresh and not hasattr(self._source, "__next__")):
             self._iterator = self._iterate()
         return next(self._iterator, None)

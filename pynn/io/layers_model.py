@@ -20,15 +20,14 @@ from pynn.io.files import printable
 from pynn.io.manifest import encode, parse_manifest, read_groups
 from pynn.io.topology import model_from_topology
 from pynn.io.topology_writer import Writer
-from pynn.io.training_config import compile_from_config, exact_state, optimizer_state, training_config
+from pynn.io.training_config import compile_from_config, optimizer_state, same_units, set_optimizer_state, training_config
+from pynn.io.training_state import STATE_FILE, SavedState, compile_words, save_state
 from pynn.io.weight_names import match
 from pynn.layers.context import loading
 
 KERAS_VERSION = "tfjs-layers 4.22.0"
 WEIGHTS_FILE = "weights.bin"
-# Optimizer state that TensorFlow.js keeps in another unit, as it is here, so that a training goes on with the same bits.
-EXACT_STATE = "pynnOptimizerState"
-EXACT_STATE_FILE = "pynn_optimizer.bin"
+STATE_ENTRY = "pynnState"  # in model.json, where STATE_FILE belongs to it
 
 
 def load_model(path: str | os.PathLike[str], *, compile: bool = True, strict: bool = True):
@@ -61,13 +60,30 @@ def load_model(path: str | os.PathLike[str], *, compile: bool = True, strict: bo
     _build_if_needed(model)
     for variable, array in match(model, arrays, strict=strict):
         variable.assign(array)
-    config = description.get("trainingConfig")
-    if compile and isinstance(config, dict) and config.get("optimizer_config"):
-        exact = read_groups(parse_manifest(description.get(EXACT_STATE, [])), file.parent)
-        state = [(e.name, a) for e, a in weights if e.group == "optimizer"]
-        compile_from_config(model, config, state, [a for _, a in exact])
+    saved = _saved_state(description, file.parent)
+    if compile:
+        _compile(model, description.get("trainingConfig"), saved, [(e.name, a) for e, a in weights if e.group == "optimizer"])
+    if saved is not None:
+        saved.restore(model, compiled=model.optimizer is not None)
     model.user_defined_metadata = description.get("userDefinedMetadata")
     return model
+
+
+def _saved_state(description: dict[str, Any], folder: Path) -> SavedState | None:
+    if description.get(STATE_ENTRY) != STATE_FILE:
+        return None
+    if not (folder / STATE_FILE).exists():
+        warnings.warn(f"{STATE_FILE} isn't beside model.json: a training goes on, but not with the same bits.", stacklevel=3)
+        return None
+    return SavedState(folder)
+
+
+def _compile(model, config: Any, saved: SavedState | None, state: list[tuple[str, np.ndarray]]) -> None:
+    if saved is not None and saved.words:
+        saved.compile(model)
+        set_optimizer_state(model, state)
+    elif isinstance(config, dict) and config.get("optimizer_config"):
+        compile_from_config(model, config, state)
 
 
 def _check_format(description: dict[str, Any]) -> None:
@@ -119,23 +135,26 @@ def save_model(model, path: str | os.PathLike[str], *, include_optimizer: bool =
         "modelTopology": model_topology,
     }
     entries, data = _weights(model)
-    files = {}
+    words, kept = None, False
     if include_optimizer and model.optimizer is not None and model.optimizer.built:
+        words = compile_words(model)
+        if words is None:
+            warnings.warn("saved without the optimizer: the loss, a metric or the schedule is a function of your own.", stacklevel=3)
         config, reason = training_config(model)
         if config is None:
-            warnings.warn(f"saved without the optimizer: {reason}.", stacklevel=3)
+            warnings.warn(f"TensorFlow.js will load this model without its optimizer: {reason}.", stacklevel=3)
         else:
             description["trainingConfig"] = config
             _append(optimizer_state(model), "optimizer", entries, data)
-            files = _exact_state(model, description)
+            kept = same_units(model)
     if getattr(model, "user_defined_metadata", None):
         description["userDefinedMetadata"] = model.user_defined_metadata
     description["weightsManifest"] = [{"paths": [WEIGHTS_FILE], "weights": entries}]
-    files[WEIGHTS_FILE] = b"".join(data)
-    files["model.json"] = json.dumps(description, allow_nan=False).encode()
-    with atomic_folder(path, commit="model.json", owned=["model.json", "*.bin"]) as folder:
-        for name, content in files.items():
-            (folder / name).write_bytes(content)
+    with atomic_folder(path, commit="model.json", owned=["model.json", "*.bin", STATE_FILE]) as folder:
+        (folder / WEIGHTS_FILE).write_bytes(b"".join(data))
+        if save_state(model, folder, words, kept):
+            description[STATE_ENTRY] = STATE_FILE
+        (folder / "model.json").write_text(json.dumps(description, allow_nan=False), encoding="utf-8")
 
 
 def _append(named: list[tuple[str, np.ndarray]], group: str | None, entries: list[dict[str, Any]], data: list[bytes]) -> None:
@@ -143,18 +162,6 @@ def _append(named: list[tuple[str, np.ndarray]], group: str | None, entries: lis
         entry, raw = encode(array, name, group)
         entries.append(entry)
         data.append(raw)
-
-
-def _exact_state(model, description: dict[str, Any]) -> dict[str, bytes]:
-    """The file of the state whose unit differs; enters it in the description."""
-    named = exact_state(model)
-    if not named:
-        return {}
-    entries: list[dict[str, Any]] = []
-    data: list[bytes] = []
-    _append(named, None, entries, data)
-    description[EXACT_STATE] = [{"paths": [EXACT_STATE_FILE], "weights": entries}]
-    return {EXACT_STATE_FILE: b"".join(data)}
 
 
 def _weights(model) -> tuple[list[dict[str, Any]], list[bytes]]:

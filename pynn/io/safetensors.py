@@ -60,13 +60,14 @@ class _Entry:
     end: int
 
 
-def load_file(path: str | os.PathLike[str], *, map_file: bool = False) -> dict[str, np.ndarray]:
+def load_file(path: str | os.PathLike[str], *, map_file: bool = False, follow: bool = True) -> dict[str, np.ndarray]:
     """Read every tensor of a safetensors file.
 
     Args:
         path: the file.
         map_file: give read-only arrays over a memory map of the file instead of copies, where the bytes are aligned. The file
             must not be changed or cut while they live.
+        follow: whether `path` may be a symbolic link.
 
     Returns:
         name -> array, in the order of the bytes. BF16 becomes float32, every other dtype stays.
@@ -80,7 +81,7 @@ def load_file(path: str | os.PathLike[str], *, map_file: bool = False) -> dict[s
         >>> load_file("weights.safetensors")["kernel"].shape
         (2, 3)
     """
-    with open_regular(path) as file:
+    with open_regular(path, follow=follow) as file:
         source = _Source(file, path)
         entries, _ = source.header()
         if map_file and entries:
@@ -88,14 +89,14 @@ def load_file(path: str | os.PathLike[str], *, map_file: bool = False) -> dict[s
         return {entry.name: _decoded(source.read(entry), entry, source.name) for entry in entries}
 
 
-def load_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
+def load_metadata(path: str | os.PathLike[str], *, follow: bool = True) -> dict[str, str]:
     """The `__metadata__` of a safetensors file, text by text; empty if it has none.
 
     Raises:
         FileNotFoundError: no such file.
         DataError: as `load_file`.
     """
-    with open_regular(path) as file:
+    with open_regular(path, follow=follow) as file:
         return _Source(file, path).header()[1]
 
 

@@ -38,12 +38,12 @@ def training_config(model) -> tuple[dict[str, Any] | None, str]:
     config = optimizer.get_config()
     if name == "SGD" and config.get("momentum"):
         name = "Momentum"
-    if name not in _FIELDS or not isinstance(config["learning_rate"], float):
-        return None, f"TensorFlow.js has no {type(optimizer).__name__} with these settings"
+    if name not in _FIELDS or not isinstance(config["learning_rate"], float) or len(optimizer.slots_in_use()) > len(_STATE_NAMES[name]):
+        return None, f"it has no {type(optimizer).__name__} with these settings"
     loss = _plain_names(model.compile_arguments["loss"])
     metrics = _plain_names(model.compile_arguments["metrics"] or [])
     if loss is None or metrics is None:
-        return None, "a loss or metric is a function of your own"
+        return None, "it has no word for a loss or metric of the model"
     fields = {theirs: config[ours] for ours, theirs in _FIELDS[name].items() if ours in config}
     return {"loss": loss, "metrics": metrics, "optimizer_config": {"class_name": name, "config": fields}}, ""
 
@@ -89,15 +89,13 @@ def _momentum_unit(optimizer) -> np.float64:
     return np.float64(-rate if isinstance(optimizer, optimizers.SGD) and rate else 1.0)
 
 
-def exact_state(model) -> list[tuple[str, np.ndarray]]:
-    """The state that TensorFlow.js's units don't keep to the last bit, in ours."""
-    if not isinstance(model.optimizer, optimizers.SGD):
-        return []
-    return [(f"{v.path}/momentum", s.numpy()) for v, s in zip(model.trainable_weights, model.optimizer.slots, strict=False)]
+def same_units(model) -> bool:
+    """Whether TensorFlow.js keeps the optimizer's state to the last bit: a velocity counted in another unit is rounded."""
+    return not isinstance(model.optimizer, optimizers.SGD)
 
 
-def compile_from_config(model, config: Any, state: list[tuple[str, np.ndarray]], exact: list[np.ndarray] = ()) -> None:
-    """Compiles a loaded model as its file says and sets the optimizer's state; `exact` is what `exact_state` gave, if the file has it.
+def compile_from_config(model, config: Any, state: list[tuple[str, np.ndarray]]) -> None:
+    """Compiles a loaded model as its file says and sets the optimizer's state.
 
     Raises:
         DataError: names or shapes don't fit.
@@ -116,8 +114,7 @@ def compile_from_config(model, config: Any, state: list[tuple[str, np.ndarray]],
         raise DataError(
             f"[load_model] trainingConfig is not valid: {printable(str(error), 300)}. Pass compile=False to do without it."
         ) from error
-    if state:
-        _set_state(model, state, exact)
+    set_optimizer_state(model, state)
 
 
 def _check_losses(value: Any) -> None:
@@ -128,7 +125,14 @@ def _check_losses(value: Any) -> None:
         losses.get(loss)
 
 
-def _set_state(model, state: list[tuple[str, np.ndarray]], exact: list[np.ndarray]) -> None:
+def set_optimizer_state(model, state: list[tuple[str, np.ndarray]]) -> None:
+    """Sets what `optimizer_state` gave; nothing if that is empty.
+
+    Raises:
+        DataError: the number or the shapes don't fit.
+    """
+    if not state:
+        return
     optimizer = model.optimizer
     optimizer.build(model.trainable_weights)
     arrays = [a for n, a in state if n != "iter"]
@@ -140,8 +144,6 @@ def _set_state(model, state: list[tuple[str, np.ndarray]], exact: list[np.ndarra
         raise DataError(f"[load_model] the optimizer's state has {len(arrays)} weights; {type(optimizer).__name__} needs {len(slots)}.")
     unit = _momentum_unit(optimizer)
     arrays = [(a * unit).astype(np.float32) for a in arrays]
-    if len(exact) == len(arrays) and all(e.shape == a.shape for e, a in zip(exact, arrays, strict=True)):
-        arrays = list(exact)
     for slot, array in zip(slots, arrays, strict=True):
         slot.assign(array)
     if iterations:

@@ -9,7 +9,6 @@ from pynn.engine.op import active
 from pynn.layers.arguments import one_of, positive
 from pynn.layers.base import Layer
 from pynn.layers.windows import data_format, from_channels_last, to_channels_last
-from pynn.random import generator
 
 _KINDS = ("bilinear", "nearest")
 
@@ -163,14 +162,16 @@ class RandomWidth(Layer):
         self.factor = tuple(float(f) for f in pair)
         self.interpolation = one_of(self, "interpolation", interpolation, _KINDS)
         self.seed = seed
-        self._random = generator(seed)
+        self.add_random_state(seed)
 
     def call(self, x, *, training=False):
         if not training:
             return x
         if active.capture is not None:
             raise ValueError(f"[{self.label}] changes shapes by chance, which a captured step can't. Compile with run_eagerly=True.")
-        width = max(1, int(x.shape[2] * (1 + self._random.uniform(*self.factor))))
+        drawn = np.random.Generator(np.random.Philox(key=self.seed_key, counter=int(self.seed_counter.item()))).uniform(*self.factor)
+        self.seed_counter.assign_add(1)
+        width = max(1, int(x.shape[2] * (1 + drawn)))
         return resize(x, x.shape[1], width, self.interpolation)
 
     def output_shape(self, input_shape):

@@ -17,6 +17,7 @@ from pynn.layers.symbolic import SymbolicTensor
 from pynn.models import steps
 from pynn.models.objective import Objective
 from pynn.models.programs import ProgramCache, batch_program
+from pynn.models.state import Shuffling
 
 
 class Model(Layer):
@@ -55,6 +56,7 @@ class Model(Layer):
         self.stop_training = False
         self.compile_arguments: dict[str, Any] = {}
         self.programs = ProgramCache()
+        self.shuffling = Shuffling()
 
     # -- structure ---------------------------------------------------------------------------------------------------
 

@@ -14,7 +14,6 @@ from pynn.engine.variable import Variable
 from pynn.models import steps
 from pynn.program.capture import Capture, abstract
 from pynn.program.program import Program
-from pynn.random import key_for
 
 MAX_PROGRAMS = 16
 LOG_ROWS = 4096
@@ -76,7 +75,7 @@ def split_leaves(leaves: Sequence, counts: tuple[int, int, int]) -> tuple[list, 
 class EpochPrograms:
     """Programs that go through data in memory: they shuffle, gather batches and write the epoch's results down themselves.
 
-    State is in variables: the order of the rows, the place in it, the number of the epoch, and one row of results per epoch.
+    State is in variables: the order of the rows, the place in it, and one row of results per epoch.
     """
 
     def __init__(self, model, data: ArrayData, batch_size: int, mode: str, shuffle: bool, class_table: np.ndarray | None = None):
@@ -86,18 +85,18 @@ class EpochPrograms:
         rows = data.rows
         self.order = Variable(np.arange(rows), name="order", trainable=False)
         self.cursor = Variable(np.zeros((), np.int64), name="cursor", trainable=False)
-        self.epoch = Variable(np.zeros((), np.int64), name="epoch", trainable=False)
         self.log_row = Variable(np.zeros((), np.int64), name="log_row", trainable=False)
         self.log = Variable(np.zeros((LOG_ROWS, len(model.objective.trackers))), name="log", trainable=False)
 
     def begin(self) -> Program:
         """Start of an epoch: a new order, back to its first row, running values at zero."""
-        key0, key1 = key_for("fit shuffle")
+        key0, key1 = self.model.shuffling.key
+        drawn = self.model.shuffling.drawn
 
         def body():
             if self.shuffle:
-                self.order.assign(call("permutation", self.epoch.value, self.data.rows, key0=key0, key1=key1))
-                self.epoch.assign(call("increment", self.epoch.value, by=1))
+                self.order.assign(call("permutation", drawn.value, self.data.rows, key0=key0, key1=key1))
+                drawn.assign(call("increment", drawn.value, by=1))
             self.cursor.assign(np.zeros((), np.int64))
             self.model.objective.reset()
             return []
@@ -132,6 +131,11 @@ class EpochPrograms:
             return []
 
         return capture(body, specs)
+
+    def go_on(self, order: np.ndarray, cursor: int) -> None:
+        """The next step is at row `cursor` of an epoch in this order."""
+        self.order.assign(order)
+        self.cursor.assign(np.array(cursor, np.int64))
 
     def clear_log(self) -> None:
         """Empties the log."""

@@ -1,0 +1,24 @@
+"""Callbacks: what happens around epochs and batches of `fit`."""
+
+from __future__ import annotations
+
+from pynn.callbacks.backup import BackupAndRestore
+from pynn.callbacks.base import Callback, CallbackList, LambdaCallback, TerminateOnNaN
+from pynn.callbacks.checkpoints import ModelCheckpoint
+from pynn.callbacks.history import CSVLogger, History
+from pynn.callbacks.monitors import EarlyStopping, LearningRateScheduler, Monitor, ReduceLROnPlateau
+
+__all__ = [
+    "BackupAndRestore",
+    "CSVLogger",
+    "Callback",
+    "CallbackList",
+    "EarlyStopping",
+    "History",
+    "LambdaCallback",
+    "LearningRateScheduler",
+    "ModelCheckpoint",
+    "Monitor",
+    "ReduceLROnPlateau",
+    "TerminateOnNaN",
+]

@@ -1,0 +1,97 @@
+"""ModelCheckpoint: models or weights kept as training goes on."""
+
+from __future__ import annotations
+
+import os
+
+from pynn.callbacks.monitors import Monitor
+
+
+class ModelCheckpoint(Monitor):
+    """Saves the model (or its weights only) while training; each file appears whole or not at all.
+
+    Args:
+        filepath: Path with format fields such as `{epoch:02d}`, `{batch}` and `{val_loss:.3f}`. A model is a folder; weights are one
+            `.safetensors` file.
+        monitor, mode: What counts as better, for `save_best_only`.
+        verbose: 1 says what it saves.
+        save_best_only: Save improvements only.
+        save_weights_only: Save weights only.
+        save_freq: "epoch", or a number of batches.
+        initial_value_threshold: The value that the first save has to beat.
+    """
+
+    def __init__(
+        self, filepath, monitor="val_loss", verbose=0, save_best_only=False, save_weights_only=False, mode="auto",
+        save_freq="epoch", initial_value_threshold=None,
+    ):  # fmt: skip
+        super().__init__(monitor, mode)
+        self.filepath, self.verbose = os.fspath(filepath), verbose
+        self.save_best_only, self.save_weights_only = save_best_only, save_weights_only
+        self.save_freq = checked_frequency(self, save_freq)
+        self._batches = self._epoch = 0
+        if initial_value_threshold is not None:
+            self.best = initial_value_threshold
+
+    def overrides(self, hook: str) -> bool:
+        """Batches are looked at only where they are counted."""
+        return hook == ("on_epoch_end" if self.save_freq == "epoch" else "on_train_batch_end") or hook == "on_epoch_begin"
+
+    def on_epoch_begin(self, epoch, logs=None) -> None:
+        """Notes the epoch."""
+        self._epoch = epoch
+
+    def on_train_batch_end(self, batch, logs=None) -> None:
+        """Saves if so many batches are done."""
+        self._batches += 1
+        if self._batches >= self.save_freq:
+            self._batches = 0
+            self._save(dict(logs, epoch=self._epoch + 1, batch=batch + 1), f"Epoch {self._epoch + 1}, batch {batch + 1}")
+
+    def on_epoch_end(self, epoch, logs=None) -> None:
+        """Saves if it is worth it."""
+        self._save(dict(logs, epoch=epoch + 1), f"Epoch {epoch + 1}")
+
+    def _save(self, fields: dict, where: str) -> None:
+        if self.save_best_only:
+            value = self.value({k: v for k, v in fields.items() if k not in ("epoch", "batch")})
+            if value is None or not self.improved(value):
+                return
+            self.best = value
+        path = self._path(fields)
+        if self.save_weights_only:
+            self.model.save_weights(path)
+        else:
+            self.model.save(path)
+        if self.verbose:
+            print(f"{where}: saved {path}")
+
+    def _path(self, fields: dict) -> str:
+        try:
+            return self.filepath.format(**fields)
+        except (KeyError, IndexError) as error:
+            raise ValueError(
+                f"[ModelCheckpoint] there is nothing for the field {error} of the path. Received: filepath={self.filepath!r}. "
+                f"Fields: {', '.join(fields)}."
+            ) from None
+
+    def get_state(self):
+        """The best value, and the batches since the last save."""
+        return {"best": self.best, "batches": self._batches}
+
+    def set_state(self, state) -> None:
+        """Goes on where `get_state` was asked."""
+        self.best, self._batches = state["best"], state["batches"]
+
+
+def checked_frequency(callback, save_freq) -> str | int:
+    """`save_freq` if it is "epoch" or a number of batches.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    if save_freq == "epoch" or (isinstance(save_freq, int) and not isinstance(save_freq, bool) and save_freq > 0):
+        return save_freq
+    raise ValueError(
+        f"[{type(callback).__name__}] save_freq is 'epoch' or a number of batches above zero. Received: save_freq={save_freq!r}."
+    )

@@ -1,0 +1,125 @@
+"""What training reached: `History`, and the same as a CSV file."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from pynn.callbacks.base import Callback
+
+
+class History(Callback):
+    """What `fit` returns: `history` maps each name to its values, one per epoch; `epoch` lists the epochs."""
+
+    def __init__(self) -> None:
+        self.epoch: list[int] = []
+        self.history: dict[str, list[float]] = {}
+
+    def add(self, epoch: int, logs: dict[str, float]) -> None:
+        """Appends the results of an epoch."""
+        self.epoch.append(epoch)
+        for name, value in logs.items():
+            self.history.setdefault(name, []).append(value)
+
+    def extend(self, epoch: int, names: Sequence[str], rows: Sequence[Sequence[float]]) -> None:
+        """Appends the results of several epochs, `epoch` the first of them."""
+        self.epoch.extend(range(epoch, epoch + len(rows)))
+        for name, column in zip(names, zip(*rows, strict=True), strict=True):
+            self.history.setdefault(name, []).extend(column)
+
+    def get_state(self):
+        """Epochs and values."""
+        return {"epoch": self.epoch, "history": self.history}
+
+    def set_state(self, state) -> None:
+        """Goes on where `get_state` was asked."""
+        self.epoch, self.history = state["epoch"], state["history"]
+
+    def plot(self, names: Sequence[str] | None = None, path=None):
+        """Draws the curves with matplotlib (the `plot` extra), one panel per name and its validation twin.
+
+        Args:
+            names: Which ones; all by default.
+            path: Save a PNG there.
+
+        Returns:
+            The matplotlib figure.
+
+        Raises:
+            ImportError: matplotlib is not installed.
+        """
+        try:
+            from matplotlib.figure import Figure
+        except ImportError as error:
+            raise ImportError("[History.plot] needs matplotlib. Install it with: pip install matplotlib") from error
+        names = list(names or [n for n in self.history if not n.startswith("val_")])
+        figure = Figure(figsize=(4.8 * len(names), 3.4), layout="constrained")
+        for panel, name in zip(np.atleast_1d(figure.subplots(1, len(names))), names, strict=True):
+            for key, label in ((name, "training"), (f"val_{name}", "validation")):
+                if key in self.history:
+                    panel.plot([e + 1 for e in self.epoch], self.history[key], label=label, marker=".")
+            panel.set(xlabel="epoch", title=name.replace("_", " "))
+            panel.grid(alpha=0.3)
+            panel.legend()
+        if path is not None:
+            figure.savefig(path, dpi=110)
+        return figure
+
+    def __repr__(self) -> str:
+        last = ", ".join(f"{k}={v[-1]:.4g}" for k, v in self.history.items() if v)
+        return f"History({len(self.epoch)} epochs; {last})"
+
+
+class CSVLogger(Callback):
+    """Writes one line of values per epoch, flushed at once.
+
+    Args:
+        filename: Path of the file.
+        separator: Between values.
+        append: Add to a file that is there.
+    """
+
+    def __init__(self, filename, separator: str = ",", append: bool = False):
+        self.filename, self.separator, self.append = os.fspath(filename), separator, append
+        self._file: Any = None
+        self._writer: Any = None
+        self._keep = 0  # bytes of the file that stay
+
+    def on_train_begin(self, logs=None) -> None:
+        """The file is opened when there is something to write."""
+        self._file = self._writer = None
+        self._keep = os.path.getsize(self.filename) if self.append and os.path.exists(self.filename) else 0
+
+    def on_epoch_end(self, epoch, logs=None) -> None:
+        """Writes a line."""
+        if self._file is None:
+            self._open(["epoch", *logs])
+        self._writer.writerow({"epoch": epoch, **logs})
+        self._file.flush()
+
+    def _open(self, names: list[str]) -> None:
+        self._file = open(self.filename, "r+" if self._keep else "w", newline="", encoding="utf-8")
+        self._file.seek(self._keep)
+        self._file.truncate()
+        self._writer = csv.DictWriter(self._file, names, delimiter=self.separator, extrasaction="ignore", restval="")
+        if not self._keep:
+            self._writer.writeheader()
+
+    def get_state(self):
+        """The length of the file, in bytes."""
+        return {"bytes": self._file.tell() if self._file is not None else self._keep}
+
+    def set_state(self, state) -> None:
+        """Lines written after `get_state` was asked will be written again."""
+        size = os.path.getsize(self.filename) if os.path.exists(self.filename) else 0
+        self._keep = min(state["bytes"], size)
+
+    def on_train_end(self, logs=None) -> None:
+        """Closes the file."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None

@@ -1,0 +1,171 @@
+"""Callbacks that watch a value: EarlyStopping, ReduceLROnPlateau; and the learning rate by epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from pynn.callbacks.base import Callback
+
+
+class Monitor(Callback):
+    """Base of callbacks that compare a value with the best so far."""
+
+    def __init__(self, monitor: str, mode: str, min_delta: float = 0.0):
+        if mode not in ("auto", "min", "max"):
+            raise ValueError(f"[{type(self).__name__}] mode is 'auto', 'min' or 'max'. Received: {mode!r}.")
+        self.monitor = monitor
+        self.larger_is_better = mode == "max" or (mode == "auto" and any(w in monitor for w in ("acc", "auc", "precision", "recall")))
+        self.min_delta = abs(min_delta)
+        self.best = -np.inf if self.larger_is_better else np.inf
+
+    def value(self, logs: dict[str, float]) -> float | None:
+        """The monitored value of this epoch; None if it is one of a validation that wasn't due."""
+        if self.monitor not in logs:
+            if self.params.get("validation") and self.monitor[:4] == "val_" and self.monitor[4:] in logs:
+                return None
+            raise ValueError(
+                f"[{type(self).__name__}] there is no {self.monitor!r} to monitor. Received: {', '.join(logs) or 'no values'}. "
+                "Values named val_... need validation data."
+            )
+        return logs[self.monitor]
+
+    def improved(self, value: float, best: float | None = None) -> bool:
+        """Whether `value` beats the best by more than min_delta."""
+        best = self.best if best is None else best
+        return value - self.min_delta > best if self.larger_is_better else value + self.min_delta < best
+
+
+class EarlyStopping(Monitor):
+    """Stops when a value has not improved for `patience` epochs, and can put the best weights back.
+
+    Args:
+        monitor: The value's name.
+        min_delta: Improvements smaller than this don't count.
+        patience: Epochs without improvement before stopping.
+        verbose: 1 says when it stops.
+        mode: "min", "max", or "auto" by the name.
+        baseline: The value must beat this first.
+        restore_best_weights: Put the weights of the best epoch back at the end.
+        start_from_epoch: Epochs before this one don't count.
+    """
+
+    def __init__(
+        self, monitor="val_loss", min_delta=0.0, patience=0, verbose=0, mode="auto", baseline=None,
+        restore_best_weights=False, start_from_epoch=0,
+    ):  # fmt: skip
+        super().__init__(monitor, mode, min_delta)
+        self.patience, self.verbose, self.baseline = patience, verbose, baseline
+        self.restore_best_weights, self.start_from_epoch = restore_best_weights, start_from_epoch
+        self.stopped_epoch = 0
+        self._reset()
+
+    def _reset(self) -> None:
+        self.wait, self.best_epoch, self.best_weights = 0, 0, None
+        self.best = -np.inf if self.larger_is_better else np.inf
+
+    def get_state(self):
+        """Best value and epoch, the count of epochs without improvement, the best weights."""
+        names = ("best", "best_epoch", "wait", "stopped_epoch", "best_weights")
+        return {name: getattr(self, name) for name in names}
+
+    def set_state(self, state) -> None:
+        """Goes on where `get_state` was asked."""
+        for name, value in state.items():
+            setattr(self, name, value)
+
+    def on_train_begin(self, logs=None) -> None:
+        """Starts anew."""
+        self._reset()
+
+    def on_epoch_end(self, epoch, logs=None) -> None:
+        """Compares, counts, stops."""
+        value = self.value(logs)
+        if value is None or epoch < self.start_from_epoch:
+            return
+        if self.restore_best_weights and self.best_weights is None:
+            self.best_weights, self.best_epoch = self.model.get_weights(), epoch
+        self.wait += 1
+        if self.improved(value):
+            self.best, self.best_epoch = value, epoch
+            if self.restore_best_weights:
+                self.best_weights = self.model.get_weights()
+            if self.baseline is None or self.improved(value, self.baseline):
+                self.wait = 0
+            return
+        if self.wait >= self.patience and epoch > 0:
+            self.stopped_epoch = epoch
+            self.model.stop_training = True
+
+    def on_train_end(self, logs=None) -> None:
+        """Restores the best weights if asked to."""
+        if self.restore_best_weights and self.best_weights is not None:
+            self.model.set_weights(self.best_weights)
+        if self.stopped_epoch and self.verbose:
+            print(
+                f"Stopped after epoch {self.stopped_epoch + 1}: {self.monitor} was best ({self.best:.5g}) in epoch {self.best_epoch + 1}."
+            )
+
+
+class LearningRateScheduler(Callback):
+    """Sets the learning rate at the start of each epoch: `schedule(epoch)` or `schedule(epoch, current_rate)`."""
+
+    def __init__(self, schedule: Callable, verbose: int = 0):
+        self.schedule, self.verbose = schedule, verbose
+
+    def on_epoch_begin(self, epoch, logs=None) -> None:
+        """Asks the schedule."""
+        try:
+            rate = self.schedule(epoch, float(self.model.optimizer.learning_rate))
+        except TypeError:
+            rate = self.schedule(epoch)
+        self.model.optimizer.learning_rate = float(rate)
+        if self.verbose:
+            print(f"Epoch {epoch + 1}: learning rate {float(rate):.6g}")
+
+
+class ReduceLROnPlateau(Monitor):
+    """Multiplies the learning rate by `factor` when a value has not improved for `patience` epochs."""
+
+    def __init__(self, monitor="val_loss", factor=0.1, patience=10, verbose=0, mode="auto", min_delta=1e-4, cooldown=0, min_lr=0.0):
+        super().__init__(monitor, mode, min_delta)
+        if not 0 < factor < 1:
+            raise ValueError(f"[ReduceLROnPlateau] factor lies between 0 and 1. Received: {factor!r}.")
+        self.factor, self.patience, self.verbose = factor, patience, verbose
+        self.cooldown, self.min_lr = cooldown, min_lr
+        self.wait = self.cooling = 0
+
+    def get_state(self):
+        """Best value and counts."""
+        return {"best": self.best, "wait": self.wait, "cooling": self.cooling}
+
+    def set_state(self, state) -> None:
+        """Goes on where `get_state` was asked."""
+        self.best, self.wait, self.cooling = state["best"], state["wait"], state["cooling"]
+
+    def on_train_begin(self, logs=None) -> None:
+        """Starts anew."""
+        self.wait = self.cooling = 0
+        self.best = -np.inf if self.larger_is_better else np.inf
+
+    def on_epoch_end(self, epoch, logs=None) -> None:
+        """Compares, counts, lowers the rate."""
+        value = self.value(logs)
+        if value is None:
+            return
+        if self.cooling:
+            self.cooling -= 1
+            self.wait = 0
+        if self.improved(value):
+            self.best, self.wait = value, 0
+            return
+        if self.cooling:
+            return
+        self.wait += 1
+        rate = float(self.model.optimizer.learning_rate)
+        if self.wait >= self.patience and rate > self.min_lr:
+            self.model.optimizer.learning_rate = max(rate * self.factor, self.min_lr)
+            self.wait, self.cooling = 0, self.cooldown
+            if self.verbose:
+                print(f"Epoch {epoch + 1}: learning rate {float(self.model.optimizer.learning_rate):.6g}")

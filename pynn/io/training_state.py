@@ -1,0 +1,115 @@
+"""The training state beside a saved model: what TensorFlow.js's format has no words for, so that a training goes on with the same bits.
+
+A safetensors file that TensorFlow.js ignores holds the counters and keys of random streams, states of layers, weights that the format
+would round, and the optimizer's variables where it has other units or none; its metadata say how the model was compiled.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pynn import losses, metrics, optimizers
+from pynn.errors import DataError
+from pynn.io import bounded_json
+from pynn.io.files import printable
+from pynn.io.safetensors import load_file, load_metadata, save_file
+from pynn.models.state import check_state, random_keys, restore_state, state_variables
+from pynn.serialization import plain
+
+STATE_FILE = "pynn_state.safetensors"
+_KEPT = {np.dtype(d) for d in (np.float32, np.int32, np.bool_)}  # dtypes that the format holds as they are
+
+
+def compile_words(model) -> dict[str, Any] | None:
+    """How the model was compiled, in our words; None if something in it is a function of the user's own."""
+    arguments = model.compile_arguments
+    named = [model.optimizer, *_leaves([arguments[k] for k in ("loss", "metrics", "weighted_metrics")])]
+    schedule = model.optimizer.schedule
+    if not all(_has_words(value) for value in [*named, schedule]):
+        return None
+    return {"optimizer": plain(model.optimizer), **{k: plain(v) for k, v in arguments.items()}}
+
+
+def _leaves(value) -> list:
+    if isinstance(value, dict):
+        return _leaves(list(value.values()))
+    if isinstance(value, (list, tuple)):
+        return [leaf for item in value for leaf in _leaves(item)]
+    return [value]
+
+
+def _has_words(value) -> bool:
+    """Whether loading finds this again: a name, or an object or function of ours."""
+    ours = getattr(value, "__module__", "").startswith("pynn.")
+    return value is None or isinstance(value, str) or (ours and not hasattr(value, "fn"))
+
+
+def save_state(model, folder: Path, words: dict[str, Any] | None, optimizer_kept: bool) -> bool:
+    """Writes the state file if there is anything to keep; says whether it did.
+
+    Args:
+        model: A built model.
+        folder: Where the model's other files are.
+        words: `compile_words` of the model; None leaves the training out.
+        optimizer_kept: Whether `model.json` has the optimizer's variables with all their bits.
+    """
+
+    def needed(name: str, variable) -> bool:
+        kind = name.split("/")[0]
+        if kind == "weight":
+            return variable.dtype not in _KEPT
+        if words is None or kind != "optimizer":
+            return words is not None
+        return not optimizer_kept or variable.dtype not in _KEPT
+
+    arrays = {name: v.numpy() for name, v in state_variables(model).items() if needed(name, v)}
+    if words is None and not arrays:
+        return False
+    save_file(arrays, folder / STATE_FILE, {"keys": json.dumps(random_keys(model)), "compile": json.dumps(words)})
+    return True
+
+
+class SavedState:
+    """A state file that was read and can be set on a model.
+
+    Raises:
+        DataError: the file isn't valid.
+    """
+
+    def __init__(self, folder: Path):
+        path = folder / STATE_FILE
+        metadata = load_metadata(path, follow=False)
+        self.keys, self.words = (bounded_json.loads(metadata.get(k, "null").encode(), source=STATE_FILE) for k in ("keys", "compile"))
+        self.arrays = load_file(path, follow=False)
+
+    def compile(self, model) -> None:
+        """Compiles the model as it was."""
+        words = self.words
+        try:
+            named = {k: _objects(words[k], metrics.get) for k in ("metrics", "weighted_metrics")}
+            loss = _objects(words["loss"], losses.get)
+            model.compile(optimizers.get(words["optimizer"]), loss, loss_weights=words["loss_weights"], **named)
+            model.optimizer.build(model.trainable_weights)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise DataError(
+                f"[load_model] {STATE_FILE} is not valid: {printable(str(error), 300)}. Pass compile=False to do without it."
+            ) from error
+
+    def restore(self, model, *, compiled: bool) -> None:
+        """Sets counters, keys, exact weights and, for a compiled model, the optimizer's variables."""
+        arrays = {n: a for n, a in self.arrays.items() if compiled or not n.startswith("optimizer/")}
+        restore_state(model, check_state(model, arrays, self.keys, f"[load_model] {STATE_FILE}"), self.keys)
+
+
+def _objects(value: Any, get) -> Any:
+    """`value` with what its configs describe in their place; names, which may depend on shapes, stay once they are known to exist."""
+    if isinstance(value, dict):
+        return get(value) if "class_name" in value else {k: _objects(v, get) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_objects(v, get) for v in value]
+    get(value)
+    return value

@@ -1,0 +1,206 @@
+"""What `fit` trains with: data in memory by programs that shuffle, gather and log for themselves, or batches as they come."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from pynn.data.arrays import ArrayData
+from pynn.data.batches import Batches
+from pynn.engine.tensor import Tensor
+from pynn.errors import GuardTripped, NonFiniteError
+from pynn.models import steps
+from pynn.models.diagnosis import explain
+from pynn.models.programs import EpochPrograms, EpochValues
+from pynn.program.schedule import Part, Schedule
+
+TURN_SECONDS = 0.1  # a native run comes back this often for signals and progress
+BATCH_HOOKS = ("on_train_batch_begin", "on_train_batch_end")
+
+
+class ArrayTrainer:
+    """Trains on data in memory by a schedule of programs."""
+
+    def __init__(self, model, data: ArrayData, *, batch_size: int, shuffle: bool, steps_per_epoch: int | None, class_table):
+        steps.ensure_built(model, [a[:1] for a in data.x], [a[:1] for a in data.y])
+        self.model, self.data, self.shuffle, self.class_table = model, data, bool(shuffle), class_table
+        self.batch_size = min(batch_size, data.rows)
+        full, tail = divmod(data.rows, self.batch_size)
+        if steps_per_epoch is not None and steps_per_epoch < full + (tail > 0):
+            full, tail = steps_per_epoch, 0
+        self.full, self.tail = full, tail
+        self.steps = self.last_steps = full + (tail > 0)
+        self.first = 0  # the batch at which the next epoch starts: above 0 only where an interrupted epoch goes on
+        self.order = np.arange(data.rows)
+        self.programs: dict[str, Any] = {}
+
+    def build(self) -> None:
+        """The model is built from the data already."""
+
+    def describe(self) -> dict[str, Any]:
+        """What has to be the same for an epoch to go on in the middle."""
+        return {"rows": self.data.rows, "batch_size": self.batch_size, "steps": self.steps, "shuffle": self.shuffle}
+
+    def go_on(self, batch: int) -> None:
+        """The next epoch is one that was interrupted after `batch` batches; the model's state is that of then."""
+        self.first = batch
+        if self.shuffle:
+            self.order = self.model.shuffling.last(self.data.rows)
+
+    def _programs(self) -> dict[str, Any]:
+        key = ("fit", tuple((a.shape, a.dtype) for a in self.data.leaves), self.data.counts, self.batch_size, self.full, self.tail,
+               self.model.shuffling.key if self.shuffle else None,
+               None if self.class_table is None else self.class_table.tobytes(), self.model.state_key())  # fmt: skip
+        return self.model.programs.get(key, self._capture)
+
+    def _capture(self) -> dict[str, Any]:
+        made = EpochPrograms(self.model, self.data, self.batch_size, "train", self.shuffle, self.class_table)
+        return {
+            "state": made,
+            "begin": made.begin(),
+            "full": made.step(self.batch_size) if self.full else None,
+            "tail": made.step(self.tail) if self.tail else None,
+            "end": made.end(),
+        }
+
+    def run(self, epoch: int, count: int, run) -> EpochValues:
+        """Trains up to `count` epochs and returns the values of each."""
+        if self.model.run_eagerly:
+            return EpochValues.of(self._run_eagerly(epoch, run))
+        self.programs = self._programs()
+        state = self.programs["state"]
+        state.data = self.data
+        state.clear_log()
+        if not self.shuffle:
+            state.order.assign(np.arange(self.data.rows))
+        if self.first or run.callbacks.any_overrides(*BATCH_HOOKS) or self.model.optimizer.has_python_schedule:
+            return EpochValues.of(self._run_by_batches(epoch, run))
+        self._run_schedule(epoch, count, run)
+        return state.logged(count)
+
+    def _parts(self) -> list[Part]:
+        programs, leaves = self.programs, self.data.leaves
+        steps_ = [Part(programs[k], leaves, n) for k, n in (("full", self.full), ("tail", 1)) if programs[k] is not None]
+        return [Part(programs["begin"]), *steps_, Part(programs["end"])]
+
+    def _run_schedule(self, epoch: int, count: int, run) -> None:
+        schedule = Schedule(self._parts(), count)
+        try:
+            while not schedule.run(TURN_SECONDS):
+                if run.bar.wants_updates:
+                    _, part, step = schedule.position
+                    done = step + (self.full if part > 1 else 0)
+                    run.bar.update(done, self.steps, self.model.objective.results())
+        except GuardTripped as tripped:
+            turn, part, step = schedule.position
+            raise self._explain(tripped, epoch + turn, step + (self.full if part > 1 else 0)) from None
+        finally:
+            schedule.close()
+
+    def _run_by_batches(self, epoch: int, run) -> dict[str, float]:
+        programs, leaves = self.programs, self.data.leaves
+        for batch in self._batches_left():
+            run.callbacks.call("on_train_batch_begin", batch)
+            program = programs["full"] if batch < self.full else programs["tail"]
+            self.model.optimizer.refresh_learning_rate()
+            try:
+                program.run(leaves)
+            except GuardTripped as tripped:
+                raise self._explain(tripped, epoch, batch) from None
+            logs = self.model.objective.results()
+            run.callbacks.call("on_train_batch_end", batch, logs=logs)
+            run.bar.update(batch + 1, self.steps, logs)
+            if self.model.stop_training:
+                break
+        return self.model.objective.results()
+
+    def _batches_left(self) -> range:
+        first, self.first = self.first, 0
+        if first:
+            self.programs["state"].go_on(self.order, first * self.batch_size)
+        else:
+            self.programs["begin"].run()
+        return range(first, self.steps)
+
+    def _explain(self, tripped: GuardTripped, epoch: int, batch: int) -> NonFiniteError:
+        state = self.programs["state"]
+        first = int(state.cursor.item())
+        rows = state.order.numpy()[first : first + self.batch_size]
+        return explain(self.model, tripped, self.data.take(rows), epoch, batch, self.class_table)
+
+    def _run_eagerly(self, epoch: int, run) -> dict[str, float]:
+        first, self.first = self.first, 0
+        if not first:
+            self.order = self.model.shuffling.draw(self.data.rows) if self.shuffle else np.arange(self.data.rows)
+            self.model.objective.reset()
+        for batch in range(first, self.steps):
+            run.callbacks.call("on_train_batch_begin", batch)
+            data = self.data.take(self.order[batch * self.batch_size : (batch + 1) * self.batch_size])
+            if self.class_table is not None:
+                w = steps.class_weighted([Tensor(a) for a in data.weights], Tensor(data.y[0]), Tensor(self.class_table))[0]
+                data = ArrayData(data.x, data.y, [np.array(w)])
+            self.model.run_batch("train", data)
+            logs = self.model.objective.results()
+            run.callbacks.call("on_train_batch_end", batch, logs=logs)
+            run.bar.update(batch + 1, self.steps, logs)
+        return self.model.objective.results()
+
+
+class BatchTrainer:
+    """Trains on batches as they come, one captured step each."""
+
+    def __init__(self, model, source: Batches, *, batch_size: int, shuffle: bool, steps_per_epoch: int | None):
+        self.model, self.source = model, source
+        self.steps_per_epoch = steps_per_epoch
+        self.steps = steps_per_epoch or source.steps
+        self.last_steps = 0
+        self.first = 0
+
+    def build(self) -> None:
+        """Builds the model from the first batch."""
+        data = self.source.peek()
+        if data is not None:
+            self.model.objective_reset(data)
+
+    def describe(self) -> dict[str, Any]:
+        """What has to be the same for an epoch to go on in the middle."""
+        return {"steps": self.steps}
+
+    def go_on(self, batch: int) -> None:
+        """The next epoch is one that was interrupted after `batch` batches, which are skipped."""
+        self.first = batch
+
+    def run(self, epoch: int, count: int, run) -> EpochValues:
+        """Trains an epoch and returns its values."""
+        return EpochValues.of(self._run_epoch(epoch, run))
+
+    def _run_epoch(self, epoch: int, run) -> dict[str, float]:
+        batch, first, self.first = -1, self.first, 0
+        for batch, data in enumerate(self.source.epoch(self.steps_per_epoch)):
+            if batch < first:
+                continue
+            if batch == 0:
+                self.model.objective_reset(data)
+            run.callbacks.call("on_train_batch_begin", batch)
+            self._step(epoch, batch, data)
+            if run.callbacks.any_overrides("on_train_batch_end") or run.bar.wants_updates:
+                logs = self.model.objective.results()
+                run.callbacks.call("on_train_batch_end", batch, logs=logs)
+                run.bar.update(batch + 1, self.steps, logs)
+            if self.model.stop_training:
+                break
+        if batch < 0:
+            raise ValueError(
+                f"[fit] the data ended before epoch {epoch + 1} had a batch. A generator can be gone through once only: "
+                "pass steps_per_epoch, or an iterable that starts anew."
+            )
+        self.last_steps = batch + 1
+        self.source.epoch_ended()
+        return self.model.objective.results()
+
+    def _step(self, epoch: int, batch: int, data: ArrayData) -> None:
+        try:
+            self.model.run_batch("train", data)
+        except NonFiniteError as error:
+            raise type(error)(f"epoch {epoch + 1}, batch {batch + 1}: {error}") from None

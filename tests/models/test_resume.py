@@ -1,0 +1,200 @@
+"""A training that was saved, or killed, goes on in another process with the bits of one that never stopped."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+import pynn as pn
+from pynn import layers as L
+from pynn.callbacks import BackupAndRestore, CSVLogger, EarlyStopping, ModelCheckpoint, ReduceLROnPlateau
+from tests.models import resume_process
+from tests.models.resume_process import MODELS, data, digest
+
+
+def run(tmp_path, *arguments: str, **kwargs) -> subprocess.CompletedProcess:
+    """The script in a process of its own."""
+    command = [sys.executable, resume_process.__file__, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True, cwd=tmp_path, **kwargs)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_saved_and_loaded_in_a_new_process(tmp_path, name):
+    whole = json.loads(run(tmp_path, name, "whole").stdout)
+    first = json.loads(run(tmp_path, name, "first", str(tmp_path / "m")).stdout)
+    second = json.loads(run(tmp_path, name, "second", str(tmp_path / "m")).stdout)
+    assert second["weights"] == whole["weights"]
+    assert first["loss"] + second["loss"] == whole["loss"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="kills with SIGKILL")
+@pytest.mark.parametrize("freq", ["epoch", "3"])
+def test_killed_again_and_again(tmp_path, freq):
+    whole = json.loads(run(tmp_path, "small", "backup", str(tmp_path / "none"), freq).stdout.splitlines()[-1])
+    assert not (tmp_path / "none" / BackupAndRestore.FILE).exists()
+    (tmp_path / "log.csv").rename(tmp_path / "whole.csv")
+    draw = random.Random(4)
+    command = [sys.executable, resume_process.__file__, "small", "backup", str(tmp_path / "backup"), freq]
+    kills = 0
+    for _ in range(40):
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=tmp_path)
+        assert process.stdout.readline() == "go\n"
+        time.sleep(draw.uniform(0.05, 0.35))
+        process.send_signal(signal.SIGKILL)
+        output = process.communicate()[0]
+        if process.returncode == 0:
+            break
+        kills += 1
+    assert kills > 1
+    resumed = json.loads(output)
+    assert resumed == whole
+    assert (tmp_path / "log.csv").read_text() == (tmp_path / "whole.csv").read_text()
+
+
+class Interrupt(pn.callbacks.Callback):
+    """Stops the training as Ctrl-C does, after the given batch."""
+
+    def __init__(self, epoch, batch):
+        self.at, self.epoch = (epoch, batch), 0
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch = epoch
+
+    def on_train_batch_end(self, batch, logs=None):
+        if (self.epoch, batch) == self.at:
+            raise KeyboardInterrupt
+
+
+def trained(name, backup=None, interrupt=None, callbacks=(), **kwargs):
+    """(digest of the weights, history) of 5 epochs, interrupted and started anew if asked to."""
+    x, y = data()
+    for stop in [interrupt, None] if interrupt else [None]:
+        pn.set_seed(11)
+        model = MODELS[name]()
+        extra = [BackupAndRestore(backup, save_freq=kwargs.get("freq", "epoch"))] if backup else []
+        extra += [Interrupt(*stop)] if stop else []
+        made = [make() for make in callbacks]
+        arguments = dict(epochs=5, batch_size=16, verbose=0, validation_split=0.2, callbacks=[*extra, *made])
+        try:
+            history = model.fit(x, y, **arguments)
+        except KeyboardInterrupt:
+            assert stop
+    return digest(model), history.history
+
+
+@pytest.mark.parametrize("freq", ["epoch", 2])
+@pytest.mark.parametrize("name", MODELS)
+def test_resumed_after_an_interruption(tmp_path, name, freq):
+    assert trained(name, tmp_path / "b", (3, 1), freq=freq) == trained(name)
+
+
+def test_callbacks_go_on(tmp_path):
+    callbacks = [
+        lambda: EarlyStopping("val_loss", patience=2, restore_best_weights=True, min_delta=0.5),
+        lambda: ReduceLROnPlateau("val_loss", patience=1, min_delta=10),
+        lambda: ModelCheckpoint(str(tmp_path / "best.safetensors"), save_best_only=True, save_weights_only=True),
+    ]
+    assert trained("small", tmp_path / "b", (2, 0), callbacks) == trained("small", callbacks=callbacks)
+
+
+def test_batches_that_come_one_by_one(tmp_path):
+    x, y = data()
+
+    class Rows:
+        def __len__(self):
+            return 4
+
+        def __getitem__(self, i):
+            return x[8 * i : 8 * i + 8], y[8 * i : 8 * i + 8]
+
+    def weights(*stops):
+        for stop in [*stops, None]:
+            pn.set_seed(2)
+            model = MODELS["small"]()
+            callbacks = [BackupAndRestore(tmp_path / "rows", save_freq=3)] if stops else []
+            try:
+                model.fit(Rows(), epochs=3, verbose=0, callbacks=[*callbacks, *([Interrupt(*stop)] if stop else [])])
+            except KeyboardInterrupt:
+                assert stop
+        return digest(model)
+
+    assert weights((1, 3), (2, 1)) == weights()
+
+
+def test_a_backup_of_another_model_is_refused(tmp_path):
+    x, y = data()
+    with pytest.raises(KeyboardInterrupt):
+        MODELS["small"]().fit(x, y, verbose=0, epochs=3, callbacks=[BackupAndRestore(tmp_path), Interrupt(1, 0)])
+    other = pn.Sequential([L.Dense(5, input_shape=(6,)), L.Dense(3, activation="softmax")])
+    other.compile("adam", "sparse_categorical_crossentropy")
+    with pytest.raises(pn.DataError, match="belongs to another model"):
+        other.fit(x, y, verbose=0, callbacks=[BackupAndRestore(tmp_path)])
+
+
+def test_something_else_in_the_folder_is_refused(tmp_path):
+    x, y = data()
+    (tmp_path / BackupAndRestore.FILE).write_bytes(b"nonsense")
+    with pytest.raises(pn.DataError):
+        MODELS["small"]().fit(x, y, verbose=0, callbacks=[BackupAndRestore(tmp_path)])
+
+
+def test_a_seed_set_again_starts_the_orders_anew():
+    found = []
+    model = MODELS["small"]()
+    for _ in range(2):
+        pn.set_seed(5)
+        found.append(model.shuffling.draw(10).tolist())
+        model.shuffling.draw(10)
+    assert found[0] == found[1]
+    assert np.array_equal(np.sort(found[0]), np.arange(10))
+
+
+def test_checkpoints_by_batches(tmp_path):
+    x, y = data()
+    path = str(tmp_path / "w-{epoch}-{batch}.safetensors")
+    MODELS["small"]().fit(x, y, epochs=2, batch_size=20, verbose=0, callbacks=[ModelCheckpoint(path, save_weights_only=True, save_freq=2)])
+    assert sorted(p.name for p in tmp_path.iterdir()) == [f"w-{e}-{b}.safetensors" for e, b in ((1, 2), (2, 1), (2, 3))]
+
+
+def test_a_checkpoint_beats_the_threshold(tmp_path):
+    x, y = data()
+    checkpoint = ModelCheckpoint(str(tmp_path / "m"), monitor="loss", save_best_only=True, initial_value_threshold=-1.0)
+    MODELS["small"]().fit(x, y, verbose=0, callbacks=[checkpoint])
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_unknown_field_is_named(tmp_path):
+    x, y = data()
+    with pytest.raises(ValueError, match=r"\[ModelCheckpoint\] there is nothing for the field 'val_acc'.*Fields: loss"):
+        MODELS["small"]().fit(x, y, verbose=0, callbacks=[ModelCheckpoint(str(tmp_path / "{val_acc}"))])
+
+
+@pytest.mark.parametrize("freq", [0, -1, 1.5, True, "batch"])
+def test_save_freq_is_checked(freq):
+    with pytest.raises(ValueError, match="save_freq is 'epoch' or a number of batches"):
+        ModelCheckpoint("x", save_freq=freq)
+    with pytest.raises(ValueError, match="save_freq"):
+        BackupAndRestore("x", save_freq=freq)
+
+
+def test_values_of_validations_that_are_not_due_are_skipped(tmp_path):
+    x, y = data()
+    stop = EarlyStopping("val_loss", patience=1)
+    history = MODELS["small"]().fit(x, y, epochs=3, validation_split=0.2, validation_freq=2, verbose=0, callbacks=[stop])
+    assert len(history.history["val_loss"]) == 1
+
+
+def test_a_csv_file_is_appended_to(tmp_path):
+    x, y = data()
+    model = MODELS["small"]()
+    for append in (False, True):
+        model.fit(x, y, epochs=1, verbose=0, callbacks=[CSVLogger(tmp_path / "log.csv", append=append)])
+    assert len((tmp_path / "log.csv").read_text().splitlines()) == 3
