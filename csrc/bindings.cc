@@ -6,11 +6,15 @@
 #include <stdexcept>
 #include <string>
 
+#include "arrays.h"
 #include "base/cpu.h"
 #include "base/quota.h"
 #include "base/threads.h"
+#include "callable.h"
+#include "contexts.h"
 #include "gil.h"
 #include "program.h"
+#include "python_types.h"
 #include "registry.h"
 
 namespace py = pybind11;
@@ -21,42 +25,10 @@ namespace {
 // Above this estimate a run gives the interpreter to other threads.
 constexpr double kReleaseGilNs = 20000;
 
-py::dtype numpy_dtype(std::int32_t dtype) {
-  static const char* const codes[] = {"<f4", "<f8", "<i4", "<i8", "|u1", "|b1"};
-  return py::dtype(std::string(codes[dtype]));
-}
-
-// (shape, dtype code) -> Spec; None -> absent.
-Spec spec_from(const py::handle& item) {
-  Spec spec{};
-  if (item.is_none()) {
-    spec.rank = -1;
-    return spec;
-  }
-  const py::tuple pair = py::reinterpret_borrow<py::tuple>(item);
-  const py::tuple shape = py::reinterpret_borrow<py::tuple>(pair[0]);
-  if (shape.size() > static_cast<std::size_t>(kMaxRank))
-    throw std::invalid_argument("a tensor has at most 8 axes");
-  spec.dtype = pair[1].cast<std::int32_t>();
-  spec.rank = static_cast<std::int32_t>(shape.size());
-  spec.size = 1;
-  for (std::size_t i = 0; i < shape.size(); ++i) {
-    spec.dims[i] = shape[i].cast<std::int64_t>();
-    spec.size *= spec.dims[i];
-  }
-  return spec;
-}
-
-py::array array_of(const Spec& spec, void* data, const py::handle& base) {
-  std::vector<py::ssize_t> shape(spec.dims, spec.dims + spec.rank);
-  return py::array(numpy_dtype(spec.dtype), shape, data, base);
-}
-
-py::array empty_array(const Spec& spec) {
-  AlignedBuffer buffer = aligned_buffer(spec.size * dtype_bytes(spec.dtype));
-  void* data = buffer.release();
-  py::capsule owner(data, [](void* p) { AlignedFree()(p); });
-  return array_of(spec, data, owner);
+py::object empty_array(const Spec& spec) {
+  PyObject* array = ArrayMaker(spec).make(true);
+  if (!array) throw py::error_already_set();
+  return py::reinterpret_steal<py::object>(array);
 }
 
 void* checked_pointer(const py::handle& item, const Spec& spec, bool writable) {
@@ -132,8 +104,6 @@ class Kernel {
   std::shared_ptr<PreparedKernel> prepared_;
   bool supported_ = false;
 };
-
-constexpr std::int32_t kPythonFailure = -1;
 
 // A kernel that calls Python: ints[0] is the address of a callable taking (inputs, outputs) as lists of arrays over the operands' memory.
 void run_python(const Call* call, std::int32_t, std::int64_t, std::int64_t, void*) noexcept {
@@ -225,45 +195,6 @@ class ProgramBuilder {
   std::vector<py::object> keep_;
 };
 
-class ContextHandle {
- public:
-  explicit ContextHandle(const ProgramBuilder& program) : context_(program.program()), arrays_(program.program()->num_externals) {}
-
-  // Keeps the array alive until another takes its place.
-  void bind(std::int64_t external, py::array array) {
-    if (!(array.flags() & py::array::c_style)) throw py::value_error("bound arrays are C-contiguous");
-    context_.bind(external, const_cast<void*>(array.data()));
-    arrays_.at(static_cast<std::size_t>(external)) = std::move(array);
-  }
-
-  std::int64_t run(std::int64_t steps, double seconds) {
-    if (!context_.bound()) throw std::logic_error("an external of the program has no memory");
-    const std::int64_t deadline = seconds > 0 ? steady_nanoseconds() + static_cast<std::int64_t>(seconds * 1e9) : 0;
-    std::int64_t done;
-    if (context_.program().cost_ns * static_cast<double>(steps) > kReleaseGilNs) {
-      GilRelease release;
-      done = context_.run(steps, deadline);
-    } else {
-      done = context_.run(steps, deadline);
-    }
-    if (context_.failure().code == kPythonFailure) throw py::error_already_set();
-    return done;
-  }
-
-  py::object failure() const {
-    const Failure& failure = context_.failure();
-    if (!failure.code) return py::none();
-    return py::make_tuple(failure.code, failure.instruction,
-                          py::make_tuple(failure.values[0], failure.values[1], failure.values[2], failure.values[3]));
-  }
-
-  Context& context() { return context_; }
-
- private:
-  Context context_;
-  std::vector<py::object> arrays_;
-};
-
 // Contexts in turn, each a number of steps, the whole round a number of times: epochs of shuffle, batches, tail, bookkeeping.
 class Schedule {
  public:
@@ -314,6 +245,13 @@ class Schedule {
   std::int64_t round_ = 0, part_ = 0, step_ = 0;
   std::shared_ptr<ContextHandle> failed_;
 };
+
+std::shared_ptr<Runner> new_runner(const py::object& program, const py::list& inputs, Runner::Places input_places,
+                                   const py::list& outputs, Runner::Places output_places, const py::list& constants,
+                                   const py::list& variables, py::object failed) {
+  return std::make_shared<Runner>(program.cast<const ProgramBuilder&>().program(), program, inputs, std::move(input_places), outputs,
+                                  std::move(output_places), constants, variables, std::move(failed));
+}
 
 py::list targets() {
   py::list names;
@@ -370,10 +308,23 @@ PYBIND11_MODULE(_core, m) {
       .def("__len__", &ProgramBuilder::size);
 
   py::class_<ContextHandle, std::shared_ptr<ContextHandle>>(m, "Context", "The memory of one running program.")
-      .def(py::init<const ProgramBuilder&>(), py::arg("program"), py::keep_alive<1, 2>())
+      .def(py::init([](const ProgramBuilder& program) { return std::make_shared<ContextHandle>(program.program()); }),
+           py::arg("program"), py::keep_alive<1, 2>())
       .def("bind", &ContextHandle::bind, py::arg("external"), py::arg("array"))
       .def("run", &ContextHandle::run, py::arg("steps") = 1, py::arg("seconds") = 0.0)
       .def_property_readonly("failure", &ContextHandle::failure);
+
+  py::class_<Runner, std::shared_ptr<Runner>>(m, "Runner", "A program with its variables and a pool of contexts.")
+      .def(py::init(&new_runner), py::arg("program"), py::arg("inputs"), py::arg("input_places"), py::arg("outputs"),
+           py::arg("output_places"), py::arg("constants"), py::arg("variables"), py::arg("failed"))
+      .def("run", &Runner::run_arrays, py::arg("arrays"), py::arg("steps") = 1)
+      .def("acquire", &Runner::acquire)
+      .def("release", &Runner::release, py::arg("context"))
+      .def("bind_variables", &Runner::bind_variables, py::arg("context"));
+  m.attr("Callable") = py::reinterpret_steal<py::object>(callable_type());
+  m.def("set_python_types", [](const py::object& tensor, const py::object& variable, const py::object& active) {
+    if (!set_python_types(tensor.ptr(), variable.ptr(), active.ptr())) throw py::error_already_set();
+  }, py::arg("tensor"), py::arg("variable"), py::arg("active"), "Where calls without Python find what they need of the engine.");
 
   py::class_<Schedule>(m, "Schedule", "Contexts in turn, each a number of steps, for a number of rounds.")
       .def(py::init<std::vector<std::pair<std::shared_ptr<ContextHandle>, std::int64_t>>, std::int64_t>(), py::arg("parts"),

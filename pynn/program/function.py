@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import warnings
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable as PythonFunction
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from pynn.errors import CaptureError
 from pynn.program.capture import Capture, abstract
 from pynn.program.nest import flatten, unflatten
 from pynn.program.program import Program
+from pynn.program.replay import Callable, NativeReplay
 
 MAX_PROGRAMS = 16
 RECAPTURES_BEFORE_WARNING = 8
@@ -30,20 +32,21 @@ class _Captured:
         self.program = program
         self.structure = structure
         self.places = places  # per leaf of the result: index of an output, or a constant
+        self.served = -1  # calls that needed no Python, when somebody last asked; -1 while all calls need it
 
     def result(self, outputs: list[np.ndarray]):
         leaves = (Tensor(outputs[p]) if isinstance(p, int) else p[0] for p in self.places)
         return unflatten(self.structure, leaves)
 
 
-class Function:
+class Function(Callable):
     """A captured function; made by `pynn.function`. Called inside a capture or under a tape, it runs as plain Python.
 
     Tensors, arrays and Python floats among the arguments are inputs; integers, booleans, strings and None are part of the
     signature, as are shapes and dtypes. Values from outside the function are baked in, except variables.
     """
 
-    def __init__(self, python_function: Callable):
+    def __init__(self, python_function: PythonFunction):
         functools.update_wrapper(self, python_function)
         self.python_function = python_function
         self._programs: OrderedDict[tuple, _Captured] = OrderedDict()
@@ -52,11 +55,15 @@ class Function:
     def __get__(self, instance, owner=None):
         return self if instance is None else functools.partial(self, instance)
 
-    def __call__(self, *args, **kwargs):
+    def call_python(self, *args, **kwargs):
+        """A call whose signature has to be looked at."""
         if active.capture is not None or active.tapes:
             return self.python_function(*args, **kwargs)
         captured, arrays = self._find(args, kwargs)
-        return captured.result(captured.program.run(arrays))
+        result = captured.result(captured.program.run(arrays))
+        if captured.served < 0:
+            self._serve_natively(captured, args, kwargs)
+        return result
 
     def program(self, *args, **kwargs) -> Program:
         """The program for these arguments, captured if need be but not run."""
@@ -79,10 +86,23 @@ class Function:
             self._programs.move_to_end((structure, key))
         return captured, [t.data for t in inputs]
 
+    def _serve_natively(self, captured: _Captured, args: tuple, kwargs: dict) -> None:
+        """From now on calls that look like this one go past Python, where they can."""
+        captured.served = 0
+        program = captured.program
+        if not isinstance(program.replay, NativeReplay):
+            return
+        arguments = describe_arguments([*args, *kwargs.values()])
+        if arguments is not None:
+            leaves = [("output", p) if isinstance(p, int) else ("value", p[0]) for p in captured.places]
+            result = describe_result(captured.structure, iter(leaves))
+            specs = [t.spec for t in program.outputs]
+            self.remember(program.replay.runner, len(args), tuple(kwargs), arguments, result, specs)
+
     def _remember(self, key: tuple, captured: _Captured) -> None:
         self._programs[key] = captured
         if len(self._programs) > MAX_PROGRAMS:
-            self._programs.popitem(last=False)
+            self._drop_least_recent()
         self._captures += 1
         if self._captures == RECAPTURES_BEFORE_WARNING:
             warnings.warn(
@@ -90,6 +110,17 @@ class Function:
                 "(shapes, dtypes, and Python values that aren't floats). Pass changing numbers as floats or tensors.",
                 stacklevel=4,
             )
+
+    def _drop_least_recent(self) -> None:
+        for key, captured in list(self._programs.items()):
+            if isinstance(captured.program.replay, NativeReplay) and captured.served >= 0:
+                served = self.hits(captured.program.replay.runner)
+                if served > captured.served:
+                    captured.served = served
+                    self._programs.move_to_end(key)
+        _, dropped = self._programs.popitem(last=False)
+        if isinstance(dropped.program.replay, NativeReplay):
+            self.forget(dropped.program.replay.runner)
 
     def _capture(self, structure, leaves: list, inputs: list[Tensor]) -> _Captured:
         stand_ins = [abstract(t.spec, "argument") for t in inputs]
@@ -119,6 +150,46 @@ def _finish(capture: Capture, inputs: list[Tensor], result) -> _Captured:
         else:
             places.append((value,))
     return _Captured(Program(capture, inputs, outputs), structure, places)
+
+
+def describe_arguments(values) -> list | None:
+    """What `Callable.remember` is told of arguments; None if they hold something that only Python can look at."""
+    inputs = itertools.count()
+
+    def describe(value):
+        kind = type(value)
+        if kind is Tensor or kind is np.ndarray:
+            return "array", next(inputs)
+        if kind is float:
+            return "float", next(inputs)
+        if kind in (tuple, list):
+            return kind.__name__, [describe(v) for v in value]
+        if kind in (int, bool, str, type(None)):
+            return "equal", value
+        if _is_input(value) or isinstance(value, (dict, tuple, list, int, str)):
+            raise LookupError
+        return "same", value
+
+    try:
+        return [describe(v) for v in values]
+    except LookupError:
+        return None
+
+
+def describe_result(structure, leaves) -> tuple:
+    """What `Callable.remember` is told of a result."""
+    if isinstance(structure, tuple):
+        kind, children = structure[0], [describe_result(s, leaves) for s in structure[-1]]
+        if kind is dict:
+            return "dict", structure[1], children
+        if len(structure) == 3:
+            return "call", kind, children
+        return (kind.__name__, children) if kind in (tuple, list) else ("call", _from_items(kind), children)
+    return next(leaves)
+
+
+def _from_items(kind: type):
+    return lambda *items: kind(items)
 
 
 class _Same:
@@ -158,7 +229,7 @@ def _signature(leaves: list) -> tuple[list[Tensor], tuple]:
     return inputs, tuple(key)
 
 
-def function(python_function: Callable) -> Function:
+def function(python_function: PythonFunction) -> Function:
     """Captures `python_function` at its first call per input signature, and replays it natively from then on.
 
     The Python body runs once, at capture; prints and other side effects happen then only. Variables are read and assigned in place.
@@ -184,7 +255,7 @@ def function(python_function: Callable) -> Function:
     return Function(python_function)
 
 
-def repeat(step: Callable, n: int, *args):
+def repeat(step: PythonFunction, n: int, *args):
     """Calls `step(*args)` `n` times in one native run and returns the last result. State lives in variables.
 
     Example:
@@ -204,7 +275,7 @@ def repeat(step: Callable, n: int, *args):
     return function(step).run_steps(int(n), *args)
 
 
-def scan(body: Callable, carry, xs=None, length: int | None = None):
+def scan(body: PythonFunction, carry, xs=None, length: int | None = None):
     """Loops over the leading axis: `carry, y = body(carry, x)` for every `x` in `xs`; returns `(carry, stacked ys)`.
 
     Differentiable by everything that `body` uses, like any other computation.

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 
 import numpy as np
 
 from pynn.engine import kernels
-from pynn.engine.op import REGISTRY, Node, prepared
+from pynn.engine.op import REGISTRY, Node, active, prepared
 from pynn.engine.tensor import Tensor
+from pynn.engine.variable import Variable
 
 try:
     from pynn import _core
@@ -17,6 +17,23 @@ except ImportError:
     _core = None
 
 ABSENT, ARENA, EXTERNAL = 0, 1, 2
+
+
+class PythonCallable:
+    """What `Callable` is without the extension: every call goes to `call_python`."""
+
+    def __call__(self, *args, **kwargs):
+        return self.call_python(*args, **kwargs)
+
+    def remember(self, *signature) -> bool:
+        """Nothing is remembered."""
+        return False
+
+
+Callable = PythonCallable
+if _core is not None:
+    _core.set_python_types(Tensor, Variable, active)
+    Callable = _core.Callable
 
 
 def native_kernel(node: Node):
@@ -30,16 +47,15 @@ def _spec_codes(tensors):
 
 
 class NativeReplay:
-    """Runs a program in C++. Contexts (arena, bound pointers) are kept for the next run."""
+    """Runs a program in C++. Its runner keeps contexts (arena, bound pointers) for the next run."""
 
     def __init__(self, program):
         self.program = program
         self.externals: list = []  # what each external is bound to: ("input", i), ("output", i), ("constant", t), ("variable", v)
         self._index: dict[tuple, int] = {}
-        self._idle: list[NativeContext] = []
-        self._lock = threading.Lock()
         self.steps: list[Node] = []
         self.core = self._lower()
+        self.runner = self._runner()
 
     def _external(self, kind: str, where) -> int:
         key = (kind, where if isinstance(where, int) else id(where))
@@ -81,64 +97,46 @@ class NativeReplay:
         core.add_kernel(kernel, [self._operand_at(place), self._operand_at(copy.place)], 0)
         self.steps.append(Node(REGISTRY["identity"], (copy.source,), (), {}))
 
-    def context(self) -> NativeContext:
-        """An idle context, or a new one."""
-        with self._lock:
-            return self._idle.pop() if self._idle else NativeContext(self)
+    def _runner(self):
+        program, steps = self.program, self.steps
 
-    def release(self, context: NativeContext) -> None:
-        """Gives a context back."""
-        with self._lock:
-            if len(self._idle) < 4:
-                self._idle.append(context)
+        def failed(code, instruction, values):
+            raise kernels.failure_error(steps[instruction].op, code, values)
+
+        def places(wanted):
+            return [(i, where) for i, (kind, where) in enumerate(self.externals) if kind == wanted]
+
+        written = program.plan.written
+        return _core.Runner(
+            self.core,
+            inputs=_spec_codes(program.inputs),
+            input_places=places("input"),
+            outputs=_spec_codes(program.outputs),
+            output_places=places("output"),
+            constants=[(i, t.data) for i, t in places("constant")],
+            variables=[(i, v, id(v) in written) for i, v in places("variable")],
+            failed=failed,
+        )
 
     def run(self, arrays: Sequence[np.ndarray], steps: int) -> list[np.ndarray]:
         """See `Program.run`."""
-        context = self.context()
-        try:
-            outputs = context.bind(arrays)
-            context.run(steps)
-            return outputs
-        finally:
-            self.release(context)
+        return self.runner.run(arrays, steps)
 
 
 class NativeContext:
-    """The memory of one run: an arena, and arrays bound to the program's externals."""
+    """The memory of one run: an arena, and arrays bound to the program's externals. For runs that go on after a pause."""
 
-    def __init__(self, replay: NativeReplay):
+    def __init__(self, replay: NativeReplay, arrays: Sequence[np.ndarray]):
         self.replay = replay
-        self.core = _core.Context(replay.core)
-        self._inputs = [(i, w) for i, (kind, w) in enumerate(replay.externals) if kind == "input"]
-        self._outputs = [(i, w) for i, (kind, w) in enumerate(replay.externals) if kind == "output"]
-        written = replay.program.plan.written
-        self._variables = [[i, w, id(w) in written, None] for i, (kind, w) in enumerate(replay.externals) if kind == "variable"]
-        for i, (kind, where) in enumerate(replay.externals):
-            if kind == "constant":
-                self.core.bind(i, where.data)
+        self.core = replay.runner.acquire()
+        outputs = [kernels.empty(t.spec) for t in replay.program.outputs]
+        for external, (kind, where) in enumerate(replay.externals):
+            if kind in ("input", "output"):
+                self.core.bind(external, (arrays if kind == "input" else outputs)[where])
 
-    def bind(self, arrays: Sequence[np.ndarray], outputs: Sequence[np.ndarray] | None = None) -> list[np.ndarray]:
-        """Binds inputs, variables and outputs (new arrays unless given) and returns the outputs."""
-        bind = self.core.bind
-        for external, index in self._inputs:
-            bind(external, arrays[index])
-        for entry in self._variables:
-            external, variable, written, bound = entry
-            storage = variable.writable_storage() if written else variable.storage()
-            if storage is not bound:
-                bind(external, storage)
-                entry[3] = storage
-        if outputs is None:
-            outputs = [kernels.empty(t.spec) for t in self.replay.program.outputs]
-        for external, index in self._outputs:
-            bind(external, outputs[index])
-        return list(outputs)
-
-    def run(self, steps: int = 1, seconds: float = 0.0) -> int:
-        """Runs up to `steps` steps, for about `seconds` (0: no limit). Returns how many were done."""
-        done = self.core.run(steps, seconds)
-        self.raise_failure()
-        return done
+    def bind_variables(self) -> None:
+        """Takes the memory that the variables have now."""
+        self.replay.runner.bind_variables(self.core)
 
     def raise_failure(self) -> None:
         """Raises the error for the failure of the last run, if it failed."""
@@ -146,6 +144,10 @@ class NativeContext:
         if failure is not None:
             code, instruction, values = failure
             raise kernels.failure_error(self.replay.steps[instruction].op, code, values)
+
+    def close(self) -> None:
+        """Gives the memory back."""
+        self.replay.runner.release(self.core)
 
 
 def _python_call(node: Node):

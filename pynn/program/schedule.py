@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from pynn.program.program import Program
-from pynn.program.replay import NativeReplay
+from pynn.program.replay import NativeContext, NativeReplay
 
 try:
     from pynn import _core
@@ -54,15 +54,13 @@ class Schedule:
 
 class _NativeRunner:
     def __init__(self, parts: list[Part], rounds: int):
-        self.parts = parts
-        self.contexts = [p.program.replay.context() for p in parts]
-        self.keep = [c.bind(p.arrays) for c, p in zip(self.contexts, parts, strict=True)]
+        self.contexts = [NativeContext(p.program.replay, p.arrays) for p in parts]
         self.core = _core.Schedule([(c.core, p.steps) for c, p in zip(self.contexts, parts, strict=True)], rounds)
 
     def run(self, seconds: float) -> bool:
         # Values of variables that Python has looked at in between keep their memory: the variables may have moved.
-        for context, part, outputs in zip(self.contexts, self.parts, self.keep, strict=True):
-            context.bind(part.arrays, outputs)
+        for context in self.contexts:
+            context.bind_variables()
         done = self.core.run(seconds)
         for context in self.contexts:
             if context.core is self.core.failed:
@@ -74,8 +72,8 @@ class _NativeRunner:
         return self.core.round, self.core.part, self.core.step
 
     def close(self) -> None:
-        for context, part in zip(self.contexts, self.parts, strict=True):
-            part.program.replay.release(context)
+        for context in self.contexts:
+            context.close()
         self.contexts = []
 
 

@@ -1,0 +1,21 @@
+// The base class of captured functions: a call whose signature is known binds its arguments, runs and returns without any Python.
+//
+// A subclass defines `call_python(*args, **kwargs)`, which serves every other call, and tells the calls that it has found a program for:
+//   remember(runner, positional, names, arguments, result, specs)
+//       from now on, calls with so many positional arguments and these keywords whose arguments match run `runner`.
+//       An argument is ("array", i), input i as a tensor or an array of its shape and dtype; ("float", i), a Python float for the
+//       scalar input i; ("equal", value), a value of the same type that is equal; ("same", object), that very object; or
+//       ("tuple" | "list", arguments). The result is ("output", i), a tensor; ("value", object); ("tuple" | "list", results);
+//       ("dict", keys, results); or ("call", class, results). `specs` are those of the outputs.
+//   forget(runner)
+//   hits(runner)    how many calls it has served
+#pragma once
+
+#include <Python.h>
+
+namespace pynn {
+
+// A new reference to the class. Throws a Python error.
+PyObject* callable_type();
+
+}  // namespace pynn
