@@ -234,9 +234,10 @@ PyObject* build(const Node& node, PyObject** tensors) {
 PyObject* run(Entry& entry, const Bound& bound) {
   PyObject* outputs[kMaxOutputs];
   const std::size_t count = entry.runner->num_outputs();
-  if (!entry.runner->run(bound.memory(), 1, false, outputs)) return nullptr;
+  const bool tensors = !entry.specs.empty();
+  if (!entry.runner->run(bound.memory(), 1, !tensors, outputs)) return nullptr;
   bool complete = true;
-  for (std::size_t i = 0; i < count; ++i) {
+  for (std::size_t i = 0; tensors && i < count; ++i) {
     outputs[i] = new_tensor(outputs[i], entry.specs[i].ptr());
     complete = complete && outputs[i];
   }
@@ -319,7 +320,8 @@ PyObject* remember(PyObject* self, PyObject* args) {
     const Runner& runner = *entry->runner;
     if (runner.num_inputs() > kMaxInputs || runner.num_outputs() > kMaxOutputs || count_floats(entry->arguments) > kMaxFloats)
       Py_RETURN_FALSE;
-    if (entry->arguments.size() != entry->positional + entry->names.cast<py::tuple>().size() || entry->specs.size() != runner.num_outputs())
+    const bool has_specs = entry->specs.empty() || entry->specs.size() == runner.num_outputs();
+    if (entry->arguments.size() != entry->positional + entry->names.cast<py::tuple>().size() || !has_specs)
       throw py::value_error("a signature and a program that don't belong together");
     as_callable(self)->entries->push_back(entry.release());
     Py_RETURN_TRUE;

@@ -12,6 +12,18 @@ from pynn.engine.tensor import Tensor, _aligned, as_tensor, tensor
 from pynn.errors import CaptureError
 
 
+class _Structure:
+    """Counts what may change which variables there are and which of them are trained."""
+
+    __slots__ = ("changes",)
+
+    def __init__(self) -> None:
+        self.changes = 0
+
+
+structure = _Structure()
+
+
 class Variable(Operators):
     """A value that training changes: weights, optimizer slots, moving statistics, counters.
 
@@ -88,6 +100,7 @@ class Variable(Operators):
     @trainable.setter
     def trainable(self, value: bool) -> None:
         self._trainable = bool(value)
+        structure.changes += 1
 
     @property
     def value(self) -> Tensor:

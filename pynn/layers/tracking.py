@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from pynn.engine.tensor import Tensor
-from pynn.engine.variable import Variable
+from pynn.engine.variable import Variable, structure
 
 
 def _members(value, kind, seen: set[int]) -> Iterator:
@@ -35,6 +35,14 @@ class Tracking:
         self._fixed: list[Variable] = []  # weights that no setting of `trainable` makes trainable
         self._trainable = True
 
+    def __setattr__(self, name: str, value) -> None:
+        structure.changes += 1
+        object.__setattr__(self, name, value)
+
+    def __delattr__(self, name: str) -> None:
+        structure.changes += 1
+        object.__delattr__(self, name)
+
     @property
     def layers(self) -> list:
         """The layers that this one owns directly."""
@@ -53,6 +61,14 @@ class Tracking:
                     visit(below)
 
         visit(self)
+        return found
+
+    def containers(self) -> list:
+        """The lists and dicts in which this layer and those below it may keep layers and weights."""
+        found = []
+        for layer in self.flattened_layers():
+            found += [layer._own_weights, layer._own_states]
+            found += [v for k, v in vars(layer).items() if k not in self._untracked and isinstance(v, (list, dict))]
         return found
 
     def _direct_weights(self) -> list[Variable]:

@@ -15,6 +15,7 @@ from pynn.layers.base import Layer
 from pynn.layers.structure import flatten
 from pynn.layers.symbolic import SymbolicTensor
 from pynn.models import steps
+from pynn.models.diagnosis import explain
 from pynn.models.objective import Objective
 from pynn.models.programs import ProgramCache, batch_program
 from pynn.models.state import Shuffling
@@ -76,7 +77,7 @@ class Model(Layer):
 
     def state_key(self) -> tuple:
         """What captured programs depend on beside shapes: a change of it makes new ones."""
-        return tuple(v.trainable for v in self.weights)
+        return self.programs.calls.state(self)
 
     def call_leaves(self, x: list, training: bool):
         """Calls the model with its inputs given as a flat list."""
@@ -87,26 +88,28 @@ class Model(Layer):
 
     def __call__(self, *args, **kwargs):
         """The outputs for tensors or arrays, by a captured program where nothing else is asked for."""
-        plain = len(args) == 1 and not any(kwargs.values())
         busy = active.capture is not None or active.tapes
-        if not plain or busy or not self.built or self.run_eagerly:
+        if busy or len(args) != 1 or any(kwargs.values()):
             return super().__call__(*args, **kwargs)
-        leaves = list(flatten(args[0]))
-        if any(isinstance(leaf, SymbolicTensor) for leaf in leaves):
-            return super().__call__(*args, **kwargs)
+        return self.programs.calls.get(self, "call_on_batch")(args[0])
+
+    def call_on_batch(self, x, *, call):
+        """`model(x)` where nothing records."""
+        leaves = list(flatten(x))
+        if not self.built or self.run_eagerly or self.stateful or any(isinstance(leaf, SymbolicTensor) for leaf in leaves):
+            return super().__call__(x)
         arrays = [leaf.data if type(leaf) is Tensor else to_array(leaf, "x") for leaf in leaves]
-        if self.stateful or any(a.ndim == 0 for a in arrays):
-            return super().__call__(*args, **kwargs)
-        outputs = [Tensor(a) for a in self._predict_arrays(arrays)]
+        if any(a.ndim == 0 for a in arrays):
+            return super().__call__(x)
+        program = batch_program(self, "predict", ArrayData(arrays))
+        call.serve(program, (x,), arrays, tensors=True)
+        outputs = [Tensor(a) for a in program.run(arrays)]
         return outputs[0] if len(outputs) == 1 else outputs
 
     @property
     def stateful(self) -> bool:
         """True if a layer keeps states from batch to batch."""
         return any(getattr(layer, "stateful", False) for layer in self.flattened_layers() if layer is not self)
-
-    def _predict_arrays(self, arrays: list[np.ndarray]) -> list[np.ndarray]:
-        return batch_program(self, "predict", ArrayData(arrays)).run(arrays)
 
     def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
         """The layer of this name, or at this index.
@@ -197,29 +200,58 @@ class Model(Layer):
 
     def train_on_batch(self, x, y=None, sample_weight=None, class_weight=None, return_dict: bool = False):
         """One optimizer step on one batch. Returns the loss, with metrics a list, or a dict if asked to."""
-        self.require_compiled("train_on_batch")
-        data = self.prepare_data(x, y, sample_weight, class_weight)
-        self.objective_reset(data)
-        self.run_batch("train", data)
-        return self._results(return_dict)
+        return self._on_batch("train", (x, y, sample_weight), class_weight, return_dict)
 
     def test_on_batch(self, x, y=None, sample_weight=None, return_dict: bool = False):
         """Loss and metrics of one batch."""
-        self.require_compiled("test_on_batch")
-        data = self.prepare_data(x, y, sample_weight)
-        self.objective_reset(data)
-        self.run_batch("test", data)
-        return self._results(return_dict)
+        return self._on_batch("test", (x, y, sample_weight), None, return_dict)
+
+    def _on_batch(self, mode: str, values: tuple, class_weight, return_dict: bool):
+        self.require_compiled(f"{mode}_on_batch")
+        if self.run_eagerly or class_weight is not None:
+            data = self.prepare_data(*values, class_weight)
+            self.objective_reset(data)
+            self.run_batch(mode, data)
+            return self._results(self.objective.results(), return_dict)
+        if mode == "train":
+            self.optimizer.refresh_learning_rate()
+        try:
+            row = self.programs.calls.get(self, f"{mode}_alone")(*values)
+        except GuardTripped as tripped:
+            self.objective.reset()
+            raise explain(self, tripped, self.prepare_data(*values)) from None
+        return self._results(dict(zip(self.objective.names, row.tolist(), strict=True)), return_dict)
+
+    def train_alone(self, x, y, weights, *, call) -> np.ndarray:
+        """One optimizer step on a batch; its running values."""
+        return self._alone("train", (x, y, weights), call)
+
+    def test_alone(self, x, y, weights, *, call) -> np.ndarray:
+        """The running values of a batch."""
+        return self._alone("test", (x, y, weights), call)
+
+    def _alone(self, mode: str, values: tuple, call) -> np.ndarray:
+        data = self.prepare_data(*values)
+        steps.ensure_built(self, [a[:1] for a in data.x], [a[:1] for a in data.y])
+        program = batch_program(self, mode, data, alone=True)
+        call.serve(program, values, data.leaves, tensors=False)
+        return program.run(data.leaves)[0]
 
     def predict_on_batch(self, x):
         """The outputs for one batch, as arrays."""
+        return self.programs.calls.get(self, "predict_alone")(x)
+
+    def predict_alone(self, x, *, call):
+        """The outputs for a batch whose shape has to be looked at."""
         leaves = named_leaves(x, "x", self.input_names)
         if not self.built:
             steps.ensure_built(self, [a[:1] for a in leaves], [])
         if self.run_eagerly:
             arrays = [t.numpy() for t in steps.outputs_of(self.call_leaves(leaves, training=False))]
         else:
-            arrays = self._predict_arrays(leaves)
+            program = batch_program(self, "predict", ArrayData(leaves))
+            call.serve(program, (x,), leaves, tensors=False)
+            arrays = program.run(leaves)
         return arrays[0] if len(arrays) == 1 else arrays
 
     def objective_reset(self, data: ArrayData) -> None:
@@ -229,8 +261,6 @@ class Model(Layer):
 
     def run_batch(self, mode: str, data: ArrayData) -> None:
         """A train or test step on a batch in memory, captured unless `run_eagerly`."""
-        from pynn.models.diagnosis import explain
-
         if mode == "train":
             self.optimizer.refresh_learning_rate()
         try:
@@ -242,8 +272,7 @@ class Model(Layer):
         except GuardTripped as tripped:
             raise explain(self, tripped, data) from None
 
-    def _results(self, return_dict: bool):
-        results = self.objective.results()
+    def _results(self, results: dict[str, float], return_dict: bool):
         if return_dict:
             return results
         values = list(results.values())

@@ -12,6 +12,7 @@ from pynn.engine.operators import call
 from pynn.engine.tensor import Tensor
 from pynn.engine.variable import Variable
 from pynn.models import steps
+from pynn.models.calls import ModelCalls
 from pynn.program.capture import Capture, abstract
 from pynn.program.program import Program
 
@@ -24,6 +25,7 @@ class ProgramCache:
 
     def __init__(self) -> None:
         self._programs: dict[tuple, Program] = {}
+        self.calls = ModelCalls()
 
     def get(self, key: tuple, make: Callable[[], Program]) -> Program:
         """The program for `key`, made if it isn't there."""
@@ -31,11 +33,13 @@ class ProgramCache:
         self._programs[key] = program
         while len(self._programs) > MAX_PROGRAMS:
             self._programs.pop(next(iter(self._programs)))
+            self.calls.clear()
         return program
 
     def clear(self) -> None:
         """Drops all programs, as after a change of the model."""
         self._programs.clear()
+        self.calls.clear()
 
 
 def capture(body: Callable, specs: Sequence[Spec]) -> Program:
@@ -51,19 +55,31 @@ def specs_of(arrays: Sequence[np.ndarray]) -> tuple[Spec, ...]:
     return tuple(Spec(a.shape, a.dtype) for a in arrays)
 
 
-def batch_program(model, mode: str, data: ArrayData) -> Program:
-    """The program of a train, test or predict step whose batch is its input."""
+def batch_program(model, mode: str, data: ArrayData, *, alone: bool = False) -> Program:
+    """The program of a train, test or predict step whose batch is its input.
+
+    One that is `alone` starts with running values at zero and returns those of its batch, a row of float64.
+    """
     specs, counts = specs_of(data.leaves), data.counts
 
     def body(*leaves):
         x, y, weights = split_leaves(leaves, counts)
         if mode == "predict":
             return steps.outputs_of(steps.call_model(model, x, False))
+        if alone:
+            model.objective.reset()
         step = steps.train_step if mode == "train" else steps.test_step
-        return [step(model, x, y, weights)]
+        loss = step(model, x, y, weights)
+        return [result_row(model)] if alone else [loss]
 
-    key = (mode, specs, counts, model.state_key())
+    key = (mode, alone, specs, counts, model.state_key())
     return model.programs.get(key, lambda: capture(body, specs))
+
+
+def result_row(model) -> Tensor:
+    """The running values of the model's objective, a vector of float64."""
+    values = [tracker.result().astype(np.float64).reshape((1,)) for tracker in model.objective.trackers]
+    return values[0] if len(values) == 1 else call("concat", values, axis=0)
 
 
 def split_leaves(leaves: Sequence, counts: tuple[int, int, int]) -> tuple[list, list, list]:
@@ -107,8 +123,7 @@ class EpochPrograms:
         """End of an epoch: the results become a row of the log."""
 
         def body():
-            values = [tracker.result().astype(np.float64).reshape((1,)) for tracker in self.model.objective.trackers]
-            row = call("reshape", call("concat", values, axis=0), (1, len(values)))
+            row = call("expand_dims", result_row(self.model), 0)
             place = call("reshape", self.log_row.value, (1,))
             self.log.assign(call("scatter_add", self.log.value, place, row))
             self.log_row.assign(call("increment", self.log_row.value, by=1))
