@@ -23,6 +23,14 @@ PYNN_INLINE std::int64_t index_at(const void* indices, std::int32_t dtype, std::
   return dtype == kI32 ? static_cast<const std::int32_t*>(indices)[i] : static_cast<const std::int64_t*>(indices)[i];
 }
 
+PYNN_INLINE void prefetch(const void* p) {
+#if defined(__GNUC__) || defined(__clang__)
+  __builtin_prefetch(p, 0, 3);
+#else
+  static_cast<void>(p);
+#endif
+}
+
 PYNN_INLINE bool is_index(const Spec& spec) { return spec.dtype == kI32 || spec.dtype == kI64; }
 
 PYNN_INLINE void copy_row(char* to, const char* from, std::int64_t bytes) {
@@ -40,12 +48,26 @@ struct Picking {
   std::int32_t dtype;
 };
 
+// Rows at random places of a large data set come from memory, one after the other as fast as the processor can have misses under
+// way: those of the rows to come are asked for early.
+constexpr std::int64_t kRowsAhead = 2;
+constexpr std::int64_t kFetchedBytes = 256;  // shorter rows aren't worth it
+
+PYNN_INLINE void fetch_row(const Picking& picking, std::int64_t outer, std::int64_t position) {
+  if (position >= picking.positions || picking.row_bytes < kFetchedBytes) return;
+  const std::int64_t index = index_at(picking.indices, picking.dtype, position);
+  if (index < 0 || index >= picking.rows) return;
+  const char* row = picking.data + (outer * picking.rows + index) * picking.row_bytes;
+  for (std::int64_t byte = 0; byte < picking.row_bytes; byte += 64) prefetch(row + byte);
+}
+
 // out[o, p] = data[o, indices[p]] for the items o * positions + p in the range
 void pick(const Picking& picking, Range range, Failure* failure) {
   std::int64_t outer = range.first / picking.positions, position = range.first % picking.positions;
   for (std::int64_t item = range.first; item < range.last; ++item) {
     const std::int64_t index = index_at(picking.indices, picking.dtype, position);
     if (index < 0 || index >= picking.rows) return fail(failure, kIndexFailure, index, position, picking.rows);
+    fetch_row(picking, outer, position + kRowsAhead);
     copy_row(picking.out + item * picking.row_bytes, picking.data + (outer * picking.rows + index) * picking.row_bytes,
              picking.row_bytes);
     if (++position == picking.positions) {

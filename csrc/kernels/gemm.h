@@ -130,18 +130,36 @@ PYNN_NOINLINE void run_tile(const TileTask<T>& task) {
 template <class T>
 using TileFunction = void (*)(const TileTask<T>&);
 
-// The most rows of a tile with nv vectors.
-constexpr int tile_rows(int nv) { return nv == 1 ? 8 : nv == 2 ? kTileRows : nv == 4 ? 2 : 1; }
+// RowsUpTo<n>::type is Rows<1, 2, ..., n>.
+template <int... kRows>
+struct Rows {};
+template <int kLast, int... kRest>
+struct RowsUpTo : RowsUpTo<kLast - 1, kLast, kRest...> {};
+template <int... kRest>
+struct RowsUpTo<0, kRest...> {
+  typedef Rows<kRest...> type;
+};
+
+// The most rows of a tile with nv vectors. Two vectors: 6 rows fill 16 registers; with 32 there is room for 12, which read each
+// strip of B half as often.
+template <class T>
+constexpr int tile_rows(int nv) {
+#if defined(PYNN_TARGET_AVX512)
+  if (nv == 2 && sizeof(T) == 4) return 12;
+#endif
+  return nv == 1 ? 8 : nv == 2 ? kTileRows : nv == 4 ? 2 : 1;
+}
+
+template <class T, int NV, bool kColumns, int... kRows>
+PYNN_INLINE TileFunction<T> tile_of_rows(int rows, Rows<kRows...>) {
+  static const TileFunction<T> functions[] = {run_tile<T, kRows, NV, kColumns>...};
+  return functions[rows - 1];
+}
 
 template <class T, bool kColumns>
 PYNN_INLINE TileFunction<T> tile_function(int rows, int nv) {
-  static const TileFunction<T> one[8] = {run_tile<T, 1, 1, kColumns>, run_tile<T, 2, 1, kColumns>, run_tile<T, 3, 1, kColumns>,
-                                         run_tile<T, 4, 1, kColumns>, run_tile<T, 5, 1, kColumns>, run_tile<T, 6, 1, kColumns>,
-                                         run_tile<T, 7, 1, kColumns>, run_tile<T, 8, 1, kColumns>};
-  static const TileFunction<T> two[6] = {run_tile<T, 1, 2, kColumns>, run_tile<T, 2, 2, kColumns>, run_tile<T, 3, 2, kColumns>,
-                                         run_tile<T, 4, 2, kColumns>, run_tile<T, 5, 2, kColumns>, run_tile<T, 6, 2, kColumns>};
-  if (nv == 1) return one[rows - 1];
-  if (nv == 2) return two[rows - 1];
+  if (nv == 1) return tile_of_rows<T, 1, kColumns>(rows, typename RowsUpTo<tile_rows<T>(1)>::type());
+  if (nv == 2) return tile_of_rows<T, 2, kColumns>(rows, typename RowsUpTo<tile_rows<T>(2)>::type());
   return nv == 4 ? run_tile<T, 2, 4, kColumns> : run_tile<T, 1, 8, kColumns>;
 }
 
@@ -234,7 +252,7 @@ PYNN_INLINE void run_strip(const Gemm<T>& g, const Strip<T>& strip, std::int64_t
   task.columns = strip.columns;
   task.activation = last ? g.activation : kLinear;
   task.add = p > 0;
-  std::int64_t tiles = ceil_div(row_end - row, tile_rows(strip.vectors));
+  std::int64_t tiles = ceil_div(row_end - row, tile_rows<T>(strip.vectors));
   for (; tiles > 0; --tiles) {
     const std::int64_t rows = ceil_div(row_end - row, tiles);
     task.a = kColumns ? g.a + p * g.a_stride + row : g.a + row * g.a_stride + p;
@@ -249,7 +267,7 @@ template <class T, bool kColumns>
 PYNN_INLINE void run_resident(const Gemm<T>& g, T* scratch) {
   Strip<T> tail{};
   for (std::int64_t row = 0; row < g.m;) {
-    const std::int64_t row_end = row + ceil_div(g.m - row, ceil_div(g.m - row, kTileRows));
+    const std::int64_t row_end = row + ceil_div(g.m - row, ceil_div(g.m - row, tile_rows<T>(kTileVectors)));
     for (std::int64_t j = 0; j < g.n;) {
       if (tail.columns == 0 || j < tail.first) {
         const Strip<T> strip = direct_strip(g, j, 0, g.k, scratch);

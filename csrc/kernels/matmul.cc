@@ -15,7 +15,8 @@ enum Param {
   kBatch,               // number of products
   kRowGroups, kColumnGroups,  // chunks of one product
   kBatchesPerChunk,     // products of one chunk, where one product is one chunk
-  kDepthOfBatch         // rank of the batch dimensions; 0 where there is one product
+  kDepthOfBatch,        // rank of the batch dimensions; 0 where there is one product
+  kDepthBlocks          // more than 1: a chunk is a block of K over the whole output, and a second phase adds the blocks
 };
 
 constexpr double kFlopsPerNs = 95;
@@ -24,6 +25,9 @@ constexpr std::int64_t kManyChunks = 16;
 constexpr std::int64_t kMostChunks = 48;
 constexpr std::int64_t kChunkRows = 48;     // fewest rows of a chunk: strips of B are packed for each
 constexpr std::int64_t kChunkStrips = 4;    // and fewest strips where B is large: its rows may be pages apart
+constexpr std::int64_t kSkinnyRows = 64;             // so few rows leave most of the traffic to B:
+constexpr std::int64_t kSkinnyBytes = 128 << 10;     // one of at least this size is cut along K, so that a thread reads
+constexpr std::int64_t kPartialBytes = 1 << 20;      // the same part of it that it updates later, if partial sums are small
 
 std::int64_t between(std::int64_t low, std::int64_t x, std::int64_t high) { return x < low ? low : x > high ? high : x; }
 
@@ -57,6 +61,16 @@ std::int64_t product(const std::int64_t* dims, int count) {
   return size;
 }
 
+// The number of blocks of K that are chunks of their own, 1 if K stays whole.
+template <class T>
+std::int64_t depth_blocks(const std::int64_t* params, double flops) {
+  const std::int64_t m = params[kM], n = params[kN], k = params[kK];
+  const std::int64_t blocks = k > 0 ? ceil_div(k, gemm_block(k)) : 1;
+  const std::int64_t size = static_cast<std::int64_t>(sizeof(T));
+  const bool skinny = m <= kSkinnyRows && n * k * size >= kSkinnyBytes && blocks * m * n * size <= kPartialBytes;
+  return skinny && params[kBatch] == 1 && !params[kDot] && flops > 2 * kChunkFlops ? blocks : 1;
+}
+
 // The chunks of `batch` products of m x n x k, and what they cost.
 template <class T>
 void plan_chunks(Plan* plan) {
@@ -70,6 +84,13 @@ void plan_chunks(Plan* plan) {
   params[kBatchesPerChunk] = groups > 1 ? 1 : between(ceil_div(batch, kMostChunks), together, batch > 0 ? batch : 1);
   plan->chunks[0] = groups > 1 ? batch * groups : batch > 0 ? ceil_div(batch, params[kBatchesPerChunk]) : 0;
   if (m == 0 || n == 0) plan->chunks[0] = 0;
+  params[kDepthBlocks] = depth_blocks<T>(params, flops);
+  if (params[kDepthBlocks] > 1) {
+    plan->phases = 2;
+    plan->chunks[0] = params[kDepthBlocks];
+    plan->chunks[1] = 1;
+    plan->shared_bytes = params[kDepthBlocks] * m * n * static_cast<std::int64_t>(sizeof(T));
+  }
   plan->scratch_bytes = params[kDot] ? 0 : gemm_scratch_bytes<T>(n, k);
   plan->cost_ns = static_cast<double>(batch) * (20 + flops / (kFlopsPerNs * 4 / sizeof(T)));
 }
@@ -165,39 +186,89 @@ PYNN_INLINE Operands<T> operands_of(const Call* call, std::int64_t index) {
   return at;
 }
 
+// One product as a whole, without bias and activation.
+template <class T>
+PYNN_INLINE Gemm<T> whole_product(const std::int64_t* params, const Operands<T>& at) {
+  const bool exchange = params[kExchange] != 0;
+  Gemm<T> g;
+  g.m = params[kM];
+  g.n = params[kN];
+  g.k = params[kK];
+  g.a_columns = params[kTransposeA] != 0;
+  g.a_stride = g.a_columns ? g.m : g.k;
+  g.a = exchange ? at.b : at.a;
+  g.b_columns = params[kTransposeB] != 0;
+  g.b_stride = g.b_columns ? g.k : g.n;
+  g.b = exchange ? at.a : at.b;
+  g.c = at.c;
+  g.c_stride = g.n;
+  g.bias = nullptr;
+  g.activation = kLinear;
+  return g;
+}
+
 // One block of the output of one product.
 template <class T>
 void run_block(const Call* call, std::int64_t index, Range rows, Range columns, const T* bias, std::int32_t activation, void* scratch) {
   const std::int64_t* params = call->plan->params;
-  const std::int64_t m = params[kM], n = params[kN], k = params[kK];
+  const std::int64_t n = params[kN], k = params[kK];
   const Operands<T> at = operands_of<T>(call, index);
   if (params[kDot]) {
     for (std::int64_t i = rows.begin; i < rows.end; ++i) at.c[i] = finish(dot(at.a + i * k, at.b, k), bias, activation);
     return;
   }
-  const bool exchange = params[kExchange] != 0;
-  const T* a = exchange ? at.b : at.a;
-  const T* b = exchange ? at.a : at.b;
-  Gemm<T> g;
+  Gemm<T> g = whole_product(params, at);
   g.m = rows.end - rows.begin;
   g.n = columns.end - columns.begin;
-  g.k = k;
-  g.a_columns = params[kTransposeA] != 0;
-  g.a_stride = g.a_columns ? m : k;
-  g.a = a + rows.begin * (g.a_columns ? 1 : k);
-  g.b_columns = params[kTransposeB] != 0;
-  g.b_stride = g.b_columns ? k : n;
-  g.b = b + columns.begin * (g.b_columns ? k : 1);
-  g.c = at.c + rows.begin * n + columns.begin;
-  g.c_stride = n;
+  g.a += rows.begin * (g.a_columns ? 1 : k);
+  g.b += columns.begin * (g.b_columns ? k : 1);
+  g.c += rows.begin * n + columns.begin;
   g.bias = bias ? bias + columns.begin : nullptr;
   g.activation = activation;
   gemm(g, scratch);
 }
 
+// Blocks [begin, end) of K: their products, each from zero, one after the other in the shared workspace.
 template <class T>
-void run_product(const Call* call, std::int64_t begin, std::int64_t end, const T* bias, std::int32_t activation, void* scratch) {
+void run_depth_blocks(const Call* call, std::int64_t begin, std::int64_t end, void* scratch) {
   const std::int64_t* params = call->plan->params;
+  const std::int64_t depth = gemm_block(params[kK]), size = params[kM] * params[kN];
+  for (std::int64_t block = begin; block < end; ++block) {
+    Gemm<T> g = whole_product(params, operands_of<T>(call, 0));
+    const std::int64_t p = block * depth;
+    g.k = least(depth, params[kK] - p);
+    g.a += p * (g.a_columns ? g.a_stride : 1);
+    g.b += p * (g.b_columns ? 1 : g.b_stride);
+    g.c = static_cast<T*>(call->shared) + block * size;
+    gemm(g, scratch);
+  }
+}
+
+// c = act(block(0) + block(1) + ... + bias), as gemm adds them
+template <class T>
+void add_depth_blocks(const Call* call, const T* bias, std::int32_t activation) {
+  constexpr int lanes = Simd<T>::kLanes;
+  const std::int64_t* params = call->plan->params;
+  const std::int64_t n = params[kN], size = params[kM] * n;
+  T* c = operands_of<T>(call, 0).c;
+  for (std::int64_t i = 0; i < params[kM]; ++i)
+    for (std::int64_t j = 0; j < n; j += lanes) {
+      const int here = n - j < lanes ? static_cast<int>(n - j) : lanes;
+      const T* partial = static_cast<const T*>(call->shared) + i * n + j;
+      typename Simd<T>::V sum = load_lanes<T>(partial, here);
+      for (std::int64_t block = 1; block < params[kDepthBlocks]; ++block) sum = sum + load_lanes<T>(partial + block * size, here);
+      if (bias) sum = sum + load_lanes<T>(bias + j, here);
+      if (activation == kRelu) sum = vmax(sum, zero<T>());
+      store_lanes<T>(c + i * n + j, sum, here);
+    }
+}
+
+template <class T>
+void run_product(const Call* call, std::int32_t phase, std::int64_t begin, std::int64_t end, const T* bias, std::int32_t activation,
+                 void* scratch) {
+  const std::int64_t* params = call->plan->params;
+  if (phase == 1) return add_depth_blocks(call, bias, activation);
+  if (params[kDepthBlocks] > 1) return run_depth_blocks<T>(call, begin, end, scratch);
   const Range all_rows{0, params[kM]}, all_columns{0, params[kN]};
   const std::int64_t row_groups = params[kRowGroups], column_groups = params[kColumnGroups];
   const std::int64_t groups = row_groups * column_groups;
@@ -215,8 +286,8 @@ void run_product(const Call* call, std::int64_t begin, std::int64_t end, const T
 }
 
 template <class T>
-void run_linear(const Call* call, std::int64_t begin, std::int64_t end, void* scratch) {
-  run_product<T>(call, begin, end, static_cast<const T*>(call->data[2]), static_cast<std::int32_t>(call->problem->ints[2]), scratch);
+void run_linear(const Call* call, std::int32_t phase, std::int64_t begin, std::int64_t end, void* scratch) {
+  run_product<T>(call, phase, begin, end, static_cast<const T*>(call->data[2]), static_cast<std::int32_t>(call->problem->ints[2]), scratch);
 }
 
 }  // namespace
@@ -224,22 +295,22 @@ void run_linear(const Call* call, std::int64_t begin, std::int64_t end, void* sc
 // c = op(a) @ op(b), ints = [transpose_a, transpose_b]. a: (..., m, k) or (..., k, m), b: (..., k, n) or (..., n, k), c: (..., m, n).
 bool prepare_matmul_f32(const Problem* problem, Plan* plan) noexcept { return prepare_product<float>(problem, plan); }
 bool prepare_matmul_f64(const Problem* problem, Plan* plan) noexcept { return prepare_product<double>(problem, plan); }
-void run_matmul_f32(const Call* call, std::int32_t, std::int64_t begin, std::int64_t end, void* scratch) noexcept {
-  run_product<float>(call, begin, end, nullptr, kLinear, scratch);
+void run_matmul_f32(const Call* call, std::int32_t phase, std::int64_t begin, std::int64_t end, void* scratch) noexcept {
+  run_product<float>(call, phase, begin, end, nullptr, kLinear, scratch);
 }
-void run_matmul_f64(const Call* call, std::int32_t, std::int64_t begin, std::int64_t end, void* scratch) noexcept {
-  run_product<double>(call, begin, end, nullptr, kLinear, scratch);
+void run_matmul_f64(const Call* call, std::int32_t phase, std::int64_t begin, std::int64_t end, void* scratch) noexcept {
+  run_product<double>(call, phase, begin, end, nullptr, kLinear, scratch);
 }
 
 // y = act(op(a) @ op(b) + bias), ints = [transpose_a, transpose_b, activation], activation 0 linear, 1 relu; bias (n,) or absent.
 // The same bits as matmul, then add, then relu.
 bool prepare_linear_f32(const Problem* problem, Plan* plan) noexcept { return prepare_product<float>(problem, plan); }
 bool prepare_linear_f64(const Problem* problem, Plan* plan) noexcept { return prepare_product<double>(problem, plan); }
-void run_linear_f32(const Call* call, std::int32_t, std::int64_t begin, std::int64_t end, void* scratch) noexcept {
-  run_linear<float>(call, begin, end, scratch);
+void run_linear_f32(const Call* call, std::int32_t phase, std::int64_t begin, std::int64_t end, void* scratch) noexcept {
+  run_linear<float>(call, phase, begin, end, scratch);
 }
-void run_linear_f64(const Call* call, std::int32_t, std::int64_t begin, std::int64_t end, void* scratch) noexcept {
-  run_linear<double>(call, begin, end, scratch);
+void run_linear_f64(const Call* call, std::int32_t phase, std::int64_t begin, std::int64_t end, void* scratch) noexcept {
+  run_linear<double>(call, phase, begin, end, scratch);
 }
 
 }  // namespace PYNN_TARGET

@@ -13,6 +13,7 @@ from pynn.engine.tensor import Tensor
 from pynn.engine.variable import Variable
 from pynn.program import fuse
 from pynn.program.capture import Capture
+from pynn.program.fuse_updates import fuse_updates
 from pynn.program.plan import Plan, Planner
 from pynn.program.replay import FallbackReplay, NativeReplay, native_kernel
 
@@ -36,7 +37,8 @@ class Program:
         nodes = drop_unread(capture.nodes, wanted)
         keep = {id(t) for t in wanted}
         fuse.fuse_patterns(nodes, keep)
-        self.nodes = fuse.fuse_chains(nodes, keep, lambda node: native_kernel(node) is not None)
+        nodes = fuse_updates(nodes, keep, _has_kernel)
+        self.nodes = fuse.fuse_chains(nodes, keep, _has_kernel)
         read = {id(t) for n in self.nodes for t in n.inputs if t is not None} | keep
         self.reads = [(v, t) for v, t in capture.reads.values() if id(t) in read]
         self.plan = self._make_plan()
@@ -65,6 +67,10 @@ class Program:
         from pynn.program.describe import describe
 
         return describe(self)
+
+
+def _has_kernel(node: Node) -> bool:
+    return native_kernel(node) is not None
 
 
 def _workspace_bytes(node: Node) -> int:

@@ -17,7 +17,7 @@ from pynn.engine.op import REGISTRY
 MATMUL, LINEAR = REGISTRY["matmul"], REGISTRY["linear"]
 TRANSPOSITIONS = list(itertools.product((False, True), repeat=2))
 LONGEST_VECTOR = 16
-ROWS = [*range(0, 2 * 8 + 4)]
+ROWS = [*range(0, 2 * 8 + 4), 23, 24, 25]
 COLUMNS = [*range(0, 20), 31, 32, 33, 47, 64, 2 * 2 * LONGEST_VECTOR + 3, 8 * LONGEST_VECTOR + 5]
 DEPTHS = [0, 1, 2, 3, 4, 5, 7, 8, 9, 17, 33]
 
@@ -85,6 +85,20 @@ def test_bits_do_not_depend_on_neighbours_or_transposition(target, transpose_a, 
         part_a = np.ascontiguousarray(a[:, rows] if transpose_a else a[rows])
         part_b = np.ascontiguousarray(b[columns] if transpose_b else b[:, columns])
         same_bits(product(part_a, part_b, transpose_a, transpose_b, target), np.ascontiguousarray(whole[rows, columns]))
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("transpose_b", [False, True])
+def test_a_skinny_product_that_is_cut_along_k_has_the_bits_of_a_tall_one(target, dtype, transpose_b):
+    rng = np.random.default_rng(5)
+    a, b, bias = (rng.normal(size=shape).astype(dtype) for shape in ((70, 784), (784, 131), (131,)))
+    b = np.ascontiguousarray(b.T) if transpose_b else b
+    attrs = {"transpose_b": transpose_b, "activation": "relu"}
+    (tall,) = native(LINEAR, [a, b, bias], attrs, target)
+    for rows in (1, 5, 32, 64):
+        (skinny,) = native(LINEAR, [a[:rows].copy(), b, bias], attrs, target)
+        same_bits(skinny, tall[:rows].copy())
 
 
 @pytest.mark.parametrize("target", TARGETS)

@@ -1,0 +1,118 @@
+// A guard on a matrix product that is not in memory: stops the step if an element of op(a) @ op(b) would be NaN or infinite.
+//
+// By Cauchy and Schwarz every element, and every partial sum on the way to it, is at most ||a|| ||b||, the roots of the sums of
+// squares: where that is far from overflow, nothing has to be multiplied. A NaN or infinite operand spoils its sum of squares.
+// Only else is the product computed, block by block.
+#include "kernels/gemm.h"
+#include "registry.h"
+
+namespace pynn {
+namespace PYNN_TARGET {
+namespace {
+
+enum Param { kM, kN, kK };
+
+constexpr std::int32_t kNotFinite = 1;
+constexpr std::int64_t kSquare = 64;  // rows and columns of a block
+
+// The square of a bound that leaves room for the rounding of the sums.
+template <class T>
+constexpr double safe_square() {
+  return sizeof(T) == 4 ? 1e76 : 1e300;
+}
+
+template <class T>
+T sum_of_squares(const T* x, std::int64_t n) {
+  typedef typename Simd<T>::V V;
+  constexpr int lanes = Simd<T>::kLanes, width = 4;
+  V sum[width] = {zero<T>(), zero<T>(), zero<T>(), zero<T>()};
+  std::int64_t i = 0;
+  for (; i + width * lanes <= n; i += width * lanes) {
+    PYNN_UNROLL
+    for (int u = 0; u < width; ++u) {
+      const V v = load(x + i + u * lanes);
+      sum[u] = fma(v, v, sum[u]);
+    }
+  }
+  for (; i < n; i += lanes) {
+    const V v = load_partial(x + i, n - i < lanes ? static_cast<int>(n - i) : lanes);
+    sum[0] = fma(v, v, sum[0]);
+  }
+  return reduce_add((sum[0] + sum[1]) + (sum[2] + sum[3]));
+}
+
+template <class T>
+bool surely_finite(const Call* call) {
+  const Spec* specs = call->problem->specs;
+  const T a = sum_of_squares(static_cast<const T*>(call->data[0]), specs[0].size);
+  const T b = sum_of_squares(static_cast<const T*>(call->data[1]), specs[1].size);
+  return static_cast<double>(a) * static_cast<double>(b) < safe_square<T>();  // false for NaN
+}
+
+template <class T>
+bool block_is_finite(const Call* call, std::int64_t row, std::int64_t column, T* block, T* packing) {
+  const std::int64_t* p = call->plan->params;
+  Gemm<T> g{};
+  g.m = least(kSquare, p[kM] - row);
+  g.n = least(kSquare, p[kN] - column);
+  g.k = p[kK];
+  g.a_columns = call->problem->ints[0] != 0;
+  g.a_stride = g.a_columns ? p[kM] : p[kK];
+  g.a = static_cast<const T*>(call->data[0]) + row * (g.a_columns ? 1 : p[kK]);
+  g.b_columns = call->problem->ints[1] != 0;
+  g.b_stride = g.b_columns ? p[kK] : p[kN];
+  g.b = static_cast<const T*>(call->data[1]) + column * (g.b_columns ? p[kK] : 1);
+  g.c = block;
+  g.c_stride = g.n;
+  gemm(g, packing);
+  for (std::int64_t i = 0; i < g.m * g.n; ++i)
+    if (block[i] - block[i] != T(0)) return false;  // NaN for NaN and infinity
+  return true;
+}
+
+template <class T>
+bool product_is_finite(const Call* call, T* block) {
+  const std::int64_t* p = call->plan->params;
+  for (std::int64_t row = 0; row < p[kM]; row += kSquare)
+    for (std::int64_t column = 0; column < p[kN]; column += kSquare)
+      if (!block_is_finite(call, row, column, block, block + kSquare * kSquare)) return false;
+  return true;
+}
+
+template <class T>
+bool prepare_guard(const Problem* problem, Plan* plan) {
+  const Spec& a = problem->specs[0];
+  const Spec& b = problem->specs[1];
+  if (a.rank != 2 || b.rank != 2) return false;
+  plan->params[kM] = a.dims[problem->ints[0] ? 1 : 0];
+  plan->params[kN] = b.dims[problem->ints[1] ? 0 : 1];
+  plan->params[kK] = a.dims[problem->ints[0] ? 0 : 1];
+  plan->scratch_bytes = kSquare * kSquare * static_cast<std::int64_t>(sizeof(T)) + gemm_scratch_bytes<T>(kSquare, plan->params[kK]);
+  plan->cost_ns = static_cast<double>((a.size + b.size) * static_cast<std::int64_t>(sizeof(T))) / 60;
+  return true;
+}
+
+template <class T>
+void run_guard(const Call* call, void* scratch) {
+  if (surely_finite<T>(call) || product_is_finite<T>(call, static_cast<T*>(scratch))) return;
+  call->failure->values[0] = call->problem->ints[2];
+  call->failure->code = kNotFinite;
+}
+
+}  // namespace
+
+// ints = [transpose_a, transpose_b, label]. Fails with code 1 and values[0] = label. No output.
+bool prepare_guard_product_f32(const Problem* problem, Plan* plan) noexcept { return prepare_guard<float>(problem, plan); }
+bool prepare_guard_product_f64(const Problem* problem, Plan* plan) noexcept { return prepare_guard<double>(problem, plan); }
+void run_guard_product_f32(const Call* call, std::int32_t, std::int64_t, std::int64_t, void* scratch) noexcept {
+  run_guard<float>(call, scratch);
+}
+void run_guard_product_f64(const Call* call, std::int32_t, std::int64_t, std::int64_t, void* scratch) noexcept {
+  run_guard<double>(call, scratch);
+}
+
+}  // namespace PYNN_TARGET
+}  // namespace pynn
+
+PYNN_KERNEL(guard_product_f32)
+PYNN_KERNEL(guard_product_f64)

@@ -1,0 +1,182 @@
+// A weight's gradient that is a product of two matrices, and the optimizer's step that takes it, in one pass:
+//
+//   w', slots' = step(w, slots, op(a) @ op(b), scalars)
+//
+// A block of the product is computed into scratch and taken by the step's own kernel while it lies in L1: the gradient never
+// exists in memory. The bits are those of matmul and the step one after the other. Meant for short inner lengths (a small
+// batch), where writing the gradient and reading it again costs as much as a good part of the arithmetic.
+#include "kernels/gemm.h"
+#include "registry.h"
+
+namespace pynn {
+namespace PYNN_TARGET {
+
+#define PYNN_STEP(name)                                                                      \
+  void run_##name##_f32(const Call*, std::int32_t, std::int64_t, std::int64_t, void*) noexcept; \
+  void run_##name##_f64(const Call*, std::int32_t, std::int64_t, std::int64_t, void*) noexcept;
+PYNN_STEP(sgd_update)
+PYNN_STEP(momentum_update)
+PYNN_STEP(adam_update)
+PYNN_STEP(adamw_update)
+PYNN_STEP(rmsprop_update)
+PYNN_STEP(adagrad_update)
+#undef PYNN_STEP
+
+namespace {
+
+PYNN_INLINE void prefetch_for_write(const void* p) {
+#if defined(__GNUC__) || defined(__clang__)
+  __builtin_prefetch(p, 1, 3);
+#else
+  static_cast<void>(p);
+#endif
+}
+
+enum Param { kM, kN, kK, kBlockRows, kBlockColumns, kColumnBlocks, kBlocks, kBlocksPerChunk };
+
+constexpr std::int64_t kBlockBytes = 16 << 10;   // of the gradient: it shares L1 with strips of a and b
+constexpr std::int64_t kRowUnit = 12;            // rows of the largest tile
+constexpr std::int64_t kWidest = 512;            // columns of a block; narrower matrices are taken in whole rows
+constexpr double kFlopsPerNs = 95;
+constexpr double kChunkFlops = 4e5;              // about 4 us
+constexpr std::int64_t kMostChunks = 48;
+constexpr int kMostOperands = 12;
+
+// The step at ints[2] of the problem; its own ints follow.
+Run step_kernel(std::int64_t index, std::int32_t dtype) {
+  static const Run steps[][2] = {
+      {run_sgd_update_f32, run_sgd_update_f64},         {run_momentum_update_f32, run_momentum_update_f64},
+      {run_adam_update_f32, run_adam_update_f64},       {run_adamw_update_f32, run_adamw_update_f64},
+      {run_rmsprop_update_f32, run_rmsprop_update_f64}, {run_adagrad_update_f32, run_adagrad_update_f64}};
+  return steps[index][dtype == kF64];
+}
+
+std::int64_t at_least(std::int64_t x, std::int64_t low) { return x < low ? low : x; }
+
+// Operands: weight, slots, a, b, scalars; then the changed weight and slots.
+int updated(const Problem& problem) { return problem.num_outputs; }
+
+template <class T>
+void plan_blocks(Plan* plan) {
+  std::int64_t* p = plan->params;
+  p[kBlockColumns] = p[kN] <= kWidest ? p[kN] : kWidest;
+  const std::int64_t row_bytes = at_least(p[kBlockColumns] * static_cast<std::int64_t>(sizeof(T)), 1);
+  p[kBlockRows] = at_least(kBlockBytes / row_bytes / kRowUnit, 1) * kRowUnit;
+  p[kColumnBlocks] = p[kN] > 0 ? ceil_div(p[kN], p[kBlockColumns]) : 0;
+  p[kBlocks] = p[kColumnBlocks] * ceil_div(p[kM], p[kBlockRows]);
+  const double block_flops = 2.0 * static_cast<double>(p[kBlockRows] * p[kBlockColumns] * (p[kK] + 4));
+  const std::int64_t together = at_least(static_cast<std::int64_t>(kChunkFlops / block_flops), 1);
+  p[kBlocksPerChunk] = at_least(together, ceil_div(p[kBlocks], kMostChunks));
+  plan->chunks[0] = ceil_div(p[kBlocks], p[kBlocksPerChunk]);
+}
+
+template <class T>
+bool prepare_product_step(const Problem* problem, Plan* plan) {
+  const int first = updated(*problem);
+  const Spec& weight = problem->specs[0];
+  const Spec& a = problem->specs[first];
+  const std::int64_t* ints = problem->ints;
+  if (weight.rank != 2 || problem->num_inputs + problem->num_outputs > kMostOperands) return false;
+  plan->params[kM] = weight.dims[0];
+  plan->params[kN] = weight.dims[1];
+  plan->params[kK] = a.dims[ints[0] ? 0 : 1];
+  plan_blocks<T>(plan);
+  const std::int64_t block = plan->params[kBlockRows] * plan->params[kBlockColumns] * static_cast<std::int64_t>(sizeof(T));
+  plan->scratch_bytes = block + gemm_scratch_bytes<T>(plan->params[kBlockColumns], plan->params[kK]);
+  const double elements = static_cast<double>(weight.size) * sizeof(T);
+  plan->cost_ns = elements * (2.0 * static_cast<double>(plan->params[kK]) / (4 * kFlopsPerNs) + 2.0 * first / 30);
+  return true;
+}
+
+// The step's kernel on `count` elements from element `offset` of the weight, with their gradient.
+template <class T>
+void step_elements(const Call* call, std::int64_t offset, std::int64_t count, T* gradient) {
+  const Problem& fused = *call->problem;
+  const int tensors = updated(fused);
+  void* data[kMostOperands];
+  int n = 0;
+  for (int i = 0; i < tensors; ++i) data[n++] = static_cast<T*>(call->data[i]) + offset;
+  data[n++] = gradient;
+  for (int i = tensors + 2; i < fused.num_inputs; ++i) data[n++] = call->data[i];
+  const int inputs = n;
+  for (int i = 0; i < tensors; ++i) data[n++] = static_cast<T*>(call->data[fused.num_inputs + i]) + offset;
+  Spec spec = fused.specs[0];
+  spec.size = count;
+  const Problem problem{&spec, fused.ints + 3, fused.floats, inputs, tensors, fused.num_ints - 3, fused.num_floats};
+  Plan plan{};
+  plan.params[0] = count;
+  const Call step{&problem, &plan, data, nullptr, call->failure};
+  step_kernel(fused.ints[2], spec.dtype)(&step, 0, 0, 1, nullptr);
+}
+
+template <class T>
+Gemm<T> block_product(const Call* call, std::int64_t row, std::int64_t column, T* gradient) {
+  const std::int64_t* p = call->plan->params;
+  const int first = updated(*call->problem);
+  Gemm<T> g{};
+  g.m = least(p[kBlockRows], p[kM] - row);
+  g.n = least(p[kBlockColumns], p[kN] - column);
+  g.k = p[kK];
+  g.a_columns = call->problem->ints[0] != 0;
+  g.a_stride = g.a_columns ? p[kM] : p[kK];
+  g.a = static_cast<const T*>(call->data[first]) + row * (g.a_columns ? 1 : p[kK]);
+  g.b_columns = call->problem->ints[1] != 0;
+  g.b_stride = g.b_columns ? p[kK] : p[kN];
+  g.b = static_cast<const T*>(call->data[first + 1]) + column * (g.b_columns ? p[kK] : 1);
+  g.c = gradient;
+  g.c_stride = g.n;
+  return g;
+}
+
+// Asks for the elements that the step will change, so that they arrive while their gradient is computed.
+template <class T>
+void fetch_changed(const Call* call, std::int64_t row, std::int64_t column, std::int64_t rows, std::int64_t columns) {
+  constexpr std::int64_t line = 64 / sizeof(T);
+  const std::int64_t n = call->plan->params[kN];
+  for (int tensor = 0; tensor < updated(*call->problem); ++tensor) {
+    const T* x = static_cast<const T*>(call->data[tensor]) + row * n + column;
+    if (columns == n) {
+      for (std::int64_t i = 0; i < rows * n; i += line) prefetch_for_write(x + i);
+    } else {
+      for (std::int64_t i = 0; i < rows; ++i)
+        for (std::int64_t j = 0; j < columns; j += line) prefetch_for_write(x + i * n + j);
+    }
+  }
+}
+
+template <class T>
+void run_product_step(const Call* call, std::int64_t begin, std::int64_t end, void* scratch) {
+  const std::int64_t* p = call->plan->params;
+  T* gradient = static_cast<T*>(scratch);
+  T* packing = gradient + p[kBlockRows] * p[kBlockColumns];
+  const std::int64_t last = least(end * p[kBlocksPerChunk], p[kBlocks]);
+  for (std::int64_t block = begin * p[kBlocksPerChunk]; block < last; ++block) {
+    const std::int64_t row = block / p[kColumnBlocks] * p[kBlockRows], column = block % p[kColumnBlocks] * p[kBlockColumns];
+    const Gemm<T> g = block_product(call, row, column, gradient);
+    fetch_changed<T>(call, row, column, g.m, g.n);
+    gemm(g, packing);
+    if (g.n == p[kN]) {
+      step_elements(call, row * g.n, g.m * g.n, gradient);
+    } else {
+      for (std::int64_t i = 0; i < g.m; ++i) step_elements(call, (row + i) * p[kN] + column, g.n, gradient + i * g.n);
+    }
+  }
+}
+
+}  // namespace
+
+// ints = [transpose_a, transpose_b, step, the step's own], floats = the step's. The weight is (m, n), the product's inner length k.
+bool prepare_matmul_update_f32(const Problem* problem, Plan* plan) noexcept { return prepare_product_step<float>(problem, plan); }
+bool prepare_matmul_update_f64(const Problem* problem, Plan* plan) noexcept { return prepare_product_step<double>(problem, plan); }
+void run_matmul_update_f32(const Call* call, std::int32_t, std::int64_t begin, std::int64_t end, void* scratch) noexcept {
+  run_product_step<float>(call, begin, end, scratch);
+}
+void run_matmul_update_f64(const Call* call, std::int32_t, std::int64_t begin, std::int64_t end, void* scratch) noexcept {
+  run_product_step<double>(call, begin, end, scratch);
+}
+
+}  // namespace PYNN_TARGET
+}  // namespace pynn
+
+PYNN_KERNEL(matmul_update_f32)
+PYNN_KERNEL(matmul_update_f64)
