@@ -1,0 +1,53 @@
+"""`--curves`: the time of a training step over batch, width and sequence length, ours beside torch's, into docs/curves.md."""
+
+from __future__ import annotations
+
+import json
+from argparse import Namespace
+from collections.abc import Callable
+
+from . import report
+from .contestants.workloads import CURVES
+from .processes import PEERS, ROOT
+
+TITLES = {
+    "batch": "batch (dense 784-128-10, SGD)",
+    "width": "units of the hidden layer (dense 784-units-10, batch 128, SGD)",
+    "steps": "sequence length (GRU 64 on 28 features, batch 32, Adam)",
+}
+
+
+def run_curves(options: Namespace, measure: Callable[[list[str], list], dict]) -> int:
+    """Measures the curves, or loads them with `--from`, and writes the page and its picture. Returns the exit status."""
+    names = [f"curve_{axis}_{value}" for axis, points in CURVES.items() for value in points]
+    result = report.load(options.files) if options.files else measure(names, [PEERS["torch"]])
+    rows = report.rows_of(result["measurements"], {int(t): p for t, p in result["peak"].items()})
+    curves = {axis: [row for row in rows if row.name.startswith(f"curve_{axis}_")] for axis in CURVES}
+    if options.json:
+        result["rows"] = [report.as_json(row) for row in rows]
+        options.json.write_text(json.dumps(result, indent=1), encoding="utf-8")
+    write_page(result, {axis: found for axis, found in curves.items() if found})
+    return 0
+
+
+def write_page(result: dict, curves: dict[str, list[report.Row]]) -> None:
+    """docs/curves.md and docs/curves.png."""
+    from .plots import plot_curves
+
+    plot_curves(curves, TITLES, ROOT / "docs" / "curves.png")
+    parts = [
+        "# A training step over batch, width and sequence length",
+        "Written by `python -m benchmarks.compare --curves`. " + report.headline(result),
+        "![Time of a step over batch, width and sequence length](curves.png)",
+    ]
+    for axis, rows in curves.items():
+        parts += [f"## Over {TITLES[axis]}", report.lost_list(rows), curve_table(rows)]
+    (ROOT / "docs" / "curves.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+
+
+def curve_table(rows: list[report.Row]) -> str:
+    """One line a point and number of threads."""
+    head = ["at", "threads", "pynn", "fastest peer", "peer / pynn", "pynn is"]
+    ordered = sorted(rows, key=lambda row: (row.threads, int(row.name.rpartition("_")[2])))
+    return report.table(head, [[row.name.rpartition("_")[2], str(row.threads), report.figure_text(row.ours), report.figure_text(row.fastest),
+                                f"{row.ratio:.2f}" if row.ratio is not None else "-", row.mark] for row in ordered])  # fmt: skip

@@ -1,0 +1,184 @@
+"""Runs contestants: each in a process of its own, in its own interpreter, with the threads stated and the cores bound."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from .machine import cores
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent
+SCRIPTS = HERE / "contestants"
+_THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS", "PYNN_NUM_THREADS",
+                     "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """A library: the script that does the work, and the import statement that says whether it is there."""
+
+    name: str
+    script: str
+    imports: str
+    environment: dict[str, str] = field(default_factory=dict)
+    is_library: bool = True  # False: hand-written code, without an import time or a cold start to compare
+
+    @property
+    def uses_node(self) -> bool:
+        return self.script.endswith(".js")
+
+
+PYNN = Contestant("pynn", "pynn_contestant.py", "import pynn")
+PEERS = {
+    peer.name: peer
+    for peer in (
+        Contestant("torch", "torch_contestant.py", "import torch"),
+        Contestant("jax", "jax_contestant.py", "import jax, jax.numpy", {"JAX_PLATFORMS": "cpu"}),
+        Contestant("keras-tf", "keras_contestant.py", "import tensorflow, keras", {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3"}),
+        Contestant("keras-jax", "keras_contestant.py", "import jax, keras", {"KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}),
+        Contestant("sklearn", "sklearn_contestant.py", "from sklearn.neural_network import MLPClassifier"),
+        Contestant("onnxruntime", "onnxruntime_contestant.py", "import onnx, onnxruntime"),
+        Contestant("numpy", "numpy_contestant.py", "import numpy", is_library=False),
+        Contestant("tfjs-wasm", "tfjs_contestant.js", "", {"TFJS_BACKEND": "wasm"}),
+        Contestant("tfjs-cpu", "tfjs_contestant.js", "", {"TFJS_BACKEND": "cpu"}),
+    )
+}
+
+
+def interpreter_of(contestant: Contestant, given: dict[str, str]) -> str:
+    """The program that runs a contestant: given by name, or `PYNN_BENCH_PYTHON_<NAME>`, or this interpreter (Node for TensorFlow.js)."""
+    variable = "PYNN_BENCH_PYTHON_" + contestant.name.upper().replace("-", "_")
+    return given.get(contestant.name) or os.environ.get(variable) or ("node" if contestant.uses_node else sys.executable)
+
+
+def missing_reason(contestant: Contestant, interpreter: str) -> str | None:
+    """None if the contestant can run, else what is missing."""
+    if not shutil.which(interpreter):
+        return f"{interpreter} not found"
+    script = f"require('{contestant.environment['TFJS_BACKEND']}' === 'wasm' ? '@tensorflow/tfjs-backend-wasm' : '@tensorflow/tfjs')" \
+        if contestant.uses_node else contestant.imports  # fmt: skip
+    flag = "-e" if contestant.uses_node else "-c"
+    ran = subprocess.run([interpreter, flag, script], env=environment_of(contestant, 1), cwd=tempfile.gettempdir(), capture_output=True, text=True)
+    if ran.returncode == 0:
+        return None
+    lines = [line for line in ran.stderr.splitlines() if "Error" in line]
+    return lines[-1] if lines else f"exit status {ran.returncode}"
+
+
+def environment_of(contestant: Contestant, threads: int) -> dict[str, str]:
+    """The environment of a contestant's process: this one's, with the threads set for every library that reads a variable."""
+    environment = {key: value for key, value in os.environ.items() if key not in ("PYTHONDONTWRITEBYTECODE", "PYTHONSAFEPATH")}
+    environment.update({name: str(threads) for name in _THREAD_VARIABLES})
+    environment["OMP_PROC_BIND"] = "true"  # without it OpenMP's threads may share a core and wait milliseconds for each other
+    if threads == 1:
+        environment["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false"
+    environment.update(contestant.environment)
+    if contestant is PYNN and not _pynn_is_installed():
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), environment.get("PYTHONPATH")]))
+    return environment
+
+
+def _pynn_is_installed() -> bool:
+    """Whether an interpreter started elsewhere finds pynn; if not, the one in this checkout is measured."""
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONSAFEPATH"}
+    ran = subprocess.run([sys.executable, "-c", "import pynn"], cwd=tempfile.gettempdir(), env=environment, capture_output=True)
+    return ran.returncode == 0
+
+
+@dataclass
+class Runner:
+    """Starts the processes of one comparison."""
+
+    interpreters: dict[str, str]
+    budget: float
+    compile: bool
+    launcher: Sequence[str] = ()
+    timeout: float = 300
+
+    def rows(self, contestant: Contestant, rows: Sequence[str], threads: int, variants: str = "") -> tuple[list[dict], dict]:
+        """(measurements, versions) of rows; each measurement has the contestant, the threads and the others' share of the processors."""
+        arguments = ["--rows", ",".join(rows), "--threads", str(threads), "--budget", str(self.budget)]
+        arguments += (["--compile"] if self.compile else []) + (["--variants", variants] if variants else [])
+        lines, complaints = self._lines(contestant, threads, [self._script(contestant), *arguments])
+        others = next((line["others"] for line in lines if "others" in line), None)
+        found = [{"contestant": contestant.name, "threads": threads, "others": others, **line} for line in lines if "row" in line]
+        versions = next((line["versions"] for line in lines if "versions" in line), {})
+        if not versions:
+            print(f"  {contestant.name}: no result. {complaints[-400:]}", file=sys.stderr)
+        return found, versions
+
+    def cold_start(self, contestant: Contestant, threads: int) -> dict | None:
+        """Seconds from the start of a process to the end of its first epoch of mlp_b32."""
+        with _bound_to(threads):
+            began = time.perf_counter()
+            process = self._start(contestant, threads, [self._script(contestant), "--task", "cold_start", "--threads", str(threads)])
+        seconds = None
+        for line in process.stdout:
+            if '"done"' in line:
+                seconds = time.perf_counter() - began
+        process.wait()
+        return self._one("cold_start", contestant, threads, seconds)
+
+    def import_time(self, contestant: Contestant, threads: int, repeats: int = 5) -> dict | None:
+        """Seconds of the import statement in a fresh process: the best of some, after one that compiles what is not compiled."""
+        if contestant.uses_node:
+            return None
+        code = f"import time\nstart = time.perf_counter()\n{contestant.imports}\nprint('{{\"s\":', time.perf_counter() - start, '}}')"
+        found = [self._lines(contestant, threads, ["-c", code])[0] for _ in range(repeats + 1)]
+        seconds = [lines[-1]["s"] for lines in found[1:] if lines]
+        return self._one("import", contestant, threads, min(seconds, default=None))
+
+    def peak(self, threads: Sequence[int], seconds: float) -> list[dict]:
+        """The machine's limits, as pynn's extension measures them."""
+        arguments = [str(HERE / "peak.py"), "--json", "--seconds", str(seconds), "--threads", ",".join(map(str, threads))]
+        return self._lines(PYNN, max(threads), arguments)[0]
+
+    def _one(self, row: str, contestant: Contestant, threads: int, seconds: float | None) -> dict | None:
+        if seconds is None:
+            return None
+        return {"contestant": contestant.name, "threads": threads, "others": None, "row": row, "variant": "process",
+                "median": seconds, "best": seconds, "windows": 1}  # fmt: skip
+
+    def _script(self, contestant: Contestant) -> str:
+        return str(SCRIPTS / contestant.script)
+
+    def _start(self, contestant: Contestant, threads: int, arguments: Sequence[str]) -> subprocess.Popen:
+        command = [*self.launcher, interpreter_of(contestant, self.interpreters), *arguments]
+        return subprocess.Popen(command, env=environment_of(contestant, threads), cwd=tempfile.gettempdir(), text=True,
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE)  # fmt: skip
+
+    def _lines(self, contestant: Contestant, threads: int, arguments: Sequence[str]) -> tuple[list[dict], str]:
+        with _bound_to(threads):
+            process = self._start(contestant, threads, arguments)
+        try:
+            out, complaints = process.communicate(timeout=self.timeout)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            out, complaints = process.communicate()
+            complaints += f"\nstopped after {self.timeout:.0f} s"
+        return [json.loads(line) for line in out.splitlines() if line.startswith("{")], complaints
+
+
+class _bound_to:
+    """Processes started inside run on the last `threads` cores that are there, where the system can bind them."""
+
+    def __init__(self, threads: int):
+        self.threads = threads
+
+    def __enter__(self) -> None:
+        self.before = cores()
+        if hasattr(os, "sched_setaffinity"):
+            os.sched_setaffinity(0, self.before[-self.threads :])
+
+    def __exit__(self, *_) -> None:
+        if hasattr(os, "sched_setaffinity"):
+            os.sched_setaffinity(0, self.before)
