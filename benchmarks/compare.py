@@ -24,7 +24,9 @@ from .processes import PEERS, PYNN, ROOT, Contestant, Runner, interpreter_of, mi
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    known = argparse.ArgumentParser(prog="python -m benchmarks.compare", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    known = argparse.ArgumentParser(
+        prog="python -m benchmarks.compare", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     known.add_argument("--peers", default="auto", help=f"comma-separated; auto: all that can be imported ({', '.join(PEERS)})")
     known.add_argument("--python", action="append", default=[], metavar="PEER=PATH", help="a peer's interpreter; may be repeated")
     known.add_argument("--rows", default="all", help=f"rows or groups ({', '.join(workloads.GROUPS)}), comma-separated")
@@ -38,7 +40,9 @@ def parser() -> argparse.ArgumentParser:
     known.add_argument("--markdown", type=Path, metavar="FILE", help="write the full tables")
     known.add_argument("--readme", action="store_true", help="write the summary into README.md, between its markers")
     known.add_argument("--plot", type=Path, metavar="PNG", help="write a plot of all ratios (needs matplotlib)")
-    known.add_argument("--curves", action="store_true", help="instead: our step and torch's over batch, width and length, into docs/curves.md")
+    known.add_argument(
+        "--curves", action="store_true", help="instead: our step and torch's over batch, width and length, into docs/curves.md"
+    )
     return known
 
 
@@ -121,8 +125,8 @@ def measure(options: argparse.Namespace, rows: list[str], peers: list[Contestant
     return {
         "date": time.strftime("%Y-%m-%d"),
         "machine": machine.describe(),
-        "settings": {"rows": options.rows, "threads": threads, "rounds": options.rounds, "budget": options.budget, "compile": options.compile,
-                     "seconds": round(time.perf_counter() - began)},
+        "settings": {"rows": options.rows, "threads": threads, "rounds": options.rounds, "budget": options.budget,
+                     "compile": options.compile, "seconds": round(time.perf_counter() - began)},
         "versions": session.versions,
         "missing": {name: why for name, why in reasons.items() if why},
         "peak": session.peaks,
@@ -179,7 +183,13 @@ class Session:
         verdict = "The machine was quiet." if before.is_quiet and not loud and not disturbed else (
             f"THE MACHINE WAS NOT QUIET: {loud} of {len(self.probes)} probes and {disturbed} of {len(shares)} measurements were disturbed "
             f"by other programs (up to {100 * max(shares, default=0):.0f} % of the processors).")  # fmt: skip
-        return {"before": str(before), "probes": len(self.probes), "loud_probes": loud, "disturbed_measurements": disturbed, "verdict": verdict}
+        return {
+            "before": str(before),
+            "probes": len(self.probes),
+            "loud_probes": loud,
+            "disturbed_measurements": disturbed,
+            "verdict": verdict,
+        }
 
 
 def grouped(rows: list[str]) -> list[list[str]]:

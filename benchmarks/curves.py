@@ -49,5 +49,9 @@ def curve_table(rows: list[report.Row]) -> str:
     """One line a point and number of threads."""
     head = ["at", "threads", "pynn", "fastest peer", "peer / pynn", "pynn is"]
     ordered = sorted(rows, key=lambda row: (row.threads, int(row.name.rpartition("_")[2])))
-    return report.table(head, [[row.name.rpartition("_")[2], str(row.threads), report.figure_text(row.ours), report.figure_text(row.fastest),
-                                f"{row.ratio:.2f}" if row.ratio is not None else "-", row.mark] for row in ordered])  # fmt: skip
+    body = []
+    for row in ordered:
+        ratio = f"{row.ratio:.2f}" if row.ratio is not None else "-"
+        at = row.name.rpartition("_")[2]
+        body.append([at, str(row.threads), report.figure_text(row.ours), report.figure_text(row.fastest), ratio, row.mark])
+    return report.table(head, body)

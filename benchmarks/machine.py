@@ -64,7 +64,8 @@ class Quietness:
 
     def __str__(self) -> str:
         others = "unknown" if self.others is None else f"{100 * self.others:.0f} %"
-        return f"{'quiet' if self.is_quiet else 'NOT QUIET'} (other programs {others} of the processors, equal loops {100 * self.jitter:.0f} % apart)"
+        verdict = "quiet" if self.is_quiet else "NOT QUIET"
+        return f"{verdict} (other programs {others} of the processors, equal loops {100 * self.jitter:.0f} % apart)"
 
 
 def probe() -> Quietness:

@@ -19,7 +19,16 @@ def plot_ratios(rows: list[Row], path: Path) -> None:
     for row in rows:
         if row.ratio is not None:
             marker = MARKERS.get(row.threads, "D")
-            axes.scatter(row.ratio, height[row.name], s=26, marker=marker, color=LOST if row.is_lost else WON, alpha=0.85, linewidths=0, zorder=3)
+            axes.scatter(
+                row.ratio,
+                height[row.name],
+                s=26,
+                marker=marker,
+                color=LOST if row.is_lost else WON,
+                alpha=0.85,
+                linewidths=0,
+                zorder=3,
+            )
     axes.axvline(1, color=LINE, linewidth=1)
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
@@ -41,7 +50,10 @@ def plot_ratios(rows: list[Row], path: Path) -> None:
 def _legend(plt, axes, threads: set[int]) -> None:
     shapes = [plt.Line2D([], [], color=LINE, marker=MARKERS.get(t, "D"), linestyle="", label=f"{t} thread{'s' if t > 1 else ''}")
               for t in sorted(threads)]  # fmt: skip
-    colours = [plt.Line2D([], [], color=colour, marker="o", linestyle="", label=f"pynn is {word}") for colour, word in ((WON, "faster"), (LOST, "slower"))]
+    colours = [
+        plt.Line2D([], [], color=colour, marker="o", linestyle="", label=f"pynn is {word}")
+        for colour, word in ((WON, "faster"), (LOST, "slower"))
+    ]
     axes.legend(handles=[*shapes, *colours], fontsize=8, loc="lower right")
 
 
@@ -54,7 +66,15 @@ def plot_curves(curves: dict[str, list[Row]], labels: dict[str, str], path: Path
             here = sorted((int(row.name.rpartition("_")[2]), row) for row in rows if row.threads == threads)
             dashes = "-" if threads == 1 else "--"
             values = [value for value, _ in here]
-            axes.plot(values, [row.ours.seconds * 1e6 for _, row in here], dashes, marker="o", markersize=3, color=WON, label=f"pynn, {threads}")
+            axes.plot(
+                values,
+                [row.ours.seconds * 1e6 for _, row in here],
+                dashes,
+                marker="o",
+                markersize=3,
+                color=WON,
+                label=f"pynn, {threads}",
+            )
             fastest = [(value, row.fastest) for value, row in here if row.fastest]
             axes.plot([value for value, _ in fastest], [figure.seconds * 1e6 for _, figure in fastest], dashes, marker="o", markersize=3,
                       color=LOST, label=f"{fastest[0][1].contestant if fastest else 'other'}, {threads}")  # fmt: skip

@@ -43,7 +43,12 @@ PEERS = {
     for peer in (
         Contestant("torch", "torch_contestant.py", "import torch"),
         Contestant("jax", "jax_contestant.py", "import jax, jax.numpy", {"JAX_PLATFORMS": "cpu"}),
-        Contestant("keras-tf", "keras_contestant.py", "import tensorflow, keras", {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3"}),
+        Contestant(
+            "keras-tf",
+            "keras_contestant.py",
+            "import tensorflow, keras",
+            {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3"},
+        ),
         Contestant("keras-jax", "keras_contestant.py", "import jax, keras", {"KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}),
         Contestant("sklearn", "sklearn_contestant.py", "from sklearn.neural_network import MLPClassifier"),
         Contestant("onnxruntime", "onnxruntime_contestant.py", "import onnx, onnxruntime"),
@@ -67,7 +72,9 @@ def missing_reason(contestant: Contestant, interpreter: str) -> str | None:
     script = f"require('{contestant.environment['TFJS_BACKEND']}' === 'wasm' ? '@tensorflow/tfjs-backend-wasm' : '@tensorflow/tfjs')" \
         if contestant.uses_node else contestant.imports  # fmt: skip
     flag = "-e" if contestant.uses_node else "-c"
-    ran = subprocess.run([interpreter, flag, script], env=environment_of(contestant, 1), cwd=tempfile.gettempdir(), capture_output=True, text=True)
+    ran = subprocess.run(
+        [interpreter, flag, script], env=environment_of(contestant, 1), cwd=tempfile.gettempdir(), capture_output=True, text=True
+    )
     if ran.returncode == 0:
         return None
     lines = [line for line in ran.stderr.splitlines() if "Error" in line]

@@ -198,7 +198,9 @@ def lost_list(rows: list[Row]) -> str:
     lost = sorted((row for row in rows if row.is_lost), key=lambda row: row.ratio)
     if not lost:
         return "pynn is slower in no row of this run."
-    named = ", ".join(f"{row.name} at {row.threads} ({row.ratio:.2f}, {row.fastest.contestant}{'?' if '?' in row.mark else ''})" for row in lost)
+    named = ", ".join(
+        f"{row.name} at {row.threads} ({row.ratio:.2f}, {row.fastest.contestant}{'?' if '?' in row.mark else ''})" for row in lost
+    )
     return f"pynn is slower in {len(lost)} of {len(rows)} rows (row at threads, ratio, the faster library): {named}."
 
 
@@ -206,8 +208,10 @@ def headline(result: dict) -> str:
     """Machine, versions, peak, settings and quietness of a run, in a few lines."""
     machine, settings = result["machine"], result["settings"]
     versions = "; ".join(f"{name}: {', '.join(f'{k} {v}' for k, v in found.items())}" for name, found in result["versions"].items())
-    peaks = "; ".join(f"{t} threads {p['gflops']:.0f} GFLOP/s, {p['gigabytes']:.0f} GB/s" if p.get("gflops") else f"{t} threads not measured"
-                      for t, p in result["peak"].items())  # fmt: skip
+    peaks = "; ".join(
+        f"{t} threads {p['gflops']:.0f} GFLOP/s, {p['gigabytes']:.0f} GB/s" if p.get("gflops") else f"{t} threads not measured"
+        for t, p in result["peak"].items()
+    )
     missing = "".join(f" Not measured: {name} ({why})." for name, why in result["missing"].items())
     quiet = result["quiet"]
     return (

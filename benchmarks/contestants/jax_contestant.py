@@ -233,7 +233,10 @@ def recurrent(row):
 
 
 def cross_entropy(row):
-    logits, labels = jnp.asarray(normal(row.batch, row.classes)), jnp.asarray(np.random.default_rng(1).integers(0, row.classes, row.batch))
+    logits, labels = (
+        jnp.asarray(normal(row.batch, row.classes)),
+        jnp.asarray(np.random.default_rng(1).integers(0, row.classes, row.batch)),
+    )
 
     def loss(logits, labels):
         return -jnp.mean(jnp.take_along_axis(jax.nn.log_softmax(logits), labels[:, None], 1))

@@ -118,4 +118,7 @@ def cases(row):
 
 
 if __name__ == "__main__":
-    run(cases, {"keras": keras.__version__, **ENGINE, "numpy": np.__version__, "backend": os.environ.get("KERAS_BACKEND", BACKEND)})
+    run(
+        cases,
+        {"keras": keras.__version__, **ENGINE, "numpy": np.__version__, "backend": os.environ.get("KERAS_BACKEND", BACKEND)},
+    )

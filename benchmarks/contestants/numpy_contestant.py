@@ -76,7 +76,13 @@ def lstm_step(row):
     """One time step from a zero state: the recurrent matrix gets a zero gradient, Adam still updates it."""
     x, y = training_data(row)
     x, h4 = x[:, 0], row.units
-    weights = [normal(1, 4 * h4) * f4(0.3), np.zeros(4 * h4, f4), normal(h4, 1) * f4(0.3), np.zeros(1, f4), normal(h4, 4 * h4) * f4(0.2)]
+    weights = [
+        normal(1, 4 * h4) * f4(0.3),
+        np.zeros(4 * h4, f4),
+        normal(h4, 1) * f4(0.3),
+        np.zeros(1, f4),
+        normal(h4, 4 * h4) * f4(0.2),
+    ]
     moments = [(np.zeros_like(w), np.zeros_like(w)) for w in weights]
     count = 0
 
@@ -148,7 +154,11 @@ def conv(row):
 
 def recurrent(row):
     gates, units = (4 if row.cell == "lstm" else 3), row.units
-    x, kernel, recurrent_kernel = normal(row.batch, row.steps, row.inputs), normal(row.inputs, gates * units), normal(units, gates * units)
+    x, kernel, recurrent_kernel = (
+        normal(row.batch, row.steps, row.inputs),
+        normal(row.inputs, gates * units),
+        normal(units, gates * units),
+    )
     bias = np.zeros(gates * units, f4)
 
     def forward():

@@ -93,7 +93,13 @@ def measure(case: Case, budget: float) -> dict:
         times.append(window(call, case.sync, repeats) / case.calls)
         if times[0] * case.calls > 2 * budget:
             break
-    return {"median": statistics.median(times), "best": min(times), "windows": len(times), "first": first, "first_steps": case.calls}
+    return {
+        "median": statistics.median(times),
+        "best": min(times),
+        "windows": len(times),
+        "first": first,
+        "first_steps": case.calls,
+    }
 
 
 def window(call: Callable[[], object], sync: Callable[[object], object], repeats: int) -> float:
@@ -145,7 +151,8 @@ def normal(*shape: int) -> np.ndarray:
 class Batches:
     """Row numbers of shuffled batches, epoch after epoch; the rows that don't fill a batch are left out."""
 
-    def __init__(self, samples: int, batch: int, permutation: Callable = np.random.default_rng(3).permutation):
+    def __init__(self, samples: int, batch: int, permutation: Callable | None = None):
+        permutation = permutation or np.random.default_rng(3).permutation
         self.samples, self.batch, self.permutation = samples, batch, permutation
         self.order, self.at = permutation(samples), 0
 

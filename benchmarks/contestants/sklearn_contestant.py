@@ -12,7 +12,9 @@ warnings.simplefilter("ignore")  # one epoch does not converge, and says so
 
 
 def network(row, batch):
-    return MLPClassifier((row.units,), solver="sgd", learning_rate_init=0.01, momentum=0, alpha=0, batch_size=batch, max_iter=1, shuffle=True)
+    return MLPClassifier(
+        (row.units,), solver="sgd", learning_rate_init=0.01, momentum=0, alpha=0, batch_size=batch, max_iter=1, shuffle=True
+    )
 
 
 def cases(row):

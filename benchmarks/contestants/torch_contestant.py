@@ -230,7 +230,10 @@ def max_pool(row):
         y = functional.max_pool2d(watched, 2)
         dy = torch.randn_like(y)
         yield Case(layout, lambda x=x: inference(lambda: functional.max_pool2d(x, 2)), "fwd")
-        backward = (lambda y=y, watched=watched, dy=dy: torch.autograd.grad(y, watched, dy, retain_graph=True))  # fmt: skip
+
+        def backward(y=y, watched=watched, dy=dy):
+            return torch.autograd.grad(y, watched, dy, retain_graph=True)
+
         yield Case(layout, lambda backward=backward: backward, "bwd")
 
 
