@@ -219,10 +219,10 @@ class Variable(Operators):
         return new
 
     def __reduce__(self):
-        return _restore, (self.numpy(), self.name, self.trainable, self.path)
+        return _restore, (self.numpy(), self.name, self.trainable, self.path, self.constraint, self.regularizer)
 
 
-def _restore(array: np.ndarray, name: str, trainable: bool, path: str) -> Variable:
-    variable = Variable(array, name=name, trainable=trainable)
+def _restore(array: np.ndarray, name: str, trainable: bool, path: str, constraint=None, regularizer=None) -> Variable:
+    variable = Variable(array, name=name, trainable=trainable, constraint=constraint, regularizer=regularizer)
     variable.path = path
     return variable

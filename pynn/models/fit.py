@@ -144,6 +144,7 @@ class _Run:
         self.callbacks = CallbackList(callbacks, model, params)
 
     def go(self) -> History:
+        """Trains."""
         model = self.model
         model.stop_training = False
         model.history = self.history

@@ -34,9 +34,22 @@ def evaluate(
     model.require_compiled("evaluate")
     hooks = CallbackList(callbacks or [], model, {"steps": steps, "verbose": verbose})
     started = time.monotonic()
-    hooks.call("on_test_begin")
+    with model.locks.training("evaluate", model.label):
+        hooks.call("on_test_begin")
+        count = _evaluate(model, _batches(model, x, y, sample_weight, batch_size or 32, steps), hooks)
+        results = model.objective.results()
+        hooks.call("on_test_end", logs=results)
+    if verbose not in (0, "auto"):
+        print(f"{count} steps in {duration(time.monotonic() - started)}  {values(results)}")
+    if return_dict:
+        return results
+    found = list(results.values())
+    return found[0] if len(found) == 1 else found
+
+
+def _evaluate(model, batches, hooks) -> int:
     count = 0
-    for count, data in enumerate(_batches(model, x, y, sample_weight, batch_size or 32, steps), 1):
+    for count, data in enumerate(batches, 1):
         if count == 1:
             model.objective_reset(data)
         hooks.call("on_test_batch_begin", count - 1)
@@ -44,14 +57,7 @@ def evaluate(
         hooks.call("on_test_batch_end", count - 1)
     if not count:
         raise ValueError("[evaluate] there is no data to evaluate on. Received: no rows.")
-    results = model.objective.results()
-    hooks.call("on_test_end", logs=results)
-    if verbose not in (0, "auto"):
-        print(f"{count} steps in {duration(time.monotonic() - started)}  {values(results)}")
-    if return_dict:
-        return results
-    found = list(results.values())
-    return found[0] if len(found) == 1 else found
+    return count
 
 
 def _batches(model, x, y, sample_weight, batch_size: int, count: int | None):
@@ -116,7 +122,8 @@ def _padded_prediction(model, leaves: list[np.ndarray], batch_size: int) -> list
     if not model.built:
         steps.ensure_built(model, [a[:1] for a in leaves], [])
     if model.run_eagerly:
-        return [np.array(t) for t in steps.outputs_of(model.call_leaves(leaves, training=False))]
+        with model.locks.steps.reading():
+            return [np.array(t) for t in steps.outputs_of(model.call_leaves(leaves, training=False))]
     padded = min(1 << max(rows - 1, 0).bit_length(), max(batch_size, rows))
     if padded != rows and rows and not model.stateful:
         leaves = [np.concatenate([a, np.broadcast_to(a[:1], (padded - rows, *a.shape[1:]))]) for a in leaves]

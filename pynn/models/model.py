@@ -16,6 +16,7 @@ from pynn.layers.structure import flatten
 from pynn.layers.symbolic import SymbolicTensor
 from pynn.models import steps
 from pynn.models.diagnosis import explain
+from pynn.models.locks import ModelLocks
 from pynn.models.objective import Objective
 from pynn.models.programs import ProgramCache, batch_program
 from pynn.models.state import Shuffling
@@ -58,6 +59,7 @@ class Model(Layer):
         self.compile_arguments: dict[str, Any] = {}
         self.programs = ProgramCache()
         self.shuffling = Shuffling()
+        self.locks = ModelLocks()
 
     # -- structure ---------------------------------------------------------------------------------------------------
 
@@ -91,7 +93,16 @@ class Model(Layer):
         busy = active.capture is not None or active.tapes
         if busy or len(args) != 1 or any(kwargs.values()):
             return super().__call__(*args, **kwargs)
-        return self.programs.calls.get(self, "call_on_batch")(args[0])
+        return self._reading("call_on_batch", args[0])
+
+    def _reading(self, method: str, x):
+        """The call `method` on x, beside which no step runs."""
+        lock = self.locks.steps
+        lock.start_reading()
+        try:
+            return self.programs.calls.get(self, method)(x)
+        finally:
+            lock.stop_reading()
 
     def call_on_batch(self, x, *, call):
         """`model(x)` where nothing records."""
@@ -110,6 +121,20 @@ class Model(Layer):
     def stateful(self) -> bool:
         """True if a layer keeps states from batch to batch."""
         return any(getattr(layer, "stateful", False) for layer in self.flattened_layers() if layer is not self)
+
+    def get_weights(self) -> list[np.ndarray]:
+        """Copies of the weights, in the order of `weights`; those of a whole step, even while another thread trains."""
+        with self.locks.steps.reading():
+            return super().get_weights()
+
+    def set_weights(self, weights) -> None:
+        """Sets all weights from arrays in the order of `weights`.
+
+        Raises:
+            ValueError: their number or a shape differs.
+        """
+        with self.locks.steps.writing():
+            super().set_weights(weights)
 
     def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
         """The layer of this name, or at this index.
@@ -157,13 +182,14 @@ class Model(Layer):
             run_eagerly: Run steps op by op in Python, for debugging.
             steps_per_execution, jit_compile: Accepted for Keras's sake: steps always run natively, many per call.
         """
-        self.optimizer = optimizers.get(optimizer)
-        self.objective = Objective(loss, loss_weights, metrics, weighted_metrics)
-        self.run_eagerly = bool(run_eagerly)
-        self.compile_arguments = {
-            "loss": loss, "loss_weights": loss_weights, "metrics": metrics, "weighted_metrics": weighted_metrics,
-        }  # fmt: skip
-        self.programs.clear()
+        with self.locks.training("compile", self.label):
+            self.optimizer = optimizers.get(optimizer)
+            self.objective = Objective(loss, loss_weights, metrics, weighted_metrics)
+            self.run_eagerly = bool(run_eagerly)
+            self.compile_arguments = {
+                "loss": loss, "loss_weights": loss_weights, "metrics": metrics, "weighted_metrics": weighted_metrics,
+            }  # fmt: skip
+            self.programs.clear()
 
     def require_compiled(self, what: str) -> None:
         """Raises if `compile` was not called."""
@@ -184,7 +210,8 @@ class Model(Layer):
         """Trains the model; see `pynn.models.fit.fit` for the arguments. Returns a `History`."""
         from pynn.models.fit import fit
 
-        return fit(self, x, y, **kwargs)
+        with self.locks.training("fit", self.label):
+            return fit(self, x, y, **kwargs)
 
     def evaluate(self, x=None, y=None, **kwargs):
         """Loss and metrics over data; see `pynn.models.inference.evaluate` for the arguments."""
@@ -208,19 +235,31 @@ class Model(Layer):
 
     def _on_batch(self, mode: str, values: tuple, class_weight, return_dict: bool):
         self.require_compiled(f"{mode}_on_batch")
+        locks = self.locks
+        before = locks.start_training(f"{mode}_on_batch", self.label)
+        try:
+            return self._results(self._step_on_batch(mode, values, class_weight), return_dict)
+        finally:
+            locks.stop_training(before)
+
+    def _step_on_batch(self, mode: str, values: tuple, class_weight) -> dict[str, float]:
         if self.run_eagerly or class_weight is not None:
             data = self.prepare_data(*values, class_weight)
             self.objective_reset(data)
             self.run_batch(mode, data)
-            return self._results(self.objective.results(), return_dict)
+            return self.objective.results()
         if mode == "train":
             self.optimizer.refresh_learning_rate()
+        lock = self.locks.steps
+        lock.start_writing()
         try:
             row = self.programs.calls.get(self, f"{mode}_alone")(*values)
         except GuardTripped as tripped:
             self.objective.reset()
             raise explain(self, tripped, self.prepare_data(*values)) from None
-        return self._results(dict(zip(self.objective.names, row.tolist(), strict=True)), return_dict)
+        finally:
+            lock.stop_writing()
+        return dict(zip(self.objective.names, row.tolist(), strict=True))
 
     def train_alone(self, x, y, weights, *, call) -> np.ndarray:
         """One optimizer step on a batch; its running values."""
@@ -239,7 +278,7 @@ class Model(Layer):
 
     def predict_on_batch(self, x):
         """The outputs for one batch, as arrays."""
-        return self.programs.calls.get(self, "predict_alone")(x)
+        return self._reading("predict_alone", x)
 
     def predict_alone(self, x, *, call):
         """The outputs for a batch whose shape has to be looked at."""
@@ -266,9 +305,12 @@ class Model(Layer):
         try:
             if self.run_eagerly:
                 step = steps.train_step if mode == "train" else steps.test_step
-                step(self, *([Tensor(a) for a in part] for part in (data.x, data.y, data.weights)))
+                with self.locks.steps.writing():
+                    step(self, *([Tensor(a) for a in part] for part in (data.x, data.y, data.weights)))
             else:
-                batch_program(self, mode, data).run(data.leaves)
+                program = batch_program(self, mode, data)
+                with self.locks.steps.writing():
+                    program.run(data.leaves)
         except GuardTripped as tripped:
             raise explain(self, tripped, data) from None
 
@@ -297,19 +339,22 @@ class Model(Layer):
         """Saves architecture, weights and optimizer state as a folder in TensorFlow.js's layers-model format."""
         from pynn.io.layers_model import save_model
 
-        save_model(self, path, include_optimizer=include_optimizer)
+        with self.locks.steps.reading():
+            save_model(self, path, include_optimizer=include_optimizer)
 
     def save_weights(self, path) -> None:
         """Saves the weights as one safetensors file, by their paths."""
         from pynn.io.weights import save_weights
 
-        save_weights(self, path)
+        with self.locks.steps.reading():
+            save_weights(self, path)
 
     def load_weights(self, path, *, strict: bool = True) -> None:
         """Loads weights that `save_weights` wrote; nothing changes if they don't fit."""
         from pynn.io.weights import load_weights
 
-        load_weights(self, path, strict=strict)
+        with self.locks.steps.writing():
+            load_weights(self, path, strict=strict)
 
     def to_json(self) -> str:
         """The architecture as JSON, as TensorFlow.js and Keras write it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -24,17 +25,24 @@ class ProgramCache:
     """Programs by what they were captured for; the least recently used one makes room."""
 
     def __init__(self) -> None:
-        self._programs: dict[tuple, Program] = {}
+        self._programs: dict[tuple, Any] = {}
         self.calls = ModelCalls()
 
-    def get(self, key: tuple, make: Callable[[], Program]) -> Program:
+    def get(self, key: tuple, make: Callable[[], Any]) -> Any:
         """The program for `key`, made if it isn't there."""
         program = self._programs.pop(key, None) or make()
         self._programs[key] = program
         while len(self._programs) > MAX_PROGRAMS:
-            self._programs.pop(next(iter(self._programs)))
+            for oldest in list(self._programs)[:1]:  # another thread may be at it too
+                self._programs.pop(oldest, None)
             self.calls.clear()
         return program
+
+    def __deepcopy__(self, memo) -> ProgramCache:
+        return ProgramCache()  # programs are bound to the variables of their model
+
+    def __reduce__(self):
+        return ProgramCache, ()
 
     def clear(self) -> None:
         """Drops all programs, as after a change of the model."""

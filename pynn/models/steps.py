@@ -25,7 +25,11 @@ def call_model(model, x: Sequence[Tensor], training: bool):
 
 def ensure_built(model, x: Sequence[Tensor], y: Sequence[Tensor]) -> None:
     """Builds the model's weights, the objective and the optimizer's slots from one small batch, outside of any capture."""
-    x = [as_tensor(a) for a in x]
+    with model.locks.building:
+        _build(model, [as_tensor(a) for a in x], y)
+
+
+def _build(model, x: list[Tensor], y: Sequence[Tensor]) -> None:
     if not model.built or (y and not model.objective.built):
         y_pred = outputs_of(call_model(model, x, False))
         if y and not model.objective.built:

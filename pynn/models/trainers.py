@@ -15,7 +15,6 @@ from pynn.models.diagnosis import explain
 from pynn.models.programs import EpochPrograms, EpochValues
 from pynn.program.schedule import Part, Schedule
 
-TURN_SECONDS = 0.1  # a native run comes back this often for signals and progress
 BATCH_HOOKS = ("on_train_batch_begin", "on_train_batch_end")
 
 
@@ -87,7 +86,7 @@ class ArrayTrainer:
     def _run_schedule(self, epoch: int, count: int, run) -> None:
         schedule = Schedule(self._parts(), count)
         try:
-            while not schedule.run(TURN_SECONDS):
+            while not self._turn(schedule):
                 if run.bar.wants_updates:
                     _, part, step = schedule.position
                     done = step + (self.full if part > 1 else 0)
@@ -98,6 +97,12 @@ class ArrayTrainer:
         finally:
             schedule.close()
 
+    def _turn(self, schedule: Schedule) -> bool:
+        """Whole steps for a moment; between turns come signals, progress, and predictions in other threads."""
+        lock = self.model.locks.steps
+        with lock.writing():
+            return schedule.run(lock.turn_seconds)
+
     def _run_by_batches(self, epoch: int, run) -> dict[str, float]:
         programs, leaves = self.programs, self.data.leaves
         for batch in self._batches_left():
@@ -105,7 +110,8 @@ class ArrayTrainer:
             program = programs["full"] if batch < self.full else programs["tail"]
             self.model.optimizer.refresh_learning_rate()
             try:
-                program.run(leaves)
+                with self.model.locks.steps.writing():
+                    program.run(leaves)
             except GuardTripped as tripped:
                 raise self._explain(tripped, epoch, batch) from None
             logs = self.model.objective.results()
