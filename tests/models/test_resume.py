@@ -44,14 +44,16 @@ def test_killed_again_and_again(tmp_path, freq):
     draw = random.Random(4)
     command = [sys.executable, resume_process.__file__, "small", "backup", str(tmp_path / "backup"), freq]
     kills = 0
-    for _ in range(40):
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=tmp_path)
-        assert process.stdout.readline() == "go\n"
-        time.sleep(draw.uniform(0.05, 0.35))
-        process.send_signal(signal.SIGKILL)
-        output = process.communicate()[0]
+    while True:
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=tmp_path) as process:
+            assert process.stdout.readline() == "go\n"
+            if kills < 4:
+                time.sleep(draw.uniform(0.03, 0.2))
+                process.send_signal(signal.SIGKILL)
+            output = process.communicate()[0]
         if process.returncode == 0:
             break
+        assert process.returncode == -signal.SIGKILL
         kills += 1
     assert kills > 1
     resumed = json.loads(output)
