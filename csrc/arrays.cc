@@ -28,17 +28,54 @@ struct Memory {
 };
 static_assert(sizeof(Memory) <= kHead, "the head has room in front of the elements");
 
-// Guarded by the interpreter's lock.
+// Large blocks, where every page of a fresh one costs a fault, microseconds in a virtual machine: the last few that died are kept for
+// arrays of just their size.
+constexpr std::int64_t kLargeUnits = (128 << 10) / kAlignment;
+constexpr std::int64_t kLargestUnits = (32 << 20) / kAlignment;
+constexpr std::int64_t kLargeUnitsKept = (64 << 20) / kAlignment;
+constexpr int kLargeKept = 4;
+
+// Both guarded by the interpreter's lock.
 struct Pool {
   void* blocks[kPooledUnits + 1][kKept];
   int count[kPooledUnits + 1];
 };
 Pool pool;
 
+struct LargePool {
+  Memory* blocks[kLargeKept];  // the oldest first
+  int count;
+  std::int64_t units;
+};
+LargePool large_pool;
+
+Memory* take_large(int index) {
+  Memory* block = large_pool.blocks[index];
+  large_pool.units -= block->units;
+  --large_pool.count;
+  for (int i = index; i < large_pool.count; ++i) large_pool.blocks[i] = large_pool.blocks[i + 1];
+  return block;
+}
+
+void keep_large(Memory* block) {
+  while (large_pool.count == kLargeKept || large_pool.units + block->units > kLargeUnitsKept) AlignedFree()(take_large(0));
+  large_pool.blocks[large_pool.count++] = block;
+  large_pool.units += block->units;
+}
+
+// Null where there is none of this size.
+void* kept_block(std::int64_t units) {
+  if (units <= kPooledUnits) return pool.count[units] > 0 ? pool.blocks[units][--pool.count[units]] : nullptr;
+  for (int i = large_pool.count - 1; i >= 0; --i)
+    if (large_pool.blocks[i]->units == units) return take_large(i);
+  return nullptr;
+}
+
 void free_memory(PyObject* self) {
   PyTypeObject* type = Py_TYPE(self);
   const std::int64_t units = reinterpret_cast<Memory*>(self)->units;
   if (units <= kPooledUnits && pool.count[units] < kKept) pool.blocks[units][pool.count[units]++] = self;
+  else if (units >= kLargeUnits && units <= kLargestUnits) keep_large(reinterpret_cast<Memory*>(self));
   else AlignedFree()(self);
   Py_DECREF(type);
 }
@@ -54,9 +91,8 @@ PyTypeObject* memory_type() {
 // Throws std::bad_alloc.
 PyObject* new_memory(std::int64_t bytes) {
   const std::int64_t units = (bytes + static_cast<std::int64_t>(kAlignment) - 1) / static_cast<std::int64_t>(kAlignment);
-  void* block = units <= kPooledUnits && pool.count[units] > 0
-                    ? pool.blocks[units][--pool.count[units]]
-                    : aligned_buffer(static_cast<std::int64_t>(kHead) + (units > 0 ? bytes : 1)).release();
+  void* block = kept_block(units);
+  if (!block) block = aligned_buffer(static_cast<std::int64_t>(kHead) + (units > 0 ? bytes : 1)).release();
   PyObject* memory = PyObject_Init(static_cast<PyObject*>(block), memory_type());
   reinterpret_cast<Memory*>(memory)->units = units;
   return memory;

@@ -337,3 +337,14 @@ def test_an_abstract_value_cannot_leave_its_capture():
     pn.function(lambda x: kept.append(x * 2) or x)(1.0)
     with pytest.raises(pn.CaptureError, match="belongs to a capture that has ended"):
         pn.Variable(0.0).assign(kept[0])
+
+
+def test_large_memory_comes_back_only_when_nothing_looks_at_it():
+    core = pytest.importorskip("pynn._core")
+    spec = ((1 << 18,), 0)
+    first = core.empty(spec)
+    address, view = first.ctypes.data, first[5:]
+    del first
+    assert core.empty(spec).ctypes.data != address
+    del view
+    assert core.empty(spec).ctypes.data == address
