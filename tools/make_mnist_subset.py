@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from pynn.datasets import mnist, read_idx, write_idx
+from pynn.datasets.ink import pack, unpack
 
 TARGET = Path(mnist.__file__).with_name("mnist_subset")
 PER_CLASS = {"train": 1000, "t10k": 200}
@@ -29,9 +30,22 @@ def subset(folder: str) -> dict[str, np.ndarray]:
     arrays = {}
     for part, (images, labels) in zip(PER_CLASS, mnist.load(data_dir=folder), strict=True):
         rows = first_of_each_class(labels, PER_CLASS[part])
-        arrays[f"{part}-images-idx3-ubyte.gz"] = images[rows]
+        arrays[f"{part}-images.ink"] = images[rows]
         arrays[f"{part}-labels-idx1-ubyte.gz"] = labels[rows]
     return arrays
+
+
+def write(name: str, array: np.ndarray) -> None:
+    """Writes one file of the subset."""
+    if name.endswith(".ink"):
+        (TARGET / name).write_bytes(pack(array))
+    else:
+        write_idx(TARGET / name, array)
+
+
+def read(name: str, shape: tuple[int, ...]) -> np.ndarray:
+    """What one file of the subset holds."""
+    return unpack((TARGET / name).read_bytes(), shape) if name.endswith(".ink") else read_idx(TARGET / name)
 
 
 def main() -> int:
@@ -42,12 +56,12 @@ def main() -> int:
     options = parser.parse_args()
     arrays = subset(options.folder)
     if options.check:
-        different = [name for name, array in arrays.items() if not np.array_equal(read_idx(TARGET / name), array)]
+        different = [name for name, array in arrays.items() if not np.array_equal(read(name, array.shape), array)]
         print("different: " + ", ".join(different) if different else "the same")
         return 1 if different else 0
     TARGET.mkdir(exist_ok=True)
     for name, array in arrays.items():
-        write_idx(TARGET / name, array)
+        write(name, array)
         print(f"{name}: {(TARGET / name).stat().st_size} bytes")
     return 0
 

@@ -9,11 +9,13 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from pynn.datasets.collection import Collection, Splits
+from pynn.datasets.collection import SIDE, Collection, Split, Splits
+from pynn.datasets.idx import read_idx
+from pynn.datasets.ink import unpack
 
 __all__ = ["load", "load_data"]
 
-_SUBSET = Collection(name="mnist", raw_folder="raw", counts=(10_000, 2_000))
+_SUBSET_COUNTS = {"train": 10_000, "t10k": 2_000}
 _SUBSET_FOLDER = Path(__file__).with_name("mnist_subset")
 _FULL = Collection(
     name="mnist",
@@ -59,7 +61,14 @@ def load(
     """
     if full or data_dir is not None or download:
         return _FULL.load(data_dir, download=download, progress=progress)
-    return _SUBSET.load(_SUBSET_FOLDER, download=False, progress=False)
+    train, test = (_subset(part, count) for part, count in _SUBSET_COUNTS.items())
+    return train, test
+
+
+def _subset(part: str, count: int) -> Split:
+    """The images and labels of one part of the subset."""
+    images = unpack((_SUBSET_FOLDER / f"{part}-images.ink").read_bytes(), (count, SIDE, SIDE))
+    return images, read_idx(_SUBSET_FOLDER / f"{part}-labels-idx1-ubyte.gz", shape=(count,))
 
 
 def load_data() -> Splits:
