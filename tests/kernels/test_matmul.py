@@ -196,5 +196,7 @@ def test_errors_say_what_came(a, b, words):
 def test_the_guard_page_catches_a_read_behind_the_end():
     script = "import ctypes, guard; a = guard.guarded((5,), 'f4'); ctypes.string_at(a.ctypes.data, 21)"
     paths = [str(Path(__file__).parent), str(Path(pn.__file__).parents[1])]
-    done = subprocess.run([sys.executable, "-c", script], env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)}, check=False)
+    sanitizer = f"{os.environ.get('ASAN_OPTIONS', '')}:handle_segv=0"  # which would make an ordinary exit of the crash
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "ASAN_OPTIONS": sanitizer}
+    done = subprocess.run([sys.executable, "-c", script], env=environment, check=False)
     assert done.returncode < 0
