@@ -41,7 +41,7 @@ def plot_ratios(rows: list[Row], path: Path) -> None:
         if height[name] > 1 and group != GROUP_OF.get(names[len(names) - height[name] + 1].partition(".")[0]):
             axes.axhline(height[name] - 0.5, color="#eeeeee", linewidth=0.8, zorder=0)
     _legend(plt, axes, {row.threads for row in rows})
-    axes.set_title("pynn and the fastest other library", fontsize=11)
+    axes.set_title("pynn and the fastest\nother library", fontsize=10, loc="left")
     figure.tight_layout()
     figure.savefig(path, dpi=110)
     plt.close(figure)
@@ -54,7 +54,7 @@ def _legend(plt, axes, threads: set[int]) -> None:
         plt.Line2D([], [], color=colour, marker="o", linestyle="", label=f"pynn is {word}")
         for colour, word in ((WON, "faster"), (LOST, "slower"))
     ]
-    axes.legend(handles=[*shapes, *colours], fontsize=8, loc="lower right")
+    axes.legend(handles=[*shapes, *colours], fontsize=8, ncol=4, loc="lower right", bbox_to_anchor=(1, 1), frameon=False)
 
 
 def plot_curves(curves: dict[str, list[Row]], labels: dict[str, str], path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import shutil
@@ -73,7 +74,11 @@ def missing_reason(contestant: Contestant, interpreter: str) -> str | None:
         if contestant.uses_node else contestant.imports  # fmt: skip
     flag = "-e" if contestant.uses_node else "-c"
     ran = subprocess.run(
-        [interpreter, flag, script], env=environment_of(contestant, 1), cwd=tempfile.gettempdir(), capture_output=True, text=True
+        [interpreter, flag, script],
+        env=environment_of(contestant, 1, interpreter),
+        cwd=tempfile.gettempdir(),
+        capture_output=True,
+        text=True,
     )
     if ran.returncode == 0:
         return None
@@ -81,7 +86,7 @@ def missing_reason(contestant: Contestant, interpreter: str) -> str | None:
     return lines[-1] if lines else f"exit status {ran.returncode}"
 
 
-def environment_of(contestant: Contestant, threads: int) -> dict[str, str]:
+def environment_of(contestant: Contestant, threads: int, interpreter: str) -> dict[str, str]:
     """The environment of a contestant's process: this one's, with the threads set for every library that reads a variable."""
     environment = {key: value for key, value in os.environ.items() if key not in ("PYTHONDONTWRITEBYTECODE", "PYTHONSAFEPATH")}
     environment.update({name: str(threads) for name in _THREAD_VARIABLES})
@@ -89,15 +94,16 @@ def environment_of(contestant: Contestant, threads: int) -> dict[str, str]:
     if threads == 1:
         environment["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false"
     environment.update(contestant.environment)
-    if contestant is PYNN and not _pynn_is_installed():
+    if contestant is PYNN and not _has_pynn(interpreter):
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), environment.get("PYTHONPATH")]))
     return environment
 
 
-def _pynn_is_installed() -> bool:
-    """Whether an interpreter started elsewhere finds pynn; if not, the one in this checkout is measured."""
+@functools.cache
+def _has_pynn(interpreter: str) -> bool:
+    """Whether the interpreter, started elsewhere, finds pynn; if not, the one in this checkout is measured."""
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONSAFEPATH"}
-    ran = subprocess.run([sys.executable, "-c", "import pynn"], cwd=tempfile.gettempdir(), env=environment, capture_output=True)
+    ran = subprocess.run([interpreter, "-c", "import pynn"], cwd=tempfile.gettempdir(), env=environment, capture_output=True)
     return ran.returncode == 0
 
 
@@ -159,8 +165,9 @@ class Runner:
         return str(SCRIPTS / contestant.script)
 
     def _start(self, contestant: Contestant, threads: int, arguments: Sequence[str]) -> subprocess.Popen:
-        command = [*self.launcher, interpreter_of(contestant, self.interpreters), *arguments]
-        return subprocess.Popen(command, env=environment_of(contestant, threads), cwd=tempfile.gettempdir(), text=True,
+        interpreter = interpreter_of(contestant, self.interpreters)
+        command, environment = [*self.launcher, interpreter, *arguments], environment_of(contestant, threads, interpreter)
+        return subprocess.Popen(command, env=environment, cwd=tempfile.gettempdir(), text=True,
                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE)  # fmt: skip
 
     def _lines(self, contestant: Contestant, threads: int, arguments: Sequence[str]) -> tuple[list[dict], str]:

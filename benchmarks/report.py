@@ -62,7 +62,7 @@ class Row:
 
 
 def rows_of(measurements: Iterable[dict], peaks: dict[int, dict]) -> list[Row]:
-    """Every row that we measured, in the order of the measurements."""
+    """Every row that we measured, in the order in which they came."""
     figures = _figures(measurements)
     rows = []
     for (name, threads), by_contestant in figures.items():
@@ -71,7 +71,8 @@ def rows_of(measurements: Iterable[dict], peaks: dict[int, dict]) -> list[Row]:
         ours = by_contestant["pynn"]
         peers = tuple(figure for contestant, figure in by_contestant.items() if contestant != "pynn")
         rows.append(Row(name, threads, ours, peers, *_rates(name, ours.seconds, peaks.get(threads, {}))))
-    return rows
+    order = {name: index for index, name in reversed(list(enumerate(row.name for row in rows)))}
+    return sorted(rows, key=lambda row: (order[row.name], row.threads))
 
 
 def _figures(measurements: Iterable[dict]) -> dict[tuple[str, int], dict[str, Figure]]:
@@ -212,7 +213,7 @@ def headline(result: dict) -> str:
         f"{t} threads {p['gflops']:.0f} GFLOP/s, {p['gigabytes']:.0f} GB/s" if p.get("gflops") else f"{t} threads not measured"
         for t, p in result["peak"].items()
     )
-    missing = "".join(f" Not measured: {name} ({why})." for name, why in result["missing"].items())
+    missing = f" Not installed, so not measured: {', '.join(result['missing'])}." if result["missing"] else ""
     quiet = result["quiet"]
     return (
         f"Measured {result['date']} on {machine['processor']}, {machine['cores']} cores, {machine['memory']}, {machine['system']}. "

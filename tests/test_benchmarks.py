@@ -95,7 +95,7 @@ def test_lost_rows_are_marked_and_listed(loaded, tmp_path):
     assert (lost["mark"], lost["ratio"]) == ("SLOWER", pytest.approx(0.5))
     assert lost["share_of_peak"] == pytest.approx(2 * 16**3 / 2e-6 / 1e9 / 100)
     assert "pynn is slower in 1 of 2 rows (row at threads, ratio, the faster library): mm_16.nn at 1 (0.50, numpy)." in ran.stdout
-    assert "Not measured: torch (no module)." in ran.stdout
+    assert "Not installed, so not measured: torch." in ran.stdout
 
 
 def test_the_plot_is_a_picture(loaded, tmp_path):
