@@ -7,6 +7,10 @@
 #include "base/cpu.h"
 #include "base/threads.h"
 
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
 namespace pynn {
 namespace {
 
@@ -16,6 +20,20 @@ constexpr double kParallelCostNs = 2000;
 std::int64_t round_up(std::int64_t bytes) {
   const std::int64_t unit = static_cast<std::int64_t>(kAlignment);
   return (bytes + unit - 1) / unit * unit;
+}
+
+constexpr std::size_t kHugePagesFrom = 4 << 20;
+
+// Asks for huge pages where the system gives them on demand: one fault for 2 MiB instead of 512, and few misses in the address cache.
+void prefer_huge_pages(void* p, std::size_t size) {
+#if defined(MADV_HUGEPAGE)
+  constexpr std::uintptr_t kPage = 4096;
+  const std::uintptr_t begin = (reinterpret_cast<std::uintptr_t>(p) + kPage - 1) / kPage * kPage;
+  const std::uintptr_t end = reinterpret_cast<std::uintptr_t>(p) + size;
+  madvise(reinterpret_cast<void*>(begin), end - begin, MADV_HUGEPAGE);  // advice: a refusal changes nothing
+#else
+  (void)p, (void)size;
+#endif
 }
 
 struct PhaseJob {
@@ -85,6 +103,7 @@ AlignedBuffer aligned_buffer(std::int64_t bytes) {
   void* p = std::aligned_alloc(kAlignment, size);
 #endif
   if (!p) throw std::bad_alloc();
+  if (size >= kHugePagesFrom) prefer_huge_pages(p, size);
   return AlignedBuffer(p);
 }
 
