@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
+from pynn.engine import kernels
 from pynn.engine.op import REGISTRY, Op, Spec, apply, define
 from pynn.engine.tensor import as_tensor
 
@@ -24,7 +26,7 @@ def custom_op(
     """Makes an op of a function on NumPy arrays, or of a compiled `numba.cfunc`.
 
     The op works eagerly, in layers, and inside captured steps. A NumPy function is called back from a native step; a `numba.cfunc`
-    runs inside it by its address, without Python.
+    runs inside it by its address, without Python; eagerly, it is called by its address too.
 
     Args:
         kernel: `f(*arrays) -> array`, or a `numba.cfunc` with the signature
@@ -81,7 +83,7 @@ def _define(kernel, name: str | None, output, gradient, fallback) -> Op:
         _free_name(base),
         inputs=("*",),
         infer=_inference(output),
-        fallback=_checked(base, compute),
+        fallback=_checked(base, compute if address is None else _by_address(address, compute, _inference(output))),
         vjp=None if gradient is None else _vjp(base, gradient),
         address=address,
     )
@@ -105,6 +107,23 @@ def _inference(output: Callable | None) -> Callable:
         return Spec(tuple(found.shape), np.dtype(found.dtype)) if hasattr(found, "shape") else Spec(tuple(found[0]), np.dtype(found[1]))
 
     return infer
+
+
+def _by_address(address: int, fallback: Callable, infer: Callable) -> Callable:
+    """The compiled kernel for eager calls; `fallback` where the native backend is off."""
+    compiled = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)(address)
+
+    def run(*arrays):
+        if not kernels.native_enabled():
+            return fallback(*arrays)
+        arrays = [np.ascontiguousarray(a) for a in arrays]
+        result = kernels.empty(infer(*(Spec(a.shape, a.dtype) for a in arrays)))
+        pointers = np.array([a.ctypes.data for a in (*arrays, result)], np.uint64)
+        lengths = np.array([n for a in (*arrays, result) for n in a.shape] or [0], np.int64)
+        compiled(pointers.ctypes.data, lengths.ctypes.data)
+        return result
+
+    return run
 
 
 def _checked(name: str, compute: Callable) -> Callable:

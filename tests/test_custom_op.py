@@ -164,6 +164,8 @@ def test_any_address_of_c_code_will_do():
     op = pn.custom_op(Kernel(), name="negate", fallback=np.negative)
     assert pn.function(lambda x: op(x) * 2)(pn.tensor([1.0, 2.0])).tolist() == [-2.0, -4.0]
     assert calls == ([2] if pn.backend() == "native" else [])
+    assert op(pn.tensor([[3.0], [-1.0], [0.5]])).tolist() == [[-3.0], [1.0], [-0.5]]
+    assert calls == ([2, 3] if pn.backend() == "native" else [])
 
 
 def test_a_compiled_kernel_needs_a_fallback():

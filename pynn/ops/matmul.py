@@ -139,6 +139,8 @@ def matmul(a, b, *, transpose_a: bool = False, transpose_b: bool = False) -> Ten
 def _infer_linear(a: Spec, b: Spec, bias: Spec, *, transpose_a: bool, transpose_b: bool, activation: str) -> Spec:
     if activation not in _ACTIVATIONS:
         raise ValueError(f"[linear] activation is one of {', '.join(_ACTIVATIONS)}. Received: {activation!r}.")
+    if not a.dtype == b.dtype == bias.dtype:
+        raise TypeError(f"[linear] operands must have one dtype. Received: {a.dtype}, {b.dtype} and {bias.dtype}. Cast some of them.")
     product = _product_spec("linear", a, b, transpose_a, transpose_b)
     if bias.shape != product.shape[-1:]:
         raise ValueError(f"[linear] the bias must have one element per column. Received: {shapes(a=a, b=b, bias=bias)}.")
@@ -188,15 +190,23 @@ LINEAR = define(
 )
 
 
-def linear(a, b, bias, *, activation: str = "linear") -> Tensor:
+def linear(a, b, bias=None, *, activation: str = "linear") -> Tensor:
     """`activation(a @ b + bias)` in one pass; the same bits as the three ops one after the other.
 
     Args:
         a: (..., rows, k).
         b: (k, columns).
-        bias: (columns,).
+        bias: (columns,); None adds nothing.
         activation: "linear" or "relu".
+
+    Raises:
+        ValueError: shapes don't fit, or the activation is neither.
     """
+    if bias is None:
+        if activation not in _ACTIVATIONS:
+            raise ValueError(f"[linear] activation is one of {', '.join(_ACTIVATIONS)}. Received: {activation!r}.")
+        product = matmul(a, b)
+        return call("relu", product) if activation == "relu" else product
     a, b, bias = promote(a, b, bias)
     if not is_float(a.dtype):
         a, b, bias = (x.astype("float32") for x in (a, b, bias))

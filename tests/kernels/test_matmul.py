@@ -12,7 +12,7 @@ from guard import run_guarded
 from op_checks import TARGETS, check_gradients, check_threads, check_values, native
 
 import pynn as pn
-from pynn.engine.op import REGISTRY
+from pynn.engine.op import REGISTRY, apply
 
 MATMUL, LINEAR = REGISTRY["matmul"], REGISTRY["linear"]
 TRANSPOSITIONS = list(itertools.product((False, True), repeat=2))
@@ -200,3 +200,17 @@ def test_the_guard_page_catches_a_read_behind_the_end():
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "ASAN_OPTIONS": sanitizer}
     done = subprocess.run([sys.executable, "-c", script], env=environment, check=False)
     assert done.returncode < 0
+
+
+def test_linear_without_a_bias():
+    a, b = pn.tensor([[1.0, -2.0]]), pn.tensor([[3.0, 1.0], [1.0, 2.0]])
+    assert pn.linear(a, b).tolist() == [[1.0, -3.0]]
+    assert pn.linear(a, b, activation="relu").tolist() == [[1.0, 0.0]]
+    with pytest.raises(ValueError, match="activation is one of"):
+        pn.linear(a, b, activation="gelu")
+
+
+def test_linear_wants_one_dtype():
+    a = np.ones((2, 2), np.float32)
+    with pytest.raises(TypeError, match=r"\[linear\] operands must have one dtype. Received: float32, float64 and float32"):
+        apply(REGISTRY["linear"], a, a.astype(np.float64), a[0])
