@@ -153,7 +153,7 @@ def categorical_crossentropy(y_true, y_pred, from_logits: bool = False, label_sm
 
 
 def sparse_categorical_crossentropy(y_true, y_pred, from_logits: bool = False, ignore_class: int | None = None, axis: int = -1) -> Tensor:
-    """-log(p[label]) for integer labels. The classes lie along `axis` of y_pred; `ignore_class` is a label that counts zero."""
+    """-log(p[label]) for integer labels. The classes lie along `axis` of y_pred; examples of the label `ignore_class` don't count."""
     logits = _logits_of(y_pred, from_logits)
     labels, y_pred = sparse_targets("sparse_categorical_crossentropy", y_true, y_pred, axis)
     if logits is None:
@@ -163,7 +163,9 @@ def sparse_categorical_crossentropy(y_true, y_pred, from_logits: bool = False, i
         return ops.sparse_softmax_cross_entropy(logits, labels)
     counts = ops.not_equal(labels, ignore_class)
     values = ops.sparse_softmax_cross_entropy(logits, ops.where(counts, labels, ops.zeros_like(labels)))
-    return ops.where(counts, values, ops.zeros_like(values))
+    values = ops.where(counts, values, ops.zeros_like(values))
+    values.mask = counts
+    return values
 
 
 # -- classes -----------------------------------------------------------------------------------------------------------
@@ -199,12 +201,12 @@ class Loss(Configurable):
 
     def __call__(self, y_true, y_pred, sample_weight=None) -> Tensor:
         """The reduced loss; `sample_weight` has the shape of the values or fewer axes. The mask of `y_pred` counts as weights."""
-        mask = getattr(y_pred, "mask", None)
         values = self.call(y_true, y_pred)
+        mask = getattr(y_pred, "mask", None) if values.mask is None else values.mask
         weights = None if sample_weight is None else weights_like(self.name, sample_weight, values)
         if mask is not None and mask.ndim <= values.ndim:
             kept = weights_like(self.name, mask, values)
-            if self.reduction != "sum":
+            if self.reduction in ("sum_over_batch_size", "mean"):
                 kept = kept * (float(kept.size) / (ops.sum(kept) + _EPSILON))
             weights = kept if weights is None else weights * kept
         return self._reduce(values if weights is None else values * weights, weights)

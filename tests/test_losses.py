@@ -109,6 +109,15 @@ def test_ignored_classes_count_zero():
     np.testing.assert_allclose(values, [np.log(4), 0], rtol=1e-6)
 
 
+def test_ignored_classes_are_not_in_the_mean():
+    loss = losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=-1)
+    assert float(loss(np.array([0, -1, 2]), pn.zeros((3, 4)))) == pytest.approx(np.log(4), rel=1e-6)
+    model = pn.Sequential([pn.layers.Dense(4, kernel_initializer="zeros", input_shape=(2,))])
+    model.compile("sgd", loss)
+    history = model.fit(np.ones((4, 2)), np.array([1, -1, -1, 2]), batch_size=4, verbose=0)
+    assert history.history["loss"][0] == pytest.approx(np.log(4), rel=1e-6)
+
+
 def test_masks_leave_steps_out():
     y_pred = pn.tensor(np.ones((1, 4, 1), np.float32))
     y_pred.mask = pn.tensor(np.array([[True, True, False, False]]))

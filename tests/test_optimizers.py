@@ -175,6 +175,8 @@ SCHEDULES = [
     (schedules.PiecewiseConstantDecay([5, 10], [1.0, 0.5, 0.1]), lambda t: 1.0 if t <= 5 else 0.5 if t <= 10 else 0.1),
     (schedules.PolynomialDecay(0.1, 20, 0.01, 2.0), lambda t: 0.09 * (1 - min(t, 20) / 20) ** 2 + 0.01),
     (schedules.InverseTimeDecay(0.1, 5, 0.5), lambda t: 0.1 / (1 + 0.5 * t / 5)),
+    (schedules.CosineDecayRestarts(0.1, 4, 1.0, 0.5), lambda t: 0.05 * 0.5 ** (t // 4) * (1 + math.cos(math.pi * (t % 4) / 4))),
+    (schedules.CosineDecayRestarts(0.1, 3, alpha=0.2), lambda t: 0.1 * (0.8 * 0.5 * (1 + math.cos(math.pi * in_cycle(t))) + 0.2)),
     (schedules.CosineDecay(0.1, 20, 0.1), lambda t: 0.1 * (0.9 * 0.5 * (1 + math.cos(math.pi * min(t, 20) / 20)) + 0.1)),
     (
         schedules.CosineDecay(0.0, 20, warmup_target=0.1, warmup_steps=5),
@@ -215,3 +217,47 @@ def test_names_and_messages():
         optimizers.SGD().apply([], [pn.Variable(1.0)])
     with pytest.raises(TypeError):
         optimizers.SGD(learning_rat=1)
+
+
+def in_cycle(step):
+    """How much of its half cosine is done at a step, for lengths 3, 6, 12, ..."""
+    length = 3
+    while step >= length:
+        step, length = step - length, 2 * length
+    return step / length
+
+
+def averages(optimizer, steps):
+    """(weight, average) after steps with the gradient 1, and the same by hand."""
+    w = pn.Variable([1.0, 2.0])
+    weight, average, found = w.numpy().astype(np.float64), np.zeros(2), []
+    for step in range(steps):
+        optimizer.apply([pn.ones(2)], [w])
+        weight = weight - 0.1
+        momentum = optimizer.ema_momentum if step else 0.0
+        average = momentum * average + (1 - momentum) * weight
+        if optimizer.ema_overwrite_frequency and (step + 1) % optimizer.ema_overwrite_frequency == 0:
+            weight = average
+        found.append((w.numpy(), weight))
+    optimizer.finalize_variable_values([w])
+    return [*found, (w.numpy(), average)]
+
+
+@pytest.mark.parametrize("frequency", [None, 1, 3])
+def test_moving_averages_of_weights(frequency):
+    for got, wanted in averages(pn.optimizers.SGD(0.1, use_ema=True, ema_momentum=0.8, ema_overwrite_frequency=frequency), 7):
+        np.testing.assert_allclose(got, wanted, rtol=1e-5)
+
+
+def test_fit_ends_with_the_averages():
+    pn.set_seed(0)
+    model = pn.Sequential([pn.layers.Dense(1, input_shape=(2,))])
+    model.compile(pn.optimizers.Adam(0.1, use_ema=True, ema_momentum=0.9), "mse")
+    model.fit(np.ones((8, 2)), np.ones((8, 1)), epochs=3, batch_size=4, verbose=0)
+    for average, weight in zip(model.optimizer.variables[-2:], model.get_weights(), strict=True):
+        np.testing.assert_array_equal(average.numpy(), weight)
+
+
+def test_an_unknown_argument_is_named():
+    with pytest.raises(TypeError, match=r"\[Adam\] unknown argument 'learningRate'. Did you mean 'learning_rate'\?"):
+        pn.optimizers.Adam(learningRate=0.1)

@@ -91,7 +91,7 @@ def _momentum_unit(optimizer) -> np.float64:
 
 def same_units(model) -> bool:
     """Whether TensorFlow.js keeps the optimizer's state to the last bit: a velocity counted in another unit is rounded."""
-    return not isinstance(model.optimizer, optimizers.SGD)
+    return not isinstance(model.optimizer, optimizers.SGD) and not model.optimizer.use_ema
 
 
 def compile_from_config(model, config: Any, state: list[tuple[str, np.ndarray]]) -> None:

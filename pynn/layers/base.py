@@ -249,7 +249,8 @@ class Layer(Tracking):
             outputs = self._run(args, kwargs, context.training, mask)
             if self.activity_regularizer is not None:
                 for leaf in flatten(outputs):
-                    self.add_loss(self.activity_regularizer(leaf))
+                    # per example, so that the strength doesn't depend on the size of the batch
+                    self.add_loss(self.activity_regularizer(leaf) / float(max(leaf.shape[0], 1) if leaf.ndim else 1))
         return outputs
 
     def _run(self, args, kwargs, training: bool, mask):

@@ -71,9 +71,10 @@ class _Named(MeanMetricWrapper):
     """The mean of one of the functions; constructor arguments beside the name go to it."""
 
     _function: staticmethod
+    _name = ""  # where Keras has another than the class in snake_case
 
     def __init__(self, name: str | None = None):
-        super().__init__(type(self)._function, name or snake_case(type(self).__name__))
+        super().__init__(type(self)._function, name or self._name or snake_case(type(self).__name__))
 
     def get_config(self):
         """The constructor's arguments."""
@@ -95,6 +96,7 @@ MeanAbsoluteError = _metric_class("MeanAbsoluteError", losses.mean_absolute_erro
 MeanAbsolutePercentageError = _metric_class("MeanAbsolutePercentageError", losses.mean_absolute_percentage_error, "mape")
 MeanSquaredLogarithmicError = _metric_class("MeanSquaredLogarithmicError", losses.mean_squared_logarithmic_error, "msle")
 LogCoshError = _metric_class("LogCoshError", losses.log_cosh, "logcosh")
+LogCoshError._name = "logcosh"
 Hinge = _metric_class("Hinge", losses.hinge)
 SquaredHinge = _metric_class("SquaredHinge", losses.squared_hinge)
 CategoricalHinge = _metric_class("CategoricalHinge", losses.categorical_hinge)

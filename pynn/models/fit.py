@@ -162,6 +162,8 @@ class _Run:
         except KeyboardInterrupt:
             self.bar.interrupt()
             raise
+        with model.locks.steps.writing():
+            model.optimizer.finalize_variable_values(model.trainable_weights)
         self.callbacks.call("on_train_end", logs=self._last_logs())
         return self.history
 

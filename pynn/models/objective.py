@@ -90,6 +90,8 @@ class Objective:
                     metric = metrics.get(identifier, loss=self.losses[i], target=y_true[i].shape, output=y_pred[i].shape)
                     if several:
                         metric.name = f"{names[i]}_{metric.name}"
+                    if weighted and any(metric.name == m.name for _, _, m in self.metrics):
+                        metric.name = f"weighted_{metric.name}"
                     self.metrics.append((i, weighted, metric))
         _number_duplicates([m for _, _, m in self.metrics])
 

@@ -10,6 +10,7 @@ from pynn import ops
 from pynn.engine.op import active
 from pynn.engine.tensor import Tensor, as_tensor
 from pynn.engine.variable import Variable
+from pynn.errors import suggestion
 from pynn.gradients import variable_grads
 from pynn.optimizers.schedules import LearningRateSchedule
 from pynn.optimizers.schedules import get as get_schedule
@@ -25,6 +26,9 @@ class Optimizer(Configurable):
         clipnorm: The largest norm of one gradient.
         clipvalue: The largest absolute value of an element of a gradient.
         global_clipnorm: The largest norm of all gradients together.
+        use_ema: Keep a moving average of each weight, `ema_momentum * average + (1 - ema_momentum) * weight`, and put it in the
+            weight's place every `ema_overwrite_frequency` steps, and at the end of `fit`.
+        ema_momentum, ema_overwrite_frequency: See `use_ema`.
         name: Shown in logs.
 
     Example:
@@ -37,8 +41,20 @@ class Optimizer(Configurable):
     slot_names: tuple[str, ...] = ()  # in the order in which files keep them
     slot_start = 0.0
 
-    def __init__(self, learning_rate=0.001, weight_decay=None, clipnorm=None, clipvalue=None, global_clipnorm=None, name=None):
+    def __init__(
+        self, learning_rate=0.001, weight_decay=None, clipnorm=None, clipvalue=None, global_clipnorm=None, use_ema: bool = False,
+        ema_momentum: float = 0.99, ema_overwrite_frequency: int | None = None, name=None, **unknown,
+    ):  # fmt: skip
         label = type(self).__name__
+        if unknown:
+            _refuse(type(self), next(iter(unknown)))
+        if not 0 <= ema_momentum <= 1 or (ema_overwrite_frequency is not None and ema_overwrite_frequency < 1):
+            raise ValueError(
+                f"[{label}] ema_momentum lies in [0, 1], ema_overwrite_frequency is a number of steps or None. "
+                f"Received: ema_momentum={ema_momentum}, ema_overwrite_frequency={ema_overwrite_frequency}."
+            )
+        self.use_ema, self.ema_momentum, self.ema_overwrite_frequency = bool(use_ema), ema_momentum, ema_overwrite_frequency
+        self._averages: list[Variable] = []
         if sum(c is not None for c in (clipnorm, clipvalue, global_clipnorm)) > 1:
             raise ValueError(
                 f"[{label}] only one of clipnorm, clipvalue and global_clipnorm can be set. "
@@ -121,6 +137,10 @@ class Optimizer(Configurable):
                 slot = Variable(np.full(variable.shape, self.slot_start, variable.dtype), name=name, trainable=False)
                 slot.path = f"{self.name}/{variable.path}/{name}"
                 self._slots.setdefault(name, []).append(slot)
+            if self.use_ema:
+                average = Variable(np.zeros(variable.shape, variable.dtype), name="average", trainable=False)
+                average.path = f"{self.name}/{variable.path}/average"
+                self._averages.append(average)
 
     def slots_in_use(self) -> tuple[str, ...]:
         """Names of the slots under these settings."""
@@ -133,8 +153,8 @@ class Optimizer(Configurable):
 
     @property
     def variables(self) -> list[Variable]:
-        """Everything that a step changes beside the weights: iterations, learning rate, slots."""
-        return [self.iterations, self._rate, *self.slots]
+        """Everything that a step changes beside the weights: iterations, learning rate, slots, averages."""
+        return [self.iterations, self._rate, *self.slots, *self._averages]
 
     def __getstate__(self):
         return {k: v for k, v in self.__dict__.items() if k != "_index"}
@@ -176,9 +196,27 @@ class Optimizer(Configurable):
         rates = {k: _in_dtype(r, variable.dtype) for k, r in rates.items()}
         weight = self.decayed(variable.value, rates)
         new, *new_slots = self.update_step(weight, [s.value for s in slots], _in_dtype(gradient, variable.dtype), rates)
+        new = self._averaged(new, place) if self.use_ema else new
         variable.assign(variable.constraint(new) if variable.constraint is not None else new)
         for slot, value in zip(slots, new_slots, strict=True):
             slot.assign(value)
+
+    def _averaged(self, new: Tensor, place: int) -> Tensor:
+        """The weight after the step, once its average is brought up to date; every so many steps the average itself."""
+        average = self._averages[place]
+        momentum = ops.where(ops.equal(self.iterations.value, 0), 0.0, self.ema_momentum)
+        value = average + (new - average) * _in_dtype(1.0 - momentum, average.dtype)
+        average.assign(value)
+        if self.ema_overwrite_frequency is None:
+            return new
+        due = ops.equal(ops.mod(self.iterations.value + 1, self.ema_overwrite_frequency), 0)
+        return ops.where(due, value, new)
+
+    def finalize_variable_values(self, variables: Iterable[Variable]) -> None:
+        """Puts averages in the place of weights, as at the end of `fit`; nothing without `use_ema`."""
+        for variable in variables if self.use_ema else ():
+            if id(variable) in self._index:
+                variable.assign(self._averages[self._index[id(variable)]].value)
 
     def rates(self) -> dict[str, Tensor]:
         """What all variables share in a step: `lr`, the learning rate, and whatever a subclass derives from it."""
@@ -229,6 +267,11 @@ class Optimizer(Configurable):
         config = {k: plain(getattr(self, k)) for k in constructor_arguments(type(self)) if k != "learning_rate"}
         schedule = self._schedule
         return {"learning_rate": plain(schedule) if schedule is not None else float(self._rate.item()), **config}
+
+
+def _refuse(cls: type, word: str) -> None:
+    known = constructor_arguments(cls)
+    raise TypeError(f"[{cls.__name__}] unknown argument {word!r}.{suggestion(snake_case(word), known)} Known: {', '.join(known)}.")
 
 
 def _in_dtype(x: Tensor, dtype) -> Tensor:

@@ -129,6 +129,34 @@ class CosineDecay(LearningRateSchedule):
         return ops.where(step < float(self.warmup_steps), rising, after)
 
 
+class CosineDecayRestarts(LearningRateSchedule):
+    """Half cosines one after the other, the first `first_decay_steps` long, each `t_mul` times as long and `m_mul` times as high as
+    the one before; none goes below `alpha` times the initial rate (Loshchilov and Hutter, 2016).
+    """
+
+    def __init__(self, initial_learning_rate, first_decay_steps, t_mul=2.0, m_mul=1.0, alpha=0.0, name: str | None = None):
+        if not first_decay_steps > 0 or not t_mul >= 1 or not m_mul > 0:
+            raise ValueError(
+                "[CosineDecayRestarts] first_decay_steps and m_mul must be above zero, t_mul at least 1. Received: "
+                f"first_decay_steps={first_decay_steps}, t_mul={t_mul}, m_mul={m_mul}."
+            )
+        self.initial_learning_rate, self.first_decay_steps, self.alpha, self.name = initial_learning_rate, first_decay_steps, alpha, name
+        self.t_mul, self.m_mul = t_mul, m_mul
+
+    def __call__(self, step):
+        done = _steps(step) / float(self.first_decay_steps)
+        if self.t_mul == 1:
+            restarts = ops.floor(done)
+            done = done - restarts
+        else:
+            # A little more than the logarithm, which can come out below a whole number at the very restart.
+            restarts = ops.floor(ops.log(done * (self.t_mul - 1.0) + 1.0) / math.log(self.t_mul) + 1e-6)
+            length = _power(self.t_mul, restarts)
+            done = ops.maximum((done - (length - 1.0) / (self.t_mul - 1.0)) / length, 0.0)
+        height = _power(self.m_mul, restarts) * 0.5
+        return (height * (ops.cos(done * math.pi) + 1.0) * (1 - self.alpha) + self.alpha) * self.initial_learning_rate
+
+
 def get(identifier) -> LearningRateSchedule:
     """The schedule for {"class_name", "config"}, or the schedule itself.
 

@@ -58,6 +58,7 @@ def test_float64_weights_come_back_exactly(tmp_path):
     lambda: pn.optimizers.RMSprop(centered=True, momentum=0.5), lambda: pn.optimizers.SGD(0.1, momentum=0.9, nesterov=True),
     lambda: pn.optimizers.SGD(pn.optimizers.schedules.ExponentialDecay(0.1, 3, 0.5)), lambda: pn.optimizers.Adamax(clipvalue=0.1),
     lambda: pn.optimizers.Adagrad(weight_decay=0.1), lambda: pn.optimizers.Adadelta(),
+    lambda: pn.optimizers.Adam(use_ema=True, ema_overwrite_frequency=2),
 ])  # fmt: skip
 def test_every_optimizer_goes_on(tmp_path, make):
     model = trained(make(), pn.losses.Huber(0.3))
