@@ -93,9 +93,9 @@ def __getattr__(name: str):
         found = getattr(import_module(f"pynn.{_NAMES[name]}"), name)
         globals()[name] = found
         return found
-    from pynn.errors import suggestion
+    from pynn.elsewhere import no_attribute
 
-    raise AttributeError(f"module 'pynn' has no attribute {name!r}.{suggestion(name, __all__)}")
+    raise no_attribute("pynn", name, __all__)
 
 
 def __dir__() -> list[str]:

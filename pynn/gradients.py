@@ -15,9 +15,14 @@ from pynn.engine.variable import Variable
 __all__ = ["custom_grad", "grad", "grads", "value_and_grad", "value_and_grads", "variable_grads"]
 
 
-def _check_function(name: str, f) -> None:
-    if callable(f):
+def _check_function(name: str, f, values: tuple = ()) -> None:
+    if callable(f) and not values:
         return
+    if callable(f):
+        raise TypeError(
+            f"[{name}] takes the function alone, and what comes back is called with the values. Received: a function and {len(values)} "
+            f"more. Write pn.{name}(f)(w, b)."
+        )
     kind = "a computed tensor" if isinstance(f, Operators) else f"a {type(f).__name__}"
     raise TypeError(
         f"[{name}] the first argument must be a function: gradients are taken of a computation, and {kind} no longer knows how it was "
@@ -86,7 +91,7 @@ def grad(f: Callable, argnum: int = 0) -> Callable:
     return wrapped
 
 
-def value_and_grads(f: Callable) -> Callable:
+def value_and_grads(f: Callable, *values) -> Callable:
     """A function that returns `(f(*args), (gradient by each argument, ...))`.
 
     Example:
@@ -95,7 +100,7 @@ def value_and_grads(f: Callable) -> Callable:
         >>> float(cost), float(dw), float(db)
         (25.0, 20.0, 10.0)
     """
-    _check_function("value_and_grads", f)
+    _check_function("value_and_grads", f, values)
 
     @functools.wraps(f)
     def wrapped(*args, **kwargs):
@@ -104,9 +109,9 @@ def value_and_grads(f: Callable) -> Callable:
     return wrapped
 
 
-def grads(f: Callable) -> Callable:
+def grads(f: Callable, *values) -> Callable:
     """A function that returns the gradients of `f` by all of its arguments, as a tuple."""
-    _check_function("grads", f)
+    _check_function("grads", f, values)
 
     @functools.wraps(f)
     def wrapped(*args, **kwargs):

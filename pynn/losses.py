@@ -355,3 +355,9 @@ def name_of(loss: Loss) -> str:
     """The name under which files keep a loss: `categorical_crossentropy`."""
     function = getattr(type(loss), "_function", None)
     return function.__name__ if function is not None else snake_case(type(loss).__name__)
+
+
+def __getattr__(name: str):
+    from pynn.elsewhere import no_attribute
+
+    raise no_attribute(__name__, name, [n for n in globals() if not n.startswith('_')])

@@ -136,7 +136,7 @@ class Register:
         if callable(identifier) or (base is not None and isinstance(identifier, base)):
             return identifier
         raise TypeError(
-            f"[{self.kind}] this doesn't name a {self.kind}. Received: {identifier!r}. "
+            f"[{self.kind}] this names no {self.kind}. Received: {identifier!r}. "
             f"Pass a name, an object, a function, or a dict with 'class_name' and 'config'."
         )
 

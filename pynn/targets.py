@@ -44,9 +44,12 @@ def categorical_targets(name: str, y_true, y_pred, axis: int = -1) -> tuple[Tens
     y_true, y_pred = as_tensor(y_true), _float(y_pred)
     if y_true.shape != y_pred.shape:
         classes = y_pred.shape[axis] if y_pred.shape else 0
+        one_hot = y_true.ndim == 2 and y_true.shape[-1] == classes
         labels = y_true.ndim == y_pred.ndim - 1 or (y_true.ndim == y_pred.ndim and y_true.shape[axis] == 1 and classes > 1)
         advice = (
-            "The targets look like integer labels: use the loss 'sparse_categorical_crossentropy', "
+            "The model gives one output per position: put pn.layers.Flatten() before its last layer."
+            if one_hot and y_pred.ndim > 2
+            else "The targets look like integer labels: use the loss 'sparse_categorical_crossentropy', "
             f"or make them one-hot with pynn.one_hot(y, {classes})."
             if labels
             else f"The targets must be one-hot over the {classes} classes that the last layer gives."

@@ -22,3 +22,9 @@ __all__ = [
     "ReduceLROnPlateau",
     "TerminateOnNaN",
 ]
+
+
+def __getattr__(name: str):
+    from pynn.elsewhere import no_attribute
+
+    raise no_attribute(__name__, name, __all__)

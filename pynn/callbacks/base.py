@@ -68,7 +68,10 @@ class CallbackList:
         self.callbacks = sorted(callbacks, key=lambda callback: getattr(callback, "runs_last", False))
         for callback in self.callbacks:
             if not isinstance(callback, Callback):
-                raise TypeError(f"[fit] callbacks must be Callback objects. Received: {callback!r}.")
+                raise TypeError(
+                    f"[fit] callbacks must be Callback objects. Received: {callback!r}. Wrap a function: "
+                    "pn.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: ...)."
+                )
             callback.set_model(model)
             callback.set_params(params)
 

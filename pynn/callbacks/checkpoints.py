@@ -59,6 +59,7 @@ class ModelCheckpoint(Monitor):
                 return
             self.best = value
         path = self._path(fields)
+        os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
         if self.save_weights_only:
             self.model.save_weights(path)
         else:

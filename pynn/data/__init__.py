@@ -1,1 +1,8 @@
 """What `fit`, `evaluate` and `predict` take as data, brought to one form."""
+
+
+def __getattr__(name: str):
+    raise AttributeError(
+        f"module 'pynn.data' has no attribute {name!r}. Arrays, generators and objects with __len__ and __getitem__ go into fit as they "
+        "are; pn.datasets.mnist.load() has MNIST."
+    )

@@ -22,11 +22,14 @@ def to_array(value: Any, what: str, *, labels: bool = False, dtype: np.dtype | N
         value = np.asarray(value)
     elif hasattr(value, "__dlpack__") and not hasattr(value, "__array__"):
         value = np.from_dlpack(value)
-    array = np.asarray(value)
+    try:
+        array = np.asarray(value)
+    except ValueError:
+        raise ValueError(f"[data] the rows of {what} have different lengths. Received: {_shapes(value)}. Pad them to one length.") from None
     if array.dtype.kind not in "biuf":
         raise TypeError(
             f"[data] {what} must hold numbers. Received: dtype {array.dtype}, shape {array.shape}. "
-            "Rows of different lengths or text can't be trained on: pad or encode them first."
+            "Convert numbers with np.asarray(values, dtype='float32'), and encode text first."
         )
     wanted = array.dtype
     if array.dtype.kind == "f":
@@ -36,6 +39,11 @@ def to_array(value: Any, what: str, *, labels: bool = False, dtype: np.dtype | N
     elif array.dtype not in _KEPT:
         wanted = np.dtype(np.int64 if array.dtype.itemsize >= 4 else np.int32)
     return np.ascontiguousarray(array, dtype=wanted)
+
+
+def _shapes(value: Any) -> str:
+    found = [str(np.shape(v)) if hasattr(v, "shape") else f"length {len(v)}" if hasattr(v, "__len__") else "a number" for v in value]
+    return f"a {type(value).__name__} of {', '.join(found[:4])}{', ...' if len(found) > 4 else ''}"
 
 
 def named_leaves(value: Any, what: str, names: Sequence[str] | None, **kwargs) -> list[np.ndarray]:
@@ -69,8 +77,12 @@ class ArrayData:
         leaves = self.leaves
         sizes = {a.shape[0] if a.ndim else None for a in leaves}
         if len(sizes) != 1 or None in sizes:
-            shapes = ", ".join(str(a.shape) for a in leaves)
-            raise ValueError(f"[data] x, y and sample_weight need the same number of rows. Received: shapes {shapes}.")
+            parts = (("x", self.x), ("y", self.y), ("sample_weight", self.weights))
+            shapes = ", ".join(f"{name}.shape={a.shape}" for name, arrays in parts for a in arrays)
+            raise ValueError(
+                f"[data] x, y and sample_weight need the same number of rows. Received: {shapes}. "
+                "Their first axis counts the examples; a single example is a batch of one, x[None]."
+            )
         self.rows: int = sizes.pop()
 
     @property

@@ -5,3 +5,9 @@ from pynn.datasets.cache import cache_dir
 from pynn.datasets.idx import read_idx, write_idx
 
 __all__ = ["cache_dir", "fashion_mnist", "mnist", "read_idx", "write_idx"]
+
+
+def __getattr__(name: str):
+    from pynn.elsewhere import no_attribute
+
+    raise no_attribute(__name__, name, __all__)

@@ -16,7 +16,7 @@ import numpy as np
 from pynn.errors import DataError
 from pynn.io import bounded_json
 from pynn.io.atomic import atomic_folder
-from pynn.io.files import printable
+from pynn.io.files import open_regular, printable
 from pynn.io.manifest import encode, parse_manifest, read_groups
 from pynn.io.topology import model_from_topology
 from pynn.io.topology_writer import Writer
@@ -46,6 +46,12 @@ def load_model(path: str | os.PathLike[str], *, compile: bool = True, strict: bo
     """
     file = Path(path)
     file = file / "model.json" if file.is_dir() else file
+    if not file.exists():
+        raise FileNotFoundError(
+            f"[load_model] there is no model at {printable(os.fspath(path), 300)}. A model is a folder with a model.json and its weights "
+            "beside it, as model.save(folder) writes it."
+        )
+    _refuse_other_formats(file)
     description = bounded_json.load(file)
     if not isinstance(description, dict):
         raise DataError("[load_model] model.json does not hold an object.")
@@ -67,6 +73,17 @@ def load_model(path: str | os.PathLike[str], *, compile: bool = True, strict: bo
         saved.restore(model, compiled=model.optimizer is not None)
     model.user_defined_metadata = description.get("userDefinedMetadata")
     return model
+
+
+def _refuse_other_formats(file: Path) -> None:
+    with open_regular(file) as opened:
+        start = opened.read(8)
+    kinds = {b"\x89HDF": "an HDF5 file (.h5)", b"PK\x03\x04": "a zip archive (.keras)"}
+    if start[:4] in kinds:
+        raise DataError(
+            f"[load_model] {printable(file.name)} is {kinds[start[:4]]}. Only TensorFlow.js's layers-model format is read: convert it with "
+            "tensorflowjs_converter."
+        )
 
 
 def _saved_state(description: dict[str, Any], folder: Path) -> SavedState | None:
@@ -125,6 +142,12 @@ def save_model(model, path: str | os.PathLike[str], *, include_optimizer: bool =
     """
     if not model.built:
         raise ValueError(f"[save] {model.label} has no weights yet. Give its first layer an input_shape, or call it once.")
+    suffix = os.path.splitext(os.fspath(path))[1]
+    if suffix in (".h5", ".hdf5", ".keras", ".json"):
+        raise ValueError(
+            f"[save] a model is saved as a folder, in TensorFlow.js's format, not as a {suffix} file. Received: {os.fspath(path)!r}. "
+            "Leave the suffix out; for the weights alone use save_weights('name.safetensors')."
+        )
     model_topology, missing = topology(model)
     if missing:
         warnings.warn(f"TensorFlow.js can't load this model: it has no {missing[0]}. pynn.load_model can.", stacklevel=3)

@@ -138,3 +138,19 @@ __all__ = [
     "register_layer",
     "registered_layers",
 ]
+
+# Modules whose names differ from a class in case only: `layers.dense(...)` is told what it is called here.
+for _module in ("dense", "embedding", "input"):
+    globals().pop(_module, None)
+
+_KERAS_ALIASES = {"Convolution": "Conv", "SeparableConvolution": "SeparableConv", "MaxPool": "MaxPooling", "AvgPool": "AveragePooling",
+                  "GlobalMaxPool": "GlobalMaxPooling", "GlobalAvgPool": "GlobalAveragePooling"}  # fmt: skip
+
+
+def __getattr__(name: str):
+    same = f"{_KERAS_ALIASES.get(name[:-2])}{name[-2:]}"
+    if same in __all__:
+        return globals()[same]
+    from pynn.elsewhere import no_attribute
+
+    raise no_attribute(__name__, name, __all__)

@@ -11,8 +11,10 @@ def positive(layer, name: str, value) -> int:
     Raises:
         ValueError: it isn't one.
     """
-    if isinstance(value, (bool, str)) or value is None or not float(value).is_integer() or value < 1:
-        raise ValueError(f"[{layer.label}] {name} must be a whole number above zero. Received: {name}={value!r}.")
+    number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
+    if not number or not float(value).is_integer() or value < 1:
+        fix = f" Arguments go by name: {type(layer).__name__}({name}=8)." if isinstance(value, dict) else ""
+        raise ValueError(f"[{layer.label}] {name} must be a whole number above zero. Received: {name}={value!r}.{fix}")
     return int(value)
 
 
@@ -48,6 +50,8 @@ def fraction(layer, name: str, value) -> float:
     Raises:
         ValueError: it is outside.
     """
-    if isinstance(value, (bool, str)) or value is None or not 0 <= value < 1:
-        raise ValueError(f"[{layer.label}] {name} must be in [0, 1). Received: {name}={value!r}.")
+    number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
+    if not number or not 0 <= value < 1:
+        fix = f" For {value} % write {value / 100:g}." if number and 1 < value < 100 else ""
+        raise ValueError(f"[{layer.label}] {name} must be in [0, 1). Received: {name}={value!r}.{fix}")
     return float(value)

@@ -42,6 +42,11 @@ class InputSpec(NamedTuple):
         return ""
 
 
+# Arguments of Keras's layers that change nothing on one CPU process, and those that we don't have but that may be None or False.
+_WITHOUT_EFFECT = frozenset({"autocast", "synchronized", "use_cudnn"})
+_ABSENT = frozenset({"lora_alpha", "lora_rank", "quantization_config", "renorm", "weights"})
+
+
 @functools.cache
 def _call_words(cls: type) -> frozenset[str]:
     """Names of the arguments of `cls.call`; "**" stands for any."""
@@ -117,8 +122,9 @@ class Layer(Tracking):
         activity_regularizer=None,
         **unknown,
     ):
+        unknown = [word for word, value in unknown.items() if word not in _WITHOUT_EFFECT and (value or word not in _ABSENT)]
         if unknown:
-            self._refuse(next(iter(unknown)))
+            self._refuse(unknown[0])
         if name is not None and (not isinstance(name, str) or not name or "/" in name):
             raise ValueError(f"[{type(self).__name__}] a layer's name is a string without '/'. Received: name={name!r}.")
         self._init_tracking()

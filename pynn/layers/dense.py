@@ -75,7 +75,9 @@ class Dense(Layer):
         self.input_spec = InputSpec(min_ndim=2, axes={-1: inputs}, words="(batch, ..., inputs)")
 
     def _advice(self, shape):
-        return " Pass a batch: one example of three inputs has shape (1, 3)." if len(shape) < 2 else ""
+        if len(shape) < 2:
+            return " Pass a batch: one example of three inputs has shape (1, 3)."
+        return " Put pn.layers.Flatten() before it, or pass other data." if len(shape) > 2 and self.built else ""
 
     def call(self, x):
         y = ops.matmul(x, self.kernel)

@@ -148,3 +148,9 @@ __all__ = [
     "sparse_top_k_categorical_accuracy",
     "top_k_categorical_accuracy",
 ]
+
+
+def __getattr__(name: str):
+    from pynn.elsewhere import no_attribute
+
+    raise no_attribute(__name__, name, __all__)

@@ -6,13 +6,12 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from pynn.callbacks import BackupAndRestore, Callback, CallbackList, History, TerminateOnNaN
 from pynn.data.arrays import ArrayData
 from pynn.data.batches import Batches, is_batches
 from pynn.errors import NonFiniteError
 from pynn.models import inference
+from pynn.models.arguments import callback_list, check_validation, checked_verbose, whole
 from pynn.models.model import class_table
 from pynn.models.programs import LOG_ROWS
 from pynn.models.trainers import BATCH_HOOKS, ArrayTrainer, BatchTrainer
@@ -72,31 +71,41 @@ def fit(
     model.require_compiled("fit")
     if model.optimizer is None:
         raise RuntimeError("[fit] the model has no optimizer. Call model.compile(optimizer=..., loss=...) first.")
-    for name, value in (("epochs", epochs), ("batch_size", 32 if batch_size is None else batch_size)):
-        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-            raise ValueError(f"[fit] {name} must be a whole number above zero. Received: {value!r}.")
+    whole("fit", "epochs", epochs, 1)
+    batch_size = whole("fit", "batch_size", batch_size, 32)
+    whole("fit", "validation_batch_size", validation_batch_size, batch_size)
+    if steps_per_epoch is not None:
+        whole("fit", "steps_per_epoch", steps_per_epoch, 1)
     if x is None:
         raise TypeError("[fit] there is nothing to train on. Call fit(x, y).")
-    arguments = dict(batch_size=int(batch_size or 32), shuffle=shuffle, steps_per_epoch=steps_per_epoch)
+    check_validation(validation_data)
+    arguments = dict(batch_size=batch_size, shuffle=shuffle, steps_per_epoch=steps_per_epoch)
     validation = None
     if is_batches(x):
         _refuse_with_batches(y, sample_weight, validation_split)
-        source: Any = Batches(x, lambda *parts: model.prepare_data(*parts, class_weight=class_weight))
+        source: Any = Batches(x, lambda *parts: _with_targets(model.prepare_data, *parts, class_weight=class_weight))
         trainer: Any = BatchTrainer(model, source, **arguments)
     else:
         if y is None:
-            raise ValueError("[fit] y is missing. Call fit(x, y) with as many targets as rows in x.")
+            hint = " For this dict: fit(data['xs'], data['ys'])." if isinstance(x, dict) and set(x) == {"xs", "ys"} else ""
+            raise ValueError(f"[fit] y is missing. Call fit(x, y) with as many targets as rows in x.{hint}")
         data = model.prepare_data(x, y, sample_weight)
         if validation_split:
             data, validation = data.split(validation_split)
         if data.rows == 0:
             raise ValueError("[fit] there are no rows to train on. Received: x with 0 rows.")
-        table = class_table(class_weight) if class_weight is not None else None
+        table = class_table(class_weight, data.y[0]) if class_weight is not None else None
         trainer = ArrayTrainer(model, data, class_table=table, **arguments)
     if validation_data is not None:
         validation = validation_data
     validator = _Validator(model, validation, validation_batch_size or batch_size, validation_steps, validation_freq)
-    return _Run(model, trainer, validator, callbacks or [], epochs, initial_epoch, verbose).go()
+    return _Run(model, trainer, validator, callback_list(callbacks), epochs, initial_epoch, checked_verbose("fit", verbose)).go()
+
+
+def _with_targets(prepare, x, *rest, class_weight):
+    if not rest or rest[0] is None:
+        raise ValueError(f"[fit] a batch came without targets. Received: a {type(x).__name__}. Yield a tuple (x, y).")
+    return prepare(x, *rest, class_weight=class_weight)
 
 
 def _refuse_with_batches(y, sample_weight, validation_split) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 from pynn.data.arrays import ArrayData, named_leaves
 from pynn.data.batches import Batches, is_batches
 from pynn.models import steps
+from pynn.models.arguments import callback_list, whole
 from pynn.progress import duration, values
 
 
@@ -32,7 +33,8 @@ def evaluate(
     from pynn.callbacks import CallbackList
 
     model.require_compiled("evaluate")
-    hooks = CallbackList(callbacks or [], model, {"steps": steps, "verbose": verbose})
+    batch_size = whole("evaluate", "batch_size", batch_size, 32)
+    hooks = CallbackList(callback_list(callbacks), model, {"steps": steps, "verbose": verbose})
     started = time.monotonic()
     with model.locks.training("evaluate", model.label):
         hooks.call("on_test_begin")
@@ -90,7 +92,10 @@ def predict(
     """
     from pynn.callbacks import CallbackList
 
-    hooks = CallbackList(callbacks or [], model, {"steps": steps, "verbose": verbose})
+    if x is None:
+        raise TypeError("[predict] there is nothing to predict. Call predict(x).")
+    batch_size = whole("predict", "batch_size", batch_size, 32)
+    hooks = CallbackList(callback_list(callbacks), model, {"steps": steps, "verbose": verbose})
     hooks.call("on_predict_begin")
     collected: list[list[np.ndarray]] = []
     for i, leaves in enumerate(_prediction_batches(model, x, batch_size or 32, steps)):

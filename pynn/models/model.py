@@ -15,6 +15,7 @@ from pynn.layers.base import Layer
 from pynn.layers.structure import flatten
 from pynn.layers.symbolic import SymbolicTensor
 from pynn.models import steps
+from pynn.models.arguments import bound_words
 from pynn.models.diagnosis import explain
 from pynn.models.locks import ModelLocks
 from pynn.models.objective import Objective
@@ -206,24 +207,25 @@ class Model(Layer):
         """Names of the values that `evaluate` returns."""
         return self.objective.names if self.objective is not None else []
 
-    def fit(self, x=None, y=None, **kwargs):
+    def fit(self, x=None, y=None, *args, **kwargs):
         """Trains the model; see `pynn.models.fit.fit` for the arguments. Returns a `History`."""
         from pynn.models.fit import fit
 
+        kwargs = bound_words(fit, ("x", "y"), args, kwargs)
         with self.locks.training("fit", self.label):
             return fit(self, x, y, **kwargs)
 
-    def evaluate(self, x=None, y=None, **kwargs):
+    def evaluate(self, x=None, y=None, *args, **kwargs):
         """Loss and metrics over data; see `pynn.models.inference.evaluate` for the arguments."""
         from pynn.models.inference import evaluate
 
-        return evaluate(self, x, y, **kwargs)
+        return evaluate(self, x, y, **bound_words(evaluate, ("x", "y"), args, kwargs))
 
-    def predict(self, x, **kwargs):
+    def predict(self, x=None, *args, **kwargs):
         """The model's outputs over data as arrays; see `pynn.models.inference.predict` for the arguments."""
         from pynn.models.inference import predict
 
-        return predict(self, x, **kwargs)
+        return predict(self, x, **bound_words(predict, ("x",), args, kwargs))
 
     def train_on_batch(self, x, y=None, sample_weight=None, class_weight=None, return_dict: bool = False):
         """One optimizer step on one batch. Returns the loss, with metrics a list, or a dict if asked to."""
@@ -328,7 +330,7 @@ class Model(Layer):
         weights = [w if w.dtype.kind == "f" else w.astype(np.float32) for w in weights]
         data = ArrayData(leaves, targets, weights)
         if class_weight is not None:
-            table = class_table(class_weight)
+            table = class_table(class_weight, targets[0] if targets else None)
             by_class = np.array(steps.class_weighted([Tensor(w) for w in weights], Tensor(targets[0]), Tensor(table))[0])
             data = ArrayData(leaves, targets, [by_class])
         return data
@@ -363,18 +365,21 @@ class Model(Layer):
         return topology_json(self)
 
 
-def class_table(class_weight: dict) -> np.ndarray:
-    """Weights by class index, 1 where the dict says nothing.
+def class_table(class_weight: dict, y: np.ndarray | None = None) -> np.ndarray:
+    """Weights by class index, 1 where the dict says nothing; long enough for the classes in `y`.
 
     Raises:
         ValueError: a key isn't a class index.
     """
-    if not isinstance(class_weight, dict) or not class_weight:
-        raise ValueError(f"[fit] class_weight is a dict from class index to weight. Received: {class_weight!r}.")
-    keys = [int(k) for k in class_weight]
-    if min(keys) < 0:
-        raise ValueError(f"[fit] class_weight has a class below zero. Received: {sorted(keys)}.")
-    table = np.ones(max(max(keys) + 1, 2), np.float32)
+    whole = isinstance(class_weight, dict) and all(isinstance(k, (int, np.integer)) and k >= 0 for k in class_weight)
+    if not whole or not class_weight:
+        raise ValueError(
+            f"[fit] class_weight is a dict from class index to weight. Received: {class_weight!r}. Write {{0: 1.0, 1: 5.0}}."
+        )
+    classes = max(class_weight) + 1
+    if y is not None and y.size:
+        classes = max(classes, y.shape[-1] if y.ndim > 1 and y.shape[-1] > 1 else int(y.max()) + 1)
+    table = np.ones(max(classes, 2), np.float32)
     for key, weight in class_weight.items():
         table[int(key)] = float(weight)
     return table

@@ -24,9 +24,12 @@ class Sequential(Model):
         49
     """
 
-    def __init__(self, layers=None, **kwargs):
+    def __init__(self, layers=None, *more, **kwargs):
         super().__init__(**kwargs)
         self.stack: list[Layer] = []
+        if more or isinstance(layers, (Layer, str, dict)):
+            kinds = ", ".join(type(layer).__name__ for layer in (layers, *more))
+            raise TypeError(f"[Sequential] takes one list of layers. Received: {kinds}. Write pn.Sequential([first, second]).")
         for layer in layers or []:
             self.add(layer)
 
@@ -42,9 +45,9 @@ class Sequential(Model):
         if isinstance(layer, SymbolicTensor):
             layer = layer.layer
         if not isinstance(layer, Layer):
-            raise TypeError(
-                f"[{self.label}] takes layers. Received: {layer!r}. Wrap functions in pn.layers.Activation or a Layer subclass."
-            )
+            fix = f"Write {layer.__name__}(...): a layer is an object of the class." if isinstance(layer, type) else (
+                "Wrap functions in pn.layers.Activation or a Layer subclass.")  # fmt: skip
+            raise TypeError(f"[{self.label}] takes layers. Received: {layer!r}. {fix}")
         if any(other.name == layer.name for other in self.stack):
             raise ValueError(f"[{self.label}] has a layer named {layer.name!r} already. Give each layer a name of its own.")
         self.stack.append(layer)

@@ -20,7 +20,7 @@ def summary_text(model, line_length: int) -> str:
     """Layers with their output shapes and numbers of parameters, and the totals."""
     first, last = int(line_length * 0.44), 14
     middle = line_length - first - last
-    rows = [(f"{la.name} ({type(la).__name__})", _shape(la), f"{la.count_params():,}") for la in model.layers]
+    rows = [(f"{la.name} ({type(la).__name__})", _shape(la), f"{la.count_params():,}" if la.built else "not yet") for la in model.layers]
 
     def line(cells) -> str:
         return f"{cells[0][: first - 1]:<{first}}{cells[1][: middle - 1]:<{middle}}{cells[2]:>{last}}"
@@ -37,4 +37,6 @@ def summary_text(model, line_length: int) -> str:
         f"Total parameters: {trainable + fixed:,} ({_size(trainable + fixed)})",
         f"Trainable: {trainable:,}, not trainable: {fixed:,}",
     ]
+    if not model.built:
+        lines.append("The weights are made with the first data, or by model.build((None, ...)).")
     return "\n".join(lines)

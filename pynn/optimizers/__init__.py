@@ -61,3 +61,13 @@ __all__ = [
     "momentum",
     "schedules",
 ]
+
+# Modules whose names differ from a class in case only: `optimizers.adam(...)` is told what it is called here.
+for _module in ("adadelta", "adagrad", "adam", "adamax", "nadam", "rmsprop", "sgd"):
+    globals().pop(_module, None)
+
+
+def __getattr__(name: str):
+    from pynn.elsewhere import no_attribute
+
+    raise no_attribute(__name__, name, __all__)

@@ -88,7 +88,7 @@ class Optimizer(Configurable):
         if callable(value):
             self._schedule = value
             return
-        rate = np.asarray(value, np.float32)
+        rate = np.asarray(np.nan if isinstance(value, (str, bytes)) else value, np.float32)
         if rate.shape != () or not np.isfinite(rate) or rate < 0:
             raise ValueError(
                 f"[{type(self).__name__}] the learning rate is a number, zero or more, a schedule or a function of the step. "
@@ -271,7 +271,8 @@ class Optimizer(Configurable):
 
 def _refuse(cls: type, word: str) -> None:
     known = constructor_arguments(cls)
-    raise TypeError(f"[{cls.__name__}] unknown argument {word!r}.{suggestion(snake_case(word), known)} Known: {', '.join(known)}.")
+    near = " Did you mean 'learning_rate'?" if word in ("lr", "rate") else suggestion(snake_case(word), known)
+    raise TypeError(f"[{cls.__name__}] unknown argument {word!r}.{near} Known: {', '.join(known)}.")
 
 
 def _in_dtype(x: Tensor, dtype) -> Tensor:

@@ -1,0 +1,85 @@
+"""The arguments of fit, evaluate and predict: their order, their names, and what is said of those that aren't theirs."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from pynn.callbacks import Callback
+from pynn.errors import suggestion
+from pynn.serialization import snake_case
+
+_FORMER = {"nb_epoch": "epochs", "lr": "optimizer", "validationSplit": "validation_split"}
+
+
+def bound_words(function: Callable, first: tuple[str, ...], args: tuple, kwargs: dict[str, Any]) -> dict[str, Any]:
+    """The arguments after `first` by name: those without a name have Keras's order.
+
+    Raises:
+        TypeError: one is unknown, given twice, or a dict of options as in JavaScript.
+    """
+    name = function.__name__
+    known = [p for p in inspect.signature(function).parameters if p != "model" and p not in first]
+    if args and isinstance(args[0], dict):
+        words = ", ".join(f"{snake_case(k)}={v!r}" for k, v in args[0].items() if isinstance(k, str))
+        line = f"{name}({', '.join(first)}, {words})"
+        raise TypeError(f"[{name}] options are arguments here, not a dict. Received: {args[0]!r}. Write {line}.")
+    if len(args) > len(known):
+        raise TypeError(f"[{name}] takes at most {len(first) + len(known)} arguments. Received: {len(first) + len(args)}.")
+    given = dict(zip(known, args, strict=False))
+    for word in kwargs:
+        if word in given:
+            raise TypeError(f"[{name}] the argument {word!r} came twice. Leave one out.")
+        if word not in known:
+            near = f" Did you mean {_FORMER[word]!r}?" if word in _FORMER else suggestion(snake_case(word), known)
+            raise TypeError(f"[{name}] unknown argument {word!r}.{near} Known: {', '.join([*first, *known])}.")
+    return {**given, **kwargs}
+
+
+def whole(function: str, name: str, value: Any, default: int) -> int:
+    """`value` as an int above zero; None is the default.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    value = default if value is None else value
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
+        raise ValueError(f"[{function}] {name} must be a whole number above zero. Received: {value!r}.")
+    return int(value)
+
+
+def checked_verbose(function: str, value: Any) -> int | str:
+    """`value` if it is "auto", 0, 1 or 2.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    if value in ("auto", 0, 1, 2):
+        return value
+    raise ValueError(f"[{function}] verbose is 'auto', 0 (nothing), 1 (a bar) or 2 (a line per epoch). Received: {value!r}.")
+
+
+def callback_list(callbacks: Any) -> list:
+    """Callbacks as a list; one alone will do.
+
+    Raises:
+        TypeError: it is a dict.
+    """
+    if isinstance(callbacks, Callback):
+        return [callbacks]
+    if isinstance(callbacks, dict):
+        raise TypeError(
+            f"[fit] callbacks is a list of callbacks. Received: a dict with {', '.join(map(repr, callbacks))}. "
+            "Write callbacks=[pn.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: ...)]."
+        )
+    return list(callbacks or [])
+
+
+def check_validation(data: Any) -> None:
+    """Raises ValueError for validation data without targets."""
+    if hasattr(data, "__array__") or (isinstance(data, (tuple, list)) and len(data) not in (2, 3)):
+        what = f"an array of shape {np.shape(data)}" if hasattr(data, "__array__") else f"{type(data).__name__} of {len(data)}"
+        raise ValueError(f"[fit] validation_data is (x, y), (x, y, sample_weight) or batches. Received: {what}.")
