@@ -56,7 +56,8 @@ def no_attribute(module: str, name: str, known: Iterable[str]) -> AttributeError
     """The error for a name that `module` doesn't have: what it is called here, or what comes close."""
     known = list(known)
     hint = _TABLES.get(module, {}).get(name)
-    same = next((k for k in known if normal_form(k) == normal_form(name)), None)
+    alike = [k for k in known if normal_form(k) == normal_form(name)]
+    same = next((k for k in alike if k[:1].islower() == name[:1].islower()), next(iter(alike), None))
     if hint is None and same is not None:
         hint = f"Use {module.replace('pynn', 'pn', 1)}.{same}."
     return AttributeError(f"module {module!r} has no attribute {name!r}.{' ' + hint if hint else suggestion(name, known)}")

@@ -178,7 +178,10 @@ def _own_array(value, dtype) -> np.ndarray:
     """A new aligned array with the elements of anything that NumPy can read."""
     if hasattr(value, "__dlpack__") and not hasattr(value, "__array__"):
         value = np.from_dlpack(value)
-    array = np.asarray(value)
+    try:
+        array = np.asarray(value)
+    except ValueError:
+        raise ValueError("[tensor] the rows have different lengths. Received: a nested list that is no rectangle. Pad the rows.") from None
     if array.dtype.kind not in "biuf":
         raise TypeError(
             f"[tensor] tensors hold numbers. Received: {type(value).__name__} with dtype {array.dtype}. "

@@ -126,6 +126,20 @@ class Objective:
         for i, weighted, metric in self.metrics:
             metric.update_state(y_true[i], y_pred[i], sample_weight=_weight(i, weights, y_pred) if weighted else None)
 
+    def check_targets(self, y_true: Sequence[np.ndarray]) -> None:
+        """Raises ValueError for targets in memory that a loss can't mean: labels that aren't whole, shares outside 0 to 1."""
+        for y, loss in zip(y_true, self.losses, strict=False):
+            if y.dtype.kind != "f" or not y.size:
+                continue
+            if isinstance(loss, losses.SparseCategoricalCrossentropy) and np.any(y != np.rint(y)):
+                wrong = y[y != np.rint(y)].flat[0]
+                raise ValueError(f"[{loss.name}] labels are whole numbers. Received: {wrong:g} among them. Round them, or use another loss.")
+            if isinstance(loss, losses.BinaryCrossentropy) and (y.min() < 0 or y.max() > 1):
+                raise ValueError(
+                    f"[{loss.name}] targets lie between 0 and 1. Received: values from {y.min():g} to {y.max():g}. Use 0 and 1 for the two "
+                    "classes, or the loss 'hinge' for -1 and 1."
+                )
+
     def reset(self) -> None:
         """Forgets the running values."""
         for tracker in self.trackers:

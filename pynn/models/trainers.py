@@ -23,6 +23,7 @@ class ArrayTrainer:
 
     def __init__(self, model, data: ArrayData, *, batch_size: int, shuffle: bool, steps_per_epoch: int | None, class_table):
         steps.ensure_built(model, [a[:1] for a in data.x], [a[:1] for a in data.y])
+        model.objective.check_targets(data.y)
         self.model, self.data, self.shuffle, self.class_table = model, data, bool(shuffle), class_table
         self.batch_size = min(batch_size, data.rows)
         full, tail = divmod(data.rows, self.batch_size)

@@ -1,0 +1,247 @@
+"""What users get wrong, and what they are told: where, what came, what was expected, and one fix."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import pynn as pn
+from pynn import layers as L
+
+X, Y = np.ones((8, 4), np.float32), np.ones((8, 1), np.float32)
+LABELS = np.arange(8) % 3
+IMAGES = np.ones((8, 28, 28), np.float32)
+ONE_HOT = np.eye(3, dtype=np.float32)[LABELS]
+SPARSE, CATEGORICAL = "sparse_categorical_crossentropy", "categorical_crossentropy"
+
+
+def compiled(*stack, loss="mse", **kwargs):
+    model = pn.Sequential(list(stack))
+    model.compile(kwargs.pop("optimizer", "sgd"), loss, **kwargs)
+    return model
+
+
+def dense(units=1, loss="mse", **kwargs):
+    return compiled(L.Dense(units, input_shape=(4,), **kwargs), loss=loss)
+
+
+def classifier(loss=SPARSE, units=3):
+    return dense(units, loss, activation="softmax")
+
+
+def fit(model, x=X, y=Y, **kwargs):
+    return model.fit(x, y, verbose=0, **kwargs)
+
+
+def convolutional():
+    return compiled(L.Conv2D(4, 3, input_shape=(28, 28, 1)), L.Flatten(), L.Dense(3, activation="softmax"), loss=SPARSE)
+
+
+# name: (what the user does, the error's class, words that the message has)
+MISTAKES = {
+    # shapes of inputs
+    "images without a channel axis": (
+        lambda: fit(convolutional(), IMAGES, LABELS),
+        ValueError, ["Conv2D", "4 axes", "(1, 28, 28)", "x[..., None]"]),
+    "images into a dense layer": (lambda: fit(dense(), IMAGES), ValueError, ["Dense", "(1, 28, 28)", "Flatten()"]),
+    "rows into an LSTM": (
+        lambda: fit(compiled(L.LSTM(4, input_shape=(1, 1)), L.Dense(1)), np.ones((2, 1)), np.ones((2, 1))),
+        ValueError, ["LSTM", "(batch, time, features)", "x[..., None]"]),
+    "other features": (lambda: fit(dense(), np.ones((8, 5))), ValueError, ["Dense", "length 4", "(1, 5)"]),
+    "one row without a batch axis": (lambda: dense().predict(np.ones(4)), ValueError, ["Dense", "(4,)", "(1, 3)"]),
+    "a window larger than the image": (
+        lambda: pn.Sequential([L.Conv2D(4, 5, input_shape=(3, 3, 1))]),
+        ValueError, ["window of 5", "padding='same'"]),
+    "elements don't fit a new shape": (
+        lambda: pn.Sequential([L.Reshape((5, 5), input_shape=(24,))]),
+        ValueError, ["Reshape", "24", "(5, 5)"]),
+    # targets
+    "one-hot labels for a sparse loss": (
+        lambda: fit(classifier(), X, ONE_HOT),
+        ValueError, ["(8, 3)", f"'{CATEGORICAL}'", "argmax"]),
+    "labels for a categorical loss": (
+        lambda: fit(classifier(CATEGORICAL), X, LABELS),
+        ValueError, ["(8,)", f"'{SPARSE}'", "one_hot"]),
+    "a label too large": (lambda: fit(classifier(units=2), X, LABELS), ValueError, ["label 2", "0 to 2 - 1"]),
+    "a label below zero": (lambda: fit(classifier(), X, LABELS - 1), ValueError, ["label -1", "0 to 3 - 1"]),
+    "labels with fractions": (lambda: fit(classifier(), X, LABELS + 0.5), ValueError, [SPARSE, "whole numbers", "0.5"]),
+    "classes 1 and 2 for a binary loss": (
+        lambda: fit(dense(1, "binary_crossentropy"), X, Y + 1),
+        ValueError, ["between 0 and 1", "from 2 to 2"]),
+    "more outputs than targets": (lambda: fit(dense(3)), ValueError, ["(8, 1)", "(8, 3)", "units"]),
+    "no Flatten": (
+        lambda: fit(compiled(L.Dense(3, activation="softmax", input_shape=(5, 4)), loss=CATEGORICAL), np.ones((8, 5, 4)), ONE_HOT),
+        ValueError, ["(8, 5, 3)", "Flatten()"]),
+    # data
+    "NaN in the data": (
+        lambda: fit(dense(), X * np.nan),
+        pn.NonFiniteError, ["epoch 1, batch 1", "input 0", "row 0", "Remove or replace"]),
+    "NaN in the targets": (lambda: fit(dense(), X, Y * np.nan), pn.NonFiniteError, ["target 0"]),
+    "text": (lambda: fit(dense(), [["a", "b", "c", "d"]], [[1]]), TypeError, ["x must hold numbers", "dtype"]),
+    "numbers as text": (lambda: fit(dense(), [["1", "2", "3", "4"]], [[1]]), TypeError, ["np.asarray(values, dtype='float32')"]),
+    "rows of different lengths": (
+        lambda: fit(dense(), [[1, 2], [3]], [1, 2]),
+        ValueError, ["rows of x", "length 2, length 1", "Pad"]),
+    "more rows than targets": (lambda: fit(dense(), X, Y[:5]), ValueError, ["x.shape=(8, 4), y.shape=(5, 1)"]),
+    "no rows": (lambda: fit(dense(), X[:0], Y[:0]), ValueError, ["no rows"]),
+    "no rows to evaluate": (lambda: dense().evaluate(X[:0], Y[:0]), ValueError, ["[evaluate]", "no data"]),
+    "a path instead of data": (lambda: dense().predict("data.csv"), TypeError, ["x must hold numbers"]),
+    "as many weights as not": (lambda: fit(dense(), sample_weight=np.ones(3)), ValueError, ["sample_weight.shape=(3,)"]),
+    "weights of classes as a list": (
+        lambda: fit(classifier(), X, LABELS, class_weight=[1, 2, 3]),
+        ValueError, ["dict", "Write {0: 1.0"]),
+    "weights of classes by name": (lambda: fit(classifier(), X, LABELS, class_weight={"a": 1.0}), ValueError, ["class index"]),
+    "a generator that ends early": (
+        lambda: dense().fit(((X, Y) for _ in range(3)), epochs=3, verbose=0),
+        ValueError, ["epoch 2", "once only", "steps_per_epoch"]),
+    "batches without targets": (lambda: dense().fit((X for _ in range(3)), verbose=0), ValueError, ["without targets", "(x, y)"]),
+    "batches as lists": (lambda: dense().fit(([X, Y] for _ in range(3)), verbose=0), ValueError, ["a list", "tuple (x, y)"]),
+    # compile and fit
+    "no compile": (lambda: fit(pn.Sequential([L.Dense(1, input_shape=(4,))])), RuntimeError, ["[fit]", "model.compile("]),
+    "no loss": (lambda: fit(compiled(L.Dense(1, input_shape=(4,)), loss=None)), ValueError, ["no loss", "mean_squared_error"]),
+    "a rate that diverges": (
+        lambda: fit(compiled(L.Dense(1, input_shape=(4,)), optimizer=pn.optimizers.SGD(10.0)), epochs=200),
+        pn.NonFiniteError, ["learning rate 10", "Try a tenth", "clipnorm", "weights are those before"]),
+    "options as in JavaScript": (
+        lambda: dense().fit(X, Y, {"epochs": 10, "batchSize": 4}),
+        TypeError, ["Write fit(x, y, epochs=10, batch_size=4)"]),
+    "camel case": (lambda: fit(dense(), batchSize=4), TypeError, ["'batchSize'", "Did you mean 'batch_size'?"]),
+    "an old name": (lambda: fit(dense(), nb_epoch=4), TypeError, ["Did you mean 'epochs'?"]),
+    "data of JavaScript": (lambda: dense().fit({"xs": X, "ys": Y}), ValueError, ["y is missing", "fit(data['xs'], data['ys'])"]),
+    "no rows in a batch": (lambda: fit(dense(), batch_size=0), ValueError, ["batch_size", "above zero", "0"]),
+    "no rows in a batch of predictions": (lambda: dense().predict(X, batch_size=0), ValueError, ["[predict]", "batch_size"]),
+    "epochs as text": (lambda: fit(dense(), epochs="10"), ValueError, ["epochs", "'10'"]),
+    "a share above one": (lambda: fit(dense(), validation_split=1.5), ValueError, ["validation_split", "1.5"]),
+    "validation data without targets": (lambda: fit(dense(), validation_data=X), ValueError, ["validation_data", "(8, 4)"]),
+    "callbacks of JavaScript": (
+        lambda: fit(dense(), callbacks={"onEpochEnd": print}),
+        TypeError, ["'onEpochEnd'", "LambdaCallback"]),
+    "a function as callback": (lambda: fit(dense(), callbacks=[print]), TypeError, ["LambdaCallback"]),
+    "nothing to monitor": (
+        lambda: fit(dense(), callbacks=[pn.callbacks.EarlyStopping("val_loss")]),
+        ValueError, ["EarlyStopping", "val_loss", "validation data"]),
+    "verbose as text": (lambda: dense().fit(X, Y, verbose="yes"), ValueError, ["verbose", "'yes'"]),
+    "metrics without a list": (
+        lambda: compiled(L.Dense(1, input_shape=(4,)), metrics="mae").fit(X, Y),
+        TypeError, ["metrics=['mae']"]),
+    "a metric's name": (
+        lambda: compiled(L.Dense(1, input_shape=(4,)), metrics=["acuracy"]).fit(X, Y),
+        ValueError, ["'acuracy'", "Accuracy"]),
+    "a loss's name": (lambda: fit(dense(1, "mean_square_error")), ValueError, ["'mean_square_error'", "MeanSquaredError"]),
+    "an optimizer's name": (lambda: compiled(L.Dense(1), optimizer="adm"), ValueError, ["'adm'", "Adam"]),
+    # layers and optimizers
+    "an activation's name": (lambda: L.Dense(1, activation="reul"), ValueError, ["'reul'", "Did you mean 'relu'?"]),
+    "arguments of JavaScript": (lambda: L.Dense(units=1, inputShape=[4]), TypeError, ["Did you mean 'input_shape'?"]),
+    "arguments in a dict": (lambda: L.Dense({"units": 1}), ValueError, ["units", "Dense(units=8)"]),
+    "a number as text": (lambda: L.Dense("10"), ValueError, ["Dense", "units='10'"]),
+    "a rate in per cent": (lambda: L.Dropout(50), ValueError, ["Dropout", "rate=50", "write 0.5"]),
+    "layers without a list": (lambda: pn.Sequential(L.Dense(1), L.Dense(2)), TypeError, ["one list", "Dense, Dense"]),
+    "a class for a layer": (lambda: pn.Sequential([L.Dense]), TypeError, ["Write Dense(...)"]),
+    "a function for a layer": (lambda: pn.Sequential([abs]), TypeError, ["Activation"]),
+    "a layer twice": (lambda: (lambda layer: pn.Sequential([layer, layer]))(L.Dense(1)), ValueError, ["name"]),
+    "lr": (lambda: pn.optimizers.SGD(lr=0.1), TypeError, ["Did you mean 'learning_rate'?"]),
+    "a rate as text": (lambda: pn.optimizers.SGD("0.1"), ValueError, ["learning rate", "'0.1'"]),
+    "an id outside the table": (
+        lambda: pn.Sequential([L.Embedding(5, 2, input_length=1)]).predict(np.array([[7]])), ValueError, ["index 7", "5 rows"]),
+    "weights that are missing": (
+        lambda: dense().set_weights([np.ones((4, 1))]),
+        ValueError, ["expected 2", "Received: 1", "bias"]),
+    # tensors and gradients
+    "matrices that don't fit": (
+        lambda: pn.matmul(np.ones((2, 3)), np.ones((2, 3))),
+        ValueError, ["[matmul]", "3 and 2", "(2, 3)"]),
+    "shapes that don't broadcast": (lambda: pn.ones((2, 3)) + pn.ones((4,)), ValueError, ["[add]", "(2, 3)", "(4,)"]),
+    "a ragged tensor": (lambda: pn.tensor([[1, 2], [3]]), ValueError, ["[tensor]", "different lengths"]),
+    "a tensor of text": (lambda: pn.tensor(["a"]), TypeError, ["[tensor]", "numbers"]),
+    "the truth of a tensor": (lambda: bool(pn.tensor([1.0, 2.0])), ValueError, ["ambiguous", ".any() or .all()"]),
+    "gradients of a value": (lambda: pn.grads(pn.tensor(1.0)), TypeError, ["must be a function", "pn.grads(lambda w, b"]),
+    "gradients as in JavaScript": (lambda: pn.grads(lambda w: w.sum(), [pn.Variable(1.0)]), TypeError, ["pn.grads(f)(w, b)"]),
+    "the gradient of a vector": (lambda: pn.grad(lambda x: x * x)(pn.ones(2)), ValueError, ["one number", ".mean() or .sum()"]),
+    "a condition in a captured function": (
+        lambda: pn.function(lambda x: 1 if x.sum() > 0 else 2)(pn.ones(1)), pn.CaptureError, ["condition", "pynn.where"]),
+    # files
+    "no model there": (lambda: pn.load_model("nowhere"), FileNotFoundError, ["'nowhere'", "model.json"]),
+    "a model as .keras": (lambda: dense().save("m.keras"), ValueError, ["folder", ".keras"]),
+    "a model without weights": (lambda: pn.Sequential([L.Dense(1)]).save("m"), ValueError, ["no weights", "input_shape"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_mistakes_are_explained(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    pn.set_seed(0)
+    act, kind, words = MISTAKES[name]
+    with pytest.raises(kind) as caught:
+        act()
+    message = str(caught.value)
+    assert message.startswith("["), message
+    for word in words:
+        assert word in message, message
+
+
+@pytest.mark.parametrize("start, what", [(b"\x89HDF\r\n\x1a\n", "HDF5"), (b"PK\x03\x04\x00\x00\x00\x00", "zip")])
+def test_files_of_other_formats(tmp_path, start, what):
+    (tmp_path / "m").write_bytes(start + bytes(100))
+    with pytest.raises(pn.DataError, match=rf"is a.*{what}.*tensorflowjs_converter"):
+        pn.load_model(tmp_path / "m")
+
+
+NAMES = [
+    ("tensor2d", "pn.tensor(values)"), ("scalar", "pn.tensor(3.0)"), ("variable", "pn.Variable"), ("sequential", "pn.Sequential"),
+    ("model", "pn.Model"), ("input", "pn.Input"), ("train", "pn.optimizers.SGD(0.1)"), ("tidy", "leave it out"), ("nn", "pn.layers"),
+    ("keras", "pn.Sequential"), ("GradientTape", "pn.value_and_grads"), ("loadLayersModel", "pn.load_model"), ("matMul", "pn.matmul"),
+    ("oneHot", "pn.one_hot"), ("expandDims", "pn.expand_dims"), ("no_grad", "pn.stop_gradient"), ("matmull", "'matmul'"),
+    ("layers.dense", "pn.layers.Dense"), ("layers.conv2d", "pn.layers.Conv2D"), ("layers.maxPooling2d", "pn.layers.MaxPooling2D"),
+    ("layers.lstm", "pn.layers.LSTM"), ("layers.Linear", "pn.layers.Dense"), ("layers.embedding", "pn.layers.Embedding"),
+    ("layers.MultiHeadAttention", "no attention"), ("layers.Desne", "'Dense'"), ("optimizers.adam", "pn.optimizers.Adam"),
+    ("optimizers.sgd", "pn.optimizers.SGD(0.01)"), ("optimizers.rmsprop", "pn.optimizers.RMSprop"),
+    ("losses.meanSquaredError", "pn.losses.mean_squared_error"), ("metrics.binaryAccuracy", "pn.metrics.binary_accuracy"),
+    ("callbacks.earlyStopping", "pn.callbacks.EarlyStopping"), ("datasets.cifar10", "mnist"), ("data.mnist", "pn.datasets.mnist.load()"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name, hint", NAMES, ids=[n for n, _ in NAMES])
+def test_names_of_other_packages(name, hint):
+    module, attribute = pn, name
+    if "." in name:
+        folder, attribute = name.split(".")
+        module = __import__(f"pynn.{folder}", fromlist=["_"])
+    with pytest.raises(AttributeError) as caught:
+        getattr(module, attribute)
+    assert repr(attribute) in str(caught.value)
+    assert hint in str(caught.value)
+
+
+def test_modules_of_layers_can_still_be_imported():
+    import pynn.layers.dense as module
+    from pynn.optimizers import adam
+
+    assert module.Dense is L.Dense
+    assert adam.Adam is pn.optimizers.Adam
+
+
+@pytest.mark.parametrize("name, wanted", [("MaxPool2D", L.MaxPooling2D), ("AvgPool1D", L.AveragePooling1D), ("Convolution2D", L.Conv2D),
+                                          ("GlobalAvgPool2D", L.GlobalAveragePooling2D)])  # fmt: skip
+def test_short_names_of_keras(name, wanted):
+    assert getattr(L, name) is wanted
+
+
+def test_arguments_without_effect_are_taken():
+    L.GRU(2, use_cudnn="auto"), L.BatchNormalization(synchronized=True), L.Dense(1, lora_rank=None, quantization_config=None)  # noqa: B018
+    with pytest.raises(TypeError, match="lora_rank"):
+        L.Dense(1, lora_rank=4)
+
+
+def test_arguments_in_keras_order():
+    history = dense().fit(X, Y, 4, 3, 0)
+    assert len(history.epoch) == 3
+    assert dense().predict(X, 4).shape == (8, 1)
+
+
+def test_one_callback_needs_no_list():
+    assert fit(dense(), epochs=2, callbacks=pn.callbacks.EarlyStopping("loss", patience=5)).epoch == [0, 1]
+
+
+def test_a_model_without_weights_has_a_summary(capsys):
+    pn.Sequential([L.Dense(1)]).summary()
+    assert "not yet" in capsys.readouterr().out
