@@ -17,10 +17,7 @@ NAMES = {
 
 # Cases of what pynn doesn't have under any name, and what that is called in TensorFlow.js.
 MISSING = {
-    "batchToSpaceND": "tf.batchToSpaceND",
     "denseBincount": "tf.denseBincount",
-    "depthToSpace": "tf.depthToSpace",
-    "gatherND": "tf.gatherND",
     "gather_batch_dims": "tf.gather with batchDims",
     "linalg_qr": "tf.linalg.qr",
     "resizeBilinear_down": "tf.image.resizeBilinear",
@@ -119,20 +116,23 @@ CALLS = {
     "batchNorm": lambda x, mean, variance, offset, scale, varianceEpsilon: pn.batch_norm_inference(
         x, mean, variance, scale, offset, epsilon=varianceEpsilon
     ),
+    "batchToSpaceND": lambda x, blockShape, crops: pn.batch_to_space(x, blockShape, crops),
     "broadcastTo": lambda x, shape: pn.broadcast_to(x, shape),
     "cast": lambda x, dtype: pn.cast(x, dtype),
     "conv2d": lambda x, filter, **window: pn.conv2d(x, filter, **_window(**window)),
     "conv2dTranspose": _conv2d_transpose,
     "cumprod": pn.cumprod,
     "cumsum": pn.cumsum,
+    "depthToSpace": lambda x, blockSize, dataFormat: pn.depth_to_space(x, blockSize),
     "depthwiseConv2d": lambda x, filter, **window: pn.depthwise_conv2d(x, filter, **_window(**window)),
-    "diag": lambda x: pn.eye(x.shape[0]) * x,
+    "diag": pn.diag,
     "einsum": lambda *xs, equation: pn.einsum(equation, *xs),
     "expandDims": lambda x, axis: pn.expand_dims(x, axis),
     "eye": lambda numRows, numColumns: pn.eye(numRows, numColumns),
     "fused.depthwiseConv2d": lambda x, filter, bias, activation, **window: pn.activations.get(activation)(
         pn.depthwise_conv2d(x, filter, **_window(**window)) + bias
     ),
+    "gatherND": pn.gather_nd,
     "image.flipLeftRight": lambda x: pn.flip(x, 2),
     "logSumExp": _reduced(pn.logsumexp),
     "matMul": lambda a, b, transposeA=False, transposeB=False: pn.matmul(a, b, transpose_a=transposeA, transpose_b=transposeB),
@@ -147,7 +147,7 @@ CALLS = {
     "norm": _norm,
     "oneHot": lambda x, depth, onValue, offValue: pn.one_hot(x, depth, on=onValue, off=offValue, dtype="int32"),
     "prod": _reduced(pn.prod),
-    "scatterND": lambda indices, updates, shape: pn.scatter_add(pn.zeros(shape), indices[:, 0], updates),
+    "scatterND": pn.scatter_nd,
     "split": lambda x, numOrSizeSplits, axis: pn.split(x, numOrSizeSplits, axis),
     "stack": lambda *xs, axis: pn.stack(xs, axis),
     "stridedSlice": _strided_slice,
