@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -16,12 +17,19 @@ ROOT = Path(__file__).resolve().parents[1]
 # Processes that tests start import the package that is tested: an installed one, even where the sources lie in the working folder.
 INSTALLED = str(Path(pynn.__file__).resolve().parents[1])
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [INSTALLED, os.environ.get("PYTHONPATH")]))
-os.environ["PYTHONSAFEPATH"] = "1"
+os.environ["PYTHONSAFEPATH"] = "1"  # known from Python 3.11 on
 
 settings.register_profile(
     "pynn", deadline=None, max_examples=50, database=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "pynn"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _away_from_the_sources(tmp_path_factory):
+    """Python 3.10 lets started processes find packages in the working folder first: there, that is a folder without any."""
+    if sys.version_info < (3, 11):
+        os.chdir(tmp_path_factory.mktemp("working_folder"))
 
 
 def pytest_report_header() -> str:
