@@ -1,0 +1,172 @@
+"""Batches of known shape go past Python; what a model is may still change between two of them."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+
+import numpy as np
+import pytest
+
+import pynn as pn
+from pynn import layers as L
+from pynn.engine import kernels
+from pynn.errors import NonFiniteError
+from pynn.models.calls import BatchCall
+
+native = pytest.mark.skipif(not kernels.native_enabled(), reason="the fallback looks at every batch in Python")
+X = np.random.default_rng(0).normal(size=(6, 4)).astype(np.float32)
+Y = X.sum(axis=1, keepdims=True)
+
+
+def line(**kwargs):
+    model = pn.Sequential([L.Dense(3, activation="tanh", input_shape=(4,)), L.Dense(1)])
+    model.compile(optimizer=pn.optimizers.SGD(0.05), loss="mean_squared_error", **kwargs)
+    return model
+
+
+def twins(**kwargs):
+    """Two models of the same weights; the second runs op by op."""
+    model, plain = line(**kwargs), line(run_eagerly=True, **kwargs)
+    plain.set_weights(model.get_weights())
+    return model, plain
+
+
+@pytest.fixture
+def looked_at(monkeypatch):
+    seen = []
+    original = BatchCall.call_python
+
+    def call_python(self, *values):
+        seen.append(self._method)
+        return original(self, *values)
+
+    monkeypatch.setattr(BatchCall, "call_python", call_python)
+    return seen
+
+
+@native
+def test_known_batches_need_no_python(looked_at):
+    model = line()
+    for _ in range(3):
+        model(X), model(pn.tensor(X)), model(X, training=False), model.predict_on_batch(X)
+        model.train_on_batch(X, Y), model.test_on_batch(X, Y), model.train_on_batch(X, Y, np.ones(6, np.float32))
+    assert sorted(looked_at) == ["call_on_batch", "predict_alone", "test_alone", "train_alone", "train_alone"]
+    model(X[:3]), model(X.astype(np.float64)), model(X.astype(np.float64)), model(X[::2])
+    assert len(looked_at) == 9
+
+
+@pytest.mark.parametrize("return_dict", [False, True])
+def test_steps_give_what_eager_ones_give(return_dict):
+    model, plain = twins(metrics=["mae"])
+    for _ in range(4):
+        got, wanted = (m.train_on_batch(X, Y, return_dict=return_dict) for m in (model, plain))
+        assert got == wanted
+    assert model.test_on_batch(X, Y) == plain.test_on_batch(X, Y)
+    assert model.train_on_batch(X, Y, class_weight=None) == plain.train_on_batch(X, Y)
+    for a, b in zip(model.get_weights(), plain.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    np.testing.assert_array_equal(model(X).numpy(), plain(X).numpy())
+    assert model.objective.results() == plain.objective.results()
+
+
+def test_results_of_calls_are_new_arrays():
+    model = line()
+    first = model.predict_on_batch(X)
+    kept = first.copy()
+    first_tensor = model(X)
+    model.train_on_batch(X, Y)
+    second = model.predict_on_batch(X)
+    np.testing.assert_array_equal(first, kept)
+    np.testing.assert_array_equal(first_tensor.numpy(), kept)
+    assert not np.array_equal(first, second) and second.flags.writeable
+    second[:] = 0
+    assert model.predict_on_batch(X).any()
+
+
+def test_what_is_trainable_may_change():
+    model = line()
+    model.train_on_batch(X, Y)
+    model.layers[0].trainable = False
+    before = model.get_weights()
+    model.train_on_batch(X, Y)
+    after = model.get_weights()
+    assert np.array_equal(before[0], after[0]) and not np.array_equal(before[2], after[2])
+    model.layers[0].kernel.trainable = True
+    model.train_on_batch(X, Y)
+    assert not np.array_equal(model.get_weights()[0], after[0])
+
+
+def test_layers_may_be_added_and_taken_off():
+    model = line()
+    assert model(X).shape == (6, 1) and model.predict_on_batch(X).shape == (6, 1)
+    model.add(L.Dense(5))
+    assert model(X).shape == (6, 5) and model.predict_on_batch(X).shape == (6, 5)
+    model.pop()
+    assert model(X).shape == (6, 1)
+
+
+def test_layers_in_a_list_of_a_model():
+    class Stack(pn.Model):
+        def __init__(self):
+            super().__init__()
+            self.blocks = [L.Dense(3)]
+
+        def call(self, x, training=False):
+            for block in self.blocks:
+                x = block(x)
+            return x
+
+    other = L.Dense(2)
+    other(np.ones((1, 3), np.float32))
+    model = Stack()
+    assert model(X).shape == (6, 3) == model(X).shape
+    model.blocks.append(other)
+    assert model(X).shape == (6, 2)
+
+
+def test_compile_and_run_eagerly_are_seen():
+    model = line()
+    model.train_on_batch(X, Y)
+    model.compile(optimizer=pn.optimizers.SGD(0.0), loss="mean_absolute_error")
+    before = model.get_weights()
+    assert model.train_on_batch(X, Y) == pytest.approx(float(np.abs(model(X).numpy() - Y).mean()), rel=1e-5)
+    assert all(np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True))
+    model.run_eagerly = True
+    assert model(X).shape == (6, 1) and model.predict_on_batch(X).shape == (6, 1)
+
+
+def test_a_batch_that_is_not_finite_is_explained():
+    model = line()
+    for _ in range(2):
+        model.train_on_batch(X, Y)
+    before = model.get_weights()
+    for _ in range(2):
+        with pytest.raises(NonFiniteError):
+            model.train_on_batch(X * np.float32("inf"), Y)
+    assert all(np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True))
+    assert np.isfinite(model.train_on_batch(X, Y))
+
+
+def test_a_rate_that_python_computes():
+    rates = []
+
+    def schedule(step):
+        rates.append(step)
+        return 0.1 / (1 + step)
+
+    model = pn.Sequential([L.Dense(1, input_shape=(4,))])
+    model.compile(optimizer=pn.optimizers.SGD(schedule), loss="mean_squared_error")
+    for _ in range(3):
+        model.train_on_batch(X, Y)
+    assert rates[-3:] == [0, 1, 2]
+
+
+def test_models_go_away():
+    model = line()
+    for _ in range(2):
+        model(X), model.train_on_batch(X, Y)
+    gone = weakref.ref(model)
+    del model
+    gc.collect()
+    assert gone() is None
