@@ -61,6 +61,7 @@ class Kernel {
     prepared_->plan.chunks[0] = 1;
     prepared_->link(static_cast<int>(inputs.size()));
     supported_ = entry->prepare[wanted](&prepared_->problem, &prepared_->plan);
+    if (prepared_->plan.run) prepared_->run = prepared_->plan.run;
   }
 
   bool supported() const { return supported_; }

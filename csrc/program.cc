@@ -1,5 +1,6 @@
 #include "program.h"
 
+#include <atomic>
 #include <chrono>
 #include <cstdlib>
 #include <new>
@@ -36,17 +37,34 @@ void prefer_huge_pages(void* p, std::size_t size) {
 #endif
 }
 
+// The chunks of one phase. Those that fail report here: the failure of the lowest one stays, whichever came first.
 struct PhaseJob {
   const Call* call;
   Run run;
   std::int32_t phase;
   char* scratch;
   std::int64_t scratch_stride;
+  std::atomic_flag reporting = ATOMIC_FLAG_INIT;
+  std::int64_t failed_chunk = -1;
+
+  void report(std::int64_t chunk, const Failure& failure) {
+    while (reporting.test_and_set(std::memory_order_acquire)) {
+    }
+    if (failed_chunk < 0 || chunk < failed_chunk) {
+      failed_chunk = chunk;
+      *call->failure = failure;
+    }
+    reporting.clear(std::memory_order_release);
+  }
 };
 
 void run_chunks(void* context, std::int64_t begin, std::int64_t end, int worker) {
-  const PhaseJob& job = *static_cast<const PhaseJob*>(context);
-  job.run(job.call, job.phase, begin, end, job.scratch + worker * job.scratch_stride);
+  PhaseJob& job = *static_cast<PhaseJob*>(context);
+  Failure failure{};
+  Call call = *job.call;
+  call.failure = &failure;
+  job.run(&call, job.phase, begin, end, job.scratch + worker * job.scratch_stride);
+  if (failure.code) job.report(begin, failure);
 }
 
 // All phases of one call, on up to `threads` threads. `stride` separates the scratch of two of them.
@@ -61,6 +79,12 @@ void run_phases(const PreparedKernel& kernel, const Call& call, char* scratch, s
     }
     if (call.failure->code) return;
   }
+}
+
+// True if a call is one phase that no second thread helps with.
+bool single(const PreparedKernel& kernel) {
+  const Plan& plan = kernel.plan;
+  return plan.phases == 1 && plan.chunks[0] > 0 && (plan.chunks[0] == 1 || !kernel.parallel());
 }
 
 }  // namespace
@@ -117,8 +141,9 @@ Context::Context(std::shared_ptr<const Program> program)
   char* arena = static_cast<char*>(arena_.get());
   std::size_t at = 0;
   for (const Instruction& instruction : program_->instructions) {
-    calls_.push_back(Call{&instruction.kernel->problem, &instruction.kernel->plan, pointers_.data() + at,
-                          arena + instruction.shared_offset, &failure_});
+    const PreparedKernel& kernel = *instruction.kernel;
+    const Call call{&kernel.problem, &kernel.plan, pointers_.data() + at, arena + instruction.shared_offset, &failure_};
+    steps_.push_back({kernel.run, call, single(kernel) ? kernel.plan.chunks[0] : 0, &kernel});
     for (const Operand& operand : instruction.operands) {
       if (operand.kind == Operand::kArena) pointers_[at] = arena + operand.value;
       if (operand.kind == Operand::kExternal) positions_[static_cast<std::size_t>(operand.value)].push_back(at);
@@ -153,12 +178,11 @@ bool Context::run_step() {
   // The scratch is for so many threads, whatever another Python thread asks for meanwhile.
   const int wanted = num_threads();
   const int threads = wanted < scratch_threads_ ? wanted : scratch_threads_;
-  const std::size_t count = calls_.size();
-  for (std::size_t i = 0; i < count; ++i) {
-    const PreparedKernel& kernel = *program_->instructions[i].kernel;
-    run_phases(kernel, calls_[i], scratch, stride, kernel.parallel() ? threads : 1);
+  for (const Step& step : steps_) {
+    if (step.chunks) step.run(&step.call, 0, 0, step.chunks, scratch);
+    else run_phases(*step.kernel, step.call, scratch, stride, step.kernel->parallel() ? threads : 1);
     if (failure_.code) {
-      failure_.instruction = static_cast<std::int32_t>(i);
+      failure_.instruction = static_cast<std::int32_t>(&step - steps_.data());
       return false;
     }
   }

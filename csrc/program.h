@@ -75,8 +75,16 @@ class Context {
   AlignedBuffer arena_;
   AlignedBuffer scratch_;
   int scratch_threads_ = 0;
+  // What the loop over the instructions reads: a cache line each.
+  struct Step {
+    Run run;
+    Call call;
+    std::int64_t chunks;             // of its only phase, if all of it is one call on this thread; else 0
+    const PreparedKernel* kernel;
+  };
+
   std::vector<void*> pointers_;                       // of all operands of all instructions
-  std::vector<Call> calls_;
+  std::vector<Step> steps_;
   std::vector<std::vector<std::size_t>> positions_;   // external -> places in pointers_
   std::vector<void*> externals_;
   Failure failure_{};

@@ -14,7 +14,7 @@ namespace pynn {
 
 constexpr int kMaxRank = 8;
 constexpr int kMaxPhases = 4;
-constexpr int kPlanParams = 16;
+constexpr int kPlanParams = 32;
 constexpr std::size_t kAlignment = 64;  // of every tensor, workspace and scratch pointer, in bytes
 
 enum DType : std::int32_t { kF32 = 0, kF64 = 1, kI32 = 2, kI64 = 3, kU8 = 4, kBool = 5 };
@@ -42,6 +42,9 @@ struct Problem {
   std::int32_t num_floats;
 };
 
+struct Call;
+using Run = void (*)(const Call* call, std::int32_t phase, std::int64_t begin, std::int64_t end, void* scratch) noexcept;
+
 // What `prepare` decides. Defaults: one phase of one chunk, no workspace.
 struct Plan {
   std::int64_t chunks[kMaxPhases];   // chunks of each phase
@@ -51,9 +54,11 @@ struct Plan {
   double cost_ns;                    // estimate for one thread; decides whether more threads are worth waking
   std::int32_t phases;
   std::int32_t variant;
+  Run run;  // called instead of the kernel's `run` if it isn't null: a shorter way for this very problem
 };
 
-// Set by a kernel that meets data it can't accept (an index out of range, say). The first failure of a run wins.
+// Set by a kernel that meets data it can't accept (an index out of range, say). The first failure of a run wins, that of the
+// lowest chunk if several chunks fail.
 // `code` is the op's own number, above zero; Python turns it and the values into a message.
 struct Failure {
   std::int32_t code;
@@ -71,6 +76,5 @@ struct Call {
 
 // Returns false if this kernel does not cover the problem; the op's fallback runs then.
 using Prepare = bool (*)(const Problem* problem, Plan* plan) noexcept;
-using Run = void (*)(const Call* call, std::int32_t phase, std::int64_t begin, std::int64_t end, void* scratch) noexcept;
 
 }  // namespace pynn

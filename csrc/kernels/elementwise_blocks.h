@@ -24,6 +24,10 @@ struct Source {
     if constexpr (kUsed && !kScalar) return load(data + i);
     return first;
   }
+  PYNN_INLINE V one(std::int64_t i) const {
+    if constexpr (kUsed && !kScalar) return broadcast(data[i]);
+    return first;
+  }
   PYNN_INLINE V at(std::int64_t i, int count) const {
     if constexpr (kUsed && !kScalar) return load_partial(data + i, count);
     return first;
@@ -41,7 +45,9 @@ void run_block(const T* a, const T* b, const T* c, T* out, std::int64_t n, T p, 
   std::int64_t i = 0;
   for (; i + lanes <= n; i += lanes) store(out + i, Function<kCode>::of(x.at(i), y.at(i), z.at(i), vp, vq));
   const int rest = static_cast<int>(n - i);
-  if (rest > 0) store_partial(out + i, Function<kCode>::of(x.at(i, rest), y.at(i, rest), z.at(i, rest), vp, vq), rest);
+  if (rest == 1) {  // a number goes through the processor's queue of stores as such, a masked vector doesn't
+    out[i] = Function<kCode>::of(x.one(i), y.one(i), z.one(i), vp, vq)[0];
+  } else if (rest > 0) store_partial(out + i, Function<kCode>::of(x.at(i, rest), y.at(i, rest), z.at(i, rest), vp, vq), rest);
 }
 
 // A block function always has an operand that isn't a scalar; a program runs instructions over scalars alone with n = 1.

@@ -10,7 +10,8 @@ namespace {
 
 constexpr int kMaxInputs = 16;
 
-// Positions in plan->params. The dims take eight places, the masks two (eight bits for each input, one for each axis).
+// Positions in plan->params. The dims take eight places, the masks two (eight bits for each input, one for each axis). From
+// kDirectParam on there is what a run by a shorter way needs.
 enum LayoutParam { kRankParam = 0, kDimsParam = 1, kMasksParam = 9, kChunkParam = 11, kBlockParam = 12, kDirectParam = 13 };
 
 struct Layout {

@@ -9,38 +9,11 @@
 // A register that has one value for the whole block (a scalar operand, or computed from such) is kept as one number.
 #pragma once
 
-#include "kernels/elementwise_blocks.h"
-#include "kernels/elementwise_layout.h"
+#include "kernels/elementwise_small.h"
 
 namespace pynn {
 namespace PYNN_TARGET {
 namespace {
-
-constexpr int kMaxInstructions = 32;
-constexpr int kMaxRegisters = kMaxInputs + kMaxInstructions;
-constexpr std::int64_t kMaxBlock = 512;             // elements
-constexpr std::int64_t kRegisterBytes = 24 * 1024;  // of all registers together: most of a 32 KB first-level cache
-constexpr std::int64_t kWideRow = 64;               // rows at least this long are blocks of their own
-constexpr std::int64_t kPad = 16;                   // elements behind a register that loads may write
-
-struct Code {
-  const std::int64_t* words;
-  const double* floats;
-  int inputs, count, outputs;
-
-  explicit Code(const Problem& problem)
-      : words(problem.ints + 1), floats(problem.floats), inputs(problem.num_inputs), count(static_cast<int>(problem.ints[0])),
-        outputs(problem.num_outputs) {}
-  int opcode(int i) const { return static_cast<int>(words[4 * i]); }
-  int operand(int i, int k) const { return static_cast<int>(words[4 * i + 1 + k]); }
-  int output(int k) const { return static_cast<int>(words[4 * count + k]); }
-  int registers() const { return inputs + count; }
-};
-
-template <class T>
-constexpr std::int32_t dtype_of() {
-  return sizeof(T) == 4 ? kF32 : kF64;
-}
 
 // ---- prepare ----------------------------------------------------------------------------------------------------------
 
@@ -99,25 +72,6 @@ double cost_per_element(const Problem& problem) {
   return bytes / 30 + work;
 }
 
-// One instruction over whole and scalar operands of type T needs no registers: it runs from memory to memory.
-template <class T>
-bool prepare_direct(const Problem& problem, const Layout& layout, Plan* plan) {
-  const Code code(problem);
-  if (code.count != 1 || code.outputs != 1 || layout.rank > 1 || code.output(0) != code.inputs) return false;
-  for (int k = 0; k < problem.num_inputs + 1; ++k)
-    if (problem.specs[k].dtype != dtype_of<T>()) return false;
-  int scalars = 0;
-  const int arity = arity_of(code.opcode(0));
-  for (int k = 0; k < arity; ++k) scalars |= layout.is_scalar(code.operand(0, k)) ? 1 << k : 0;
-  if (scalars == (1 << arity) - 1) return false;
-  const BlockFunction<T> function = find_block_function<T>(code.opcode(0), scalars);
-  static_assert(sizeof(function) <= sizeof(std::int64_t), "a function pointer fits a parameter");
-  std::memcpy(&plan->params[kDirectParam], &function, sizeof(function));
-  plan->params[kDirectParam + 1] = scalars;
-  plan->variant = 1;
-  return true;
-}
-
 // Blocks are multiples of the rows that repeated operands have, so that these need unrolling once only.
 template <class T>
 std::int64_t block_length(const Layout& layout, const Code& code) {
@@ -139,26 +93,13 @@ bool prepare_program(const Problem* problem, Plan* plan, bool bools_only) {
   const std::int64_t smallest = static_cast<std::int64_t>(2500 / cost);
   plan->params[kChunkParam] = split(plan, 0, layout.size, smallest, plan->params[kBlockParam]);
   plan->cost_ns = cost * static_cast<double>(layout.size);
-  if (!prepare_direct<T>(*problem, layout, plan))
-    plan->scratch_bytes = code.registers() * (plan->params[kBlockParam] + kPad) * static_cast<std::int64_t>(sizeof(T));
+  if (prepare_direct<T>(*problem, layout, plan)) return true;
+  plan->scratch_bytes = code.registers() * (plan->params[kBlockParam] + kPad) * static_cast<std::int64_t>(sizeof(T));
+  prepare_small<T>(*problem, layout, plan);
   return true;
 }
 
 // ---- run --------------------------------------------------------------------------------------------------------------
-
-template <class T>
-void run_direct(const Call* call, Range range) {
-  BlockFunction<T> function;
-  const Plan& plan = *call->plan;
-  std::memcpy(&function, &plan.params[kDirectParam], sizeof(function));
-  const std::int64_t scalars = plan.params[kDirectParam + 1];
-  const T* operands[3] = {nullptr, nullptr, nullptr};
-  const Code code(*call->problem);
-  for (int k = 0; k < arity_of(code.opcode(0)); ++k)
-    operands[k] = static_cast<const T*>(call->data[code.operand(0, k)]) + (scalars >> k & 1 ? 0 : range.first);
-  function(operands[0], operands[1], operands[2], static_cast<T*>(call->data[code.inputs]) + range.first, range.last - range.first,
-           static_cast<T>(code.floats[0]), static_cast<T>(code.floats[1]));
-}
 
 // An input that isn't whole: how to find its elements.
 struct Repeated {
@@ -341,11 +282,6 @@ void run_blocks(const Call* call, Range range, void* scratch) {
 template <class T>
 void run_program(const Call* call, std::int64_t begin, std::int64_t end, void* scratch) {
   const Plan& plan = *call->plan;
-  if (plan.variant == 1) {
-    const std::int64_t size = plan.params[kRankParam] ? plan.params[kDimsParam] : 1;
-    run_direct<T>(call, chunk_range(begin, end, plan.params[kChunkParam], size));
-    return;
-  }
   const Layout layout = Layout::restored(plan);
   run_blocks<T>(call, chunk_range(begin, end, plan.params[kChunkParam], layout.size), scratch);
 }

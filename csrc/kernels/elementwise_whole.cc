@@ -102,6 +102,14 @@ template <class T>
 void run_whole(const Call* call, std::int64_t begin, std::int64_t end) {
   const Layout layout = Layout::restored(*call->plan);
   const int code = static_cast<int>(call->problem->ints[1]), inputs = call->problem->num_inputs;
+  if (layout.rank <= 1) {  // one row: no walk
+    const Range range = chunk_range(begin, end, call->plan->params[kChunkParam], 1);
+    const std::int64_t step_x = layout.is_full(0), step_y = layout.is_full(inputs - 1);
+    if (range.first < range.last)
+      run_row_of(code, static_cast<const T*>(call->data[0]), step_x, static_cast<const T*>(call->data[inputs - 1]), step_y,
+                 call->data[inputs], 0, layout.inner());
+    return;
+  }
   const std::int64_t row = layout.inner();
   const Walk first = layout.walk(0, false), second = layout.walk(inputs - 1, false);
   const Range rows = chunk_range(begin, end, call->plan->params[kChunkParam], row ? layout.size / row : 0);

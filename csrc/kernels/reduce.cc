@@ -189,6 +189,36 @@ void run_phase(const Pass<T>& pass, bool joins, Range items) {
   else reduce_items<T, Op>(pass, items);
 }
 
+// One stage of one piece, by far the most there are: no partials, no phases.
+template <class T, class Op>
+void run_simple(const Call* call, std::int32_t, std::int64_t begin, std::int64_t end, void*) noexcept {
+  const std::int64_t* params = call->plan->params;
+  const Stage stage{params[1], params[2], params[3]};
+  const Range items = chunk_range(begin, end, params[kLengthParam], stage.outer);
+  const Pass<T> pass{call, stage, static_cast<const T*>(call->data[0]), nullptr, static_cast<T>(params[kCountParam]),
+                     static_cast<int>(params[kKindParam])};
+  for (std::int64_t outer = items.first; outer < items.last; ++outer) {
+    const T* x = pass.from + outer * stage.n * stage.inner;
+    T values[kColumnGroup];
+    if (stage.rows()) values[0] = Row<T, Op>::reduce(x, stage.n);
+    else reduce_columns<T, Op>(x, stage.n, stage.inner, stage.inner, values);
+    pass.put(outer * stage.inner, values, stage.inner);
+  }
+}
+
+template <class T>
+Run simple_run(const Stages& stages, std::int64_t kind) {
+  const Stage& stage = stages.stage[0];
+  if (stages.count != 1 || stage.pieces() != 1 || stage.groups() != 1) return nullptr;
+  switch (kind) {
+    case kSum:
+    case kMean: return run_simple<T, Addition>;
+    case kLargest: return run_simple<T, Largest>;
+    case kSmallest: return run_simple<T, Smallest>;
+    default: return nullptr;
+  }
+}
+
 template <class T>
 bool prepare_reduce(const Problem* problem, Plan* plan) {
   const std::int64_t kind = problem->ints[0];
@@ -209,6 +239,8 @@ bool prepare_reduce(const Problem* problem, Plan* plan) {
   }
   plan->params[kCountParam] = problem->specs[1].size ? problem->specs[0].size / problem->specs[1].size : 1;
   plan->cost_ns = static_cast<double>(problem->specs[0].size) * static_cast<double>(sizeof(T)) / 20;
+  plan->params[kKindParam] = kind;
+  plan->run = simple_run<T>(stages, kind);
   return true;
 }
 

@@ -113,6 +113,7 @@ PYNN_INLINE Stages restored_stages(const Plan& plan) {
 }
 constexpr int kLengthParam = 8;  // items of a chunk, for each phase
 constexpr int kCountParam = 12;  // elements that a result stands for
+constexpr int kKindParam = 13;
 
 }  // namespace
 }  // namespace PYNN_TARGET
