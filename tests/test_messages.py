@@ -21,8 +21,8 @@ def compiled(*stack, loss="mse", **kwargs):
     return model
 
 
-def dense(units=1, loss="mse", **kwargs):
-    return compiled(L.Dense(units, input_shape=(4,), **kwargs), loss=loss)
+def dense(units=1, loss="mse", shape=(4,), **kwargs):
+    return compiled(L.Dense(units, input_shape=shape, **kwargs), loss=loss)
 
 
 def classifier(loss=SPARSE, units=3):
@@ -70,7 +70,7 @@ MISTAKES = {
         ValueError, ["between 0 and 1", "from 2 to 2"]),
     "more outputs than targets": (lambda: fit(dense(3)), ValueError, ["(8, 1)", "(8, 3)", "units"]),
     "no Flatten": (
-        lambda: fit(compiled(L.Dense(3, activation="softmax", input_shape=(5, 4)), loss=CATEGORICAL), np.ones((8, 5, 4)), ONE_HOT),
+        lambda: fit(dense(3, CATEGORICAL, activation="softmax", shape=(5, 4)), np.ones((8, 5, 4)), ONE_HOT),
         ValueError, ["(8, 5, 3)", "Flatten()"]),
     # data
     "NaN in the data": (
@@ -227,7 +227,9 @@ def test_short_names_of_keras(name, wanted):
 
 
 def test_arguments_without_effect_are_taken():
-    L.GRU(2, use_cudnn="auto"), L.BatchNormalization(synchronized=True), L.Dense(1, lora_rank=None, quantization_config=None)  # noqa: B018
+    L.GRU(2, use_cudnn="auto")
+    L.BatchNormalization(synchronized=True)
+    L.Dense(1, lora_rank=None, quantization_config=None)
     with pytest.raises(TypeError, match="lora_rank"):
         L.Dense(1, lora_rank=4)
 
