@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import inspect
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -22,6 +23,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("\nInterrupted.", file=sys.stderr)
         return 130
+    except BrokenPipeError:  # the reader of the output has gone, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except (ValueError, OSError) as error:
         print(f"pynn: {error}", file=sys.stderr)
         return 1
@@ -107,4 +111,4 @@ def _print_table(rows) -> None:
     for name, figures, seconds in rows:
         for i, (figure, value) in enumerate(figures.items()):
             shown = f"{value:.4f}" if 1e-3 <= abs(value) < 1e4 else f"{value:.2e}"
-            print(f"{name if i == 0 else '':<18}{figure:<24}{shown:>12}{f'{seconds:.1f}' if i == 0 else '':>10}")
+            print(f"{name if i == 0 else '':<18}{figure:<24}{shown:>12}{f'{seconds:.1f}' if i == 0 else '':>10}".rstrip())

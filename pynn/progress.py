@@ -75,9 +75,7 @@ class ProgressBar:
             self.epoch = epoch
         seconds = time.monotonic() - self._started if seconds is None else seconds
         line = f"{self._head()}  {steps} steps in {duration(seconds)}  {values(logs)}"
-        if self.live:
-            self._draw(line)
-        self.stream.write("\n" if self.live else line + "\n")
+        self.stream.write(f"\r\x1b[K{line}\n" if self.live else line + "\n")
         self.stream.flush()
 
     def interrupt(self) -> None:
@@ -91,8 +89,9 @@ class ProgressBar:
         return f"Epoch {self.epoch + 1:>{width}}/{self.epochs}"
 
     def _bar(self, done: int, total: int | None) -> str:
-        filled = min(BAR_WIDTH, BAR_WIDTH * done // total) if total else 0
-        bar, rest = "━" * filled, "─" * (BAR_WIDTH - filled)
+        width = max(min(BAR_WIDTH, shutil.get_terminal_size().columns // 4), 4)
+        filled = min(width, width * done // total) if total else 0
+        bar, rest = "━" * filled, "─" * (width - filled)
         return f"\x1b[32m{bar}\x1b[0m{rest}" if self.colors else bar + rest
 
     def _draw(self, line: str) -> None:

@@ -59,15 +59,25 @@ class History(Callback):
         names = list(names or [n for n in self.history if not n.startswith("val_")])
         figure = Figure(figsize=(4.8 * len(names), 3.4), layout="constrained")
         for panel, name in zip(np.atleast_1d(figure.subplots(1, len(names))), names, strict=True):
-            for key, label in ((name, "training"), (f"val_{name}", "validation")):
-                if key in self.history:
-                    panel.plot([e + 1 for e in self.epoch], self.history[key], label=label, marker=".")
-            panel.set(xlabel="epoch", title=name.replace("_", " "))
-            panel.grid(alpha=0.3)
-            panel.legend()
+            self._draw(panel, name)
         if path is not None:
             figure.savefig(path, dpi=110)
         return figure
+
+    def _draw(self, panel, name: str) -> None:
+        """One value and its validation twin; the scale is logarithmic where the values span more than three powers of ten."""
+        curves = [(label, self.history[key]) for key, label in ((name, "training"), (f"val_{name}", "validation")) if key in self.history]
+        for label, values in curves:
+            epochs = self.epoch if len(values) == len(self.epoch) else np.linspace(self.epoch[0], self.epoch[-1], len(values))
+            panel.plot([e + 1 for e in epochs], values, label=label, marker="." if len(values) <= 50 else "")
+        everything = np.concatenate([np.asarray(values, np.float64) for _, values in curves])
+        if everything.min() > 0 and everything.max() > 1000 * everything.min():
+            panel.set_yscale("log")
+        panel.set(xlabel="epoch", title=name.replace("_", " "))
+        panel.xaxis.get_major_locator().set_params(integer=True)
+        panel.grid(alpha=0.3)
+        if len(curves) > 1:
+            panel.legend()
 
     def __repr__(self) -> str:
         last = ", ".join(f"{k}={v[-1]:.4g}" for k, v in self.history.items() if v)

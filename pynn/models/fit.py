@@ -190,7 +190,7 @@ class _Run:
         while epoch < self.epochs and not self.model.stop_training:
             hooks = self.callbacks.any_overrides(*EPOCH_HOOKS, *BATCH_HOOKS)
             alone = hooks or self.validator.data is not None or self.model.optimizer.has_python_schedule
-            count = 1 if alone or self.bar.live else min(self.epochs - epoch, LOG_ROWS)
+            count = 1 if alone or self.bar.verbose else min(self.epochs - epoch, LOG_ROWS)
             started = time.monotonic()
             self.bar.start(epoch)
             self.callbacks.call("on_epoch_begin", epoch)

@@ -17,7 +17,7 @@ from pynn.layers.symbolic import SymbolicTensor
 from pynn.models import steps
 from pynn.models.arguments import bound_words
 from pynn.models.diagnosis import explain
-from pynn.models.locks import ModelLocks
+from pynn.models.locks import ModelLocks, undisturbed
 from pynn.models.objective import Objective
 from pynn.models.programs import ProgramCache, batch_program
 from pynn.models.state import Shuffling
@@ -152,11 +152,11 @@ class Model(Layer):
                 return layer
         raise ValueError(f"[{self.label}] has no layer {name!r}. Layers: {', '.join(layer.name for layer in self.layers)}.")
 
-    def summary(self, line_length: int = 78, print_fn=print) -> None:
-        """Prints the layers with their output shapes and numbers of parameters."""
-        from pynn.models.summary import summary_text
+    def summary(self, line_length: int | None = None, print_fn=print) -> None:
+        """Prints the layers with their output shapes and numbers of parameters, as wide as the terminal but not wider than 78."""
+        from pynn.models.summary import summary_text, width
 
-        print_fn(summary_text(self, line_length))
+        print_fn(summary_text(self, line_length or width()))
 
     # -- training ----------------------------------------------------------------------------------------------------
 
@@ -307,7 +307,7 @@ class Model(Layer):
         try:
             if self.run_eagerly:
                 step = steps.train_step if mode == "train" else steps.test_step
-                with self.locks.steps.writing():
+                with self.locks.steps.writing(), undisturbed():
                     step(self, *([Tensor(a) for a in part] for part in (data.x, data.y, data.weights)))
             else:
                 program = batch_program(self, mode, data)

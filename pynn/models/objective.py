@@ -132,8 +132,8 @@ class Objective:
             if y.dtype.kind != "f" or not y.size:
                 continue
             if isinstance(loss, losses.SparseCategoricalCrossentropy) and np.any(y != np.rint(y)):
-                wrong = y[y != np.rint(y)].flat[0]
-                raise ValueError(f"[{loss.name}] labels are whole numbers. Received: {wrong:g} among them. Round them, or use another loss.")
+                wrong = f"{y[y != np.rint(y)].flat[0]:g} among them"
+                raise ValueError(f"[{loss.name}] labels are whole numbers. Received: {wrong}. Round them, or use another loss.")
             if isinstance(loss, losses.BinaryCrossentropy) and (y.min() < 0 or y.max() > 1):
                 raise ValueError(
                     f"[{loss.name}] targets lie between 0 and 1. Received: values from {y.min():g} to {y.max():g}. Use 0 and 1 for the two "

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 
 def _shape(layer) -> str:
     try:
@@ -10,6 +12,11 @@ def _shape(layer) -> str:
         return str(layer.output_shape(layer._build_shape))
     except (ValueError, TypeError, NotImplementedError):
         return "?"
+
+
+def width() -> int:
+    """Characters of a line that suit the terminal."""
+    return min(max(shutil.get_terminal_size().columns, 50), 78)
 
 
 def _size(parameters: int) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import os
 import pickle
+import signal
 import subprocess
 import sys
 import textwrap
@@ -98,6 +99,25 @@ def test_many_predictions_do_not_starve_the_training():
         model.fit(X, Y, batch_size=8, epochs=3, verbose=0)
     assert not predictions.errors
     assert all(p[0, 0] == 0 for p in predictions.results)
+
+
+@pytest.mark.parametrize("arguments", [{}, {"run_eagerly": True}], ids=["captured", "eager"])
+def test_an_interrupt_leaves_whole_steps_and_a_model_that_works(arguments):
+    model = seesaw(**arguments)
+    before = int(model.optimizer.iterations.item())
+    for _ in range(2):
+        timer = threading.Timer(0.2, lambda: os.kill(os.getpid(), signal.SIGINT))
+        timer.start()
+        with pytest.raises(KeyboardInterrupt):
+            model.fit(X, Y, batch_size=1, epochs=10_000, verbose=0)
+        timer.join()
+        down, up = model.get_weights()
+        steps = int(model.optimizer.iterations.item())
+        assert steps > before
+        np.testing.assert_array_equal(up, steps)
+        np.testing.assert_array_equal(down, -steps)
+        assert model.predict(X[:1])[0, 0] == 0
+        before = steps
 
 
 def started(model):
