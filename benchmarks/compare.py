@@ -175,15 +175,16 @@ class Session:
                 if found:
                     yield found
             return
-        found, versions = self._quietest(contestant, rows, threads)
-        self.versions.setdefault(contestant.name, {}).update(versions)
-        yield from found
+        for tuning in contestant.tunings:
+            found, versions = self._quietest(contestant, rows, threads, tuning)
+            self.versions.setdefault(contestant.name, {}).update(versions)
+            yield from found
 
-    def _quietest(self, contestant: Contestant, rows: list[str], threads: int) -> tuple[list[dict], dict]:
+    def _quietest(self, contestant: Contestant, rows: list[str], threads: int, tuning: str) -> tuple[list[dict], dict]:
         """The first process that ran undisturbed, or the least disturbed of all tries: chosen by the others' work, never by the times."""
         tries = []
         for _ in range(1 + self.retries):
-            found, versions = self.runner.rows(contestant, rows, threads)
+            found, versions = self.runner.rows(contestant, rows, threads, tuning)
             others = (found[0]["others"] or 0.0) if found else 0.0
             tries.append((others, found, versions))
             if others <= machine.QUIET_OTHERS:

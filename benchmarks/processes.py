@@ -22,6 +22,9 @@ SCRIPTS = HERE / "contestants"
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS", "PYNN_NUM_THREADS",
                      "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")  # fmt: skip
 
+# The C library keeps the memory of large arrays. A library that allocates them anew in every step pays for page faults otherwise.
+_MALLOC = {"MALLOC_TOP_PAD_": str(64 << 20), "MALLOC_MMAP_THRESHOLD_": str(1 << 30), "MALLOC_TRIM_THRESHOLD_": str(4 << 30)}
+
 
 @dataclass(frozen=True)
 class Contestant:
@@ -32,6 +35,7 @@ class Contestant:
     imports: str
     environment: dict[str, str] = field(default_factory=dict)
     is_library: bool = True  # False: hand-written code, without an import time or a cold start to compare
+    tunings: dict[str, dict[str, str]] = field(default_factory=lambda: {"": {}})  # suffix of the variants: environment; each a process
 
     @property
     def uses_node(self) -> bool:
@@ -42,7 +46,7 @@ PYNN = Contestant("pynn", "pynn_contestant.py", "import pynn")
 PEERS = {
     peer.name: peer
     for peer in (
-        Contestant("torch", "torch_contestant.py", "import torch"),
+        Contestant("torch", "torch_contestant.py", "import torch", tunings={"": {}, "+malloc": _MALLOC}),
         Contestant("jax", "jax_contestant.py", "import jax, jax.numpy", {"JAX_PLATFORMS": "cpu"}),
         Contestant(
             "keras-tf",
@@ -117,13 +121,15 @@ class Runner:
     launcher: Sequence[str] = ()
     timeout: float = 300
 
-    def rows(self, contestant: Contestant, rows: Sequence[str], threads: int, variants: str = "") -> tuple[list[dict], dict]:
+    def rows(self, contestant: Contestant, rows: Sequence[str], threads: int, tuning: str = "") -> tuple[list[dict], dict]:
         """(measurements, versions) of rows; each measurement has the contestant, the threads and the others' share of the processors."""
         arguments = ["--rows", ",".join(rows), "--threads", str(threads), "--budget", str(self.budget)]
-        arguments += (["--compile"] if self.compile else []) + (["--variants", variants] if variants else [])
-        lines, complaints = self._lines(contestant, threads, [self._script(contestant), *arguments])
+        arguments += ["--compile"] if self.compile else []
+        lines, complaints = self._lines(contestant, threads, [self._script(contestant), *arguments], contestant.tunings[tuning])
         others = next((line["others"] for line in lines if "others" in line), None)
         found = [{"contestant": contestant.name, "threads": threads, "others": others, **line} for line in lines if "row" in line]
+        for one in found:
+            one["variant"] += tuning
         versions = next((line["versions"] for line in lines if "versions" in line), {})
         if not versions:
             print(f"  {contestant.name}: no result. {complaints[-400:]}", file=sys.stderr)
@@ -133,7 +139,7 @@ class Runner:
         """Seconds from the start of a process to the end of its first epoch of mlp_b32."""
         with _bound_to(threads):
             began = time.perf_counter()
-            process = self._start(contestant, threads, [self._script(contestant), "--task", "cold_start", "--threads", str(threads)])
+            process = self._start(contestant, threads, [self._script(contestant), "--task", "cold_start", "--threads", str(threads)], {})
         seconds = None
         for line in process.stdout:
             if '"done"' in line:
@@ -164,15 +170,17 @@ class Runner:
     def _script(self, contestant: Contestant) -> str:
         return str(SCRIPTS / contestant.script)
 
-    def _start(self, contestant: Contestant, threads: int, arguments: Sequence[str]) -> subprocess.Popen:
+    def _start(self, contestant: Contestant, threads: int, arguments: Sequence[str], tuning: dict[str, str]) -> subprocess.Popen:
         interpreter = interpreter_of(contestant, self.interpreters)
-        command, environment = [*self.launcher, interpreter, *arguments], environment_of(contestant, threads, interpreter)
-        return subprocess.Popen(command, env=environment, cwd=tempfile.gettempdir(), text=True,
+        environment = environment_of(contestant, threads, interpreter) | tuning
+        return subprocess.Popen([*self.launcher, interpreter, *arguments], env=environment, cwd=tempfile.gettempdir(), text=True,
                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE)  # fmt: skip
 
-    def _lines(self, contestant: Contestant, threads: int, arguments: Sequence[str]) -> tuple[list[dict], str]:
+    def _lines(
+        self, contestant: Contestant, threads: int, arguments: Sequence[str], tuning: dict[str, str] | None = None
+    ) -> tuple[list[dict], str]:
         with _bound_to(threads):
-            process = self._start(contestant, threads, arguments)
+            process = self._start(contestant, threads, arguments, tuning or {})
         try:
             out, complaints = process.communicate(timeout=self.timeout)
         except subprocess.TimeoutExpired:
