@@ -83,10 +83,10 @@ class CallbackList:
         """True if some callback does something at one of these hooks."""
         return any(c.overrides(h) for c in self.callbacks for h in hooks)
 
-    def call(self, hook: str, *args, logs: dict | None = None) -> None:
-        """Calls the hook of every callback that overrides it."""
+    def call(self, hook: str, *args, logs: dict | None = None, last: bool | None = None) -> None:
+        """Calls the hook of every callback that overrides it; with `last`, of those that run last or of the others only."""
         for callback in self.callbacks:
-            if callback.overrides(hook):
+            if callback.overrides(hook) and last in (None, callback.runs_last):
                 getattr(callback, hook)(*args, logs if logs is not None else {})
 
 

@@ -124,6 +124,10 @@ class LearningRateScheduler(Callback):
         if self.verbose:
             print(f"Epoch {epoch + 1}: learning rate {float(rate):.6g}")
 
+    def on_epoch_end(self, epoch, logs=None) -> None:
+        """Notes the rate of the epoch in its values, as `learning_rate`."""
+        logs["learning_rate"] = float(self.model.optimizer.learning_rate)
+
 
 class ReduceLROnPlateau(Monitor):
     """Multiplies the learning rate by `factor` when a value has not improved for `patience` epochs."""
@@ -150,8 +154,9 @@ class ReduceLROnPlateau(Monitor):
         self.best = -np.inf if self.larger_is_better else np.inf
 
     def on_epoch_end(self, epoch, logs=None) -> None:
-        """Compares, counts, lowers the rate."""
+        """Compares, counts, lowers the rate; the rate of the epoch goes into its values, as `learning_rate`."""
         value = self.value(logs)
+        logs["learning_rate"] = float(self.model.optimizer.learning_rate)
         if value is None:
             return
         if self.cooling:

@@ -180,7 +180,7 @@ class _Run:
         """Starts in this epoch, after so many of its batches: a training that was interrupted there."""
         self.initial_epoch = epoch
         if batch:
-            self.trainer.go_on(batch)
+            self.trainer.go_on(epoch, batch)
 
     def _last_logs(self) -> dict[str, float]:
         return {k: v[-1] for k, v in self.history.history.items()}
@@ -189,7 +189,7 @@ class _Run:
         epoch = self.initial_epoch
         while epoch < self.epochs and not self.model.stop_training:
             hooks = self.callbacks.any_overrides(*EPOCH_HOOKS, *BATCH_HOOKS)
-            alone = hooks or self.validator.data is not None or self.model.optimizer.has_python_schedule
+            alone = hooks or self.trainer.in_part or self.validator.data is not None or self.model.optimizer.has_python_schedule
             count = 1 if alone or self.bar.verbose else min(self.epochs - epoch, LOG_ROWS)
             started = time.monotonic()
             self.bar.start(epoch)
@@ -206,6 +206,7 @@ class _Run:
     def _finish_epoch(self, epoch: int, logs: dict[str, float], seconds: float) -> None:
         if self.validator.due(epoch):
             logs.update(self.validator.run())
-        self.history.add(epoch, logs)
         self.bar.finish(logs, self.trainer.last_steps, epoch, seconds)
-        self.callbacks.call("on_epoch_end", epoch, logs=logs)
+        self.callbacks.call("on_epoch_end", epoch, logs=logs, last=False)
+        self.history.add(epoch, logs)  # with what callbacks have put in
+        self.callbacks.call("on_epoch_end", epoch, logs=logs, last=True)

@@ -27,7 +27,7 @@ class Functional(Model):
         self.inputs: list[SymbolicTensor] = _symbolic(inputs, "inputs", self.label)
         self.outputs: list[SymbolicTensor] = _symbolic(outputs, "outputs", self.label)
         self.nodes = _nodes_between(self.inputs, self.outputs, self.label)
-        self.graph_layers = _unique([node.layer for node in self.nodes])
+        self.graph_layers = _by_depth(self.nodes, self.outputs)
         names = [layer.name for layer in self.graph_layers]
         twice = next((n for n in names if names.count(n) > 1), None)
         if twice is not None:
@@ -37,7 +37,7 @@ class Functional(Model):
 
     @property
     def layers(self) -> list[Layer]:
-        """The layers of the graph, inputs included, in order of calls."""
+        """The layers of the graph, inputs included, those farthest from the outputs first."""
         return self.graph_layers
 
     @property
@@ -119,8 +119,26 @@ def _symbolic(value, what: str, label: str) -> list[SymbolicTensor]:
     return leaves
 
 
-def _unique(items: list) -> list:
-    return list({id(item): item for item in items}.values())
+def _by_depth(nodes: list[Node], outputs: list[SymbolicTensor]) -> list[Layer]:
+    """The layers in Keras's order, which is that of the weights: farthest from the outputs first, then as a walk from the outputs
+    meets them.
+    """
+    met: dict[int, int] = {}
+    stack, seen = [t.node for t in reversed(outputs)], set()
+    while stack:
+        node = stack.pop()
+        if id(node) not in seen:
+            seen.add(id(node))
+            met.setdefault(id(node.layer), len(met))
+            stack.extend(t.node for t in reversed(node.parents))
+    depths: dict[int, int] = {}
+    layers: dict[int, tuple[int, Layer]] = {}
+    for node in reversed(nodes):
+        depth = max(depths.get(id(node), 0), layers.get(id(node.layer), (0,))[0])
+        layers[id(node.layer)] = (depth, node.layer)
+        for t in node.parents:
+            depths[id(t.node)] = max(depth + 1, depths.get(id(t.node), 0))
+    return [layer for _, layer in sorted(layers.values(), key=lambda entry: (-entry[0], met.get(id(entry[1]), -1)))]
 
 
 def _nodes_between(inputs: list[SymbolicTensor], outputs: list[SymbolicTensor], label: str) -> list[Node]:

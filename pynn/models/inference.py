@@ -125,7 +125,7 @@ def _padded_prediction(model, leaves: list[np.ndarray], batch_size: int) -> list
     """Predicts a batch. Odd sizes are padded to a power of two, so that few programs serve every number of rows."""
     rows = leaves[0].shape[0]
     if not model.built:
-        steps.ensure_built(model, [a[:1] for a in leaves], [])
+        steps.ensure_built(model, steps.sample(model, leaves), [])
     if model.run_eagerly:
         with model.locks.steps.reading():
             return [np.array(t) for t in steps.outputs_of(model.call_leaves(leaves, training=False))]

@@ -273,7 +273,7 @@ class Model(Layer):
 
     def _alone(self, mode: str, values: tuple, call) -> np.ndarray:
         data = self.prepare_data(*values)
-        steps.ensure_built(self, [a[:1] for a in data.x], [a[:1] for a in data.y])
+        steps.ensure_built(self, steps.sample(self, data.x), steps.sample(self, data.y))
         program = batch_program(self, mode, data, alone=True)
         call.serve(program, values, data.leaves, tensors=False)
         return program.run(data.leaves)[0]
@@ -286,7 +286,7 @@ class Model(Layer):
         """The outputs for a batch whose shape has to be looked at."""
         leaves = named_leaves(x, "x", self.input_names)
         if not self.built:
-            steps.ensure_built(self, [a[:1] for a in leaves], [])
+            steps.ensure_built(self, steps.sample(self, leaves), [])
         if self.run_eagerly:
             arrays = [t.numpy() for t in steps.outputs_of(self.call_leaves(leaves, training=False))]
         else:
@@ -297,7 +297,7 @@ class Model(Layer):
 
     def objective_reset(self, data: ArrayData) -> None:
         """Builds what isn't built and puts running values at zero."""
-        steps.ensure_built(self, [a[:1] for a in data.x], [a[:1] for a in data.y])
+        steps.ensure_built(self, steps.sample(self, data.x), steps.sample(self, data.y))
         self.objective.reset()
 
     def run_batch(self, mode: str, data: ArrayData) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from pynn.engine.operators import call
 from pynn.engine.tape import Tape
 from pynn.engine.tensor import Tensor, as_tensor
@@ -29,9 +31,17 @@ def ensure_built(model, x: Sequence[Tensor], y: Sequence[Tensor]) -> None:
         _build(model, [as_tensor(a) for a in x], y)
 
 
+def sample(model, arrays: Sequence, rows: int | None = None) -> list:
+    """The first row of each array, or of a stateful model, which keeps its batch size, the first `rows` (all by default)."""
+    return [a[: rows if model.stateful else 1] for a in arrays]
+
+
 def _build(model, x: list[Tensor], y: Sequence[Tensor]) -> None:
     if not model.built or (y and not model.objective.built):
+        states = [(v, v.numpy()) for v in model.state_variables]
         y_pred = outputs_of(call_model(model, x, False))
+        for variable, value in states or [(v, np.zeros(v.shape, v.dtype)) for v in model.state_variables]:
+            variable.assign(value)
         if y and not model.objective.built:
             model.objective.build(model.output_names_for(len(y_pred)), y, y_pred)
     if y and model.optimizer is not None:

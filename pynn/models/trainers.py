@@ -22,11 +22,12 @@ class ArrayTrainer:
     """Trains on data in memory by a schedule of programs."""
 
     def __init__(self, model, data: ArrayData, *, batch_size: int, shuffle: bool, steps_per_epoch: int | None, class_table):
-        steps.ensure_built(model, [a[:1] for a in data.x], [a[:1] for a in data.y])
+        steps.ensure_built(model, steps.sample(model, data.x, batch_size), steps.sample(model, data.y, batch_size))
         model.objective.check_targets(data.y)
         self.model, self.data, self.shuffle, self.class_table = model, data, bool(shuffle), class_table
         self.batch_size = min(batch_size, data.rows)
         full, tail = divmod(data.rows, self.batch_size)
+        self.in_part = steps_per_epoch is not None and steps_per_epoch < full + (tail > 0)
         if steps_per_epoch is not None and steps_per_epoch < full + (tail > 0):
             full, tail = steps_per_epoch, 0
         self.full, self.tail = full, tail
@@ -42,11 +43,13 @@ class ArrayTrainer:
         """What has to be the same for an epoch to go on in the middle."""
         return {"rows": self.data.rows, "batch_size": self.batch_size, "steps": self.steps, "shuffle": self.shuffle}
 
-    def go_on(self, batch: int) -> None:
+    def go_on(self, epoch: int, batch: int) -> None:
         """The next epoch is one that was interrupted after `batch` batches; the model's state is that of then."""
         self.first = batch
         if self.shuffle:
             self.order = self.model.shuffling.last(self.data.rows)
+        else:
+            self.order = self._plain_order(epoch)
 
     def _programs(self) -> dict[str, Any]:
         key = ("fit", tuple((a.shape, a.dtype) for a in self.data.leaves), self.data.counts, self.batch_size, self.full, self.tail,
@@ -73,11 +76,15 @@ class ArrayTrainer:
         state.data = self.data
         state.clear_log()
         if not self.shuffle:
-            state.order.assign(np.arange(self.data.rows))
+            state.order.assign(self._plain_order(epoch))
         if self.first or run.callbacks.any_overrides(*BATCH_HOOKS) or self.model.optimizer.has_python_schedule:
             return EpochValues.of(self._run_by_batches(epoch, run))
         self._run_schedule(epoch, count, run)
         return state.logged(count)
+
+    def _plain_order(self, epoch: int) -> np.ndarray:
+        """The rows as they stand; an epoch of fewer steps than there are batches starts where the one before ended."""
+        return np.roll(np.arange(self.data.rows), -epoch * self.full * self.batch_size if self.in_part else 0)
 
     def _parts(self) -> list[Part]:
         programs, leaves = self.programs, self.data.leaves
@@ -139,7 +146,7 @@ class ArrayTrainer:
     def _run_eagerly(self, epoch: int, run) -> dict[str, float]:
         first, self.first = self.first, 0
         if not first:
-            self.order = self.model.shuffling.draw(self.data.rows) if self.shuffle else np.arange(self.data.rows)
+            self.order = self.model.shuffling.draw(self.data.rows) if self.shuffle else self._plain_order(epoch)
             self.model.objective.reset()
         for batch in range(first, self.steps):
             run.callbacks.call("on_train_batch_begin", batch)
@@ -163,6 +170,7 @@ class BatchTrainer:
         self.steps = steps_per_epoch or source.steps
         self.last_steps = 0
         self.first = 0
+        self.in_part = False
 
     def build(self) -> None:
         """Builds the model from the first batch."""
@@ -174,7 +182,7 @@ class BatchTrainer:
         """What has to be the same for an epoch to go on in the middle."""
         return {"steps": self.steps}
 
-    def go_on(self, batch: int) -> None:
+    def go_on(self, epoch: int, batch: int) -> None:
         """The next epoch is one that was interrupted after `batch` batches, which are skipped."""
         self.first = batch
 

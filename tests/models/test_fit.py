@@ -277,3 +277,56 @@ def test_no_color_is_respected(monkeypatch):
 def test_verbose_0_prints_nothing(capsys):
     line().fit(X, Y, epochs=2, verbose=0)
     assert capsys.readouterr().out == ""
+
+
+def test_a_stateful_model_is_fitted_with_its_batch_size():
+    x, y = RNG.normal(size=(12, 3, 2)).astype(np.float32), RNG.normal(size=(12, 1)).astype(np.float32)
+    pn.set_seed(0)
+    model = pn.Sequential([L.GRU(3, stateful=True, batch_input_shape=(4, 3, 2)), L.Dense(1)])
+    model.compile("sgd", "mse")
+    first = model.predict(x[:4], batch_size=4)
+    model.reset_state()
+    model.evaluate(x[:4], y[:4], batch_size=4)
+    model.reset_state()
+    np.testing.assert_array_equal(model.predict(x[:4], batch_size=4), first)
+    assert len(model.fit(x, y, batch_size=4, epochs=2, shuffle=False, verbose=0).epoch) == 2
+
+
+def test_building_leaves_states_at_zero():
+    x, y = np.ones((4, 3, 2), np.float32), np.ones((4, 1), np.float32)
+    model = pn.Sequential([L.SimpleRNN(3, stateful=True), L.Dense(1)])
+    model.compile("sgd", "mse")
+    model.objective_reset(model.prepare_data(x, y))
+    for state in model.state_variables:
+        np.testing.assert_array_equal(state.numpy(), 0)
+
+
+def test_short_epochs_go_through_all_rows():
+    a, b = line(), line()
+    a.fit(X[:40], Y[:40], batch_size=10, steps_per_epoch=2, epochs=4, shuffle=False, verbose=0)
+    b.fit(X[:40], Y[:40], batch_size=10, epochs=2, shuffle=False, verbose=0)
+    np.testing.assert_array_equal(weights(a), weights(b))
+
+
+@pytest.mark.parametrize("callback, rates", [
+    (pn.callbacks.LearningRateScheduler(lambda epoch, rate: rate * 0.5), [0.005, 0.0025, 0.00125]),
+    (pn.callbacks.ReduceLROnPlateau("loss", factor=0.1, patience=1, min_delta=1e9), [0.01, 0.01, 0.001]),
+])  # fmt: skip
+def test_learning_rates_are_in_the_history(callback, rates):
+    history = line().fit(X, Y, epochs=3, verbose=0, callbacks=[callback])
+    np.testing.assert_allclose(history.history["learning_rate"], rates, rtol=1e-5)
+
+
+def test_layers_of_a_graph_are_in_keras_order():
+    a, b = pn.Input((5,), name="a"), pn.Input((4,), name="b")
+    joined = L.Concatenate()([L.Dense(4, name="left")(a), L.Dense(3, name="right")(b)])
+    deep = L.Dense(2, name="deep")(L.Dense(2, name="before")(joined))
+    model = pn.Model([a, b], [L.Dense(3, name="p")(joined), deep])
+    names = [w.path for w in model.weights if w.path.endswith("kernel")]
+    assert names == ["left/kernel", "right/kernel", "before/kernel", "p/kernel", "deep/kernel"]
+
+
+def test_weighted_metrics_beside_the_same_plain_ones():
+    model = line(metrics=["mae"], weighted_metrics=["mae"])
+    history = model.fit(X, Y, sample_weight=np.arange(50.0), verbose=0)
+    assert list(history.history) == ["loss", "mae", "weighted_mae"]
