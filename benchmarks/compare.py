@@ -192,13 +192,18 @@ class Session:
         return min(tries, key=lambda one: one[0])[1:]
 
     def quietness(self, before: machine.Quietness) -> dict:
-        """Before and during: probes between the groups, and the others' share of the processors while a contestant ran."""
+        """What others used of the processors while a contestant ran; where the system doesn't tell, the probes between the groups."""
         shares = [m["others"] for m in self.measurements if m["others"] is not None]
-        loud = sum(not probe.is_quiet for probe in self.probes)
-        disturbed = sum(share > machine.QUIET_OTHERS for share in shares)
-        verdict = "The machine was quiet." if before.is_quiet and not loud and not disturbed else (
-            f"THE MACHINE WAS NOT QUIET: {loud} of {len(self.probes)} probes and {disturbed} of {len(shares)} measurements were disturbed "
-            f"by other programs (up to {100 * max(shares, default=0):.0f} % of the processors).")  # fmt: skip
+        loud, disturbed = sum(not probe.is_quiet for probe in self.probes), sum(share > machine.QUIET_OTHERS for share in shares)
+        most = f"other programs used up to {100 * max(shares, default=0):.0f} % of the processors"
+        if disturbed:
+            verdict = f"THE MACHINE WAS NOT QUIET: {disturbed} of {len(shares)} measurements were disturbed ({most})."
+        elif shares:
+            verdict = f"The machine was quiet while it was measured ({most})."
+        else:
+            verdict = (
+                f"{loud} of {len(self.probes)} probes of the machine between the measurements were NOT QUIET." if loud else "Quiet probes."
+            )
         return {
             "before": str(before),
             "probes": len(self.probes),

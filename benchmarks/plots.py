@@ -78,7 +78,8 @@ def plot_curves(curves: dict[str, list[Row]], labels: dict[str, str], path: Path
             fastest = [(value, row.fastest) for value, row in here if row.fastest]
             axes.plot([value for value, _ in fastest], [figure.seconds * 1e6 for _, figure in fastest], dashes, marker="o", markersize=3,
                       color=LOST, label=f"{fastest[0][1].contestant if fastest else 'other'}, {threads}")  # fmt: skip
-        axes.set(xscale="log", yscale="log", xlabel=labels[axis], ylabel="microseconds a step" if axes is panels[0][0] else "")
+        axes.set(xscale="log", yscale="log", ylabel="microseconds a step" if axes is panels[0][0] else "")
+        axes.set_xlabel(labels[axis], fontsize=9)
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
         axes.grid(color="#dddddd", linewidth=0.6)
     panels[0][0].legend(fontsize=8, title="library, threads", title_fontsize=8)

@@ -147,7 +147,7 @@ class Runner:
         process.wait()
         return self._one("cold_start", contestant, threads, seconds)
 
-    def import_time(self, contestant: Contestant, threads: int, repeats: int = 5) -> dict | None:
+    def import_time(self, contestant: Contestant, threads: int, repeats: int = 3) -> dict | None:
         """Seconds of the import statement in a fresh process: the best of some, after one that compiles what is not compiled."""
         if contestant.uses_node:
             return None
