@@ -156,8 +156,8 @@ def recurrent(row):
     gates, units = (4 if row.cell == "lstm" else 3), row.units
     x, kernel, recurrent_kernel = (
         normal(row.batch, row.steps, row.inputs),
-        normal(row.inputs, gates * units),
-        normal(units, gates * units),
+        normal(row.inputs, gates * units) * f4(0.1),
+        normal(units, gates * units) * f4(0.1),
     )
     bias = np.zeros(gates * units, f4)
 
