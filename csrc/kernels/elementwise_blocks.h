@@ -149,7 +149,7 @@ void store_run(void* operand, std::int32_t dtype, std::int64_t at, const T* from
   std::uint8_t* to = static_cast<std::uint8_t*>(operand) + at;
   const Mask<V> one = broadcast_bits(Integer<V>(1));
   std::int64_t i = 0;
-  for (; i + lanes <= n; i += lanes) store_bytes(to + i, (load(from + i) != zero<T>()) & one);
+  for (; i + lanes <= n; i += lanes) store_bytes(to + i, Mask<V>(load(from + i) != zero<T>()) & one);
   for (; i < n; ++i) to[i] = from[i] != 0;
 }
 // All of operand[at..at + n) = value.
