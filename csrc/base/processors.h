@@ -1,6 +1,7 @@
 // The processors that threads may run on.
 #pragma once
 
+#include <cstdint>
 #include <thread>
 
 #if defined(__linux__)
@@ -22,15 +23,18 @@ struct ProcessorSet {
 // Processors in the affinity mask of the calling thread (all online ones where the system has no masks). At least 1.
 int allowed_processors();
 
-// Keeps another thread off the processor of the calling one while this object lives, if it is allowed on any other. One that
-// waits there for its turn moves at once. The system likes to run a woken thread where its waker runs; a thread that is meant
-// to work beside its waker had better be woken under this.
-class Apart {
+// Nanoseconds that a thread of this process has spent on processors; -1 where the system doesn't tell.
+std::int64_t running_time(ThreadHandle thread);
+
+// Keeps another thread off the processor of the calling one while this object lives, or on it, as far as its affinity allows. One
+// that waits elsewhere for its turn moves at once.
+class Placed {
  public:
-  explicit Apart(ThreadHandle thread);
-  ~Apart();
-  Apart(const Apart&) = delete;
-  Apart& operator=(const Apart&) = delete;
+  enum Where { kApart, kHere };
+  Placed(ThreadHandle thread, Where where);
+  ~Placed();
+  Placed(const Placed&) = delete;
+  Placed& operator=(const Placed&) = delete;
 
  private:
   ThreadHandle thread_;

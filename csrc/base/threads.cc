@@ -15,14 +15,12 @@
 
 #include <atomic>
 #include <chrono>
-#include <cstdlib>
 #include <system_error>
 #include <thread>
 
 #include "base/cpu.h"
 #include "base/parking.h"
 #include "base/processors.h"
-#include "base/quota.h"
 
 #if !defined(_WIN32)
 #include <pthread.h>
@@ -42,7 +40,6 @@ constexpr int kFieldBits = 18;
 constexpr Word kFieldMask = (Word{1} << kFieldBits) - 1;
 constexpr Word kOneFromFront = 1;
 constexpr Word kOneFromBack = Word{1} << kFieldBits;
-constexpr int kMaxThreads = 1023;
 constexpr std::int64_t kMaxUnits = 1 << 17;
 static_assert(kMaxUnits + kMaxThreads <= static_cast<std::int64_t>(kFieldMask), "claims past the end fit in their field");
 
@@ -83,6 +80,9 @@ struct Pool {
   bool survives_fork = false;
   double unaided_ns = 0;                                // estimated cost of the latest jobs that left sleepers asleep,
   Clock::time_point unaided_end{};  // with no long pause between them; about when the last one ended
+  Clock::time_point alone_until{};  // set: the caller works alone until then, because a worker had lost its processor,
+  Clock::duration alone_time{};     // which is for so long
+  alignas(64) std::atomic<int> hurried{0};  // the worker that is to sleep as soon as it has nothing claimed
   alignas(64) std::atomic<std::uint32_t> asleep[kMaxThreads + 1]{};
   ThreadHandle handles[kMaxThreads + 1]{};
 };
@@ -134,7 +134,7 @@ int wake_sleepers(int threads, int first, int count) {
   for (int step = 0; step < threads - 1 && count > 0; ++step) {
     const int worker = 1 + (first - 1 + step) % (threads - 1);
     if (pool.asleep[worker].load() == 0 || pool.asleep[worker].exchange(0) == 0) continue;
-    const Apart apart(pool.handles[worker]);
+    const Placed apart(pool.handles[worker], Placed::kApart);
     wake(pool.asleep[worker]);
     last = worker;
     --count;
@@ -174,6 +174,8 @@ void sleep_until_woken(int worker) {
 // The store of the flag and the load of the word pair with the store of the word and the load of the flag by a caller that
 // wakes: in the one order of these four, either the caller sees a sleeper or the worker sees the job.
 void fall_asleep(int worker) {
+  int self = worker;
+  pool.hurried.compare_exchange_strong(self, 0, std::memory_order_relaxed);
   pool.asleep[worker].store(1);
   if (has_unit_for(pool.word.load(), worker)) pool.asleep[worker].store(0);
   else sleep_until_woken(worker);
@@ -185,7 +187,7 @@ void work(int worker) {
   for (;;) {
     Spin spin;
     std::int64_t unit = enter(worker);
-    while (unit == kNone && spin.wait()) unit = enter(worker);
+    while (unit == kNone && pool.hurried.load(std::memory_order_relaxed) != worker && spin.wait()) unit = enter(worker);
     if (unit != kNone) take_part(worker, unit);
     else fall_asleep(worker);
   }
@@ -223,6 +225,7 @@ void reset_in_child() {
   pool.done.store(0);
   pool.started = 0;
   pool.refused = false;
+  pool.hurried.store(0);
   pool.busy.store(false);
 }
 
@@ -248,6 +251,65 @@ void start_workers(int wanted) {
     pool.asleep[pool.started + 1].store(0);
     pool.refused = true;
   }
+}
+
+// -- workers that have lost their processor ------------------------------------------------------------------------------
+
+// Where another process runs on a worker's processor, a claimed unit waits for a time slice: milliseconds. It can't be taken back,
+// for it may be half done. So the caller looks whether a worker that it waits for runs at all, and if not, gives it its own
+// processor for the rest of the unit. Then it works alone for a while.
+constexpr int kMostWatched = 64;
+constexpr std::chrono::microseconds kLookTime{20};
+constexpr std::chrono::milliseconds kShortestAlone{1}, kLongestAlone{64};
+constexpr int kRelapse = 8;  // "soon" in times of the last time alone
+
+bool all_done(std::int64_t units) { return pool.done.load(std::memory_order_acquire) == units; }
+
+// A worker that is awake and has not run since a moment ago, 0 if there is none: another process has its processor.
+int stranded_worker(int threads, std::int64_t units) {
+  std::int64_t ran[kMostWatched + 1];
+  const int last = threads - 1 < pool.started ? threads - 1 : pool.started;
+  const int watched = last < kMostWatched ? last : kMostWatched;
+  for (int worker = 1; worker <= watched; ++worker) ran[worker] = running_time(pool.handles[worker]);
+  const Clock::time_point end = Clock::now() + kLookTime;
+  while (Clock::now() < end)
+    if (all_done(units)) return 0;
+  for (int worker = 1; worker <= watched; ++worker)
+    if (pool.asleep[worker].load() == 0 && ran[worker] >= 0 && running_time(pool.handles[worker]) == ran[worker]) return worker;
+  return 0;
+}
+
+// Gives a worker the caller's processor until it has nothing claimed any more.
+void let_run_here(int worker, std::int64_t units) {
+  pool.hurried.store(worker, std::memory_order_relaxed);
+  const Placed here(pool.handles[worker], Placed::kHere);
+  while (!all_done(units) && pool.asleep[worker].load() == 0) std::this_thread::yield();
+}
+
+// Each time soon after the last one doubles the time that the caller does without workers.
+void be_alone_for_now() {
+  const Clock::time_point now = Clock::now();
+  const bool again = now - pool.alone_until < kRelapse * pool.alone_time;
+  pool.alone_time = again ? 2 * pool.alone_time : Clock::duration(kShortestAlone);
+  if (pool.alone_time > kLongestAlone) pool.alone_time = kLongestAlone;
+  pool.alone_until = now + pool.alone_time;
+}
+
+bool alone_for_now() { return pool.alone_until > Clock::time_point{} && Clock::now() < pool.alone_until; }
+
+void wait_for_slow_workers(int threads, std::int64_t units) {
+  while (!all_done(units)) {
+    const int worker = crowded(threads) ? 0 : stranded_worker(threads, units);
+    if (worker) let_run_here(worker, units);
+    if (worker) be_alone_for_now();
+    if (!worker) std::this_thread::yield();
+  }
+}
+
+void wait_for_workers(int threads, std::int64_t units) {
+  Spin spin;
+  while (!all_done(units))
+    if (!spin.wait()) return wait_for_slow_workers(threads, units);
 }
 
 // -- the caller --------------------------------------------------------------------------------------------------------
@@ -288,12 +350,6 @@ void publish(const Job& job, int threads, std::int64_t units) {
   pool.word.store(word_of(threads, units));
 }
 
-void wait_for_workers(std::int64_t units) {
-  Spin spin;
-  while (pool.done.load(std::memory_order_acquire) != units)
-    if (!spin.wait()) std::this_thread::yield();
-}
-
 void fork_join(const Job& job, int threads, std::int64_t units, double cost_ns) {
   if (pool.processors == 0) pool.processors = allowed_processors();
   const bool worth_waking = cost_ns >= kWorthWakingNs || (helpers_missing(threads) && unaided_jobs_add_up(cost_ns));
@@ -306,30 +362,7 @@ void fork_join(const Job& job, int threads, std::int64_t units, double cost_ns) 
     run_unit(job, unit, 0);
     unit = unit_at_front(pool.word.fetch_add(kOneFromFront, std::memory_order_relaxed));
   }
-  wait_for_workers(units - finished);
-}
-
-// -- how many threads --------------------------------------------------------------------------------------------------
-
-std::atomic<int> chosen_threads{0};  // 0: not worked out yet
-
-// A positive whole number in the environment, else 0.
-int threads_from_environment() {
-  const char* text = std::getenv("PYNN_NUM_THREADS");
-  if (!text) return 0;
-  char* end = nullptr;
-  const long threads = std::strtol(text, &end, 10);
-  if (end == text || *end != '\0' || threads < 1) return 0;
-  return threads < kMaxThreads ? static_cast<int>(threads) : kMaxThreads;
-}
-
-int default_threads() {
-  if (const int threads = threads_from_environment()) return threads;
-  const int processors = allowed_processors();
-  const double quota = cpu_quota("");
-  int threads = quota < processors ? static_cast<int>(quota) : processors;
-  if (threads > kMaxThreads) threads = kMaxThreads;
-  return threads > 0 ? threads : 1;
+  wait_for_workers(threads, units - finished);
 }
 
 }  // namespace
@@ -344,19 +377,9 @@ void parallel_chunks(std::int64_t chunks, int threads, double cost_ns, ChunkFunc
   const std::int64_t units = (chunks + group - 1) / group;
   if (threads > kMaxThreads) threads = kMaxThreads;
   if (threads > units) threads = static_cast<int>(units);
-  fork_join(Job{fn, context, chunks, group}, threads, units, cost_ns);
+  if (alone_for_now()) fn(context, 0, chunks, 0);
+  else fork_join(Job{fn, context, chunks, group}, threads, units, cost_ns);
   pool.busy.store(false, std::memory_order_release);
-}
-
-int num_threads() {
-  int threads = chosen_threads.load(std::memory_order_relaxed);
-  if (threads > 0) return threads;
-  const int fresh = default_threads();
-  return chosen_threads.compare_exchange_strong(threads, fresh) ? fresh : threads;
-}
-
-void set_num_threads(int threads) {
-  chosen_threads.store(threads < 1 ? 0 : threads < kMaxThreads ? threads : kMaxThreads);
 }
 
 }  // namespace pynn

@@ -9,7 +9,7 @@ namespace PYNN_TARGET {
 namespace {
 
 PYNN_INLINE VecF float_of(VecI m) {
-#if defined(__GNUC__) || defined(__clang__)
+#if defined(PYNN_VECTOR_EXTENSIONS)
   return __builtin_convertvector(m, VecF);
 #else
   VecF r;
@@ -19,7 +19,7 @@ PYNN_INLINE VecF float_of(VecI m) {
 }
 
 // Sum and difference modulo 2^32.
-#if defined(__GNUC__) || defined(__clang__)
+#if defined(PYNN_VECTOR_EXTENSIONS)
 PYNN_INLINE VecI wrapped_sum(VecI a, VecI b) { return (VecI)((VecUnsignedI)a + (VecUnsignedI)b); }
 PYNN_INLINE VecI wrapped_difference(VecI a, VecI b) { return (VecI)((VecUnsignedI)a - (VecUnsignedI)b); }
 #else

@@ -37,7 +37,7 @@ PYNN_INLINE void convert(To* PYNN_RESTRICT to, const From* PYNN_RESTRICT from, s
   for (std::int64_t i = 0; i < n; ++i) to[i] = Convert<To, From>::of(from[i]);
 }
 
-#if defined(__GNUC__) || defined(__clang__)
+#if defined(PYNN_VECTOR_EXTENSIONS)
 // Eight at once; conversions that the target has no instruction for are still right.
 template <class To, class From>
 PYNN_INLINE void convert_groups(To* to, const From* from, std::int64_t n) {

@@ -36,7 +36,7 @@
 #endif
 
 // Ties a vector to a register: without it gcc reads B from memory in each fma and mixes the steps of K until registers run out.
-#if defined(__GNUC__) && (defined(__x86_64__) || defined(__i386__))
+#if defined(PYNN_VECTOR_EXTENSIONS) && (defined(__x86_64__) || defined(__i386__))
 #define PYNN_KEEP(x) asm("" : "+v"(x))
 #else
 #define PYNN_KEEP(x) static_cast<void>(0)

@@ -52,7 +52,7 @@ PYNN_INLINE void for_words(const Call* call, const PhiloxKey& key, std::int64_t 
 // ---- dropout: y = x * scale where word >= bound, else 0; scale = 1 / (1 - rate) ------------------------------------------
 
 PYNN_INLINE VecF dropped(VecF x, const std::uint32_t* words, std::uint32_t bound) {
-#if defined(__GNUC__) || defined(__clang__)
+#if defined(PYNN_VECTOR_EXTENSIONS)
   typedef std::uint32_t Words __attribute__((vector_size(kVectorBytes)));
   Words word;
   std::memcpy(&word, words, sizeof word);

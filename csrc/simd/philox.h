@@ -54,6 +54,17 @@ PYNN_INLINE PhiloxLanes lanes_pair(PhiloxLanes low, PhiloxLanes high) {
 PYNN_INLINE PhiloxLanes even_lanes(PhiloxLanes a, PhiloxLanes b) { return _mm_unpacklo_epi64(a, b); }
 PYNN_INLINE PhiloxLanes odd_lanes(PhiloxLanes a, PhiloxLanes b) { return _mm_unpackhi_epi64(a, b); }
 PYNN_INLINE void lanes_store(std::uint32_t* p, PhiloxLanes a) { _mm_storeu_si128(reinterpret_cast<__m128i*>(p), a); }
+#elif defined(__aarch64__)
+typedef uint64x2_t PhiloxLanes;
+PYNN_INLINE PhiloxLanes lanes_of(std::uint64_t x) { return vdupq_n_u64(x); }
+PYNN_INLINE PhiloxLanes lanes_multiply(PhiloxLanes a, PhiloxLanes b) { return vmull_u32(vmovn_u64(a), vmovn_u64(b)); }
+PYNN_INLINE PhiloxLanes lanes_xor(PhiloxLanes a, PhiloxLanes b) { return veorq_u64(a, b); }
+PYNN_INLINE PhiloxLanes lanes_add(PhiloxLanes a, PhiloxLanes b) { return vaddq_u64(a, b); }
+PYNN_INLINE PhiloxLanes lanes_upper(PhiloxLanes a) { return vshrq_n_u64(a, 32); }
+PYNN_INLINE PhiloxLanes lanes_pair(PhiloxLanes low, PhiloxLanes high) { return vsliq_n_u64(low, high, 32); }
+PYNN_INLINE PhiloxLanes even_lanes(PhiloxLanes a, PhiloxLanes b) { return vzip1q_u64(a, b); }
+PYNN_INLINE PhiloxLanes odd_lanes(PhiloxLanes a, PhiloxLanes b) { return vzip2q_u64(a, b); }
+PYNN_INLINE void lanes_store(std::uint32_t* p, PhiloxLanes a) { vst1q_u32(p, vreinterpretq_u32_u64(a)); }
 #else
 // Two lanes in plain integers.
 struct PhiloxLanes {

@@ -5,120 +5,11 @@
 // and an add are fused only where `fma` is written. On a target without FMA `fma` is a multiply and an add, on all lanes and tails alike.
 #pragma once
 
-#include <cmath>
-#include <cstdint>
-#include <cstring>
-
-#if defined(PYNN_TARGET_AVX2) || defined(PYNN_TARGET_AVX512)
-#include <immintrin.h>
-#define PYNN_FMA 1
-#elif defined(__SSE2__) || defined(_M_X64)
-#include <emmintrin.h>
-#elif defined(__aarch64__)
-#include <arm_neon.h>
-#define PYNN_FMA 1
-#endif
-
-#if defined(__GNUC__) || defined(__clang__)
-#define PYNN_INLINE inline __attribute__((always_inline))
-#define PYNN_NOINLINE __attribute__((noinline))
-#define PYNN_RESTRICT __restrict__
-#else
-#define PYNN_INLINE __forceinline
-#define PYNN_NOINLINE __declspec(noinline)
-#define PYNN_RESTRICT __restrict
-#endif
+#include "simd/types.h"
 
 namespace pynn {
 namespace PYNN_TARGET {
 namespace {
-
-#if defined(PYNN_TARGET_AVX512)
-constexpr int kVectorBytes = 64;
-#elif defined(PYNN_TARGET_AVX2)
-constexpr int kVectorBytes = 32;
-#else
-constexpr int kVectorBytes = 16;
-#endif
-
-template <class T>
-struct Simd;
-
-#if defined(__GNUC__) || defined(__clang__)
-typedef float VecF __attribute__((vector_size(kVectorBytes)));
-typedef double VecD __attribute__((vector_size(kVectorBytes)));
-typedef std::int32_t VecI __attribute__((vector_size(kVectorBytes)));
-typedef std::int64_t VecL __attribute__((vector_size(kVectorBytes)));
-// Unaligned and may-alias views, for memory access only.
-typedef float VecFu __attribute__((vector_size(kVectorBytes), aligned(4), may_alias));
-typedef double VecDu __attribute__((vector_size(kVectorBytes), aligned(8), may_alias));
-#else
-// A compiler without vector extensions gets plain arrays: correct, and as fast as its auto-vectoriser.
-template <class T, class Mask, int N>
-struct ArrayVec {
-  T lane[N];
-  T& operator[](int i) { return lane[i]; }
-  T operator[](int i) const { return lane[i]; }
-#define PYNN_ARRAY_OP(op)                                       \
-  friend ArrayVec operator op(ArrayVec a, ArrayVec b) {         \
-    ArrayVec r;                                                 \
-    for (int i = 0; i < N; ++i) r.lane[i] = a.lane[i] op b.lane[i]; \
-    return r;                                                   \
-  }                                                             \
-  ArrayVec& operator op##=(ArrayVec b) { return *this = *this op b; }
-  PYNN_ARRAY_OP(+) PYNN_ARRAY_OP(-) PYNN_ARRAY_OP(*) PYNN_ARRAY_OP(/)
-#undef PYNN_ARRAY_OP
-#define PYNN_ARRAY_COMPARE(op)                                  \
-  friend Mask operator op(ArrayVec a, ArrayVec b) {             \
-    Mask r;                                                     \
-    for (int i = 0; i < N; ++i) r.lane[i] = a.lane[i] op b.lane[i] ? -1 : 0; \
-    return r;                                                   \
-  }
-  PYNN_ARRAY_COMPARE(<) PYNN_ARRAY_COMPARE(<=) PYNN_ARRAY_COMPARE(>)
-  PYNN_ARRAY_COMPARE(>=) PYNN_ARRAY_COMPARE(==) PYNN_ARRAY_COMPARE(!=)
-#undef PYNN_ARRAY_COMPARE
-  friend ArrayVec operator-(ArrayVec a) {
-    for (int i = 0; i < N; ++i) a.lane[i] = -a.lane[i];
-    return a;
-  }
-};
-template <class T, int N>
-struct ArrayMask {
-  T lane[N];
-  T& operator[](int i) { return lane[i]; }
-  T operator[](int i) const { return lane[i]; }
-#define PYNN_ARRAY_BITS(op)                                     \
-  friend ArrayMask operator op(ArrayMask a, ArrayMask b) {      \
-    for (int i = 0; i < N; ++i) a.lane[i] = static_cast<T>(a.lane[i] op b.lane[i]); \
-    return a;                                                   \
-  }
-  PYNN_ARRAY_BITS(&) PYNN_ARRAY_BITS(|) PYNN_ARRAY_BITS(+) PYNN_ARRAY_BITS(-) PYNN_ARRAY_BITS(<<)
-#undef PYNN_ARRAY_BITS
-};
-typedef ArrayMask<std::int32_t, kVectorBytes / 4> VecI;
-typedef ArrayMask<std::int64_t, kVectorBytes / 8> VecL;
-typedef ArrayVec<float, VecI, kVectorBytes / 4> VecF;
-typedef ArrayVec<double, VecL, kVectorBytes / 8> VecD;
-typedef VecF VecFu;
-typedef VecD VecDu;
-#endif
-
-template <>
-struct Simd<float> {
-  typedef VecF V;
-  typedef VecFu Vu;
-  typedef VecI M;  // comparison result: all ones or all zeros in each lane
-  typedef std::int32_t Int;
-  static constexpr int kLanes = kVectorBytes / 4;
-};
-template <>
-struct Simd<double> {
-  typedef VecD V;
-  typedef VecDu Vu;
-  typedef VecL M;
-  typedef std::int64_t Int;
-  static constexpr int kLanes = kVectorBytes / 8;
-};
 
 // ---- memory -------------------------------------------------------------------------------------------------------
 
@@ -136,7 +27,7 @@ PYNN_INLINE VecF broadcast(float x) {
   return (VecF)_mm512_set1_ps(x);
 #elif defined(PYNN_TARGET_AVX2)
   return (VecF)_mm256_set1_ps(x);
-#elif defined(__GNUC__) || defined(__clang__)
+#elif defined(PYNN_VECTOR_EXTENSIONS)
   return VecF{x, x, x, x};
 #else
   VecF r;
@@ -149,7 +40,7 @@ PYNN_INLINE VecD broadcast(double x) {
   return (VecD)_mm512_set1_pd(x);
 #elif defined(PYNN_TARGET_AVX2)
   return (VecD)_mm256_set1_pd(x);
-#elif defined(__GNUC__) || defined(__clang__)
+#elif defined(PYNN_VECTOR_EXTENSIONS)
   return VecD{x, x};
 #else
   VecD r;
@@ -177,6 +68,28 @@ PYNN_INLINE VecF load_partial(const float* p, int n) { return (VecF)_mm256_maskl
 PYNN_INLINE void store_partial(float* p, VecF v, int n) { _mm256_maskstore_ps(p, lane_mask32(n), (__m256)v); }
 PYNN_INLINE VecD load_partial(const double* p, int n) { return (VecD)_mm256_maskload_pd(p, lane_mask64(n)); }
 PYNN_INLINE void store_partial(double* p, VecD v, int n) { _mm256_maskstore_pd(p, lane_mask64(n), (__m256d)v); }
+#elif defined(PYNN_NEON)
+PYNN_INLINE VecF load_partial(const float* p, int n) {
+  if (n >= 4) return load(p);
+  const int pair = n & 2;
+  const float32x4_t front = pair ? vcombine_f32(vld1_f32(p), vdup_n_f32(0)) : vdupq_n_f32(0);
+  if (!(n & 1)) return (VecF)front;
+  return (VecF)(pair ? vld1q_lane_f32(p + 2, front, 2) : vld1q_lane_f32(p, front, 0));
+}
+PYNN_INLINE void store_partial(float* p, VecF v, int n) {
+  if (n >= 4) return store(p, v);
+  if (n & 2) vst1_f32(p, vget_low_f32((float32x4_t)v));
+  if ((n & 3) == 3) vst1q_lane_f32(p + 2, (float32x4_t)v, 2);
+  else if (n & 1) vst1q_lane_f32(p, (float32x4_t)v, 0);
+}
+PYNN_INLINE VecD load_partial(const double* p, int n) {
+  if (n >= 2) return load(p);
+  return n ? (VecD)vld1q_lane_f64(p, vdupq_n_f64(0), 0) : (VecD)vdupq_n_f64(0);
+}
+PYNN_INLINE void store_partial(double* p, VecD v, int n) {
+  if (n >= 2) return store(p, v);
+  if (n) vst1q_lane_f64(p, (float64x2_t)v, 0);
+}
 #else
 template <class T>
 PYNN_INLINE typename Simd<T>::V load_partial(const T* p, int n) {
@@ -198,7 +111,7 @@ PYNN_INLINE VecF fma(VecF a, VecF b, VecF c) {
   return (VecF)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
 #elif defined(PYNN_TARGET_AVX2)
   return (VecF)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
-#elif defined(__aarch64__)
+#elif defined(PYNN_NEON)
   return (VecF)vfmaq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b);
 #else
   return a * b + c;
@@ -209,7 +122,7 @@ PYNN_INLINE VecD fma(VecD a, VecD b, VecD c) {
   return (VecD)_mm512_fmadd_pd((__m512d)a, (__m512d)b, (__m512d)c);
 #elif defined(PYNN_TARGET_AVX2)
   return (VecD)_mm256_fmadd_pd((__m256d)a, (__m256d)b, (__m256d)c);
-#elif defined(__aarch64__)
+#elif defined(PYNN_NEON)
   return (VecD)vfmaq_f64((float64x2_t)c, (float64x2_t)a, (float64x2_t)b);
 #else
   return a * b + c;
@@ -234,7 +147,7 @@ PYNN_INLINE double fma(double a, double b, double c) {
 // mask ? a : b, lane by lane
 template <class V, class M>
 PYNN_INLINE V select(M mask, V a, V b) {
-#if defined(__GNUC__) || defined(__clang__)
+#if defined(PYNN_VECTOR_EXTENSIONS)
   return mask ? a : b;
 #else
   for (int i = 0; i < (int)(sizeof(V) / sizeof(a.lane[0])); ++i) a.lane[i] = mask.lane[i] ? a.lane[i] : b.lane[i];
@@ -257,6 +170,10 @@ PYNN_INLINE VecF vsqrt(VecF a) {
   return (VecF)_mm512_sqrt_ps((__m512)a);
 #elif defined(PYNN_TARGET_AVX2)
   return (VecF)_mm256_sqrt_ps((__m256)a);
+#elif defined(PYNN_SSE2)
+  return (VecF)_mm_sqrt_ps((__m128)a);
+#elif defined(PYNN_NEON)
+  return (VecF)vsqrtq_f32((float32x4_t)a);
 #else
   for (int i = 0; i < Simd<float>::kLanes; ++i) a[i] = std::sqrt(a[i]);
   return a;
@@ -267,6 +184,10 @@ PYNN_INLINE VecD vsqrt(VecD a) {
   return (VecD)_mm512_sqrt_pd((__m512d)a);
 #elif defined(PYNN_TARGET_AVX2)
   return (VecD)_mm256_sqrt_pd((__m256d)a);
+#elif defined(PYNN_SSE2)
+  return (VecD)_mm_sqrt_pd((__m128d)a);
+#elif defined(PYNN_NEON)
+  return (VecD)vsqrtq_f64((float64x2_t)a);
 #else
   for (int i = 0; i < Simd<double>::kLanes; ++i) a[i] = std::sqrt(a[i]);
   return a;
@@ -279,6 +200,8 @@ PYNN_INLINE VecF vround(VecF a) {
   return (VecF)_mm512_roundscale_ps((__m512)a, 0x08);
 #elif defined(PYNN_TARGET_AVX2)
   return (VecF)_mm256_round_ps((__m256)a, 0x08);
+#elif defined(PYNN_NEON)
+  return (VecF)vrndnq_f32((float32x4_t)a);
 #else
   for (int i = 0; i < Simd<float>::kLanes; ++i) a[i] = std::nearbyint(a[i]);
   return a;
@@ -289,6 +212,8 @@ PYNN_INLINE VecD vround(VecD a) {
   return (VecD)_mm512_roundscale_pd((__m512d)a, 0x08);
 #elif defined(PYNN_TARGET_AVX2)
   return (VecD)_mm256_round_pd((__m256d)a, 0x08);
+#elif defined(PYNN_NEON)
+  return (VecD)vrndnq_f64((float64x2_t)a);
 #else
   for (int i = 0; i < Simd<double>::kLanes; ++i) a[i] = std::nearbyint(a[i]);
   return a;
@@ -334,6 +259,8 @@ PYNN_INLINE VecF exp2_whole(VecF n) {
   return (VecF)_mm512_castsi512_ps(_mm512_slli_epi32(_mm512_add_epi32(_mm512_cvtps_epi32((__m512)n), _mm512_set1_epi32(127)), 23));
 #elif defined(PYNN_TARGET_AVX2)
   return (VecF)_mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(_mm256_cvtps_epi32((__m256)n), _mm256_set1_epi32(127)), 23));
+#elif defined(PYNN_NEON)
+  return (VecF)vshlq_n_s32(vaddq_s32(vcvtq_s32_f32((float32x4_t)n), vdupq_n_s32(127)), 23);
 #else
   VecF r;
   for (int i = 0; i < Simd<float>::kLanes; ++i) {
@@ -371,7 +298,7 @@ PYNN_INLINE VecF value_of(VecI m) { return same_bits<VecF>(m); }
 PYNN_INLINE VecD value_of(VecL m) { return same_bits<VecD>(m); }
 
 // Shifts that fill with zeros.
-#if defined(__GNUC__) || defined(__clang__)
+#if defined(PYNN_VECTOR_EXTENSIONS)
 typedef std::uint32_t VecUnsignedI __attribute__((vector_size(kVectorBytes)));
 typedef std::uint64_t VecUnsignedL __attribute__((vector_size(kVectorBytes)));
 PYNN_INLINE VecI shift_left(VecI m, int n) { return (VecI)((VecUnsignedI)m << n); }
@@ -401,6 +328,11 @@ PYNN_INLINE VecI load_bytes(const std::uint8_t* p, VecI like) {
 #elif defined(PYNN_TARGET_AVX2)
   (void)like;
   return (VecI)_mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));
+#elif defined(PYNN_NEON)
+  (void)like;
+  std::uint32_t bytes;
+  std::memcpy(&bytes, p, sizeof bytes);
+  return (VecI)vmovl_u16(vget_low_u16(vmovl_u8(vcreate_u8(bytes))));
 #else
   for (int i = 0; i < Simd<float>::kLanes; ++i) like[i] = p[i];
   return like;
@@ -416,6 +348,10 @@ PYNN_INLINE void store_bytes(std::uint8_t* p, VecI v) {
 #elif defined(PYNN_TARGET_AVX2)
   const __m128i words = _mm_packs_epi32(_mm256_castsi256_si128((__m256i)v), _mm256_extracti128_si256((__m256i)v, 1));
   _mm_storel_epi64(reinterpret_cast<__m128i*>(p), _mm_packus_epi16(words, words));
+#elif defined(PYNN_NEON)
+  const uint16x4_t words = vmovn_u32((uint32x4_t)v);
+  const std::uint32_t bytes = vget_lane_u32(vreinterpret_u32_u8(vmovn_u16(vcombine_u16(words, words))), 0);
+  std::memcpy(p, &bytes, sizeof bytes);
 #else
   for (int i = 0; i < Simd<float>::kLanes; ++i) p[i] = static_cast<std::uint8_t>(v[i]);
 #endif
