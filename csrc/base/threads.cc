@@ -84,6 +84,7 @@ struct Pool {
   Clock::duration alone_time{};     // which is for so long
   alignas(64) std::atomic<int> hurried{0};  // the worker that is to sleep as soon as it has nothing claimed
   alignas(64) std::atomic<std::uint32_t> asleep[kMaxThreads + 1]{};
+  std::atomic<bool> moving[kMaxThreads + 1]{};  // somebody has changed this worker's affinity and will restore it
   ThreadHandle handles[kMaxThreads + 1]{};
 };
 
@@ -127,6 +128,16 @@ void run_unit(const Job& job, std::int64_t unit, int worker) {
   job.fn(job.context, begin, end, worker);
 }
 
+// Wakes a worker on another processor than this one.
+void wake_apart(int worker) {
+  if (pool.moving[worker].exchange(true)) return wake(pool.asleep[worker]);
+  {
+    const Placed apart(pool.handles[worker], Placed::kApart);
+    wake(pool.asleep[worker]);
+  }
+  pool.moving[worker].store(false);
+}
+
 // Wakes up to `count` of the workers that this job admits, `first` and the ones after it before those before it. Returns the
 // last one woken, 0 if all are awake.
 int wake_sleepers(int threads, int first, int count) {
@@ -134,8 +145,7 @@ int wake_sleepers(int threads, int first, int count) {
   for (int step = 0; step < threads - 1 && count > 0; ++step) {
     const int worker = 1 + (first - 1 + step) % (threads - 1);
     if (pool.asleep[worker].load() == 0 || pool.asleep[worker].exchange(0) == 0) continue;
-    const Placed apart(pool.handles[worker], Placed::kApart);
-    wake(pool.asleep[worker]);
+    wake_apart(worker);
     last = worker;
     --count;
   }
@@ -221,11 +231,13 @@ class SignalsBlocked {
 void reset_in_child() {
   forget_sleepers();
   for (std::atomic<std::uint32_t>& asleep : pool.asleep) asleep.store(0);
+  for (std::atomic<bool>& moving : pool.moving) moving.store(false);
   pool.word.store(0);
   pool.done.store(0);
   pool.started = 0;
   pool.refused = false;
   pool.hurried.store(0);
+  pool.alone_until = {};
   pool.busy.store(false);
 }
 
@@ -281,9 +293,13 @@ int stranded_worker(int threads, std::int64_t units) {
 
 // Gives a worker the caller's processor until it has nothing claimed any more.
 void let_run_here(int worker, std::int64_t units) {
+  if (pool.moving[worker].exchange(true)) return;
   pool.hurried.store(worker, std::memory_order_relaxed);
-  const Placed here(pool.handles[worker], Placed::kHere);
-  while (!all_done(units) && pool.asleep[worker].load() == 0) std::this_thread::yield();
+  {
+    const Placed here(pool.handles[worker], Placed::kHere);
+    while (!all_done(units) && pool.asleep[worker].load() == 0) std::this_thread::yield();
+  }
+  pool.moving[worker].store(false);
 }
 
 // Each time soon after the last one doubles the time that the caller does without workers.
