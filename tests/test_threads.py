@@ -329,6 +329,54 @@ def test_quota_of_a_system_without_control_groups(tmp_path):
     assert _core.cpu_quota(write_tree(tmp_path, "rubbish\n:\n", "rubbish - \n - cgroup2\n", {})) == math.inf
 
 
+@pytest.fixture
+def control_group():
+    """A group of version 1 below the machine's own, where that is allowed."""
+    folder = Path("/sys/fs/cgroup/cpu") / f"pynn-test-{os.getpid()}"
+    try:
+        folder.mkdir()
+    except OSError:
+        pytest.skip("no control group of version 1 can be made here")
+    yield folder
+    folder.rmdir()
+
+
+@linux
+@pytest.mark.parametrize("quota, expected", [(150000, "1.5 1"), (50000, "0.5 1")])
+def test_a_process_in_a_group_with_a_quota(control_group, quota, expected):
+    (control_group / "cpu.cfs_period_us").write_text("100000")
+    (control_group / "cpu.cfs_quota_us").write_text(str(quota))
+    printed = run_python(f"""
+        open({str(control_group / "cgroup.procs")!r}, "w").write(str(os.getpid()))
+        os.environ.pop("PYNN_NUM_THREADS", None)
+        _core.set_num_threads(0)
+        print(_core.cpu_quota(), _core.num_threads(), flush=True)
+        open("/sys/fs/cgroup/cpu/cgroup.procs", "w").write(str(os.getpid()))
+    """)
+    assert printed == expected
+
+
+# -- neighbours ----------------------------------------------------------------------------------------------------------
+
+
+@linux
+def test_a_worker_that_lost_its_processor_delays_nothing_and_keeps_its_affinity():
+    """Results only: how fast is for benchmarks/busy_neighbour.py."""
+    printed = run_python("""
+        import subprocess
+        allowed = sorted(os.sched_getaffinity(0))
+        spin = f"import os; os.sched_setaffinity(0, [{allowed[-1]}]); print(flush=True)\\nwhile True: pass"
+        neighbour = subprocess.Popen([sys.executable, "-c", spin], stdout=subprocess.PIPE)
+        neighbour.stdout.readline()
+        _core.set_num_threads(2)
+        right = copies(150)
+        neighbour.kill(); neighbour.wait(); neighbour.stdout.close()
+        right = copies(50) and right
+        print(right, {tuple(sorted(os.sched_getaffinity(int(task)))) for task in os.listdir("/proc/self/task")} == {tuple(allowed)})
+    """)
+    assert printed == "True True"
+
+
 # -- processes -----------------------------------------------------------------------------------------------------------
 
 

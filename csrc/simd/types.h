@@ -102,6 +102,14 @@ struct ArrayMask {
   }
   PYNN_ARRAY_BITS(&) PYNN_ARRAY_BITS(|) PYNN_ARRAY_BITS(+) PYNN_ARRAY_BITS(-) PYNN_ARRAY_BITS(<<)
 #undef PYNN_ARRAY_BITS
+  friend ArrayMask operator==(ArrayMask a, ArrayMask b) {
+    for (int i = 0; i < N; ++i) a.lane[i] = a.lane[i] == b.lane[i] ? -1 : 0;
+    return a;
+  }
+  friend ArrayMask operator~(ArrayMask a) {
+    for (int i = 0; i < N; ++i) a.lane[i] = ~a.lane[i];
+    return a;
+  }
 };
 typedef ArrayMask<std::int32_t, kVectorBytes / 4> VecI;
 typedef ArrayMask<std::int64_t, kVectorBytes / 8> VecL;
