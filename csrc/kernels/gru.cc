@@ -166,26 +166,26 @@ struct GruGradient {
   Packing<T> packing;
   WeightGradients<T> weights;
   Layout shared, scratch;
-  std::int64_t blocks, z_stride, state_stride, dz_at, dh_at, product_at, row_at;
+  std::int64_t blocks, state_stride, dh_at, product_at, row_at;
   double cost_ns;
 };
 
 // Groups: gates (dz, dr), candidate (dzx_h), with reset_after inner (dzh_h). Sources: x, h and, reset before, r h.
 template <class T>
 void gru_weight_gradients(GruGradient<T>& f, const Problem* problem, void* const* data, void* shared) {
-  const std::int64_t units = f.sequence.geometry.units, features = f.sequence.geometry.features, width = 3 * units;
+  const std::int64_t units = f.sequence.geometry.units, width = 3 * units;
   const bool kernel = present(problem, 11), recurrent = present(problem, 12), bias = present(problem, 13);
   if (!kernel && !recurrent && !bias) return;
   const bool after = f.attributes.reset_after;
   T *d_kernel = operand<T>(data, 11), *d_recurrent = operand<T>(data, 12), *d_bias = operand<T>(data, 13);
   const auto behind = [](T* base, std::int64_t n) { return base ? base + n : nullptr; };
   f.weights.rows = f.sequence.geometry.rows;
-  const int gates = f.weights.add_group(0, 2 * units, f.shared, shared);
-  const int candidate = f.weights.add_group(2 * units, units, f.shared, shared);
-  const int inner = after ? f.weights.add_group(3 * units, units, f.shared, shared) : candidate;
-  const int x = f.weights.add_source(kernel ? features : 0, f.shared, shared);
-  const int h = f.weights.add_source(recurrent ? units : 0, f.shared, shared);
-  const int reset = after ? h : f.weights.add_source(recurrent ? units : 0, f.shared, shared);
+  const int gates = f.weights.add_group(0, 2 * units);
+  const int candidate = f.weights.add_group(2 * units, units);
+  const int inner = after ? f.weights.add_group(3 * units, units) : candidate;
+  add_inputs_and_states(f, kernel, recurrent, shared);
+  const int x = 0, h = 1;
+  const int reset = after ? h : f.weights.add_source(nullptr, recurrent, units, f.shared, shared);
   if (kernel) {
     f.weights.add_product(x, gates, d_kernel, width);
     f.weights.add_product(x, candidate, behind(d_kernel, 2 * units), width);
@@ -222,13 +222,12 @@ GruGradient<T> gru_gradient(const Problem* problem, void* const* data, void* sha
   if (carried || !f.attributes.reset_after)
     f.candidate_transposed = f.packing.pack(candidate, width, g.units, g.units, true, f.shared, shared);
   if (present(problem, 10)) f.kernel_transposed = f.packing.pack(kernel, width, width, g.features, true, f.shared, shared);
+  f.weights.gates = gate_gradients<T>(g.rows, (f.attributes.reset_after ? 4 : 3) * g.units, f.shared, shared);
   gru_weight_gradients(f, problem, data, shared);
   f.cost_ns = sequence_cost_ns(g, 3, 2, 0);
   f.blocks = block_count(g.batch, f.cost_ns / 2);
-  f.z_stride = scratch_stride<T>((f.attributes.reset_after ? 4 : 3) * g.units);
   f.state_stride = scratch_stride<T>(g.units);
   const std::int64_t rows = block_rows(g.batch, f.blocks);
-  f.dz_at = f.scratch.template take<T>(rows * f.z_stride);
   f.dh_at = f.scratch.template take<T>(rows * f.state_stride);
   f.product_at = f.scratch.template take<T>(f.attributes.reset_after ? 0 : rows * f.state_stride);
   f.row_at = f.scratch.template take<T>(f.state_stride);
@@ -283,41 +282,53 @@ PYNN_INLINE void gru_reset_back(const GruGradient<T>& f, const Slope<T>& gate_sl
 template <class T>
 struct GruWork {
   RowBlock part;
-  Rows<T> dz, dh, product;
+  Rows<T> dh, product;
   T* zeros;
 };
 
 // All rows of a block, one step back: the gate gradients.
 template <class T>
 void gru_gates_back(const GruGradient<T>& f, const GruWork<T>& work, const Slope<T>& slope, const Slope<T>& gate_slope,
-                    std::int64_t step) {
+                    std::int64_t step, const Rows<T>& dz) {
   const std::int64_t units = f.sequence.geometry.units, first = work.part.first, rows = work.part.rows;
   const auto before = [&](std::int64_t r) {
     const T* state = f.sequence.before(f.h_sequence, f.sequence.initial_h, first + r, step);
     return state ? state : work.zeros;
   };
   for (std::int64_t r = 0; r < rows; ++r)
-    gru_cell_back(f, slope, gate_slope, first + r, step, before(r), work.dz.row(r), work.dh.row(r));
+    gru_cell_back(f, slope, gate_slope, first + r, step, before(r), dz.row(r), work.dh.row(r));
   if (!f.attributes.reset_after) {
-    multiply<T>(Rows<const T>{work.dz.data + 2 * units, work.dz.stride}, rows, f.candidate_transposed, work.product, nullptr);
+    multiply<T>(Rows<const T>{dz.data + 2 * units, dz.stride}, rows, f.candidate_transposed, work.product, nullptr);
     for (std::int64_t r = 0; r < rows; ++r)
-      gru_reset_back(f, gate_slope, first + r, step, before(r), work.product.row(r), work.dz.row(r), work.dh.row(r));
+      gru_reset_back(f, gate_slope, first + r, step, before(r), work.product.row(r), dz.row(r), work.dh.row(r));
   }
-  for (std::int64_t r = 0; r < rows; ++r) f.weights.put_groups(f.sequence.row(first + r, step), work.dz.row(r));
+}
+
+template <class T>
+PYNN_INLINE void gru_expect_step(const GruGradient<T>& f, const RowBlock& part, std::int64_t step) {
+  const std::int64_t units = f.sequence.geometry.units, kept = (f.attributes.reset_after ? 4 : 3) * units;
+  for (std::int64_t b = part.first; b < part.first + part.rows; ++b) {
+    const std::int64_t at = f.sequence.row(b, step);
+    expect_row(f.gates + at * kept, kept);
+    if (step > 0) expect_row(f.h_sequence + (at - 1) * units, units);
+    if (f.dh_sequence) expect_row(f.dh_sequence + at * units, units);
+  }
 }
 
 template <class T>
 void gru_block_back(const GruGradient<T>& f, std::int64_t block, void* scratch) {
   const Geometry& g = f.sequence.geometry;
-  const Rows<T> dz{at_offset<T>(scratch, f.dz_at), f.z_stride}, dh{at_offset<T>(scratch, f.dh_at), f.state_stride};
+  const Rows<T> dh{at_offset<T>(scratch, f.dh_at), f.state_stride};
   const Rows<T> product{at_offset<T>(scratch, f.product_at), f.state_stride};
-  const GruWork<T> work{row_block(g.batch, f.blocks, block), dz, dh, product, at_offset<T>(scratch, f.row_at)};
+  const GruWork<T> work{row_block(g.batch, f.blocks, block), dh, product, at_offset<T>(scratch, f.row_at)};
   const std::int64_t rows = work.part.rows;
   clear_row(work.zeros, g.units);
   load_state(f.dh_last, work.part, g.units, dh);
   const Slope<T> slope = slope_of<T>(f.attributes.activation), gate_slope = slope_of<T>(f.attributes.recurrent_activation);
   for (std::int64_t step = g.steps - 1; step >= 0; --step) {
-    gru_gates_back(f, work, slope, gate_slope, step);
+    const Rows<T> dz = step_rows(f, work.part.first, step);
+    gru_gates_back(f, work, slope, gate_slope, step, dz);
+    if (step > 0) gru_expect_step(f, work.part, step - 1);
     if (step > 0 || f.d_initial_h) {
       multiply_add(constant(dz), rows, f.gates_transposed, dh);
       if (f.attributes.reset_after)
@@ -333,7 +344,7 @@ template <class T>
 PYNN_INLINE void put_reset_states(const GruGradient<T>& f, std::int64_t b, std::int64_t step, T* row) {
   const std::int64_t units = f.sequence.geometry.units, r = f.sequence.row(b, step);
   const T* before = f.sequence.before(f.h_sequence, f.sequence.initial_h, b, step);
-  if (before && f.weights.sources[2].width) multiply_elements(f.gates + r * 3 * units + units, before, row, units);
+  if (before && f.weights.sources[2].gathered) multiply_elements(f.gates + r * 3 * units + units, before, row, units);
   f.weights.put_source(2, r, before ? row : nullptr);
 }
 

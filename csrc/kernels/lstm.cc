@@ -134,7 +134,7 @@ struct LstmGradient {
   Packing<T> packing;
   WeightGradients<T> weights;
   Layout shared, scratch;
-  std::int64_t blocks, z_stride, state_stride, dz_at, dh_at, dc_at, row_at;
+  std::int64_t blocks, state_stride, dh_at, dc_at, row_at;
   double cost_ns;
 };
 
@@ -144,11 +144,10 @@ void lstm_weight_gradients(LstmGradient<T>& f, const Problem* problem, void* con
   const bool kernel = present(problem, 14), recurrent = present(problem, 15), bias = present(problem, 16);
   if (!kernel && !recurrent && !bias) return;
   f.weights.rows = g.rows;
-  const int gates = f.weights.add_group(0, 4 * g.units, f.shared, shared);
-  const int x = f.weights.add_source(kernel ? g.features : 0, f.shared, shared);
-  const int h = f.weights.add_source(recurrent ? g.units : 0, f.shared, shared);
-  if (kernel) f.weights.add_product(x, gates, operand<T>(data, 14), 4 * g.units);
-  if (recurrent) f.weights.add_product(h, gates, operand<T>(data, 15), 4 * g.units);
+  const int gates = f.weights.add_group(0, 4 * g.units);
+  add_inputs_and_states(f, kernel, recurrent, shared);
+  if (kernel) f.weights.add_product(0, gates, operand<T>(data, 14), 4 * g.units);
+  if (recurrent) f.weights.add_product(1, gates, operand<T>(data, 15), 4 * g.units);
   if (bias) f.weights.add_bias(gates, operand<T>(data, 16));
 }
 
@@ -174,13 +173,12 @@ LstmGradient<T> lstm_gradient(const Problem* problem, void* const* data, void* s
   if (g.steps > 1 || present(problem, 17))
     f.recurrent_transposed = f.packing.pack(recurrent, width, width, g.units, true, f.shared, shared);
   if (present(problem, 13)) f.kernel_transposed = f.packing.pack(kernel, width, width, g.features, true, f.shared, shared);
+  f.weights.gates = gate_gradients<T>(g.rows, width, f.shared, shared);
   lstm_weight_gradients(f, problem, data, shared);
   f.cost_ns = sequence_cost_ns(g, 4, 2, 2);
   f.blocks = block_count(g.batch, f.cost_ns / 2);
-  f.z_stride = scratch_stride<T>(width);
   f.state_stride = scratch_stride<T>(g.units);
   const std::int64_t rows = block_rows(g.batch, f.blocks);
-  f.dz_at = f.scratch.template take<T>(rows * f.z_stride);
   f.dh_at = f.scratch.template take<T>(rows * f.state_stride);
   f.dc_at = f.scratch.template take<T>(rows * f.state_stride);
   f.row_at = f.scratch.template take<T>(2 * f.state_stride);
@@ -220,10 +218,20 @@ PYNN_INLINE void lstm_cell_back(const LstmGradient<T>& f, const Slope<T>& slope,
 }
 
 template <class T>
+PYNN_INLINE void lstm_expect_step(const LstmGradient<T>& f, const RowBlock& part, std::int64_t step) {
+  const std::int64_t units = f.sequence.geometry.units;
+  for (std::int64_t b = part.first; b < part.first + part.rows; ++b) {
+    const std::int64_t at = f.sequence.row(b, step);
+    expect_row(f.gates + at * 4 * units, 4 * units);
+    if (step > 0) expect_row(f.c_sequence + (at - 1) * units, units);
+    if (f.dh_sequence) expect_row(f.dh_sequence + at * units, units);
+  }
+}
+
+template <class T>
 void lstm_block_back(const LstmGradient<T>& f, std::int64_t block, void* scratch) {
   const Geometry& g = f.sequence.geometry;
   const RowBlock part = row_block(g.batch, f.blocks, block);
-  const Rows<T> dz{at_offset<T>(scratch, f.dz_at), f.z_stride};
   const Rows<T> dh{at_offset<T>(scratch, f.dh_at), f.state_stride}, dc{at_offset<T>(scratch, f.dc_at), f.state_stride};
   T *out = at_offset<T>(scratch, f.row_at), *zeros = out + f.state_stride;
   clear_row(zeros, g.units);
@@ -231,10 +239,10 @@ void lstm_block_back(const LstmGradient<T>& f, std::int64_t block, void* scratch
   load_state(f.dc_last, part, g.units, dc);
   const Slope<T> slope = slope_of<T>(f.attributes.activation), gate_slope = slope_of<T>(f.attributes.recurrent_activation);
   for (std::int64_t step = g.steps - 1; step >= 0; --step) {
-    for (std::int64_t r = 0; r < part.rows; ++r) {
+    const Rows<T> dz = step_rows(f, part.first, step);
+    for (std::int64_t r = 0; r < part.rows; ++r)
       lstm_cell_back(f, slope, gate_slope, part.first + r, step, dz.row(r), dh.row(r), dc.row(r), out, zeros);
-      f.weights.put_groups(f.sequence.row(part.first + r, step), dz.row(r));
-    }
+    if (step > 0) lstm_expect_step(f, part, step - 1);
     if (step > 0 || f.d_initial_h) multiply_add(constant(dz), part.rows, f.recurrent_transposed, dh);
     if (f.dx) multiply<T>(constant(dz), part.rows, f.kernel_transposed, f.sequence.x_rows(f.dx, part.first, step), nullptr);
   }

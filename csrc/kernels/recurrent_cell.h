@@ -166,6 +166,15 @@ PYNN_INLINE void copy_row(const T* from, T* to, std::int64_t n) {
   for_vectors<T>(n, [=](std::int64_t j, int lanes) { store_lanes<T>(to + j, load_lanes<T>(from + j, lanes), lanes); });
 }
 
+// Asks for `n` elements that will be read soon: short rows at long strides, which no hardware prefetcher foresees.
+template <class T>
+PYNN_INLINE void expect_row(const T* from, std::int64_t n) {
+#if defined(__GNUC__) || defined(__clang__)
+  if (!from) return;
+  for (std::int64_t j = 0; j < n; j += 64 / static_cast<std::int64_t>(sizeof(T))) __builtin_prefetch(from + j, 0, 2);
+#endif
+}
+
 template <class T>
 PYNN_INLINE void clear_row(T* to, std::int64_t n) {
   for_vectors<T>(n, [=](std::int64_t j, int lanes) { store_lanes<T>(to + j, zero<T>(), lanes); });

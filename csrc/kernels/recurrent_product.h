@@ -12,7 +12,12 @@ namespace pynn {
 namespace PYNN_TARGET {
 namespace {
 
-// Rows of a packed panel over which a weight gradient is summed in registers; panels of both operands then stay in L1.
+#if defined(PYNN_TARGET_AVX512)
+constexpr int kVectorRegisters = 32;
+#else
+constexpr int kVectorRegisters = 16;
+#endif
+// Rows over which a weight gradient is summed in registers; a panel of the gate gradients then stays in L1.
 constexpr std::int64_t kReductionBlock = 256;
 // Rows of one partial of a bias gradient, the same as for any column sum.
 constexpr std::int64_t kColumnSumBlock = 128;
@@ -214,98 +219,74 @@ PYNN_INLINE void multiply_add(const Rows<const T>& a, std::int64_t rows, const P
 
 // ---- weight gradients: out(i, j) = sum over rows r of a(r, i) b(r, j) --------------------------------------------------
 //
-// a lies in panels of kTileRows columns, b in panels of panel_columns<T>(), both with `count` rows; the sum runs in blocks of
+// Both operands lie as rows of any stride, with a panel's width readable from any column of b on. The sum runs in blocks of
 // kReductionBlock rows, each from zero, added in order.
 
-template <class T>
-PYNN_INLINE std::int64_t narrow_panels(std::int64_t width) {
-  return ceil_div(width, kTileRows);
-}
-
-// Row r of a narrow-panelled matrix of `count` rows at `to` = from[0 .. width), zeros behind it and where `from` is null.
-template <class T>
-PYNN_INLINE void put_narrow(const T* from, std::int64_t width, std::int64_t count, std::int64_t r, T* to) {
-  T* at = to + r * kTileRows;
-  for (std::int64_t i = 0; i < width; i += kTileRows, at += count * kTileRows) {
-    const std::int64_t filled = from ? minimum(kTileRows, width - i) : 0;
-    if (filled == kTileRows) {
-      std::memcpy(at, from + i, kTileRows * sizeof(T));
-      continue;
-    }
-    for (std::int64_t j = 0; j < kTileRows; ++j) at[j] = j < filled ? from[i + j] : T(0);
-  }
-}
-
-// Row r of a wide-panelled matrix of `count` rows at `to` = from[0 .. width), zeros behind it.
-template <class T>
-PYNN_INLINE void put_wide(const T* from, std::int64_t width, std::int64_t count, std::int64_t r, T* to) {
-  constexpr int lanes = Simd<T>::kLanes;
-  T* at = to + r * panel_columns<T>();
-  std::int64_t j = 0;
-  for (; j + panel_columns<T>() <= width; j += panel_columns<T>(), at += count * panel_columns<T>()) {
-    store<T>(at, load<T>(from + j));
-    store<T>(at + lanes, load<T>(from + j + lanes));
-  }
-  if (j == width) return;
-  const int columns = static_cast<int>(width - j);
-  const int tail = lanes_of<T>(columns, 1);
-  store<T>(at, load_lanes<T>(from + j, lanes_of<T>(columns, 0)));
-  store<T>(at + lanes, load_partial(from + j + (tail ? lanes : 0), tail));
-}
-
 template <class T, int MR, int NV>
-PYNN_INLINE void reduce_tile(const T* a, const T* b, std::int64_t k, T* c, std::int64_t c_stride, int columns, bool first) {
+PYNN_NOINLINE void reduce_tile(const Rows<const T>& a, const Rows<const T>& b, std::int64_t k, const Rows<T>& c, int columns,
+                               bool first) {
   Tile<T, MR, NV> tile;
   clear(tile);
-  accumulate(tile, columns_of(a, kTileRows), b, panel_columns<T>(), k);
-  if (first) store_tile(tile, c, c_stride, columns);
-  else add_tile(tile, c, c_stride, columns);
+  accumulate(tile, columns_of(a.data, a.stride), b.data, b.stride, k);
+  if (first) store_tile(tile, c.data, c.stride, columns);
+  else add_tile(tile, c.data, c.stride, columns);
+}
+
+// Rows of the next tile. With 32 registers a tall one halves the reads of a, which come from L2.
+PYNN_INLINE int next_reduced_rows(std::int64_t left) {
+  if (kVectorRegisters >= 32 && left >= 8) return left < 12 || left == 16 ? 8 : 12;
+  return next_rows(left);
 }
 
 template <class T, int NV>
-PYNN_NOINLINE void reduce_rows(const T* a, const T* b, std::int64_t k, int rows, T* c, std::int64_t c_stride, int columns,
-                               bool first) {
+PYNN_INLINE void reduce_rows(const Rows<const T>& a, const Rows<const T>& b, std::int64_t k, int rows, const Rows<T>& c,
+                             int columns, bool first) {
+  if constexpr (kVectorRegisters >= 32) {
+    if (rows == 8) return reduce_tile<T, 8, NV>(a, b, k, c, columns, first);
+    if (rows == 12) return reduce_tile<T, 12, NV>(a, b, k, c, columns, first);
+  }
   switch (rows) {
-    case 1: return reduce_tile<T, 1, NV>(a, b, k, c, c_stride, columns, first);
-    case 2: return reduce_tile<T, 2, NV>(a, b, k, c, c_stride, columns, first);
-    case 3: return reduce_tile<T, 3, NV>(a, b, k, c, c_stride, columns, first);
-    case 4: return reduce_tile<T, 4, NV>(a, b, k, c, c_stride, columns, first);
-    case 5: return reduce_tile<T, 5, NV>(a, b, k, c, c_stride, columns, first);
-    default: return reduce_tile<T, 6, NV>(a, b, k, c, c_stride, columns, first);
+    case 1: return reduce_tile<T, 1, NV>(a, b, k, c, columns, first);
+    case 2: return reduce_tile<T, 2, NV>(a, b, k, c, columns, first);
+    case 3: return reduce_tile<T, 3, NV>(a, b, k, c, columns, first);
+    case 4: return reduce_tile<T, 4, NV>(a, b, k, c, columns, first);
+    case 5: return reduce_tile<T, 5, NV>(a, b, k, c, columns, first);
+    default: return reduce_tile<T, 6, NV>(a, b, k, c, columns, first);
   }
 }
 
-// One block of rows of one wide panel against all narrow panels of a: out(i, j) for i < width, j < columns.
+// out(i, j) for i < width, j < columns (at most a panel): the block of `k` rows that a and b begin at.
 template <class T>
-void reduce_panel(const T* a, std::int64_t width, std::int64_t count, const T* b, std::int64_t begin, const Rows<T>& out,
-                  int columns) {
-  const std::int64_t k = minimum(kReductionBlock, count - begin);
-  const T* from = b + begin * panel_columns<T>();
-  for (std::int64_t i = 0; i < width; i += kTileRows) {
-    const T* rows = a + i * count + begin * kTileRows;
-    const int filled = static_cast<int>(minimum(kTileRows, width - i));
-    if (columns > Simd<T>::kLanes) reduce_rows<T, 2>(rows, from, k, filled, out.row(i), out.stride, columns, begin == 0);
-    else reduce_rows<T, 1>(rows, from, k, filled, out.row(i), out.stride, columns, begin == 0);
+void reduce_panel(const Rows<const T>& a, std::int64_t width, const Rows<const T>& b, std::int64_t k, const Rows<T>& out,
+                  int columns, bool first) {
+  for (std::int64_t i = 0; i < width;) {
+    const int take = next_reduced_rows(width - i);
+    const Rows<const T> rows{a.data + i, a.stride};
+    const Rows<T> to{out.row(i), out.stride};
+    if (columns > Simd<T>::kLanes) reduce_rows<T, 2>(rows, b, k, take, to, columns, first);
+    else reduce_rows<T, 1>(rows, b, k, take, to, columns, first);
+    i += take;
   }
 }
 
-// to[j] = sum over the rows of a wide panel, in the canonical order of column sums.
+// to[j] = sum over `count` rows for the columns of a panel, in the canonical order of column sums.
 template <class T>
-void sum_panel(const T* b, std::int64_t count, T* to, int columns) {
+void sum_panel(const Rows<const T>& b, std::int64_t count, T* to, int columns) {
   typedef typename Simd<T>::V V;
   constexpr int lanes = Simd<T>::kLanes;
+  const int tail = lanes_of<T>(columns, 1);
+  const std::int64_t second = tail ? lanes : 0;
   V total0 = zero<T>(), total1 = zero<T>();
   for (std::int64_t begin = 0; begin < count; begin += kColumnSumBlock) {
     const std::int64_t end = minimum(count, begin + kColumnSumBlock);
     V part0 = zero<T>(), part1 = zero<T>();
     for (std::int64_t r = begin; r < end; ++r) {
-      part0 = part0 + load<T>(b + r * panel_columns<T>());
-      part1 = part1 + load<T>(b + r * panel_columns<T>() + lanes);
+      part0 = part0 + load<T>(b.row(r));
+      part1 = part1 + load<T>(b.row(r) + second);
     }
     total0 = begin ? total0 + part0 : part0;
     total1 = begin ? total1 + part1 : part1;
   }
-  const int tail = lanes_of<T>(columns, 1);
   store_lanes<T>(to, total0, lanes_of<T>(columns, 0));
   if (tail) store_lanes<T>(to + lanes, total1, tail);
 }

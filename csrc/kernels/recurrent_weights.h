@@ -70,16 +70,15 @@ struct Packing {
 
 // ---- weight gradients -------------------------------------------------------------------------------------------------
 
-// What a weight gradient multiplies from the left, one row for each step of each batch row, in narrow panels.
+// What a weight gradient multiplies from the left, one row for each step of each batch row; `gathered` if it was copied there.
 template <class T>
 struct Source {
-  T* panels;
+  Rows<T> rows;
   std::int64_t width;
+  bool gathered;
 };
-// Gate gradients: `width` columns from column `column` of a row of them, in wide panels.
-template <class T>
+// Gate gradients: `width` columns from column `column` of a row of them.
 struct Group {
-  T* panels;
   std::int64_t column, width;
 };
 // out (source width rows, `stride` apart) = source^T group
@@ -99,21 +98,26 @@ struct BiasSum {
 template <class T>
 struct WeightGradients {
   Source<T> sources[kMaxSources];
-  Group<T> groups[kMaxGroups];
+  Group groups[kMaxGroups];
   WeightProduct<T> products[kMaxProducts];
   BiasSum<T> biases[kMaxBiases];
   int num_sources = 0, num_groups = 0, num_products = 0, num_biases = 0;
   std::int64_t rows = 0;    // batch * steps
   std::int64_t panels = 0;  // of all groups
+  Rows<T> gates{nullptr, 0};  // gate gradients, row b * steps + step
 
-  int add_source(std::int64_t width, Layout& layout, void* shared) {
-    T* to = at_offset<T>(shared, layout.take<T>(narrow_panels<T>(width) * kTileRows * rows));
-    sources[num_sources] = Source<T>{to, width};
+  // A source that lies as (rows, width) somewhere, or is gathered into the workspace where `from` is null.
+  int add_source(const T* from, bool gathered, std::int64_t width, Layout& layout, void* shared) {
+    Rows<T> lines{const_cast<T*>(from), width};
+    if (gathered) {
+      lines.stride = scratch_stride<T>(width);
+      lines.data = at_offset<T>(shared, layout.take<T>(rows * lines.stride));
+    }
+    sources[num_sources] = Source<T>{lines, width, gathered};
     return num_sources++;
   }
-  int add_group(std::int64_t column, std::int64_t width, Layout& layout, void* shared) {
-    T* to = at_offset<T>(shared, layout.take<T>(padded_columns<T>(width) * rows));
-    groups[num_groups] = Group<T>{to, column, width};
+  int add_group(std::int64_t column, std::int64_t width) {
+    groups[num_groups] = Group{column, width};
     panels += ceil_div(width, panel_columns<T>());
     return num_groups++;
   }
@@ -123,14 +127,18 @@ struct WeightGradients {
   void add_bias(int group, T* out) { biases[num_biases++] = BiasSum<T>{group, out}; }
 
   std::int64_t chunks() const { return minimum(panels, kMaxChunks); }
-
-  // Row r of source `index`, null for zeros.
-  PYNN_INLINE void put_source(int index, std::int64_t r, const T* from) const {
-    put_narrow(from, sources[index].width, rows, r, sources[index].panels);
+  bool gathers() const {
+    for (int i = 0; i < num_sources; ++i)
+      if (sources[i].gathered) return true;
+    return false;
   }
-  // Row r of all groups from a row of gate gradients.
-  PYNN_INLINE void put_groups(std::int64_t r, const T* from) const {
-    for (int g = 0; g < num_groups; ++g) put_wide(from + groups[g].column, groups[g].width, rows, r, groups[g].panels);
+
+  // Row r of source `index` if that is gathered, zeros where `from` is null.
+  PYNN_INLINE void put_source(int index, std::int64_t r, const T* from) const {
+    const Source<T>& source = sources[index];
+    if (!source.gathered) return;
+    if (from) copy_row(from, source.rows.row(r), source.width);
+    else clear_row(source.rows.row(r), source.width);
   }
 
   // The chunks [begin, end), all their panels together block by block of rows: a block of the sources then stays in the L2 cache.
@@ -155,24 +163,35 @@ struct WeightGradients {
       last -= own;
     }
   }
-  const T* panel(int group, std::int64_t q) const { return groups[group].panels + q * rows * panel_columns<T>(); }
+  Rows<const T> panel(int group, std::int64_t q, std::int64_t row) const {
+    return {gates.row(row) + groups[group].column + q * panel_columns<T>(), gates.stride};
+  }
   int columns(int group, std::int64_t q) const {
     return static_cast<int>(minimum(panel_columns<T>(), groups[group].width - q * panel_columns<T>()));
   }
   void reduce(int group, std::int64_t q, std::int64_t begin) const {
+    const std::int64_t k = minimum(kReductionBlock, rows - begin);
     for (int i = 0; i < num_products; ++i) {
       const WeightProduct<T>& product = products[i];
       if (product.group != group) continue;
       const Source<T>& source = sources[product.source];
+      const Rows<const T> from{source.rows.row(begin), source.rows.stride};
       const Rows<T> out{product.out + q * panel_columns<T>(), product.stride};
-      reduce_panel(source.panels, source.width, rows, panel(group, q), begin, out, columns(group, q));
+      reduce_panel(from, source.width, panel(group, q, begin), k, out, columns(group, q), begin == 0);
     }
   }
   void sum(int group, std::int64_t q) const {
     for (int i = 0; i < num_biases; ++i)
-      if (biases[i].group == group) sum_panel(panel(group, q), rows, biases[i].out + q * panel_columns<T>(), columns(group, q));
+      if (biases[i].group == group) sum_panel(panel(group, q, 0), rows, biases[i].out + q * panel_columns<T>(), columns(group, q));
   }
 };
+
+// Gate gradients of all rows, `width` to a row, in the workspace: a product may read a whole panel from any column on.
+template <class T>
+PYNN_INLINE Rows<T> gate_gradients(std::int64_t rows, std::int64_t width, Layout& layout, void* shared) {
+  const std::int64_t stride = scratch_stride<T>(width);
+  return {at_offset<T>(shared, layout.take<T>(rows * stride + panel_columns<T>())), stride};
+}
 
 // ---- the sequence -----------------------------------------------------------------------------------------------------
 
@@ -241,7 +260,7 @@ PYNN_INLINE void run_forward(const Forward& f, const Plan* plan, std::int32_t ph
 // Chunks of the rows of the sources, one for each block.
 template <class Backward>
 PYNN_INLINE std::int64_t source_chunks(const Backward& f) {
-  return f.weights.num_sources ? f.blocks : 0;
+  return f.weights.gathers() ? f.blocks : 0;
 }
 
 template <class Backward>
@@ -281,7 +300,22 @@ PYNN_INLINE void run_backward(const Backward& f, const Plan* plan, std::int32_t 
   if (phase == 2 || single) f.weights.run(begin, end);
 }
 
-// Sources 0 and 1 of a cell: x and the state before the step.
+// Gate gradients of the batch rows from row b on, at a step.
+template <class Backward>
+PYNN_INLINE auto step_rows(const Backward& f, std::int64_t b, std::int64_t step) {
+  auto rows = f.weights.gates;
+  rows.data = rows.row(f.sequence.row(b, step));
+  rows.stride *= f.sequence.geometry.steps;
+  return rows;
+}
+
+// Sources 0 and 1 of a cell: x, where it lies if the steps go forwards, and the state before the step.
+template <class Backward>
+PYNN_INLINE void add_inputs_and_states(Backward& f, bool kernel, bool recurrent, void* shared) {
+  const Geometry& g = f.sequence.geometry;
+  f.weights.add_source(f.sequence.x, kernel && f.sequence.go_backwards, g.features, f.shared, shared);
+  f.weights.add_source(nullptr, recurrent, g.units, f.shared, shared);
+}
 template <class Backward>
 PYNN_INLINE void put_inputs_and_states(const Backward& f, std::int64_t b, std::int64_t step) {
   const std::int64_t r = f.sequence.row(b, step);

@@ -98,7 +98,7 @@ struct SimpleRnnGradient {
   Packing<T> packing;
   WeightGradients<T> weights;
   Layout shared, scratch;
-  std::int64_t blocks, stride, dz_at, dh_at;
+  std::int64_t blocks, stride, dh_at;
   double cost_ns;
 };
 
@@ -108,11 +108,10 @@ void simple_rnn_weight_gradients(SimpleRnnGradient<T>& f, const Problem* problem
   const bool kernel = present(problem, 10), recurrent = present(problem, 11), bias = present(problem, 12);
   if (!kernel && !recurrent && !bias) return;
   f.weights.rows = g.rows;
-  const int dz = f.weights.add_group(0, g.units, f.shared, shared);
-  const int x = f.weights.add_source(kernel ? g.features : 0, f.shared, shared);
-  const int h = f.weights.add_source(recurrent ? g.units : 0, f.shared, shared);
-  if (kernel) f.weights.add_product(x, dz, operand<T>(data, 10), g.units);
-  if (recurrent) f.weights.add_product(h, dz, operand<T>(data, 11), g.units);
+  const int dz = f.weights.add_group(0, g.units);
+  add_inputs_and_states(f, kernel, recurrent, shared);
+  if (kernel) f.weights.add_product(0, dz, operand<T>(data, 10), g.units);
+  if (recurrent) f.weights.add_product(1, dz, operand<T>(data, 11), g.units);
   if (bias) f.weights.add_bias(dz, operand<T>(data, 12));
 }
 
@@ -131,12 +130,12 @@ SimpleRnnGradient<T> simple_rnn_gradient(const Problem* problem, void* const* da
   if (g.steps > 1 || present(problem, 13))
     f.recurrent_transposed = f.packing.pack(recurrent, g.units, g.units, g.units, true, f.shared, shared);
   if (present(problem, 9)) f.kernel_transposed = f.packing.pack(kernel, g.units, g.units, g.features, true, f.shared, shared);
+  f.weights.gates = gate_gradients<T>(g.rows, g.units, f.shared, shared);
   simple_rnn_weight_gradients(f, problem, data, shared);
   f.cost_ns = sequence_cost_ns(g, 1, 2, 0);
   f.blocks = block_count(g.batch, f.cost_ns / 2);
   f.stride = scratch_stride<T>(g.units);
   const std::int64_t rows = block_rows(g.batch, f.blocks);
-  f.dz_at = f.scratch.template take<T>(rows * f.stride);
   f.dh_at = f.scratch.template take<T>(rows * f.stride);
   return f;
 }
@@ -162,14 +161,12 @@ template <class T>
 void simple_rnn_block_back(const SimpleRnnGradient<T>& f, std::int64_t block, void* scratch) {
   const Geometry& g = f.sequence.geometry;
   const RowBlock part = row_block(g.batch, f.blocks, block);
-  const Rows<T> dz{at_offset<T>(scratch, f.dz_at), f.stride}, dh{at_offset<T>(scratch, f.dh_at), f.stride};
+  const Rows<T> dh{at_offset<T>(scratch, f.dh_at), f.stride};
   load_state(f.dh_last, part, g.units, dh);
   const Slope<T> slope = slope_of<T>(f.activation);
   for (std::int64_t step = g.steps - 1; step >= 0; --step) {
-    for (std::int64_t r = 0; r < part.rows; ++r) {
-      simple_rnn_cell_back(f, slope, part.first + r, step, dz.row(r), dh.row(r));
-      f.weights.put_groups(f.sequence.row(part.first + r, step), dz.row(r));
-    }
+    const Rows<T> dz = step_rows(f, part.first, step);
+    for (std::int64_t r = 0; r < part.rows; ++r) simple_rnn_cell_back(f, slope, part.first + r, step, dz.row(r), dh.row(r));
     if (step > 0 || f.d_initial_h) multiply_add(constant(dz), part.rows, f.recurrent_transposed, dh);
     if (f.dx) multiply<T>(constant(dz), part.rows, f.kernel_transposed, f.sequence.x_rows(f.dx, part.first, step), nullptr);
   }
