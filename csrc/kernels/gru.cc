@@ -81,59 +81,102 @@ GruForward<T> gru_forward(const Problem* problem, void* const* data, void* share
   return f;
 }
 
-// The gates z and r of a row into zx, and what the reset gate does: zx_h += r zh_h, or reset = r h.
+// What a row keeps of a step, pointers into the outputs; null where there is none.
 template <class T>
-PYNN_INLINE void gru_gates(const GruForward<T>& f, T* zx, const T* zh, const T* h, T* reset) {
+struct GruKept {
+  T *h, *gates;
+};
+template <class T>
+PYNN_INLINE GruKept<T> gru_kept(const GruForward<T>& f, std::int64_t b, std::int64_t step) {
+  const std::int64_t units = f.sequence.geometry.units, at = f.sequence.row(b, step);
+  return {f.h_sequence ? f.h_sequence + at * units : nullptr,
+          f.gates ? f.gates + at * (f.attributes.reset_after ? 4 : 3) * units : nullptr};
+}
+
+// Reset before the product, first half: the gates z and r of a row into zx, and reset = r h.
+template <class T, class Gate>
+PYNN_INLINE void gru_gates(const GruForward<T>& f, T* zx, const T* zh, const T* h, T* reset, const Gate& gate) {
+  typedef typename Simd<T>::V V;
   const std::int64_t units = f.sequence.geometry.units;
-  add_elements(zx, zh, zx, 2 * units);
-  activate(f.attributes.recurrent_activation, zx, zx, 2 * units);
-  if (!f.attributes.reset_after) return multiply_elements(zx + units, h, reset, units);
-  T* candidate = zx + 2 * units;
-  const T *r = zx + units, *inner = zh + 2 * units;
-  for_vectors<T>(units, [=](std::int64_t j, int lanes) {
-    const typename Simd<T>::V product = load_lanes<T>(r + j, lanes) * load_lanes<T>(inner + j, lanes);
-    store_lanes<T>(candidate + j, load_lanes<T>(candidate + j, lanes) + product, lanes);
+  for_vectors<T>(units, [&](std::int64_t j, int lanes) {
+    const V z = gate.value(load_lanes<T>(zx + j, lanes) + load_lanes<T>(zh + j, lanes));
+    const V r = gate.value(load_lanes<T>(zx + units + j, lanes) + load_lanes<T>(zh + units + j, lanes));
+    store_lanes<T>(zx + j, z, lanes);
+    store_lanes<T>(zx + units + j, r, lanes);
+    store_lanes<T>(reset + j, r * load_lanes<T>(h + j, lanes), lanes);
   });
 }
 
-// The rest of a row's step: the candidate, the next state, and what is kept of them.
-template <class T>
-PYNN_INLINE void gru_state(const GruForward<T>& f, std::int64_t b, std::int64_t step, T* zx, const T* zh, T* h) {
+// The candidate and the next state of a row, kept: after gru_gates, or all of it with the gates still to be computed (`after`).
+template <class T, class Act, class Gate>
+PYNN_INLINE void gru_state(const GruForward<T>& f, std::int64_t b, std::int64_t step, bool after, const T* zx, const T* zh, T* h,
+                           const Act& activation, const Gate& gate) {
   typedef typename Simd<T>::V V;
-  const std::int64_t units = f.sequence.geometry.units, at = f.sequence.row(b, step);
-  T* candidate = zx + 2 * units;
-  activate(f.attributes.activation, candidate, candidate, units);
-  if (!f.sequence.masked(b, step)) {
-    for_vectors<T>(units, [=](std::int64_t j, int lanes) {
-      const V update = load_lanes<T>(zx + j, lanes);
-      const V kept = update * load_lanes<T>(h + j, lanes);
-      store_lanes<T>(h + j, kept + (broadcast(T(1)) - update) * load_lanes<T>(candidate + j, lanes), lanes);
-    });
+  const std::int64_t units = f.sequence.geometry.units;
+  const GruKept<T> kept = gru_kept(f, b, step);
+  const bool masked = f.sequence.masked(b, step);
+  for_vectors<T>(units, [&](std::int64_t j, int lanes) {
+    V z = load_lanes<T>(zx + j, lanes), r = load_lanes<T>(zx + units + j, lanes), candidate = load_lanes<T>(zx + 2 * units + j, lanes);
+    V inner = candidate;
+    if (after) {
+      z = gate.value(z + load_lanes<T>(zh + j, lanes));
+      r = gate.value(r + load_lanes<T>(zh + units + j, lanes));
+      inner = load_lanes<T>(zh + 2 * units + j, lanes);
+      candidate = candidate + r * inner;
+    }
+    candidate = activation.value(candidate);
+    V next = load_lanes<T>(h + j, lanes);
+    if (!masked) {
+      next = z * next + (broadcast(T(1)) - z) * candidate;
+      store_lanes<T>(h + j, next, lanes);
+    }
+    if (kept.h) store_lanes<T>(kept.h + j, next, lanes);
+    if (!kept.gates) return;
+    store_lanes<T>(kept.gates + j, z, lanes);
+    store_lanes<T>(kept.gates + units + j, r, lanes);
+    store_lanes<T>(kept.gates + 2 * units + j, candidate, lanes);
+    if (after) store_lanes<T>(kept.gates + 3 * units + j, inner, lanes);
+  });
+}
+
+// What a block works on: rows of zx, zh, the state, and r h.
+template <class T>
+struct GruRows {
+  RowBlock part;
+  Rows<T> zx, zh, h, reset;
+};
+
+template <class T, class Act, class Gate>
+PYNN_NOINLINE void gru_cells(const GruForward<T>& f, const GruRows<T>& work, std::int64_t step, bool first, const Act& activation,
+                             const Gate& gate) {
+  const RowBlock& part = work.part;
+  const bool after = f.attributes.reset_after;
+  if (!after) {
+    for (std::int64_t r = 0; r < part.rows; ++r)
+      gru_gates(f, work.zx.row(r), work.zh.row(r), work.h.row(r), work.reset.row(r), gate);
+    const Rows<T> candidate{work.zx.data + 2 * f.sequence.geometry.units, work.zx.stride};
+    if (!first) multiply_add(constant(work.reset), part.rows, f.candidate_kernel, candidate);
   }
-  if (f.h_sequence) copy_row(h, f.h_sequence + at * units, units);
-  if (!f.gates) return;
-  T* gates = f.gates + at * (f.attributes.reset_after ? 4 : 3) * units;
-  copy_row(zx, gates, 3 * units);
-  if (f.attributes.reset_after) copy_row(zh + 2 * units, gates + 3 * units, units);
+  for (std::int64_t r = 0; r < part.rows; ++r)
+    gru_state(f, part.first + r, step, after, work.zx.row(r), work.zh.row(r), work.h.row(r), activation, gate);
 }
 
 template <class T>
 void gru_block(const GruForward<T>& f, std::int64_t block, void* scratch) {
   const Geometry& g = f.sequence.geometry;
   const RowBlock part = row_block(g.batch, f.blocks, block);
-  const bool after = f.attributes.reset_after;
   const Rows<T> zx{at_offset<T>(scratch, f.zx_at), f.z_stride}, zh{at_offset<T>(scratch, f.zh_at), f.z_stride};
   const Rows<T> h{at_offset<T>(scratch, f.h_at), f.state_stride}, reset{at_offset<T>(scratch, f.reset_at), f.state_stride};
-  const Rows<T> candidate{zx.data + 2 * g.units, zx.stride};
+  const GruRows<T> work{part, zx, zh, h, reset};
   load_state(f.sequence.initial_h, part, g.units, h);
   for (std::int64_t step = 0; step < g.steps; ++step) {
     PanelMatrix<T> recurrent = f.recurrent_kernel;
-    if (step == 0 && !f.sequence.initial_h) recurrent.k = 0;  // h is zero
+    const bool first = step == 0 && !f.sequence.initial_h;
+    if (first) recurrent.k = 0;  // h is zero
     multiply(f.sequence.x_rows(part.first, step), part.rows, f.kernel, zx, f.bias);
     multiply(constant(h), part.rows, recurrent, zh, f.recurrent_bias);
-    for (std::int64_t r = 0; r < part.rows; ++r) gru_gates(f, zx.row(r), zh.row(r), h.row(r), reset.row(r));
-    if (!after && recurrent.k) multiply_add(constant(reset), part.rows, f.candidate_kernel, candidate);
-    for (std::int64_t r = 0; r < part.rows; ++r) gru_state(f, part.first + r, step, zx.row(r), zh.row(r), h.row(r));
+    with_activations<T>(f.attributes.activation, f.attributes.recurrent_activation,
+                        [&](const auto& activation, const auto& gate) { gru_cells(f, work, step, first, activation, gate); });
   }
   save_state(h, part, g.units, f.h_last);
 }
@@ -236,9 +279,9 @@ GruGradient<T> gru_gradient(const Problem* problem, void* const* data, void* sha
 
 // One row, one step back, up to the reset gate: dz, dzx_h and, with reset_after, dr and dzh_h. dh comes as the gradient by the
 // state after the step, without the step's own output; it leaves as the part that doesn't go through a product: all if masked.
-template <class T>
-PYNN_INLINE void gru_cell_back(const GruGradient<T>& f, const Slope<T>& slope, const Slope<T>& gate_slope, std::int64_t b,
-                               std::int64_t step, const T* before, T* dz, T* dh) {
+template <class T, class Act, class Gate>
+PYNN_INLINE void gru_cell_back(const GruGradient<T>& f, std::int64_t b, std::int64_t step, const T* before, T* dz, T* dh,
+                               const Act& activation, const Gate& gate) {
   typedef typename Simd<T>::V V;
   const std::int64_t units = f.sequence.geometry.units, at = f.sequence.row(b, step);
   const bool after = f.attributes.reset_after;
@@ -252,28 +295,28 @@ PYNN_INLINE void gru_cell_back(const GruGradient<T>& f, const Slope<T>& slope, c
     const V update = load_lanes<T>(gates + j, lanes), candidate = load_lanes<T>(gates + 2 * units + j, lanes);
     V d = load_lanes<T>(dh + j, lanes);
     if (incoming) d = load_lanes<T>(incoming + j, lanes) + d;
-    const V d_candidate = d * (broadcast(T(1)) - update) * slope(candidate);
-    store_lanes<T>(dz + j, d * (load_lanes<T>(before + j, lanes) - candidate) * gate_slope(update), lanes);
+    const V d_candidate = d * (broadcast(T(1)) - update) * activation.slope(candidate);
+    store_lanes<T>(dz + j, d * (load_lanes<T>(before + j, lanes) - candidate) * gate.slope(update), lanes);
     store_lanes<T>(dz + 2 * units + j, d_candidate, lanes);
     store_lanes<T>(dh + j, d * update, lanes);
     if (!after) return;
     const V reset = load_lanes<T>(gates + units + j, lanes), inner = load_lanes<T>(gates + 3 * units + j, lanes);
-    store_lanes<T>(dz + units + j, d_candidate * inner * gate_slope(reset), lanes);
+    store_lanes<T>(dz + units + j, d_candidate * inner * gate.slope(reset), lanes);
     store_lanes<T>(dz + 3 * units + j, d_candidate * reset, lanes);
   });
 }
 
 // Reset before the product: dr and the part of dh behind it, from the gradient by r h.
-template <class T>
-PYNN_INLINE void gru_reset_back(const GruGradient<T>& f, const Slope<T>& gate_slope, std::int64_t b, std::int64_t step,
-                                const T* before, const T* product, T* dz, T* dh) {
+template <class T, class Gate>
+PYNN_INLINE void gru_reset_back(const GruGradient<T>& f, std::int64_t b, std::int64_t step, const T* before, const T* product, T* dz,
+                                T* dh, const Gate& gate) {
   typedef typename Simd<T>::V V;
   const std::int64_t units = f.sequence.geometry.units;
   if (f.sequence.masked(b, step)) return;
   const T* gates = f.gates + f.sequence.row(b, step) * 3 * units;
   for_vectors<T>(units, [&](std::int64_t j, int lanes) {
     const V reset = load_lanes<T>(gates + units + j, lanes), d = load_lanes<T>(product + j, lanes);
-    store_lanes<T>(dz + units + j, d * load_lanes<T>(before + j, lanes) * gate_slope(reset), lanes);
+    store_lanes<T>(dz + units + j, d * load_lanes<T>(before + j, lanes) * gate.slope(reset), lanes);
     store_lanes<T>(dh + j, load_lanes<T>(dh + j, lanes) + d * reset, lanes);
   });
 }
@@ -287,20 +330,20 @@ struct GruWork {
 };
 
 // All rows of a block, one step back: the gate gradients.
-template <class T>
-void gru_gates_back(const GruGradient<T>& f, const GruWork<T>& work, const Slope<T>& slope, const Slope<T>& gate_slope,
-                    std::int64_t step, const Rows<T>& dz) {
+template <class T, class Act, class Gate>
+PYNN_NOINLINE void gru_cells_back(const GruGradient<T>& f, const GruWork<T>& work, std::int64_t step, const Rows<T>& dz,
+                                  const Act& activation, const Gate& gate) {
   const std::int64_t units = f.sequence.geometry.units, first = work.part.first, rows = work.part.rows;
   const auto before = [&](std::int64_t r) {
     const T* state = f.sequence.before(f.h_sequence, f.sequence.initial_h, first + r, step);
     return state ? state : work.zeros;
   };
   for (std::int64_t r = 0; r < rows; ++r)
-    gru_cell_back(f, slope, gate_slope, first + r, step, before(r), dz.row(r), work.dh.row(r));
+    gru_cell_back(f, first + r, step, before(r), dz.row(r), work.dh.row(r), activation, gate);
   if (!f.attributes.reset_after) {
     multiply<T>(Rows<const T>{dz.data + 2 * units, dz.stride}, rows, f.candidate_transposed, work.product, nullptr);
     for (std::int64_t r = 0; r < rows; ++r)
-      gru_reset_back(f, gate_slope, first + r, step, before(r), work.product.row(r), dz.row(r), work.dh.row(r));
+      gru_reset_back(f, first + r, step, before(r), work.product.row(r), dz.row(r), work.dh.row(r), gate);
   }
 }
 
@@ -324,10 +367,10 @@ void gru_block_back(const GruGradient<T>& f, std::int64_t block, void* scratch) 
   const std::int64_t rows = work.part.rows;
   clear_row(work.zeros, g.units);
   load_state(f.dh_last, work.part, g.units, dh);
-  const Slope<T> slope = slope_of<T>(f.attributes.activation), gate_slope = slope_of<T>(f.attributes.recurrent_activation);
   for (std::int64_t step = g.steps - 1; step >= 0; --step) {
     const Rows<T> dz = step_rows(f, work.part.first, step);
-    gru_gates_back(f, work, slope, gate_slope, step, dz);
+    with_activations<T>(f.attributes.activation, f.attributes.recurrent_activation,
+                        [&](const auto& activation, const auto& gate) { gru_cells_back(f, work, step, dz, activation, gate); });
     if (step > 0) gru_expect_step(f, work.part, step - 1);
     if (step > 0 || f.d_initial_h) {
       multiply_add(constant(dz), rows, f.gates_transposed, dh);

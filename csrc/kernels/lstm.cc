@@ -69,25 +69,43 @@ LstmForward<T> lstm_forward(const Problem* problem, void* const* data, void* sha
 }
 
 // One row, one step: z (4 * units) holds the sums before the activations, h and c the state, which it advances.
-template <class T>
-PYNN_INLINE void lstm_cell(const LstmForward<T>& f, std::int64_t b, std::int64_t step, T* z, T* h, T* c) {
+template <class T, class Act, class Gate>
+PYNN_INLINE void lstm_cell(const LstmForward<T>& f, std::int64_t b, std::int64_t step, const T* z, T* h, T* c, const Act& activation,
+                           const Gate& gate) {
   typedef typename Simd<T>::V V;
   const std::int64_t units = f.sequence.geometry.units, at = f.sequence.row(b, step);
-  T* gates = f.gates ? f.gates + at * 4 * units : z;
-  activate(f.attributes.recurrent_activation, z, gates, 2 * units);
-  activate(f.attributes.activation, z + 2 * units, gates + 2 * units, units);
-  activate(f.attributes.recurrent_activation, z + 3 * units, gates + 3 * units, units);
-  if (!f.sequence.masked(b, step)) {
-    for_vectors<T>(units, [=](std::int64_t j, int lanes) {
-      const V kept = load_lanes<T>(gates + units + j, lanes) * load_lanes<T>(c + j, lanes);
-      const V added = load_lanes<T>(gates + j, lanes) * load_lanes<T>(gates + 2 * units + j, lanes);
-      store_lanes<T>(c + j, kept + added, lanes);
-    });
-    activate(f.attributes.activation, c, h, units);
-    multiply_elements(gates + 3 * units, h, h, units);
-  }
-  if (f.h_sequence) copy_row(h, f.h_sequence + at * units, units);
-  if (f.c_sequence) copy_row(c, f.c_sequence + at * units, units);
+  T* gates = f.gates ? f.gates + at * 4 * units : nullptr;
+  T* h_kept = f.h_sequence ? f.h_sequence + at * units : nullptr;
+  T* c_kept = f.c_sequence ? f.c_sequence + at * units : nullptr;
+  const bool masked = f.sequence.masked(b, step);
+  for_vectors<T>(units, [&](std::int64_t j, int lanes) {
+    const V i = gate.value(load_lanes<T>(z + j, lanes)), forget = gate.value(load_lanes<T>(z + units + j, lanes));
+    const V candidate = activation.value(load_lanes<T>(z + 2 * units + j, lanes));
+    const V o = gate.value(load_lanes<T>(z + 3 * units + j, lanes));
+    if (gates) {
+      store_lanes<T>(gates + j, i, lanes);
+      store_lanes<T>(gates + units + j, forget, lanes);
+      store_lanes<T>(gates + 2 * units + j, candidate, lanes);
+      store_lanes<T>(gates + 3 * units + j, o, lanes);
+    }
+    V cell = load_lanes<T>(c + j, lanes), out;
+    if (masked) {
+      out = load_lanes<T>(h + j, lanes);
+    } else {
+      cell = forget * cell + i * candidate;
+      out = o * activation.value(cell);
+      store_lanes<T>(c + j, cell, lanes);
+      store_lanes<T>(h + j, out, lanes);
+    }
+    if (h_kept) store_lanes<T>(h_kept + j, out, lanes);
+    if (c_kept) store_lanes<T>(c_kept + j, cell, lanes);
+  });
+}
+
+template <class T, class Act, class Gate>
+PYNN_NOINLINE void lstm_cells(const LstmForward<T>& f, const RowBlock& part, std::int64_t step, const Rows<T>& z, const Rows<T>& h,
+                              const Rows<T>& c, const Act& activation, const Gate& gate) {
+  for (std::int64_t r = 0; r < part.rows; ++r) lstm_cell(f, part.first + r, step, z.row(r), h.row(r), c.row(r), activation, gate);
 }
 
 template <class T>
@@ -101,7 +119,8 @@ void lstm_block(const LstmForward<T>& f, std::int64_t block, void* scratch) {
   for (std::int64_t step = 0; step < g.steps; ++step) {
     multiply(f.sequence.x_rows(part.first, step), part.rows, f.kernel, z, f.bias);
     if (step > 0 || f.sequence.initial_h) multiply_add(constant(h), part.rows, f.recurrent_kernel, z);
-    for (std::int64_t r = 0; r < part.rows; ++r) lstm_cell(f, part.first + r, step, z.row(r), h.row(r), c.row(r));
+    with_activations<T>(f.attributes.activation, f.attributes.recurrent_activation,
+                        [&](const auto& activation, const auto& gate) { lstm_cells(f, part, step, z, h, c, activation, gate); });
   }
   save_state(h, part, g.units, f.h_last);
   save_state(c, part, g.units, f.c_last);
@@ -181,16 +200,16 @@ LstmGradient<T> lstm_gradient(const Problem* problem, void* const* data, void* s
   const std::int64_t rows = block_rows(g.batch, f.blocks);
   f.dh_at = f.scratch.template take<T>(rows * f.state_stride);
   f.dc_at = f.scratch.template take<T>(rows * f.state_stride);
-  f.row_at = f.scratch.template take<T>(2 * f.state_stride);
+  f.row_at = f.scratch.template take<T>(f.state_stride);
   return f;
 }
 
 // One row, one step back. dh and dc come as the gradients by the state after the step, dh without this step's own output. They
 // leave as what a masked step hands through (dh, dc), else as (0, the part of dc that doesn't go through h); dz are the gate
 // gradients.
-template <class T>
-PYNN_INLINE void lstm_cell_back(const LstmGradient<T>& f, const Slope<T>& slope, const Slope<T>& gate_slope, std::int64_t b,
-                                std::int64_t step, T* dz, T* dh, T* dc, T* out, const T* zeros) {
+template <class T, class Act, class Gate>
+PYNN_INLINE void lstm_cell_back(const LstmGradient<T>& f, std::int64_t b, std::int64_t step, T* dz, T* dh, T* dc, const T* zeros,
+                                const Act& activation, const Gate& gate) {
   typedef typename Simd<T>::V V;
   const std::int64_t units = f.sequence.geometry.units, at = f.sequence.row(b, step);
   const T* incoming = f.dh_sequence ? f.dh_sequence + at * units : zeros;
@@ -198,23 +217,37 @@ PYNN_INLINE void lstm_cell_back(const LstmGradient<T>& f, const Slope<T>& slope,
     clear_row(dz, 4 * units);
     return add_elements(dh, incoming, dh, units);
   }
-  const T* gates = f.gates + at * 4 * units;
+  const T *gates = f.gates + at * 4 * units, *cell = f.c_sequence + at * units;
   const T* before = f.sequence.before(f.c_sequence, f.initial_c, b, step);
   if (!before) before = zeros;
-  activate(f.attributes.activation, f.c_sequence + at * units, out, units);
   for_vectors<T>(units, [&](std::int64_t j, int lanes) {
     const V i = load_lanes<T>(gates + j, lanes), forget = load_lanes<T>(gates + units + j, lanes);
     const V candidate = load_lanes<T>(gates + 2 * units + j, lanes), o = load_lanes<T>(gates + 3 * units + j, lanes);
-    const V activated = load_lanes<T>(out + j, lanes);
+    const V out = activation.value(load_lanes<T>(cell + j, lanes));
     const V d_output = load_lanes<T>(incoming + j, lanes) + load_lanes<T>(dh + j, lanes);
-    const V d_cell = load_lanes<T>(dc + j, lanes) + d_output * o * slope(activated);
-    store_lanes<T>(dz + j, d_cell * candidate * gate_slope(i), lanes);
-    store_lanes<T>(dz + units + j, d_cell * load_lanes<T>(before + j, lanes) * gate_slope(forget), lanes);
-    store_lanes<T>(dz + 2 * units + j, d_cell * i * slope(candidate), lanes);
-    store_lanes<T>(dz + 3 * units + j, d_output * activated * gate_slope(o), lanes);
+    const V d_cell = load_lanes<T>(dc + j, lanes) + d_output * o * activation.slope(out);
+    store_lanes<T>(dz + j, d_cell * candidate * gate.slope(i), lanes);
+    store_lanes<T>(dz + units + j, d_cell * load_lanes<T>(before + j, lanes) * gate.slope(forget), lanes);
+    store_lanes<T>(dz + 2 * units + j, d_cell * i * activation.slope(candidate), lanes);
+    store_lanes<T>(dz + 3 * units + j, d_output * out * gate.slope(o), lanes);
     store_lanes<T>(dc + j, d_cell * forget, lanes);
     store_lanes<T>(dh + j, zero<T>(), lanes);
   });
+}
+
+// What a block of the backward pass works on.
+template <class T>
+struct LstmWork {
+  RowBlock part;
+  Rows<T> dh, dc;
+  T* zeros;
+};
+
+template <class T, class Act, class Gate>
+PYNN_NOINLINE void lstm_cells_back(const LstmGradient<T>& f, const LstmWork<T>& work, std::int64_t step, const Rows<T>& dz,
+                                   const Act& activation, const Gate& gate) {
+  for (std::int64_t r = 0; r < work.part.rows; ++r)
+    lstm_cell_back(f, work.part.first + r, step, dz.row(r), work.dh.row(r), work.dc.row(r), work.zeros, activation, gate);
 }
 
 template <class T>
@@ -233,15 +266,14 @@ void lstm_block_back(const LstmGradient<T>& f, std::int64_t block, void* scratch
   const Geometry& g = f.sequence.geometry;
   const RowBlock part = row_block(g.batch, f.blocks, block);
   const Rows<T> dh{at_offset<T>(scratch, f.dh_at), f.state_stride}, dc{at_offset<T>(scratch, f.dc_at), f.state_stride};
-  T *out = at_offset<T>(scratch, f.row_at), *zeros = out + f.state_stride;
-  clear_row(zeros, g.units);
+  const LstmWork<T> work{part, dh, dc, at_offset<T>(scratch, f.row_at)};
+  clear_row(work.zeros, g.units);
   load_state(f.dh_last, part, g.units, dh);
   load_state(f.dc_last, part, g.units, dc);
-  const Slope<T> slope = slope_of<T>(f.attributes.activation), gate_slope = slope_of<T>(f.attributes.recurrent_activation);
   for (std::int64_t step = g.steps - 1; step >= 0; --step) {
     const Rows<T> dz = step_rows(f, part.first, step);
-    for (std::int64_t r = 0; r < part.rows; ++r)
-      lstm_cell_back(f, slope, gate_slope, part.first + r, step, dz.row(r), dh.row(r), dc.row(r), out, zeros);
+    with_activations<T>(f.attributes.activation, f.attributes.recurrent_activation,
+                        [&](const auto& activation, const auto& gate) { lstm_cells_back(f, work, step, dz, activation, gate); });
     if (step > 0) lstm_expect_step(f, part, step - 1);
     if (step > 0 || f.d_initial_h) multiply_add(constant(dz), part.rows, f.recurrent_transposed, dh);
     if (f.dx) multiply<T>(constant(dz), part.rows, f.kernel_transposed, f.sequence.x_rows(f.dx, part.first, step), nullptr);

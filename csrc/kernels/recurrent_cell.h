@@ -17,56 +17,61 @@ enum Activation : std::int64_t { kLinear = 0, kRelu, kTanh, kSigmoid, kHardSigmo
 
 PYNN_INLINE bool knows_activation(std::int64_t kind) { return kind >= 0 && kind < kNumActivations; }
 
-// to[i] = apply(from[i]) for i < n; whole vectors and one partial one.
-template <class T, class Apply>
-PYNN_INLINE void map_range(const T* from, T* to, std::int64_t n, Apply apply) {
-  constexpr int lanes = Simd<T>::kLanes;
-  std::int64_t i = 0;
-  for (; i + lanes <= n; i += lanes) store<T>(to + i, apply(load<T>(from + i)));
-  if (i < n) store_partial(to + i, apply(load_partial(from + i, static_cast<int>(n - i))), static_cast<int>(n - i));
-}
-
-// to = activation(from), elementwise; in place where to == from.
+// f(z), one vector.
 template <class T>
-PYNN_NOINLINE void activate(std::int64_t kind, const T* from, T* to, std::int64_t n) {
-  typedef typename Simd<T>::V V;
-  const V none = zero<T>(), one = broadcast(T(1));
+PYNN_NOINLINE typename Simd<T>::V activated(std::int64_t kind, typename Simd<T>::V z) {
+  const typename Simd<T>::V none = zero<T>(), one = broadcast(T(1));
   switch (kind) {
-    case kRelu:
-      return map_range(from, to, n, [=](V z) { return vmax(z, none); });
-    case kTanh:
-      return map_range(from, to, n, [](V z) { return vtanh(z); });
-    case kSigmoid:
-      return map_range(from, to, n, [](V z) { return vsigmoid(z); });
-    case kHardSigmoid: {
-      const V three = broadcast(T(3)), six = broadcast(T(6));
-      return map_range(from, to, n, [=](V z) { return vmin(vmax(z + three, none), six) / six; });
-    }
-    case kHardSigmoidKeras2: {
-      const V slope = broadcast(T(0.2)), half = broadcast(T(0.5));
-      return map_range(from, to, n, [=](V z) { return vmin(vmax(z * slope + half, none), one); });
-    }
-    default:
-      if (to != from) std::memcpy(to, from, static_cast<std::size_t>(n) * sizeof(T));
+    case kRelu: return vmax(z, none);
+    case kTanh: return vtanh(z);
+    case kSigmoid: return vsigmoid(z);
+    case kHardSigmoid: return vmin(vmax(z + broadcast(T(3)), none), broadcast(T(6))) / broadcast(T(6));
+    case kHardSigmoidKeras2: return vmin(vmax(z * broadcast(T(0.2)) + broadcast(T(0.5)), none), one);
+    default: return z;
   }
 }
 
-// f'(z) from y = f(z): 0 where y <= low or y >= high, else constant + y (linear + y quadratic). NaN gives NaN.
+// An activation f as a cell uses it: value(z) = f(z), slope(y) = f'(z) from y = f(z). NaN gives NaN.
 template <class T>
-struct Slope {
-  typename Simd<T>::V low, high, constant, linear, quadratic;
-  PYNN_INLINE typename Simd<T>::V operator()(typename Simd<T>::V y) const {
-    return select((y <= low) | (y >= high), zero<T>(), constant + y * (linear + y * quadratic));
-  }
+struct Tanh {
+  typedef typename Simd<T>::V V;
+  PYNN_INLINE V value(V z) const { return vtanh(z); }
+  PYNN_INLINE V slope(V y) const { return broadcast(T(1)) - y * y; }
 };
 template <class T>
-Slope<T> slope_of(std::int64_t kind) {
-  const T infinity = static_cast<T>(INFINITY);
-  const bool bounded = kind == kHardSigmoid || kind == kHardSigmoidKeras2;
-  const T flat = kind == kSigmoid ? T(0) : kind == kHardSigmoid ? T(1) / T(6) : kind == kHardSigmoidKeras2 ? T(0.2) : T(1);
-  const bool curved = kind == kTanh || kind == kSigmoid;
-  return Slope<T>{broadcast(kind == kRelu || bounded ? T(0) : -infinity), broadcast(bounded ? T(1) : infinity), broadcast(flat),
-                  broadcast(kind == kSigmoid ? T(1) : T(0)), broadcast(curved ? T(-1) : T(0))};
+struct Sigmoid {
+  typedef typename Simd<T>::V V;
+  PYNN_INLINE V value(V z) const { return vsigmoid(z); }
+  PYNN_INLINE V slope(V y) const { return y * (broadcast(T(1)) - y); }
+};
+// Any of them. The slope is 0 where y <= low or y >= high, else constant + y (linear + y quadratic).
+template <class T>
+struct AnyActivation {
+  typedef typename Simd<T>::V V;
+  std::int64_t kind;
+  T low, high, constant, linear, quadratic;
+
+  explicit AnyActivation(std::int64_t number) : kind(number) {
+    const T infinity = static_cast<T>(INFINITY);
+    const bool bounded = kind == kHardSigmoid || kind == kHardSigmoidKeras2;
+    low = kind == kRelu || bounded ? T(0) : -infinity;
+    high = bounded ? T(1) : infinity;
+    constant = kind == kSigmoid ? T(0) : kind == kHardSigmoid ? T(1) / T(6) : kind == kHardSigmoidKeras2 ? T(0.2) : T(1);
+    linear = kind == kSigmoid ? T(1) : T(0);
+    quadratic = kind == kTanh || kind == kSigmoid ? T(-1) : T(0);
+  }
+  PYNN_INLINE V value(V z) const { return activated<T>(kind, z); }
+  PYNN_INLINE V slope(V y) const {
+    const V rising = broadcast(constant) + y * (broadcast(linear) + y * broadcast(quadratic));
+    return select((y <= broadcast(low)) | (y >= broadcast(high)), zero<T>(), rising);
+  }
+};
+
+// visit(activation, gate), with the usual pair inline.
+template <class T, class Visit>
+PYNN_INLINE void with_activations(std::int64_t activation, std::int64_t gate, Visit visit) {
+  if (activation == kTanh && gate == kSigmoid) visit(Tanh<T>(), Sigmoid<T>());
+  else visit(AnyActivation<T>(activation), AnyActivation<T>(gate));
 }
 
 // visit(j, lanes) over n elements in vectors; `lanes` is the constant kLanes but in the last, partial one.

@@ -17,6 +17,8 @@ constexpr int kVectorRegisters = 32;
 #else
 constexpr int kVectorRegisters = 16;
 #endif
+// The most rows of a tile two vectors wide.
+constexpr int kMostRows = kVectorRegisters >= 32 ? 8 : kTileRows;
 // Rows over which a weight gradient is summed in registers; a panel of the gate gradients then stays in L1.
 constexpr std::int64_t kReductionBlock = 256;
 // Rows of one partial of a bias gradient, the same as for any column sum.
@@ -148,7 +150,11 @@ PYNN_NOINLINE void product_rows(const RowProduct<T>& product, std::int64_t row, 
     case 3: return product_tile<T, 3, NV>(product, row, column, b, b_stride, columns);
     case 4: return product_tile<T, 4, NV>(product, row, column, b, b_stride, columns);
     case 5: return product_tile<T, 5, NV>(product, row, column, b, b_stride, columns);
-    default: return product_tile<T, 6, NV>(product, row, column, b, b_stride, columns);
+    case 6: return product_tile<T, 6, NV>(product, row, column, b, b_stride, columns);
+  }
+  if constexpr (kMostRows > kTileRows) {
+    if (rows == 7) product_tile<T, 7, NV>(product, row, column, b, b_stride, columns);
+    else product_tile<T, 8, NV>(product, row, column, b, b_stride, columns);
   }
 }
 
@@ -188,7 +194,7 @@ PYNN_INLINE std::int64_t product_strips(const RowProduct<T>& product, std::int64
 
 // The rows of the next tile: never a rest of one or two rows behind a full tile, which would run at half speed.
 PYNN_INLINE int next_rows(std::int64_t left) {
-  return static_cast<int>(left <= kTileRows ? left : left < 2 * kTileRows ? (left + 1) / 2 : kTileRows);
+  return static_cast<int>(left <= kMostRows ? left : left < 2 * kMostRows ? (left + 1) / 2 : kMostRows);
 }
 
 template <class T>
@@ -234,8 +240,8 @@ PYNN_NOINLINE void reduce_tile(const Rows<const T>& a, const Rows<const T>& b, s
 
 // Rows of the next tile. With 32 registers a tall one halves the reads of a, which come from L2.
 PYNN_INLINE int next_reduced_rows(std::int64_t left) {
-  if (kVectorRegisters >= 32 && left >= 8) return left < 12 || left == 16 ? 8 : 12;
-  return next_rows(left);
+  if (kVectorRegisters < 32) return next_rows(left);
+  return static_cast<int>(left <= 6 ? left : left == 7 ? 4 : left < 12 || left == 16 ? 8 : 12);
 }
 
 template <class T, int NV>
@@ -269,26 +275,25 @@ void reduce_panel(const Rows<const T>& a, std::int64_t width, const Rows<const T
   }
 }
 
-// to[j] = sum over `count` rows for the columns of a panel, in the canonical order of column sums.
+// to[j] = [to[j] +] sum over `count` rows for the columns of a panel; part by part, in the canonical order of column sums.
 template <class T>
-void sum_panel(const Rows<const T>& b, std::int64_t count, T* to, int columns) {
+void sum_panel(const Rows<const T>& b, std::int64_t count, T* to, int columns, bool first) {
   typedef typename Simd<T>::V V;
   constexpr int lanes = Simd<T>::kLanes;
-  const int tail = lanes_of<T>(columns, 1);
+  const int head = lanes_of<T>(columns, 0), tail = lanes_of<T>(columns, 1);
   const std::int64_t second = tail ? lanes : 0;
-  V total0 = zero<T>(), total1 = zero<T>();
-  for (std::int64_t begin = 0; begin < count; begin += kColumnSumBlock) {
-    const std::int64_t end = minimum(count, begin + kColumnSumBlock);
+  std::int64_t r = 0;
+  do {
+    const std::int64_t end = minimum(count, r + kColumnSumBlock);
     V part0 = zero<T>(), part1 = zero<T>();
-    for (std::int64_t r = begin; r < end; ++r) {
+    for (; r < end; ++r) {
       part0 = part0 + load<T>(b.row(r));
       part1 = part1 + load<T>(b.row(r) + second);
     }
-    total0 = begin ? total0 + part0 : part0;
-    total1 = begin ? total1 + part1 : part1;
-  }
-  store_lanes<T>(to, total0, lanes_of<T>(columns, 0));
-  if (tail) store_lanes<T>(to + lanes, total1, tail);
+    store_lanes<T>(to, first ? part0 : load_lanes<T>(to, head) + part0, head);
+    if (tail) store_lanes<T>(to + lanes, first ? part1 : load_lanes<T>(to + lanes, tail) + part1, tail);
+    first = false;
+  } while (r < count);
 }
 
 }  // namespace

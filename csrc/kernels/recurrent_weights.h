@@ -149,7 +149,6 @@ struct WeightGradients {
       for_panels(first, last, [&](int group, std::int64_t q) { reduce(group, q, row); });
       row += kReductionBlock;
     } while (row < rows);
-    for_panels(first, last, [&](int group, std::int64_t q) { sum(group, q); });
   }
 
  private:
@@ -169,6 +168,7 @@ struct WeightGradients {
   int columns(int group, std::int64_t q) const {
     return static_cast<int>(minimum(panel_columns<T>(), groups[group].width - q * panel_columns<T>()));
   }
+  // One block of rows of a panel, against all that it takes part in.
   void reduce(int group, std::int64_t q, std::int64_t begin) const {
     const std::int64_t k = minimum(kReductionBlock, rows - begin);
     for (int i = 0; i < num_products; ++i) {
@@ -179,10 +179,10 @@ struct WeightGradients {
       const Rows<T> out{product.out + q * panel_columns<T>(), product.stride};
       reduce_panel(from, source.width, panel(group, q, begin), k, out, columns(group, q), begin == 0);
     }
-  }
-  void sum(int group, std::int64_t q) const {
-    for (int i = 0; i < num_biases; ++i)
-      if (biases[i].group == group) sum_panel(panel(group, q, 0), rows, biases[i].out + q * panel_columns<T>(), columns(group, q));
+    for (int i = 0; i < num_biases; ++i) {
+      T* out = biases[i].out + q * panel_columns<T>();
+      if (biases[i].group == group) sum_panel(panel(group, q, begin), k, out, columns(group, q), begin == 0);
+    }
   }
 };
 

@@ -54,6 +54,23 @@ SimpleRnnForward<T> simple_rnn_forward(const Problem* problem, void* const* data
   return f;
 }
 
+// The state of a block's rows after a step, from the sums z.
+template <class T, class Act>
+PYNN_NOINLINE void simple_rnn_cells(const SimpleRnnForward<T>& f, const RowBlock& part, std::int64_t step, const Rows<T>& z,
+                                    const Rows<T>& h, const Act& activation) {
+  const std::int64_t units = f.sequence.geometry.units;
+  for (std::int64_t r = 0; r < part.rows; ++r) {
+    const std::int64_t b = part.first + r;
+    const bool masked = f.sequence.masked(b, step);
+    T* kept = f.h_sequence ? f.h_sequence + f.sequence.row(b, step) * units : nullptr;
+    for_vectors<T>(units, [&](std::int64_t j, int lanes) {
+      const typename Simd<T>::V next = masked ? load_lanes<T>(h.row(r) + j, lanes) : activation.value(load_lanes<T>(z.row(r) + j, lanes));
+      store_lanes<T>(h.row(r) + j, next, lanes);
+      if (kept) store_lanes<T>(kept + j, next, lanes);
+    });
+  }
+}
+
 template <class T>
 void simple_rnn_block(const SimpleRnnForward<T>& f, std::int64_t block, void* scratch) {
   const Geometry& g = f.sequence.geometry;
@@ -63,11 +80,8 @@ void simple_rnn_block(const SimpleRnnForward<T>& f, std::int64_t block, void* sc
   for (std::int64_t step = 0; step < g.steps; ++step) {
     multiply(f.sequence.x_rows(part.first, step), part.rows, f.kernel, z, f.bias);
     if (step > 0 || f.sequence.initial_h) multiply_add(constant(h), part.rows, f.recurrent_kernel, z);
-    for (std::int64_t r = 0; r < part.rows; ++r) {
-      const std::int64_t b = part.first + r;
-      if (!f.sequence.masked(b, step)) activate(f.activation, z.row(r), h.row(r), g.units);
-      if (f.h_sequence) copy_row(h.row(r), f.h_sequence + f.sequence.row(b, step) * g.units, g.units);
-    }
+    with_activations<T>(f.activation, kSigmoid,
+                        [&](const auto& activation, const auto&) { simple_rnn_cells(f, part, step, z, h, activation); });
   }
   save_state(h, part, g.units, f.h_last);
 }
@@ -142,9 +156,9 @@ SimpleRnnGradient<T> simple_rnn_gradient(const Problem* problem, void* const* da
 
 // One row, one step back. dh comes as the gradient by the state after the step, without the step's own output; it leaves as what
 // a masked step hands through, else as 0.
-template <class T>
-PYNN_INLINE void simple_rnn_cell_back(const SimpleRnnGradient<T>& f, const Slope<T>& slope, std::int64_t b, std::int64_t step,
-                                      T* dz, T* dh) {
+template <class T, class Act>
+PYNN_INLINE void simple_rnn_cell_back(const SimpleRnnGradient<T>& f, std::int64_t b, std::int64_t step, T* dz, T* dh,
+                                      const Act& activation) {
   typedef typename Simd<T>::V V;
   const std::int64_t units = f.sequence.geometry.units, at = f.sequence.row(b, step) * units;
   const bool masked = f.sequence.masked(b, step);
@@ -152,7 +166,7 @@ PYNN_INLINE void simple_rnn_cell_back(const SimpleRnnGradient<T>& f, const Slope
   for_vectors<T>(units, [&](std::int64_t j, int lanes) {
     V d = load_lanes<T>(dh + j, lanes);
     if (incoming) d = load_lanes<T>(incoming + j, lanes) + d;
-    store_lanes<T>(dz + j, masked ? zero<T>() : d * slope(load_lanes<T>(h + j, lanes)), lanes);
+    store_lanes<T>(dz + j, masked ? zero<T>() : d * activation.slope(load_lanes<T>(h + j, lanes)), lanes);
     store_lanes<T>(dh + j, masked ? d : zero<T>(), lanes);
   });
 }
@@ -163,10 +177,10 @@ void simple_rnn_block_back(const SimpleRnnGradient<T>& f, std::int64_t block, vo
   const RowBlock part = row_block(g.batch, f.blocks, block);
   const Rows<T> dh{at_offset<T>(scratch, f.dh_at), f.stride};
   load_state(f.dh_last, part, g.units, dh);
-  const Slope<T> slope = slope_of<T>(f.activation);
+  const AnyActivation<T> activation(f.activation);
   for (std::int64_t step = g.steps - 1; step >= 0; --step) {
     const Rows<T> dz = step_rows(f, part.first, step);
-    for (std::int64_t r = 0; r < part.rows; ++r) simple_rnn_cell_back(f, slope, part.first + r, step, dz.row(r), dh.row(r));
+    for (std::int64_t r = 0; r < part.rows; ++r) simple_rnn_cell_back(f, part.first + r, step, dz.row(r), dh.row(r), activation);
     if (step > 0 || f.d_initial_h) multiply_add(constant(dz), part.rows, f.recurrent_transposed, dh);
     if (f.dx) multiply<T>(constant(dz), part.rows, f.kernel_transposed, f.sequence.x_rows(f.dx, part.first, step), nullptr);
   }

@@ -38,6 +38,7 @@ struct MathTable<float> {
   static constexpr float kExpHigh = 89.0f;
   static constexpr float kExpm1Low = -20.0f;  // e^x - 1 rounds to -1 below
   static constexpr float kTanhLimit = 9.1f;   // tanh(x) rounds to 1 above
+  static constexpr float kSigmoidLimit = 88.0f;  // sigmoid(-x) is denormal above, and e^x finite below
   static constexpr float kErfcLimit = 10.5f;  // erfc(x) is zero above
   static constexpr float kTiny = 0x1p-25f;    // f(x) = x rounds to itself below, for expm1 and log1p
   static constexpr float kMax = 0x1.fffffep+127f;
@@ -74,6 +75,7 @@ struct MathTable<double> {
   static constexpr double kExpHigh = 710.0;
   static constexpr double kExpm1Low = -40.0;
   static constexpr double kTanhLimit = 20.0;
+  static constexpr double kSigmoidLimit = 709.0;
   static constexpr double kErfcLimit = 27.5;
   static constexpr double kTiny = 0x1p-54;
   static constexpr double kMax = 0x1.fffffffffffffp+1023;
@@ -119,11 +121,11 @@ PYNN_INLINE V horner(V x, const T (&c)[N]) {
 // Like min and max with a bound; NaN stays NaN.
 template <class V, class T>
 PYNN_INLINE V at_most(V x, T bound) {
-  return select((broadcast(bound) < x), broadcast(bound), x);
+  return lower_of(broadcast(bound), x);
 }
 template <class V, class T>
 PYNN_INLINE V at_least(V x, T bound) {
-  return select((broadcast(bound) > x), broadcast(bound), x);
+  return higher_of(broadcast(bound), x);
 }
 
 template <class V>
@@ -154,13 +156,23 @@ PYNN_INLINE auto power_of_two(M n_bits) -> decltype(value_of(n_bits)) {
   return value_of(shift_left(n_bits, Table<V>::kMantissaBits) + broadcast_bits(Table<V>::kOneBits));
 }
 
+// y 2^n for n in the low bits, past both ends of the exponent range.
+template <class V>
+PYNN_INLINE V scaled(V y, Mask<V> n_bits) {
+#if defined(PYNN_TARGET_AVX512)
+  return scale_by(y, value_of(n_bits) - broadcast(Table<V>::kRound));
+#else
+  const Mask<V> half = shift_right(n_bits, 1);  // in two factors
+  return y * power_of_two(half) * power_of_two(n_bits - half);
+#endif
+}
+
 // e^x
 template <class V>
 PYNN_INLINE V vexp(V x) {
   Mask<V> n;
   const V y = constant<V>(1) + reduced_expm1(at_most(at_least(x, Table<V>::kExpLow), Table<V>::kExpHigh), &n);
-  const Mask<V> half = shift_right(n, 1);  // 2^n in two factors reaches past both ends of the exponent range
-  return y * power_of_two(half) * power_of_two(n - half);
+  return scaled(y, n);
 }
 
 // e^x - 1
@@ -219,7 +231,10 @@ PYNN_INLINE V vtanh(V x) {
 // 1 / (1 + e^-x)
 template <class V>
 PYNN_INLINE V vsigmoid(V x) {
-  return constant<V>(1) / (constant<V>(1) + vexp(-x));
+  Mask<V> n;
+  const V p = reduced_expm1(at_most(at_least(-x, -Table<V>::kSigmoidLimit), Table<V>::kSigmoidLimit), &n);
+  const V scale = power_of_two(n);
+  return constant<V>(1) / (constant<V>(1) + fma(scale, p, scale));
 }
 
 // erf(x) for |x| < 1, erfc(x) for x > 0.9.
