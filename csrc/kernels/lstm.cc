@@ -7,7 +7,7 @@
 // c_sequence?. Backward: the same inputs, h_sequence, gates, c_sequence, dh_sequence?, dh_last?, dc_last? -> dx?, d_kernel?,
 // d_recurrent_kernel?, d_bias?, d_initial_h?, d_initial_c?. ints: activation, recurrent_activation, go_backwards.
 //
-// Sums: x_t kernel and h recurrent_kernel each from zero over their columns, then (x_t kernel + bias) + h recurrent_kernel.
+// Sums: x_t kernel + h recurrent_kernel is one sum from zero, over the features, then over the units; then the bias.
 // d_kernel and d_recurrent_kernel sum rows b * steps + s in blocks of kReductionBlock, d_bias as any column sum.
 #include "kernels/recurrent_weights.h"
 #include "registry.h"
@@ -117,8 +117,8 @@ void lstm_block(const LstmForward<T>& f, std::int64_t block, void* scratch) {
   load_state(f.sequence.initial_h, part, g.units, h);
   load_state(f.initial_c, part, g.units, c);
   for (std::int64_t step = 0; step < g.steps; ++step) {
-    multiply(f.sequence.x_rows(part.first, step), part.rows, f.kernel, z, f.bias);
-    if (step > 0 || f.sequence.initial_h) multiply_add(constant(h), part.rows, f.recurrent_kernel, z);
+    multiply_two<T>({f.sequence.x_rows(part.first, step), f.kernel}, {constant(h), f.recurrent_kernel}, step > 0 || f.sequence.initial_h,
+                    part.rows, z, f.bias);
     with_activations<T>(f.attributes.activation, f.attributes.recurrent_activation,
                         [&](const auto& activation, const auto& gate) { lstm_cells(f, part, step, z, h, c, activation, gate); });
   }
@@ -300,23 +300,10 @@ void run_lstm_grad(const Call* call, std::int32_t phase, std::int64_t begin, std
 
 }  // namespace
 
-bool prepare_lstm_f32(const Problem* p, Plan* plan) noexcept { return prepare_lstm<float>(p, plan); }
-bool prepare_lstm_f64(const Problem* p, Plan* plan) noexcept { return prepare_lstm<double>(p, plan); }
-bool prepare_lstm_grad_f32(const Problem* p, Plan* plan) noexcept { return prepare_lstm_grad<float>(p, plan); }
-bool prepare_lstm_grad_f64(const Problem* p, Plan* plan) noexcept { return prepare_lstm_grad<double>(p, plan); }
-
-void run_lstm_f32(const Call* call, std::int32_t phase, std::int64_t begin, std::int64_t end, void* scratch) noexcept {
-  run_lstm<float>(call, phase, begin, end, scratch);
-}
-void run_lstm_f64(const Call* call, std::int32_t phase, std::int64_t begin, std::int64_t end, void* scratch) noexcept {
-  run_lstm<double>(call, phase, begin, end, scratch);
-}
-void run_lstm_grad_f32(const Call* call, std::int32_t phase, std::int64_t begin, std::int64_t end, void* scratch) noexcept {
-  run_lstm_grad<float>(call, phase, begin, end, scratch);
-}
-void run_lstm_grad_f64(const Call* call, std::int32_t phase, std::int64_t begin, std::int64_t end, void* scratch) noexcept {
-  run_lstm_grad<double>(call, phase, begin, end, scratch);
-}
+PYNN_RECURRENT(lstm_f32, lstm, float)
+PYNN_RECURRENT(lstm_f64, lstm, double)
+PYNN_RECURRENT(lstm_grad_f32, lstm_grad, float)
+PYNN_RECURRENT(lstm_grad_f64, lstm_grad, double)
 
 }  // namespace PYNN_TARGET
 }  // namespace pynn

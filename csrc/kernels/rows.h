@@ -2,7 +2,7 @@
 #pragma once
 
 #include "kernels/ranges.h"
-#include "simd/vec.h"
+#include "simd/fold.h"
 
 namespace pynn {
 namespace PYNN_TARGET {
@@ -64,7 +64,7 @@ PYNN_INLINE T sum_vectors(std::int64_t n, const F& fn) {
   }
   for (; i + lanes <= n; i += lanes) a = a + fn(i, lanes);
   if (i < n) b = b + fn(i, static_cast<int>(n - i));
-  return reduce_add((a + b) + (c + d));
+  return fold_add((a + b) + (c + d));
 }
 
 }  // namespace

@@ -78,8 +78,8 @@ void simple_rnn_block(const SimpleRnnForward<T>& f, std::int64_t block, void* sc
   const Rows<T> z{at_offset<T>(scratch, f.z_at), f.stride}, h{at_offset<T>(scratch, f.h_at), f.stride};
   load_state(f.sequence.initial_h, part, g.units, h);
   for (std::int64_t step = 0; step < g.steps; ++step) {
-    multiply(f.sequence.x_rows(part.first, step), part.rows, f.kernel, z, f.bias);
-    if (step > 0 || f.sequence.initial_h) multiply_add(constant(h), part.rows, f.recurrent_kernel, z);
+    multiply_two<T>({f.sequence.x_rows(part.first, step), f.kernel}, {constant(h), f.recurrent_kernel}, step > 0 || f.sequence.initial_h,
+                    part.rows, z, f.bias);
     with_activations<T>(f.activation, kSigmoid,
                         [&](const auto& activation, const auto&) { simple_rnn_cells(f, part, step, z, h, activation); });
   }
@@ -205,23 +205,10 @@ void run_simple_rnn_grad(const Call* call, std::int32_t phase, std::int64_t begi
 
 }  // namespace
 
-bool prepare_simple_rnn_f32(const Problem* p, Plan* plan) noexcept { return prepare_simple_rnn<float>(p, plan); }
-bool prepare_simple_rnn_f64(const Problem* p, Plan* plan) noexcept { return prepare_simple_rnn<double>(p, plan); }
-bool prepare_simple_rnn_grad_f32(const Problem* p, Plan* plan) noexcept { return prepare_simple_rnn_grad<float>(p, plan); }
-bool prepare_simple_rnn_grad_f64(const Problem* p, Plan* plan) noexcept { return prepare_simple_rnn_grad<double>(p, plan); }
-
-void run_simple_rnn_f32(const Call* call, std::int32_t phase, std::int64_t begin, std::int64_t end, void* scratch) noexcept {
-  run_simple_rnn<float>(call, phase, begin, end, scratch);
-}
-void run_simple_rnn_f64(const Call* call, std::int32_t phase, std::int64_t begin, std::int64_t end, void* scratch) noexcept {
-  run_simple_rnn<double>(call, phase, begin, end, scratch);
-}
-void run_simple_rnn_grad_f32(const Call* call, std::int32_t phase, std::int64_t begin, std::int64_t end, void* scratch) noexcept {
-  run_simple_rnn_grad<float>(call, phase, begin, end, scratch);
-}
-void run_simple_rnn_grad_f64(const Call* call, std::int32_t phase, std::int64_t begin, std::int64_t end, void* scratch) noexcept {
-  run_simple_rnn_grad<double>(call, phase, begin, end, scratch);
-}
+PYNN_RECURRENT(simple_rnn_f32, simple_rnn, float)
+PYNN_RECURRENT(simple_rnn_f64, simple_rnn, double)
+PYNN_RECURRENT(simple_rnn_grad_f32, simple_rnn_grad, float)
+PYNN_RECURRENT(simple_rnn_grad_f64, simple_rnn_grad, double)
 
 }  // namespace PYNN_TARGET
 }  // namespace pynn

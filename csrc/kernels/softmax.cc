@@ -22,7 +22,7 @@ PYNN_INLINE T row_max(const T* x, std::int64_t n) {
     const typename Simd<T>::V v = keep_lanes<T>(load_lanes(x + i, count), kLowest<T>, count);
     best = select((v > best), v, best);
   });
-  return reduce_max(best);
+  return fold_max(best);
 }
 
 // y = e^(x - max); returns the sum. A NaN anywhere makes the sum NaN.
@@ -42,13 +42,32 @@ PYNN_INLINE void scale_row(T* y, T factor, std::int64_t n) {
   for_vectors<T>(n, [&](std::int64_t i, int count) { store_lanes(y + i, load_lanes(y + i, count) * scale, count); });
 }
 
-// y = softmax(x)
+// The largest element of a row and the sum of e^(x - max).
+template <class T>
+struct RowTotal {
+  T max, sum;
+};
+
+// y = softmax(x). A row within a vector stays in registers, with the bits of a longer one's passes.
+template <class T>
+PYNN_INLINE RowTotal<T> normalize_row(const T* x, T* y, std::int64_t n) {
+  if (n > Simd<T>::kLanes) {
+    const T max = row_max(x, n), sum = exponentials(x, max, y, n);
+    scale_row(y, T(1) / sum, n);
+    return {max, sum};
+  }
+  const int count = static_cast<int>(n);
+  const typename Simd<T>::V v = load_lanes(x, count);
+  const T max = fold_max(keep_lanes<T>(v, kLowest<T>, count));
+  const typename Simd<T>::V e = keep_lanes<T>(vexp(v - broadcast(max)), T(0), count);
+  const T sum = fold_add(e);
+  store_lanes(y, e * broadcast(T(1) / sum), count);
+  return {max, sum};
+}
+
 template <class T>
 struct Softmax {
-  PYNN_INLINE static void row(const T* x, T* y, std::int64_t n) {
-    const T sum = exponentials(x, row_max(x, n), y, n);
-    scale_row(y, T(1) / sum, n);
-  }
+  PYNN_INLINE static void row(const T* x, T* y, std::int64_t n) { normalize_row(x, y, n); }
 };
 
 // y = x - max - ln(sum of e^(x - max))
@@ -188,10 +207,9 @@ PYNN_INLINE void run_cross_entropy(const Call* call, std::int64_t begin, std::in
     LossGroup<T> group;
     for (int k = 0; k < count; ++k) {
       const std::int64_t row = first + k;
-      const T max = row_max(x + row * n, n);
-      if (!target(row, x + row * n, max, &group, k)) return;
-      group.sums[k] = exponentials(x + row * n, max, p + row * n, n);
-      scale_row(p + row * n, T(1) / group.sums[k], n);
+      const RowTotal<T> total = normalize_row(x + row * n, p + row * n, n);
+      group.sums[k] = total.sum;
+      if (!target(row, x + row * n, total.max, &group, k)) return;
     }
     group.finish(losses + first, count);
   }

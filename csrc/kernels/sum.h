@@ -9,7 +9,7 @@
 // workspace and adds them in order in the next (`sum_in_order`): the same additions as `sum_contiguous`, so the same bits.
 #pragma once
 
-#include "simd/vec.h"
+#include "simd/fold.h"
 
 namespace pynn {
 namespace PYNN_TARGET {
@@ -60,7 +60,7 @@ template <class T>
 PYNN_INLINE T fold_lanes(typename Simd<T>::V* lanes) {
   for (int half = SumLanes<T>::kPerAccumulator / 2; half > 0; half /= 2)
     for (int i = 0; i < half; ++i) lanes[i] += lanes[i + half];
-  return reduce_add(lanes[0]);
+  return fold_add(lanes[0]);
 }
 
 // At most one accumulator's worth: the other three are zero, and x + 0 = x for a sum that began at zero.
