@@ -9,7 +9,7 @@
 // Forward operands: x, kernel, recurrent_kernel, bias? (2, 3 * units) or (3 * units), initial_h?, mask? -> h_sequence?, h_last,
 // gates? (z, r, candidate and, with reset_after, zh_h). Backward: the same inputs, h_sequence, gates, dh_sequence?, dh_last? ->
 // dx?, d_kernel?, d_recurrent_kernel?, d_bias?, d_initial_h?. ints: activation, recurrent_activation, reset_after, go_backwards.
-// A masked step keeps h. Order of the sums as in lstm.cc; those of z and r with reset_after end in + (bias[0] + bias[1]).
+// A masked step keeps h. Order of the sums as in lstm.cc.
 #include "kernels/recurrent_weights.h"
 #include "registry.h"
 
@@ -43,10 +43,10 @@ struct GruForward {
   GruAttributes attributes;
   const T *bias, *recurrent_bias;
   T *h_sequence, *h_last, *gates;
-  PanelMatrix<T> gates_kernel, gates_recurrent, candidate_kernel, candidate_recurrent;  // of z and r, and of the candidate
+  PanelMatrix<T> kernel, recurrent_kernel, candidate_kernel;
   Packing<T> packing;
   Layout shared, scratch;
-  std::int64_t blocks, z_stride, state_stride, z_at, h_at, inner_at, bias_at;
+  std::int64_t blocks, z_stride, state_stride, zx_at, zh_at, h_at, reset_at;
   double cost_ns;
 };
 
@@ -57,116 +57,113 @@ GruForward<T> gru_forward(const Problem* problem, void* const* data, void* share
   f.sequence = gru_sequence<T>(problem, data);
   f.attributes = gru_attributes(problem);
   const bool after = f.attributes.reset_after;
-  const std::int64_t width = 3 * g.units, gates = 2 * g.units;
+  const std::int64_t width = 3 * g.units, inner = after ? width : 2 * g.units;
   f.bias = operand<T>(data, 3);
   f.recurrent_bias = after && f.bias ? f.bias + width : nullptr;
   f.h_sequence = operand<T>(data, 6);
   f.h_last = operand<T>(data, 7);
   f.gates = operand<T>(data, 8);
-  const T *kernel = operand<T>(data, 1), *recurrent = operand<T>(data, 2);
+  const T* recurrent = operand<T>(data, 2);
+  const T* last = recurrent ? recurrent + inner : nullptr;
+  f.kernel = f.packing.pack_if_worth(operand<T>(data, 1), width, g.features, width, g.rows, f.shared, shared);
   const std::int64_t carried = recurrent_rows(g, present(problem, 4));
-  const auto pack = [&](const T* from, std::int64_t k, std::int64_t n, std::int64_t rows) {
-    return f.packing.pack_if_worth(from, width, k, n, rows, f.shared, shared);
-  };
-  f.gates_kernel = pack(kernel, g.features, gates, g.rows);
-  f.candidate_kernel = pack(kernel ? kernel + gates : nullptr, g.features, g.units, g.rows);
-  f.gates_recurrent = pack(recurrent, g.units, gates, carried);
-  f.candidate_recurrent = pack(recurrent ? recurrent + gates : nullptr, g.units, g.units, carried);
+  f.recurrent_kernel = f.packing.pack_if_worth(recurrent, width, g.units, inner, carried, f.shared, shared);
+  if (!after) f.candidate_kernel = f.packing.pack_if_worth(last, width, g.units, g.units, carried, f.shared, shared);
   f.cost_ns = sequence_cost_ns(g, 3, 1, 3);
   f.blocks = block_count(g.batch, f.cost_ns);
   f.z_stride = scratch_stride<T>(width);
   f.state_stride = scratch_stride<T>(g.units);
   const std::int64_t rows = block_rows(g.batch, f.blocks);
-  f.z_at = f.scratch.template take<T>(rows * f.z_stride);
+  f.zx_at = f.scratch.template take<T>(rows * f.z_stride);
+  f.zh_at = f.scratch.template take<T>(rows * f.z_stride);
   f.h_at = f.scratch.template take<T>(rows * f.state_stride);
-  f.inner_at = f.scratch.template take<T>(rows * f.state_stride);
-  f.bias_at = f.scratch.template take<T>(gates);
+  f.reset_at = f.scratch.template take<T>(after ? 0 : rows * f.state_stride);
   return f;
 }
 
-// What a block works on: the sums of the gates and the candidate, the state, zh_h or r h; the biases of the gates, or null.
+// Reset before the product, first half: the gates z and r of a row into zx, and reset = r h.
+template <class T, class Gate>
+PYNN_INLINE void gru_gates(const GruForward<T>& f, T* zx, const T* zh, const T* h, T* reset, const Gate& gate) {
+  typedef typename Simd<T>::V V;
+  const std::int64_t units = f.sequence.geometry.units;
+  for_vectors<T>(units, [&](std::int64_t j, int lanes) {
+    const V z = gate.value(load_lanes<T>(zx + j, lanes) + load_lanes<T>(zh + j, lanes));
+    const V r = gate.value(load_lanes<T>(zx + units + j, lanes) + load_lanes<T>(zh + units + j, lanes));
+    store_lanes<T>(zx + j, z, lanes);
+    store_lanes<T>(zx + units + j, r, lanes);
+    store_lanes<T>(reset + j, r * load_lanes<T>(h + j, lanes), lanes);
+  });
+}
+
+// The candidate and the next state of a row, kept: after gru_gates, or all of it with the gates still to be computed (`after`).
+template <class T, class Act, class Gate>
+PYNN_INLINE void gru_state(const GruForward<T>& f, std::int64_t b, std::int64_t step, bool after, const T* zx, const T* zh, T* h,
+                           const Act& activation, const Gate& gate) {
+  typedef typename Simd<T>::V V;
+  const std::int64_t units = f.sequence.geometry.units, at = f.sequence.row(b, step);
+  T* h_kept = f.h_sequence ? f.h_sequence + at * units : nullptr;
+  T* gates = f.gates ? f.gates + at * (after ? 4 : 3) * units : nullptr;
+  const bool masked = f.sequence.masked(b, step);
+  for_vectors<T>(units, [&](std::int64_t j, int lanes) {
+    V z = load_lanes<T>(zx + j, lanes), r = load_lanes<T>(zx + units + j, lanes), candidate = load_lanes<T>(zx + 2 * units + j, lanes);
+    V inner = candidate;
+    if (after) {
+      z = gate.value(z + load_lanes<T>(zh + j, lanes));
+      r = gate.value(r + load_lanes<T>(zh + units + j, lanes));
+      inner = load_lanes<T>(zh + 2 * units + j, lanes);
+      candidate = candidate + r * inner;
+    }
+    candidate = activation.value(candidate);
+    V next = load_lanes<T>(h + j, lanes);
+    if (!masked) {
+      next = z * next + (broadcast(T(1)) - z) * candidate;
+      store_lanes<T>(h + j, next, lanes);
+    }
+    if (h_kept) store_lanes<T>(h_kept + j, next, lanes);
+    if (!gates) return;
+    store_lanes<T>(gates + j, z, lanes);
+    store_lanes<T>(gates + units + j, r, lanes);
+    store_lanes<T>(gates + 2 * units + j, candidate, lanes);
+    if (after) store_lanes<T>(gates + 3 * units + j, inner, lanes);
+  });
+}
+
+// What a block works on: rows of zx, zh, the state, and r h.
 template <class T>
 struct GruRows {
   RowBlock part;
-  Rows<T> z, h, inner;
-  const T* bias;
+  Rows<T> zx, zh, h, reset;
 };
 
-// Reset before the product: the gate r of a row, and inner = r h.
-template <class T, class Gate>
-PYNN_INLINE void gru_reset(T* z, const T* h, T* inner, std::int64_t units, const Gate& gate) {
-  for_vectors<T>(units, [&](std::int64_t j, int lanes) {
-    const typename Simd<T>::V r = gate.value(load_lanes<T>(z + units + j, lanes));
-    store_lanes<T>(z + units + j, r, lanes);
-    store_lanes<T>(inner + j, r * load_lanes<T>(h + j, lanes), lanes);
-  });
-}
-
-// The gates and the candidate of a row from their sums, the next state, and what is kept of them. r is done where it is reset before.
-template <class T, class Act, class Gate>
-PYNN_INLINE void gru_cell(const GruForward<T>& f, std::int64_t b, std::int64_t step, const T* z, const T* inner, T* h,
-                          const Act& activation, const Gate& gate) {
-  typedef typename Simd<T>::V V;
-  const std::int64_t units = f.sequence.geometry.units, at = f.sequence.row(b, step);
-  const bool masked = f.sequence.masked(b, step), after = f.attributes.reset_after;
-  T* h_kept = f.h_sequence ? f.h_sequence + at * units : nullptr;
-  T* gates = f.gates ? f.gates + at * (after ? 4 : 3) * units : nullptr;
-  for_vectors<T>(units, [&](std::int64_t j, int lanes) {
-    const V update = gate.value(load_lanes<T>(z + j, lanes));
-    V r = load_lanes<T>(z + units + j, lanes), candidate = load_lanes<T>(z + 2 * units + j, lanes), state = load_lanes<T>(h + j, lanes);
-    if (after) {
-      r = gate.value(r);
-      candidate = candidate + r * load_lanes<T>(inner + j, lanes);
-    }
-    candidate = activation.value(candidate);
-    if (!masked) {
-      state = update * state + (broadcast(T(1)) - update) * candidate;
-      store_lanes<T>(h + j, state, lanes);
-    }
-    if (h_kept) store_lanes<T>(h_kept + j, state, lanes);
-    if (!gates) return;
-    store_lanes<T>(gates + j, update, lanes);
-    store_lanes<T>(gates + units + j, r, lanes);
-    store_lanes<T>(gates + 2 * units + j, candidate, lanes);
-    if (after) store_lanes<T>(gates + 3 * units + j, load_lanes<T>(inner + j, lanes), lanes);
-  });
-}
-
-// All rows of a block, one step; `first` if there is no state before it.
 template <class T, class Act, class Gate>
 PYNN_NOINLINE void gru_cells(const GruForward<T>& f, const GruRows<T>& work, std::int64_t step, bool first, const Act& activation,
                              const Gate& gate) {
   const RowBlock& part = work.part;
-  const std::int64_t units = f.sequence.geometry.units;
-  const Rows<T> candidate{work.z.data + 2 * units, work.z.stride};
-  const Factors<T> x{f.sequence.x_rows(part.first, step), f.candidate_kernel};
-  const T* bias = f.bias ? f.bias + 2 * units : nullptr;
-  if (f.attributes.reset_after) {
-    PanelMatrix<T> recurrent = f.candidate_recurrent;
-    if (first) recurrent.k = 0;
-    multiply(x.a, part.rows, x.b, candidate, bias);
-    multiply(constant(work.h), part.rows, recurrent, work.inner, bias ? f.recurrent_bias + 2 * units : nullptr);
-  } else {
-    for (std::int64_t r = 0; r < part.rows; ++r) gru_reset(work.z.row(r), work.h.row(r), work.inner.row(r), units, gate);
-    multiply_two<T>(x, {constant(work.inner), f.candidate_recurrent}, !first, part.rows, candidate, bias);
+  const bool after = f.attributes.reset_after;
+  if (!after) {
+    for (std::int64_t r = 0; r < part.rows; ++r)
+      gru_gates(f, work.zx.row(r), work.zh.row(r), work.h.row(r), work.reset.row(r), gate);
+    const Rows<T> candidate{work.zx.data + 2 * f.sequence.geometry.units, work.zx.stride};
+    if (!first) multiply_add(constant(work.reset), part.rows, f.candidate_kernel, candidate);
   }
   for (std::int64_t r = 0; r < part.rows; ++r)
-    gru_cell(f, part.first + r, step, work.z.row(r), work.inner.row(r), work.h.row(r), activation, gate);
+    gru_state(f, part.first + r, step, after, work.zx.row(r), work.zh.row(r), work.h.row(r), activation, gate);
 }
 
 template <class T>
 void gru_block(const GruForward<T>& f, std::int64_t block, void* scratch) {
   const Geometry& g = f.sequence.geometry;
   const RowBlock part = row_block(g.batch, f.blocks, block);
-  const Rows<T> z{at_offset<T>(scratch, f.z_at), f.z_stride}, h{at_offset<T>(scratch, f.h_at), f.state_stride};
-  T* sum = at_offset<T>(scratch, f.bias_at);
-  if (f.recurrent_bias) add_elements(f.bias, f.recurrent_bias, sum, 2 * g.units);
-  const GruRows<T> work{part, z, h, {at_offset<T>(scratch, f.inner_at), f.state_stride}, f.recurrent_bias ? sum : f.bias};
+  const Rows<T> zx{at_offset<T>(scratch, f.zx_at), f.z_stride}, zh{at_offset<T>(scratch, f.zh_at), f.z_stride};
+  const Rows<T> h{at_offset<T>(scratch, f.h_at), f.state_stride}, reset{at_offset<T>(scratch, f.reset_at), f.state_stride};
+  const GruRows<T> work{part, zx, zh, h, reset};
   load_state(f.sequence.initial_h, part, g.units, h);
   for (std::int64_t step = 0; step < g.steps; ++step) {
+    PanelMatrix<T> recurrent = f.recurrent_kernel;
     const bool first = step == 0 && !f.sequence.initial_h;
-    multiply_two<T>({f.sequence.x_rows(part.first, step), f.gates_kernel}, {constant(h), f.gates_recurrent}, !first, part.rows, z,
-                    work.bias);
+    if (first) recurrent.k = 0;  // h is zero
+    multiply(f.sequence.x_rows(part.first, step), part.rows, f.kernel, zx, f.bias);
+    multiply(constant(h), part.rows, recurrent, zh, f.recurrent_bias);
     with_activations<T>(f.attributes.activation, f.attributes.recurrent_activation,
                         [&](const auto& activation, const auto& gate) { gru_cells(f, work, step, first, activation, gate); });
   }

@@ -7,7 +7,7 @@
 // c_sequence?. Backward: the same inputs, h_sequence, gates, c_sequence, dh_sequence?, dh_last?, dc_last? -> dx?, d_kernel?,
 // d_recurrent_kernel?, d_bias?, d_initial_h?, d_initial_c?. ints: activation, recurrent_activation, go_backwards.
 //
-// Sums: x_t kernel + h recurrent_kernel is one sum from zero, over the features, then over the units; then the bias.
+// Sums: x_t kernel and h recurrent_kernel each from zero over their columns, then (x_t kernel + bias) + h recurrent_kernel.
 // d_kernel and d_recurrent_kernel sum rows b * steps + s in blocks of kReductionBlock, d_bias as any column sum.
 #include "kernels/recurrent_weights.h"
 #include "registry.h"
@@ -117,8 +117,8 @@ void lstm_block(const LstmForward<T>& f, std::int64_t block, void* scratch) {
   load_state(f.sequence.initial_h, part, g.units, h);
   load_state(f.initial_c, part, g.units, c);
   for (std::int64_t step = 0; step < g.steps; ++step) {
-    multiply_two<T>({f.sequence.x_rows(part.first, step), f.kernel}, {constant(h), f.recurrent_kernel}, step > 0 || f.sequence.initial_h,
-                    part.rows, z, f.bias);
+    multiply(f.sequence.x_rows(part.first, step), part.rows, f.kernel, z, f.bias);
+    if (step > 0 || f.sequence.initial_h) multiply_add(constant(h), part.rows, f.recurrent_kernel, z);
     with_activations<T>(f.attributes.activation, f.attributes.recurrent_activation,
                         [&](const auto& activation, const auto& gate) { lstm_cells(f, part, step, z, h, c, activation, gate); });
   }

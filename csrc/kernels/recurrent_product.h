@@ -104,22 +104,13 @@ PYNN_INLINE Rows<const T> constant(const Rows<T>& rows) {
   return Rows<const T>{rows.data, rows.stride};
 }
 
-// One term of a sum of products.
-template <class T>
-struct Factors {
-  Rows<const T> a;
-  PanelMatrix<T> b;
-};
-
 enum Finish : int { kStore = 0, kAdd = 1 };
 
-// c = [c +] the sum over the terms of a b, each element one chain over their k from zero [, then + bias]
 template <class T>
 struct RowProduct {
-  Factors<T> terms[2];
-  int count;
+  Rows<const T> a;
   Rows<T> c;
-  std::int64_t n;
+  std::int64_t k;
   const T* bias;  // of the columns, or null; for kStore only
   Finish finish;
 };
@@ -142,48 +133,41 @@ PYNN_INLINE void finish_tile(const RowProduct<T>& product, std::int64_t row, std
 }
 
 template <class T, int MR, int NV>
-PYNN_INLINE void product_tile(const RowProduct<T>& product, std::int64_t row, std::int64_t column, int columns) {
+PYNN_INLINE void product_tile(const RowProduct<T>& product, std::int64_t row, std::int64_t column, const T* b,
+                              std::int64_t b_stride, int columns) {
   Tile<T, MR, NV> tile;
   clear(tile);
-  PYNN_NO_UNROLL
-  for (const Factors<T>* term = product.terms; term < product.terms + product.count; ++term) {
-    const T* b = term->b.data + column / panel_columns<T>() * term->b.panel;
-    accumulate(tile, rows_of<MR>(term->a.row(row), term->a.stride), b, term->b.stride, term->b.k);
-  }
+  accumulate(tile, rows_of<MR>(product.a.row(row), product.a.stride), b, b_stride, product.k);
   finish_tile(product, row, column, tile, columns);
 }
 
 template <class T, int NV>
-PYNN_NOINLINE void product_rows(const RowProduct<T>& product, std::int64_t row, int rows, std::int64_t column, int columns) {
+PYNN_NOINLINE void product_rows(const RowProduct<T>& product, std::int64_t row, int rows, std::int64_t column, const T* b,
+                                std::int64_t b_stride, int columns) {
   switch (rows) {
-    case 1: return product_tile<T, 1, NV>(product, row, column, columns);
-    case 2: return product_tile<T, 2, NV>(product, row, column, columns);
-    case 3: return product_tile<T, 3, NV>(product, row, column, columns);
-    case 4: return product_tile<T, 4, NV>(product, row, column, columns);
-    case 5: return product_tile<T, 5, NV>(product, row, column, columns);
-    case 6: return product_tile<T, 6, NV>(product, row, column, columns);
+    case 1: return product_tile<T, 1, NV>(product, row, column, b, b_stride, columns);
+    case 2: return product_tile<T, 2, NV>(product, row, column, b, b_stride, columns);
+    case 3: return product_tile<T, 3, NV>(product, row, column, b, b_stride, columns);
+    case 4: return product_tile<T, 4, NV>(product, row, column, b, b_stride, columns);
+    case 5: return product_tile<T, 5, NV>(product, row, column, b, b_stride, columns);
+    case 6: return product_tile<T, 6, NV>(product, row, column, b, b_stride, columns);
   }
   if constexpr (kMostRows > kTileRows) {
-    if (rows == 7) product_tile<T, 7, NV>(product, row, column, columns);
-    else product_tile<T, 8, NV>(product, row, column, columns);
+    if (rows == 7) product_tile<T, 7, NV>(product, row, column, b, b_stride, columns);
+    else product_tile<T, 8, NV>(product, row, column, b, b_stride, columns);
   }
 }
 
 // MR rows by NP whole panels side by side: as many sums at a time as a full tile has, where there are few rows.
 template <class T, int MR, int NP>
-PYNN_INLINE void product_strip(const RowProduct<T>& product, std::int64_t column) {
+PYNN_INLINE void product_strip(const RowProduct<T>& product, std::int64_t column, const T* b, const PanelMatrix<T>& matrix) {
   Tile<T, MR, kTileVectors> tiles[NP];
   PYNN_UNROLL
   for (int q = 0; q < NP; ++q) clear(tiles[q]);
-  PYNN_NO_UNROLL
-  for (const Factors<T>* term = product.terms; term < product.terms + product.count; ++term) {
-    const RowPointers<T, MR> rows = rows_of<MR>(term->a.data, term->a.stride);
-    const T* b = term->b.data + column / panel_columns<T>() * term->b.panel;
-    const std::int64_t panel = term->b.panel;
-    for (std::int64_t p = 0; p < term->b.k; ++p, b += term->b.stride) {
-      PYNN_UNROLL
-      for (int q = 0; q < NP; ++q) accumulate_one(tiles[q], rows, p, b + q * panel);
-    }
+  const RowPointers<T, MR> rows = rows_of<MR>(product.a.data, product.a.stride);
+  for (std::int64_t p = 0; p < product.k; ++p, b += matrix.stride) {
+    PYNN_UNROLL
+    for (int q = 0; q < NP; ++q) accumulate_one(tiles[q], rows, p, b + q * matrix.panel);
   }
   PYNN_UNROLL
   for (int q = 0; q < NP; ++q) finish_tile(product, 0, column + q * panel_columns<T>(), tiles[q], tile_columns<T>());
@@ -191,18 +175,19 @@ PYNN_INLINE void product_strip(const RowProduct<T>& product, std::int64_t column
 
 // One to three rows: strips over the columns from the first on, as far as they go. Returns the columns that are done.
 template <class T, int MR, int NP>
-PYNN_NOINLINE std::int64_t product_strips(const RowProduct<T>& product) {
+PYNN_NOINLINE std::int64_t product_strips(const RowProduct<T>& product, const PanelMatrix<T>& b) {
   constexpr std::int64_t width = NP * tile_columns<T>();
   std::int64_t column = 0;
-  for (; column + width <= product.n; column += width) product_strip<T, MR, NP>(product, column);
+  for (const T* panel = b.data; column + width <= b.n; column += width, panel += NP * b.panel)
+    product_strip<T, MR, NP>(product, column, panel, b);
   return column;
 }
 template <class T>
-PYNN_INLINE std::int64_t product_strips(const RowProduct<T>& product, std::int64_t rows) {
+PYNN_INLINE std::int64_t product_strips(const RowProduct<T>& product, std::int64_t rows, const PanelMatrix<T>& b) {
   switch (rows) {
-    case 1: return product_strips<T, 1, 4>(product);
-    case 2: return product_strips<T, 2, 2>(product);
-    case 3: return product_strips<T, 3, 2>(product);
+    case 1: return product_strips<T, 1, 4>(product, b);
+    case 2: return product_strips<T, 2, 2>(product, b);
+    case 3: return product_strips<T, 3, 2>(product, b);
     default: return 0;
   }
 }
@@ -213,14 +198,15 @@ PYNN_INLINE int next_rows(std::int64_t left) {
 }
 
 template <class T>
-PYNN_NOINLINE void multiply_rows(const RowProduct<T>& product, std::int64_t rows) {
-  std::int64_t column = product_strips(product, rows);
-  for (; column < product.n; column += panel_columns<T>()) {
-    const int columns = static_cast<int>(minimum(panel_columns<T>(), product.n - column));
+PYNN_NOINLINE void multiply_rows(const RowProduct<T>& product, std::int64_t rows, const PanelMatrix<T>& b) {
+  std::int64_t column = product_strips(product, rows, b);
+  const T* panel = b.data + column / panel_columns<T>() * b.panel;
+  for (; column < b.n; column += panel_columns<T>(), panel += b.panel) {
+    const int columns = static_cast<int>(minimum(panel_columns<T>(), b.n - column));
     for (std::int64_t row = 0; row < rows;) {
       const int take = next_rows(rows - row);
-      if (columns > Simd<T>::kLanes) product_rows<T, 2>(product, row, take, column, columns);
-      else product_rows<T, 1>(product, row, take, column, columns);
+      if (columns > Simd<T>::kLanes) product_rows<T, 2>(product, row, take, column, panel, b.stride, columns);
+      else product_rows<T, 1>(product, row, take, column, panel, b.stride, columns);
       row += take;
     }
   }
@@ -229,18 +215,12 @@ PYNN_NOINLINE void multiply_rows(const RowProduct<T>& product, std::int64_t rows
 // c(i, :) = a(i, :) b + bias for i < rows; every element is one sum over k from zero, then the bias, null for none.
 template <class T>
 PYNN_INLINE void multiply(const Rows<const T>& a, std::int64_t rows, const PanelMatrix<T>& b, const Rows<T>& c, const T* bias) {
-  multiply_rows(RowProduct<T>{{{a, b}, {a, b}}, 1, c, b.n, bias, kStore}, rows);
+  multiply_rows(RowProduct<T>{a, c, b.k, bias, kStore}, rows, b);
 }
 // c(i, :) += a(i, :) b
 template <class T>
 PYNN_INLINE void multiply_add(const Rows<const T>& a, std::int64_t rows, const PanelMatrix<T>& b, const Rows<T>& c) {
-  multiply_rows(RowProduct<T>{{{a, b}, {a, b}}, 1, c, b.n, nullptr, kAdd}, rows);
-}
-// c(i, :) = a(i, :) b + d(i, :) e + bias, one sum over the k of both; the second term only if `both`.
-template <class T>
-PYNN_INLINE void multiply_two(const Factors<T>& first, const Factors<T>& second, bool both, std::int64_t rows, const Rows<T>& c,
-                              const T* bias) {
-  multiply_rows(RowProduct<T>{{first, second}, both ? 2 : 1, c, first.b.n, bias, kStore}, rows);
+  multiply_rows(RowProduct<T>{a, c, b.k, nullptr, kAdd}, rows, b);
 }
 
 // ---- weight gradients: out(i, j) = sum over rows r of a(r, i) b(r, j) --------------------------------------------------

@@ -78,8 +78,8 @@ void simple_rnn_block(const SimpleRnnForward<T>& f, std::int64_t block, void* sc
   const Rows<T> z{at_offset<T>(scratch, f.z_at), f.stride}, h{at_offset<T>(scratch, f.h_at), f.stride};
   load_state(f.sequence.initial_h, part, g.units, h);
   for (std::int64_t step = 0; step < g.steps; ++step) {
-    multiply_two<T>({f.sequence.x_rows(part.first, step), f.kernel}, {constant(h), f.recurrent_kernel}, step > 0 || f.sequence.initial_h,
-                    part.rows, z, f.bias);
+    multiply(f.sequence.x_rows(part.first, step), part.rows, f.kernel, z, f.bias);
+    if (step > 0 || f.sequence.initial_h) multiply_add(constant(h), part.rows, f.recurrent_kernel, z);
     with_activations<T>(f.activation, kSigmoid,
                         [&](const auto& activation, const auto&) { simple_rnn_cells(f, part, step, z, h, activation); });
   }
