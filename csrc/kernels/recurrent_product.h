@@ -173,7 +173,7 @@ PYNN_INLINE void product_strip(const RowProduct<T>& product, std::int64_t column
   for (int q = 0; q < NP; ++q) finish_tile(product, 0, column + q * panel_columns<T>(), tiles[q], tile_columns<T>());
 }
 
-// One to three rows: strips over the columns from the first on, as far as they go. Returns the columns that are done.
+// One to three rows, four where there are 32 registers: strips over the columns from the first on, as far as they go. Returns the columns that are done.
 template <class T, int MR, int NP>
 PYNN_NOINLINE std::int64_t product_strips(const RowProduct<T>& product, const PanelMatrix<T>& b) {
   constexpr std::int64_t width = NP * tile_columns<T>();
@@ -188,6 +188,7 @@ PYNN_INLINE std::int64_t product_strips(const RowProduct<T>& product, std::int64
     case 1: return product_strips<T, 1, 4>(product, b);
     case 2: return product_strips<T, 2, 2>(product, b);
     case 3: return product_strips<T, 3, 2>(product, b);
+    case 4: return kVectorRegisters >= 32 ? product_strips<T, 4, 2>(product, b) : 0;
     default: return 0;
   }
 }
