@@ -6,6 +6,7 @@ import itertools
 
 import numpy as np
 import pytest
+from guard import run_guarded
 
 from pynn.engine import kernels
 from pynn.engine.op import Spec, infer_outputs
@@ -280,3 +281,31 @@ def test_a_bias_of_the_other_gru_says_so():
     op, specs = specs_of("gru", bias=(15,))
     with pytest.raises(ValueError, match="goes with reset_after=False"):
         infer_outputs(op, specs, op.complete({}))
+
+
+TAILS = [
+    (1, 2, 1, 1), (2, 2, 3, 5), (3, 2, 4, 8), (4, 3, 5, 16), (5, 2, 7, 17), (7, 2, 9, 31), (8, 2, 12, 32), (9, 2, 31, 33),
+    (13, 1, 33, 40), (17, 2, 16, 64), (4, 2, 8, 64), (1, 2, 8, 128), (70, 4, 28, 20),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("target", kernels.targets())
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("cell", OPS)
+def test_nothing_behind_an_operand_is_touched(cell, dtype, target):
+    forward, backward = OPS[cell]
+    for sizes in TAILS:
+        inputs = [cast(a, dtype) for a in problem(cell, sizes)]
+        outputs = run(forward, inputs, {}, target)
+        assert_same_bits(run_guarded(forward, inputs, {}, target), outputs)
+        dys = [cast(d, dtype) for d in gradients_from(cell, inputs)]
+        operands, attrs = grad_inputs(cell, inputs, outputs, dys), {"needs": needs_of(inputs)}
+        assert_same_bits(run_guarded(backward, operands, attrs, target), run(backward, operands, attrs, target))
+
+
+def assert_same_bits(results, wanted):
+    for got, want in zip(results, wanted, strict=True):
+        assert (got is None) == (want is None)
+        if got is not None:
+            assert np.isfinite(want).all()
+            np.testing.assert_array_equal(got, want)

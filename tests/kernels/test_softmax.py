@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from guard import run_guarded
 from op_checks import TARGETS, check_gradients, check_threads, check_values, fallback, native
 
 import pynn as pn
@@ -36,6 +37,21 @@ def test_every_width(columns):
     for target in TARGETS:
         (y,) = native(REGISTRY["softmax"], [x], {}, target)
         np.testing.assert_allclose(y, wanted, rtol=2e-6, atol=1e-7)
+        (guarded,) = run_guarded(REGISTRY["softmax"], [x], {}, target)
+        np.testing.assert_array_equal(guarded, y)
+
+
+@pytest.mark.parametrize("columns", [1, 5, 8, 15, 16, 17, 40])
+def test_one_nan_makes_its_row_nan(columns):
+    x = np.random.default_rng(columns).normal(size=(columns + 1, columns)).astype(np.float32)
+    x[range(columns), range(columns)] = np.nan
+    labels = np.zeros(columns + 1, np.int64)
+    for target in TARGETS:
+        (y,) = native(REGISTRY["softmax"], [x], {}, target)
+        loss, p = native(REGISTRY["sparse_softmax_cross_entropy"], [x, labels], {}, target)
+        for result in (y, p, loss[:, None]):
+            assert np.isnan(result[:-1]).all()
+            assert np.isfinite(result[-1]).all()
 
 
 @pytest.mark.parametrize("target", TARGETS)
