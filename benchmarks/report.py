@@ -62,7 +62,7 @@ class Row:
 
 
 def rows_of(measurements: Iterable[dict], peaks: dict[int, dict]) -> list[Row]:
-    """Every row that we measured, in the order in which they came."""
+    """Every row that we measured, in the order of the workloads."""
     figures = _figures(measurements)
     rows = []
     for (name, threads), by_contestant in figures.items():
@@ -71,8 +71,8 @@ def rows_of(measurements: Iterable[dict], peaks: dict[int, dict]) -> list[Row]:
         ours = by_contestant["pynn"]
         peers = tuple(figure for contestant, figure in by_contestant.items() if contestant != "pynn")
         rows.append(Row(name, threads, ours, peers, *_rates(name, ours.seconds, peaks.get(threads, {}))))
-    order = {name: index for index, name in reversed(list(enumerate(row.name for row in rows)))}
-    return sorted(rows, key=lambda row: (order[row.name], row.threads))
+    order = list(workloads.ROWS)
+    return sorted(rows, key=lambda row: (order.index(row.name.partition(".")[0]), row.name, row.threads))
 
 
 def _figures(measurements: Iterable[dict]) -> dict[tuple[str, int], dict[str, Figure]]:
@@ -191,6 +191,8 @@ def family_table(rows: list[Row]) -> str:
         lost = sum(row.is_lost for row in members)
         body.append([group, str(threads), str(len(members)), f"{statistics.median(row.ratio for row in members):.2f}",
                      f"{worst.ratio:.2f} ({worst.name})", str(lost)])  # fmt: skip
+    if not body:
+        return ""
     return table(["kernels", "threads", "rows", "median ratio", "worst ratio", "rows where pynn is slower"], body)
 
 
@@ -208,31 +210,48 @@ def lost_list(rows: list[Row]) -> str:
 def headline(result: dict) -> str:
     """Machine, versions, peak, settings and quietness of a run, in a few lines."""
     machine, settings = result["machine"], result["settings"]
-    versions = "; ".join(f"{name}: {', '.join(f'{k} {v}' for k, v in found.items())}" for name, found in result["versions"].items())
+    versions = "; ".join(_version_text(name, found) for name, found in result["versions"].items())
     peaks = "; ".join(
-        f"{t} threads {p['gflops']:.0f} GFLOP/s, {p['gigabytes']:.0f} GB/s" if p.get("gflops") else f"{t} threads not measured"
+        f"{_threads_text(t)} {p['gflops']:.0f} GFLOP/s, {p['gigabytes']:.0f} GB/s"
+        if p.get("gflops")
+        else f"{_threads_text(t)} not measured"
         for t, p in result["peak"].items()
     )
     missing = f" Not installed, so not measured: {', '.join(result['missing'])}." if result["missing"] else ""
     quiet = result["quiet"]
     return (
         f"Measured {result['date']} on {machine['processor']}, {machine['cores']} cores, {machine['memory']}, {machine['system']}. "
-        f"{versions}. Peak measured in this run: {peaks}. Medians over {settings['rounds']} alternating rounds; processes bound to as many "
+        f"{versions}. Peak measured in this run: {peaks}. Medians over {_rounds_text(settings['rounds'])}; processes bound to as many "
         f"cores as threads.{missing} {quiet['verdict']}"
     )
+
+
+def _version_text(name: str, found: dict[str, str]) -> str:
+    """ "torch 2.13.0 (blas MKL)": the library's own version first."""
+    own = next((key for key in found if key in (name, "scikit-learn", "keras", "tfjs")), None)
+    rest = ", ".join(f"{key} {value}" for key, value in found.items() if key != own)
+    return f"{name} {found.get(own, '')}".strip() + (f" ({rest})" if rest else "")
+
+
+def _threads_text(threads: int | str) -> str:
+    return "1 thread" if int(threads) == 1 else f"{threads} threads"
+
+
+def _rounds_text(rounds: int) -> str:
+    return "one round" if rounds == 1 else f"{rounds} alternating rounds"
 
 
 def page(result: dict, rows: list[Row]) -> str:
     """The full report."""
     parts = ["# Side by side", headline(result), lost_list(rows), family_table(rows), full_table(rows)]
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join(filter(None, parts)) + "\n"
 
 
 def readme_section(result: dict, rows: list[Row]) -> str:
     """What stands in the README between the markers."""
     note = ("Time of one training step (gd to lstm), one call (infer), the import or the first epoch with the start of the process; every "
             "library in its fastest variant. Above 1 pynn is faster; \"?\": the rounds' ranges overlap.")  # fmt: skip
-    return "\n\n".join([headline(result), note, summary_table(rows), family_table(rows), lost_list(rows)])
+    return "\n\n".join(filter(None, [headline(result), note, summary_table(rows), family_table(rows), lost_list(rows)]))
 
 
 def write_between_markers(path: Path, text: str) -> None:
@@ -245,9 +264,10 @@ def write_between_markers(path: Path, text: str) -> None:
 
 
 def load(paths: Iterable[Path]) -> dict:
-    """One result from the files of one or more runs: the first file's description, all measurements, each thread count's highest peak."""
+    """One result from the files of one or more runs: the first one's description, all verdicts and measurements, the highest peaks."""
     results = [json.loads(Path(path).read_text(encoding="utf-8")) for path in paths]
     merged = results[0]
+    merged["quiet"]["verdict"] = " ".join(dict.fromkeys(result["quiet"]["verdict"] for result in results))
     for other in results[1:]:
         merged["measurements"] += other["measurements"]
         merged["versions"] |= other["versions"]
