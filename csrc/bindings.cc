@@ -135,6 +135,9 @@ void run_address(const Call* call, std::int32_t, std::int64_t, std::int64_t, voi
   reinterpret_cast<Function>(problem.ints[0])(call->data, problem.ints + 1);
 }
 
+// Nobody knows what a foreign kernel costs: enough for a look at the clock after each step.
+constexpr double kForeignNs = 1000;
+
 class ProgramBuilder {
  public:
   ProgramBuilder() : program_(std::make_shared<Program>()) {}
@@ -188,6 +191,7 @@ class ProgramBuilder {
     prepared->run = run;
     prepared->plan.phases = 1;
     prepared->plan.chunks[0] = 1;
+    prepared->plan.cost_ns = kForeignNs;
     prepared->link(static_cast<int>(inputs.size()));
     push(prepared, operands, 0);
   }
@@ -200,17 +204,20 @@ class ProgramBuilder {
 class Schedule {
  public:
   Schedule(std::vector<std::pair<std::shared_ptr<ContextHandle>, std::int64_t>> parts, std::int64_t rounds)
-      : parts_(std::move(parts)), rounds_(rounds) {}
+      : parts_(std::move(parts)), rounds_(rounds) {
+    for (const auto& part : parts_) round_cost_ns_ += part.first->context().program().cost_ns;
+  }
 
   // Runs for about `seconds` (0 = to the end), whole steps. True when everything is done; stops early at a failure.
   bool run(double seconds) {
-    const std::int64_t deadline = seconds > 0 ? steady_nanoseconds() + static_cast<std::int64_t>(seconds * 1e9) : 0;
+    Deadline deadline(seconds);
     for (const auto& part : parts_)
       if (!part.first->context().bound()) throw std::logic_error("an external of the program has no memory");
     failed_ = nullptr;
     {
       GilRelease release;
-      advance(deadline);
+      const FlushDenormals flush;
+      advance(&deadline);
     }
     if (failed_ && failed_->context().failure().code == kPythonFailure) throw py::error_already_set();
     return round_ >= rounds_;
@@ -222,7 +229,7 @@ class Schedule {
   std::shared_ptr<ContextHandle> failed() const { return failed_; }
 
  private:
-  void advance(std::int64_t deadline) {
+  void advance(Deadline* deadline) {
     while (round_ < rounds_) {
       while (part_ < static_cast<std::int64_t>(parts_.size())) {
         const auto& part = parts_[static_cast<std::size_t>(part_)];
@@ -237,12 +244,13 @@ class Schedule {
       }
       part_ = 0;
       ++round_;
-      if (deadline && steady_nanoseconds() >= deadline) return;
+      if (deadline->passed(round_cost_ns_)) return;
     }
   }
 
   std::vector<std::pair<std::shared_ptr<ContextHandle>, std::int64_t>> parts_;
   std::int64_t rounds_;
+  double round_cost_ns_ = 0;  // of one step of each part: what each turn adds at least
   std::int64_t round_ = 0, part_ = 0, step_ = 0;
   std::shared_ptr<ContextHandle> failed_;
 };

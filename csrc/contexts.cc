@@ -2,6 +2,7 @@
 
 #include <stdexcept>
 
+#include "base/cpu.h"
 #include "gil.h"
 #include "python_types.h"
 
@@ -40,13 +41,14 @@ void ContextHandle::bind(std::int64_t external, py::array array) {
 
 std::int64_t ContextHandle::run(std::int64_t steps, double seconds) {
   if (!context_.bound()) throw std::logic_error("an external of the program has no memory");
-  const std::int64_t deadline = seconds > 0 ? steady_nanoseconds() + static_cast<std::int64_t>(seconds * 1e9) : 0;
+  const FlushDenormals flush;
+  Deadline deadline(seconds);
   std::int64_t done;
   if (context_.program().cost_ns * static_cast<double>(steps) > kReleaseGilNs) {
     GilRelease release;
-    done = context_.run(steps, deadline);
+    done = context_.run(steps, &deadline);
   } else {
-    done = context_.run(steps, deadline);
+    done = context_.run(steps, &deadline);
   }
   if (context_.failure().code == kPythonFailure) throw py::error_already_set();
   return done;

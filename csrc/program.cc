@@ -81,6 +81,10 @@ void run_phases(const PreparedKernel& kernel, const Call& call, char* scratch, s
   }
 }
 
+std::int64_t steady_nanoseconds() {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
 // True if a call is one phase that no second thread helps with.
 bool single(const PreparedKernel& kernel) {
   const Plan& plan = kernel.plan;
@@ -129,6 +133,17 @@ AlignedBuffer aligned_buffer(std::int64_t bytes) {
   if (!p) throw std::bad_alloc();
   if (size >= kHugePagesFrom) prefer_huge_pages(p, size);
   return AlignedBuffer(p);
+}
+
+Deadline::Deadline(double seconds) : at_(seconds > 0 ? steady_nanoseconds() + static_cast<std::int64_t>(seconds * 1e9) : 0) {}
+
+bool Deadline::passed(double cost_ns) {
+  constexpr double kUnseenNs = 1000, kLeastNs = 20;  // what a step costs beside its kernels
+  if (!at_) return false;
+  unseen_ns_ += cost_ns + kLeastNs;
+  if (unseen_ns_ < kUnseenNs) return false;
+  unseen_ns_ = 0;
+  return steady_nanoseconds() >= at_;
 }
 
 Context::Context(std::shared_ptr<const Program> program)
@@ -189,12 +204,11 @@ bool Context::run_step() {
   return true;
 }
 
-std::int64_t Context::run(std::int64_t steps, std::int64_t deadline) {
-  FlushDenormals flush;
+std::int64_t Context::run(std::int64_t steps, Deadline* deadline) {
   ensure_scratch();
   failure_ = Failure{};
   for (std::int64_t done = 0; done < steps; ++done) {
-    if (done > 0 && deadline && steady_nanoseconds() >= deadline) return done;
+    if (done > 0 && deadline->passed(program_->cost_ns)) return done;
     if (!run_step()) return done;
   }
   return steps;
@@ -210,10 +224,6 @@ Failure run_kernel(const PreparedKernel& kernel, void* const* data) {
   const Call call{&kernel.problem, &kernel.plan, data, shared.get(), &failure};
   run_phases(kernel, call, static_cast<char*>(scratch.get()), stride, threads);
   return failure;
-}
-
-std::int64_t steady_nanoseconds() {
-  return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
 }  // namespace pynn

@@ -55,14 +55,26 @@ using AlignedBuffer = std::unique_ptr<void, AlignedFree>;
 // Throws std::bad_alloc. Never returns null, not even for 0 bytes.
 AlignedBuffer aligned_buffer(std::int64_t bytes);
 
+// A moment to stop at. The clock is looked at only when about a microsecond of work has been done since the last look.
+class Deadline {
+ public:
+  explicit Deadline(double seconds);  // from now; none if not above zero
+  // Told of work done (an estimate); true when the moment is past.
+  bool passed(double cost_ns);
+
+ private:
+  std::int64_t at_;
+  double unseen_ns_ = 0;
+};
+
 class Context {
  public:
   explicit Context(std::shared_ptr<const Program> program);
   void bind(std::int64_t external, void* data);
   bool bound() const;  // every external has memory
-  // Runs whole steps until `steps` are done, one fails, or `deadline` (steady-clock nanoseconds, 0 = none) has passed.
-  // At least one step is run. Returns the number of steps completed.
-  std::int64_t run(std::int64_t steps, std::int64_t deadline);
+  // Runs whole steps until `steps` are done, one fails, or the deadline has passed. At least one step is run. Returns the
+  // number of steps completed. The caller holds a FlushDenormals.
+  std::int64_t run(std::int64_t steps, Deadline* deadline);
   const Failure& failure() const { return failure_; }
   void clear_failure() { failure_ = Failure{}; }
   const Program& program() const { return *program_; }
@@ -92,7 +104,5 @@ class Context {
 
 // Runs one prepared kernel on its own; used for eager calls. `data` as in Call.
 Failure run_kernel(const PreparedKernel& kernel, void* const* data);
-
-std::int64_t steady_nanoseconds();
 
 }  // namespace pynn

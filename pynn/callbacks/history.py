@@ -25,10 +25,10 @@ class History(Callback):
         for name, value in logs.items():
             self.history.setdefault(name, []).append(value)
 
-    def extend(self, epoch: int, names: Sequence[str], rows: Sequence[Sequence[float]]) -> None:
-        """Appends the results of several epochs, `epoch` the first of them."""
-        self.epoch.extend(range(epoch, epoch + len(rows)))
-        for name, column in zip(names, zip(*rows, strict=True), strict=True):
+    def extend(self, epoch: int, names: Sequence[str], columns: Sequence[list[float]]) -> None:
+        """Appends the results of several epochs, `epoch` the first of them: a list of values for each name."""
+        self.epoch.extend(range(epoch, epoch + len(columns[0])))
+        for name, column in zip(names, columns, strict=True):
             self.history.setdefault(name, []).extend(column)
 
     def get_state(self):

@@ -196,12 +196,12 @@ class _Run:
             self.callbacks.call("on_epoch_begin", epoch)
             values = self.trainer.run(epoch, count, self)
             if alone or self.bar.verbose:
-                seconds = (time.monotonic() - started) / max(len(values.rows), 1)
+                seconds = (time.monotonic() - started) / max(len(values), 1)
                 for i, logs in enumerate(values.dicts()):
                     self._finish_epoch(epoch + i, logs, seconds)
             else:
-                self.history.extend(epoch, values.names, values.rows)
-            epoch += len(values.rows)
+                self.history.extend(epoch, values.names, values.columns)
+            epoch += len(values)
 
     def _finish_epoch(self, epoch: int, logs: dict[str, float], seconds: float) -> None:
         if self.validator.due(epoch):

@@ -167,21 +167,24 @@ class EpochPrograms:
 
     def logged(self, rows: int) -> EpochValues:
         """The results of the last `rows` epochs."""
-        return EpochValues(self.model.objective.names, self.log.numpy()[:rows].tolist())
+        return EpochValues(self.model.objective.names, self.log.numpy()[:rows].T.tolist())
 
 
 class EpochValues:
-    """Results of epochs in a row: names, and for each epoch its values."""
+    """Results of epochs in a row: names, and for each name its values."""
 
-    def __init__(self, names: Sequence[str], rows: Sequence[Sequence[float]]):
+    def __init__(self, names: Sequence[str], columns: Sequence[list[float]]):
         self.names = list(names)
-        self.rows = rows
+        self.columns = columns
 
     @classmethod
     def of(cls, logs: dict[str, float]) -> EpochValues:
         """One epoch."""
-        return cls(list(logs), [list(logs.values())])
+        return cls(list(logs), [[value] for value in logs.values()])
+
+    def __len__(self) -> int:
+        return len(self.columns[0])
 
     def dicts(self) -> list[dict[str, float]]:
         """A dict per epoch."""
-        return [dict(zip(self.names, row, strict=True)) for row in self.rows]
+        return [dict(zip(self.names, row, strict=True)) for row in zip(*self.columns, strict=True)]
