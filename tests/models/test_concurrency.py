@@ -121,9 +121,14 @@ def test_an_interrupt_leaves_whole_steps_and_a_model_that_works(arguments):
 
 
 def started(model):
-    """A callback and an event that is set once training runs."""
+    """A callback and an event that is set once training runs; each batch takes its time."""
     event = threading.Event()
-    return pn.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: event.set()), event
+
+    def slowly(batch, logs):
+        event.set()
+        time.sleep(0.02)
+
+    return pn.callbacks.LambdaCallback(on_train_batch_end=slowly), event
 
 
 @pytest.mark.parametrize("call", [
