@@ -74,7 +74,7 @@ GruForward<T> gru_forward(const Problem* problem, void* const* data, void* share
   f.z_stride = scratch_stride<T>(width);
   f.state_stride = scratch_stride<T>(g.units);
   const std::int64_t rows = block_rows(g.batch, f.blocks);
-  f.zx_at = f.scratch.template take<T>(rows * f.z_stride);
+  f.zx_at = f.scratch.template take<T>(input_rows(rows) * f.z_stride);
   f.zh_at = f.scratch.template take<T>(rows * f.z_stride);
   f.h_at = f.scratch.template take<T>(rows * f.state_stride);
   f.reset_at = f.scratch.template take<T>(after ? 0 : rows * f.state_stride);
@@ -156,13 +156,12 @@ void gru_block(const GruForward<T>& f, std::int64_t block, void* scratch) {
   const RowBlock part = row_block(g.batch, f.blocks, block);
   const Rows<T> zx{at_offset<T>(scratch, f.zx_at), f.z_stride}, zh{at_offset<T>(scratch, f.zh_at), f.z_stride};
   const Rows<T> h{at_offset<T>(scratch, f.h_at), f.state_stride}, reset{at_offset<T>(scratch, f.reset_at), f.state_stride};
-  const GruRows<T> work{part, zx, zh, h, reset};
   load_state(f.sequence.initial_h, part, g.units, h);
   for (std::int64_t step = 0; step < g.steps; ++step) {
     PanelMatrix<T> recurrent = f.recurrent_kernel;
     const bool first = step == 0 && !f.sequence.initial_h;
     if (first) recurrent.k = 0;  // h is zero
-    multiply(f.sequence.x_rows(part.first, step), part.rows, f.kernel, zx, f.bias);
+    const GruRows<T> work{part, input_products(f.sequence, part, step, f.kernel, f.bias, zx), zh, h, reset};
     multiply(constant(h), part.rows, recurrent, zh, f.recurrent_bias);
     with_activations<T>(f.attributes.activation, f.attributes.recurrent_activation,
                         [&](const auto& activation, const auto& gate) { gru_cells(f, work, step, first, activation, gate); });

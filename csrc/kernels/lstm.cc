@@ -62,7 +62,7 @@ LstmForward<T> lstm_forward(const Problem* problem, void* const* data, void* sha
   f.z_stride = scratch_stride<T>(width);
   f.state_stride = scratch_stride<T>(g.units);
   const std::int64_t rows = block_rows(g.batch, f.blocks);
-  f.z_at = f.scratch.template take<T>(rows * f.z_stride);
+  f.z_at = f.scratch.template take<T>(input_rows(rows) * f.z_stride);
   f.h_at = f.scratch.template take<T>(rows * f.state_stride);
   f.c_at = f.scratch.template take<T>(rows * f.state_stride);
   return f;
@@ -112,12 +112,12 @@ template <class T>
 void lstm_block(const LstmForward<T>& f, std::int64_t block, void* scratch) {
   const Geometry& g = f.sequence.geometry;
   const RowBlock part = row_block(g.batch, f.blocks, block);
-  const Rows<T> z{at_offset<T>(scratch, f.z_at), f.z_stride};
+  const Rows<T> sums{at_offset<T>(scratch, f.z_at), f.z_stride};
   const Rows<T> h{at_offset<T>(scratch, f.h_at), f.state_stride}, c{at_offset<T>(scratch, f.c_at), f.state_stride};
   load_state(f.sequence.initial_h, part, g.units, h);
   load_state(f.initial_c, part, g.units, c);
   for (std::int64_t step = 0; step < g.steps; ++step) {
-    multiply(f.sequence.x_rows(part.first, step), part.rows, f.kernel, z, f.bias);
+    const Rows<T> z = input_products(f.sequence, part, step, f.kernel, f.bias, sums);
     if (step > 0 || f.sequence.initial_h) multiply_add(constant(h), part.rows, f.recurrent_kernel, z);
     with_activations<T>(f.attributes.activation, f.attributes.recurrent_activation,
                         [&](const auto& activation, const auto& gate) { lstm_cells(f, part, step, z, h, c, activation, gate); });

@@ -219,6 +219,10 @@ struct Sequence {
   Rows<const T> x_rows(std::int64_t b, std::int64_t step) const {
     return {x + x_at(b, step), geometry.steps * geometry.features};
   }
+  // The features of row b, from a step on.
+  Rows<const T> x_steps(std::int64_t b, std::int64_t step) const {
+    return {x + x_at(b, step), go_backwards ? -geometry.features : geometry.features};
+  }
   Rows<T> x_rows(T* like_x, std::int64_t b, std::int64_t step) const {
     return {like_x + x_at(b, step), geometry.steps * geometry.features};
   }
@@ -229,6 +233,23 @@ struct Sequence {
     return initial ? initial + b * geometry.units : nullptr;
   }
 };
+
+// Steps of a lone row whose products with the kernel are taken at once: the kernel is then read once for all of them.
+constexpr std::int64_t kStepsAhead = 8;
+
+// z = x_t kernel + bias of a block's rows at a step. Returns their rows, in z with room for kStepsAhead and for the block.
+template <class T>
+PYNN_INLINE Rows<T> input_products(const Sequence<T>& sequence, const RowBlock& part, std::int64_t step, const PanelMatrix<T>& kernel,
+                                   const T* bias, const Rows<T>& z) {
+  if (part.rows != 1) {
+    multiply(sequence.x_rows(part.first, step), part.rows, kernel, z, bias);
+    return z;
+  }
+  const std::int64_t ahead = step % kStepsAhead, left = sequence.geometry.steps - step;
+  if (ahead == 0) multiply(sequence.x_steps(part.first, step), minimum(kStepsAhead, left), kernel, z, bias);
+  return {z.row(ahead), z.stride};
+}
+PYNN_INLINE std::int64_t input_rows(std::int64_t rows) { return rows > kStepsAhead ? rows : kStepsAhead; }
 
 // ---- phases -----------------------------------------------------------------------------------------------------------
 //

@@ -49,7 +49,7 @@ SimpleRnnForward<T> simple_rnn_forward(const Problem* problem, void* const* data
   f.blocks = block_count(g.batch, f.cost_ns);
   f.stride = scratch_stride<T>(g.units);
   const std::int64_t rows = block_rows(g.batch, f.blocks);
-  f.z_at = f.scratch.template take<T>(rows * f.stride);
+  f.z_at = f.scratch.template take<T>(input_rows(rows) * f.stride);
   f.h_at = f.scratch.template take<T>(rows * f.stride);
   return f;
 }
@@ -75,10 +75,10 @@ template <class T>
 void simple_rnn_block(const SimpleRnnForward<T>& f, std::int64_t block, void* scratch) {
   const Geometry& g = f.sequence.geometry;
   const RowBlock part = row_block(g.batch, f.blocks, block);
-  const Rows<T> z{at_offset<T>(scratch, f.z_at), f.stride}, h{at_offset<T>(scratch, f.h_at), f.stride};
+  const Rows<T> sums{at_offset<T>(scratch, f.z_at), f.stride}, h{at_offset<T>(scratch, f.h_at), f.stride};
   load_state(f.sequence.initial_h, part, g.units, h);
   for (std::int64_t step = 0; step < g.steps; ++step) {
-    multiply(f.sequence.x_rows(part.first, step), part.rows, f.kernel, z, f.bias);
+    const Rows<T> z = input_products(f.sequence, part, step, f.kernel, f.bias, sums);
     if (step > 0 || f.sequence.initial_h) multiply_add(constant(h), part.rows, f.recurrent_kernel, z);
     with_activations<T>(f.activation, kSigmoid,
                         [&](const auto& activation, const auto&) { simple_rnn_cells(f, part, step, z, h, activation); });
