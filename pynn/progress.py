@@ -29,6 +29,15 @@ def _number(value: float) -> str:
     return f"{value:.4f}" if value == 0 or 1e-3 <= abs(value) < 1e4 else f"{value:.3e}"
 
 
+def lines(stream) -> tuple[str, str]:
+    """A heavy and a light piece of a horizontal line, in characters that the stream's encoding has."""
+    try:
+        "━─".encode(getattr(stream, "encoding", None) or "utf-8")
+    except (UnicodeEncodeError, LookupError):
+        return "=", "-"
+    return "━", "─"
+
+
 class ProgressBar:
     """Shows epochs. On a terminal the running epoch's line is redrawn at most ten times a second.
 
@@ -91,7 +100,8 @@ class ProgressBar:
     def _bar(self, done: int, total: int | None) -> str:
         width = max(min(BAR_WIDTH, shutil.get_terminal_size().columns // 4), 4)
         filled = min(width, width * done // total) if total else 0
-        bar, rest = "━" * filled, "─" * (width - filled)
+        heavy, light = lines(self.stream)
+        bar, rest = heavy * filled, light * (width - filled)
         return f"\x1b[32m{bar}\x1b[0m{rest}" if self.colors else bar + rest
 
     def _draw(self, line: str) -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import sys
+
+from pynn.progress import lines
 
 
 def _shape(layer) -> str:
@@ -34,16 +37,17 @@ def summary_text(model, line_length: int) -> str:
 
     trainable = sum(v.size for v in model.trainable_weights)
     fixed = sum(v.size for v in model.weights) - trainable
-    lines = [
+    heavy, light = (piece * line_length for piece in lines(sys.stdout))
+    text = [
         f'Model: "{model.name}"',
-        "━" * line_length,
+        heavy,
         line(("Layer (type)", "Output shape", "Parameters")),
-        "─" * line_length,
+        light,
         *map(line, rows),
-        "━" * line_length,
+        heavy,
         f"Total parameters: {trainable + fixed:,} ({_size(trainable + fixed)})",
         f"Trainable: {trainable:,}, not trainable: {fixed:,}",
     ]
     if not model.built:
-        lines.append("The weights are made with the first data, or by model.build((None, ...)).")
-    return "\n".join(lines)
+        text.append("The weights are made with the first data, or by model.build((None, ...)).")
+    return "\n".join(text)

@@ -330,3 +330,13 @@ def test_weighted_metrics_beside_the_same_plain_ones():
     model = line(metrics=["mae"], weighted_metrics=["mae"])
     history = model.fit(X, Y, sample_weight=np.arange(50.0), verbose=0)
     assert list(history.history) == ["loss", "mae", "weighted_mae"]
+
+
+def test_tables_and_bars_do_without_characters_that_the_output_lacks(monkeypatch, capsys):
+    stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr("sys.stdout", stream)
+    line().summary()
+    stream.flush()
+    assert b"====" in stream.buffer.getvalue()
+    bar = ProgressBar(1, 2, stream)
+    assert set(bar._bar(3, 6)) == {"=", "-"}
