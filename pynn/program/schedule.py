@@ -90,6 +90,7 @@ class _PythonRunner:
             while index < len(self.parts):
                 part = self.parts[index]
                 while step < part.steps:
+                    self.position = (turn, index, step)  # what an error names
                     part.program.run(part.arrays)
                     step += 1
                     self.position = (turn, index, step)

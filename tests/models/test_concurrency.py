@@ -270,6 +270,8 @@ FORKS = {
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.parametrize("case", FORKS)
 def test_forks_do_not_hang(tmp_path, case):
+    if pn.backend() != "native" and case != "in a generator":
+        pytest.skip("a fork while another thread is inside NumPy's BLAS may hang in BLAS")
     script = """
         import os, sys, threading, time, warnings
         import numpy as np
