@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from pynn import ops
-from pynn.config import backend, num_threads, set_num_threads, show_config
+from pynn.config import backend, num_threads, set_num_threads, set_winograd, show_config, winograd
 from pynn.engine.tensor import Tensor, stop_gradient, tensor
 from pynn.engine.variable import Variable
 from pynn.errors import CaptureError, DataError, DownloadError, NonFiniteError, PynnError
@@ -77,12 +77,14 @@ __all__ = [
     "num_threads",
     "ops",
     "set_num_threads",
+    "set_winograd",
     "show_config",
     "stop_gradient",
     "tensor",
     "value_and_grad",
     "value_and_grads",
     "variable_grads",
+    "winograd",
 ]
 
 

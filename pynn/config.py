@@ -10,6 +10,8 @@ import numpy as np
 
 BACKENDS = ("native", "fallback")
 
+_winograd = os.environ.get("PYNN_WINOGRAD", "1") != "0"
+
 
 def backend() -> str:
     """`"native"` (the C++ kernels) or `"fallback"` (NumPy and Numba); the environment variable PYNN_BACKEND chooses."""
@@ -38,6 +40,26 @@ def num_threads() -> int:
     return kernels.num_threads()
 
 
+def set_winograd(allowed: bool) -> None:
+    """Allows or forbids Winograd's algorithm for 3x3 convolutions in float32; PYNN_WINOGRAD=0 forbids it from the start.
+
+    It is allowed by default and two to three times as fast. Results differ from direct convolution by rounding, up to about 1e-5 of the
+    largest value. The choice is made when a convolution is called or captured: what was captured before keeps its own.
+
+    Raises:
+        TypeError: `allowed` is not a bool.
+    """
+    global _winograd
+    if not isinstance(allowed, (bool, np.bool_)):
+        raise TypeError(f"[set_winograd] allowed must be True or False. Received: {allowed!r}.")
+    _winograd = bool(allowed)
+
+
+def winograd() -> bool:
+    """Whether convolutions may use Winograd's algorithm: see `set_winograd`."""
+    return _winograd
+
+
 def show_config() -> str:
     """Prints versions, backend, CPU target, threads and optional packages, and returns the text."""
     from pynn import __version__
@@ -49,6 +71,7 @@ def show_config() -> str:
         f"target    {kernels.target()} (compiled and runnable: {', '.join(kernels.targets()) or 'none'})",
         f"kernels   {len(kernels.native_names())} native",
         f"threads   {num_threads()} of {os.cpu_count()} processors",
+        f"winograd  {'allowed' if winograd() else 'forbidden'}",
         f"python    {sys.version.split()[0]} on {platform.system()} {platform.machine()}",
         f"numpy     {np.__version__}",
         f"numba     {_version_of('numba')}",

@@ -14,8 +14,8 @@ namespace {
 template <class T>
 bool prepare_forward(const Problem* problem, Plan* plan) {
   const ConvShape s = conv_shape(problem->specs[0], problem->specs[1], problem->ints);
-  if (use_winograd(s, problem->ints, s.rows.out_size, s.cols.out_size)) {
-    plan_winograd<T>(winograd_shape<T>(s, false), conv_cost_ns<T>(s), plan);
+  if (has_winograd<T>() && use_winograd(s, problem->ints, s.rows.out_size, s.cols.out_size)) {
+    plan_winograd<T>(winograd_shape<T>(s, false, true), conv_cost_ns<T>(s), plan);
     return true;
   }
   plan_packing<T>(filter_panels<T>(s, false), false, plan);
@@ -27,11 +27,16 @@ bool prepare_forward(const Problem* problem, Plan* plan) {
 template <class T>
 void run_winograd(const Call* call, const ConvShape& s, std::int32_t phase, std::int64_t begin, std::int64_t end, void* scratch,
                   const DenseSink<T>& sink) {
-  const WinogradShape w = winograd_shape<T>(s, false);
+  const WinogradShape w = winograd_shape<T>(s, false, true);
   T* u = static_cast<T*>(call->shared);
-  if (phase == 0) return transform_filter(w, false, static_cast<const T*>(call->data[1]), u, begin, end);
+  if (phase == 0) return prepare_filters(w, false, static_cast<const T*>(call->data[1]), u, begin, end);
   const DenseSource<T> source{static_cast<const T*>(call->data[0]), s.rows.size, s.cols.size, s.in_channels};
   winograd_pass(w, *call->plan, source, u, sink, begin, end, scratch);
+  const Pixels<const T> from = dense_pixels(source.base, source.rows, source.cols, source.channels);
+  const Pixels<T> to = dense_pixels(sink.base, sink.rows, sink.cols, sink.channels);
+  for_each_edge(w, *call->plan, s, false, begin, end, [&](const Correlation& g, const Region& region) {
+    correlate_panels<T>(g, edge_panels(w), from, to, u + packed_size(w.panels), region, sink.bias, sink.relu);
+  });
 }
 
 template <class T>
@@ -39,9 +44,10 @@ void run_forward(const Call* call, std::int32_t phase, std::int64_t begin, std::
                  bool relu, T* y) {
   const Problem& problem = *call->problem;
   const ConvShape s = conv_shape(problem.specs[0], problem.specs[1], problem.ints);
-  if (call->plan->variant == kWinogradVariant)
-    return run_winograd<T>(call, s, phase, begin, end, scratch,
-                           DenseSink<T>{y, s.rows.out_size, s.cols.out_size, s.out_channels, bias, relu});
+  if constexpr (has_winograd<T>())
+    if (call->plan->variant == kWinogradVariant)
+      return run_winograd<T>(call, s, phase, begin, end, scratch,
+                             DenseSink<T>{y, s.rows.out_size, s.cols.out_size, s.out_channels, bias, relu});
   const Panels panels = filter_panels<T>(s, false);
   const T* x = static_cast<const T*>(call->data[0]);
   const T* filter = static_cast<const T*>(call->data[1]);

@@ -11,7 +11,7 @@ namespace {
 template <class T>
 bool prepare_grad_filter(const Problem* problem, Plan* plan) {
   const ConvShape s = conv_shape(problem->specs[0], problem->specs[2], problem->ints);
-  if (use_winograd(s, problem->ints, s.rows.out_size, s.cols.out_size))
+  if (has_winograd<T>() && use_winograd(s, problem->ints, s.rows.out_size, s.cols.out_size))
     plan_winograd_filter<T>(winograd_filter<T>(s), conv_cost_ns<T>(s), plan);
   else plan_filter_grad<T>(filter_grad<T>(s), plan);
   return true;
@@ -44,7 +44,8 @@ template <class T>
 void run_grad_filter(const Call* call, std::int32_t phase, std::int64_t begin, std::int64_t end, void* scratch) {
   const Problem& problem = *call->problem;
   const ConvShape s = conv_shape(problem.specs[0], problem.specs[2], problem.ints);
-  if (call->plan->variant == kWinogradVariant) return run_winograd<T>(call, s, phase, begin, end, scratch);
+  if constexpr (has_winograd<T>())
+    if (call->plan->variant == kWinogradVariant) return run_winograd<T>(call, s, phase, begin, end, scratch);
   const FilterGrad f = filter_grad<T>(s);
   const T* dy = static_cast<const T*>(call->data[1]);
   T* sums = static_cast<T*>(call->shared);

@@ -13,8 +13,8 @@ namespace {
 template <class T>
 bool prepare_grad_input(const Problem* problem, Plan* plan) {
   const ConvShape s = conv_shape(problem->specs[2], problem->specs[1], problem->ints);
-  if (use_winograd(s, problem->ints, s.rows.size, s.cols.size)) {
-    plan_winograd<T>(winograd_shape<T>(s, true), conv_cost_ns<T>(s), plan);
+  if (has_winograd<T>() && use_winograd(s, problem->ints, s.rows.size, s.cols.size)) {
+    plan_winograd<T>(winograd_shape<T>(s, true, true), conv_cost_ns<T>(s), plan);
     return true;
   }
   plan_packing<T>(filter_panels<T>(s, true), true, plan);
@@ -25,19 +25,25 @@ bool prepare_grad_input(const Problem* problem, Plan* plan) {
 
 template <class T>
 void run_winograd(const Call* call, const ConvShape& s, std::int32_t phase, std::int64_t begin, std::int64_t end, void* scratch) {
-  const WinogradShape w = winograd_shape<T>(s, true);
+  const WinogradShape w = winograd_shape<T>(s, true, true);
   T* u = static_cast<T*>(call->shared);
-  if (phase == 0) return transform_filter(w, true, static_cast<const T*>(call->data[1]), u, begin, end);
+  if (phase == 0) return prepare_filters(w, true, static_cast<const T*>(call->data[1]), u, begin, end);
   const DenseSource<T> source{static_cast<const T*>(call->data[0]), s.rows.out_size, s.cols.out_size, s.out_channels};
   const DenseSink<T> sink{static_cast<T*>(call->data[2]), s.rows.size, s.cols.size, s.in_channels, nullptr, false};
   winograd_pass(w, *call->plan, source, u, sink, begin, end, scratch);
+  const Pixels<const T> from = dense_pixels(source.base, source.rows, source.cols, source.channels);
+  const Pixels<T> to = dense_pixels(sink.base, sink.rows, sink.cols, sink.channels);
+  for_each_edge(w, *call->plan, s, true, begin, end, [&](const Correlation& g, const Region& region) {
+    correlate_panels<T>(g, edge_panels(w), from, to, u + packed_size(w.panels), region, nullptr, false);
+  });
 }
 
 template <class T>
 void run_grad_input(const Call* call, std::int32_t phase, std::int64_t begin, std::int64_t end, void* scratch) {
   const Problem& problem = *call->problem;
   const ConvShape s = conv_shape(problem.specs[2], problem.specs[1], problem.ints);
-  if (call->plan->variant == kWinogradVariant) return run_winograd<T>(call, s, phase, begin, end, scratch);
+  if constexpr (has_winograd<T>())
+    if (call->plan->variant == kWinogradVariant) return run_winograd<T>(call, s, phase, begin, end, scratch);
   const Panels panels = filter_panels<T>(s, true);
   T* packed = static_cast<T*>(call->shared);
   if (phase == 0) return pack_panels(panels, true, static_cast<const T*>(call->data[1]), packed, begin, end);

@@ -20,12 +20,21 @@ std::int64_t panel_row_bytes(const ConvShape& s) {
   return whole(s.cols.out_size) * kPanelVectors * Simd<T>::kLanes * static_cast<std::int64_t>(sizeof(T));
 }
 
+// What the tiles leave out is no whole window, so there are no edges.
+template <class T>
+WinogradShape pooled_shape(const ConvShape& s) {
+  WinogradShape w = winograd_shape<T>(s, false, true);
+  w.rows = w.main_rows;
+  w.cols = w.main_cols;
+  return w;
+}
+
 template <class T>
 bool prepare_conv_pool(const Problem* problem, Plan* plan) {
   const ConvShape s = conv_shape(problem->specs[0], problem->specs[1], problem->ints);
   const std::int64_t rows = whole(s.rows.out_size);
-  if (use_winograd(s, problem->ints, s.rows.out_size, s.cols.out_size)) {
-    plan_winograd<T>(winograd_shape<T>(s, false), conv_cost_ns<T>(s), plan);
+  if (has_winograd<T>() && use_winograd(s, problem->ints, s.rows.out_size, s.cols.out_size)) {
+    plan_winograd<T>(pooled_shape<T>(s), conv_cost_ns<T>(s), plan);
     return true;
   }
   plan_packing<T>(filter_panels<T>(s, false), false, plan);
@@ -95,7 +104,7 @@ struct PoolSink {
 template <class T>
 void run_winograd(const Call* call, const ConvShape& s, std::int32_t phase, std::int64_t begin, std::int64_t end, void* scratch,
                   const PooledOutput<T>& out) {
-  const WinogradShape w = winograd_shape<T>(s, false);
+  const WinogradShape w = pooled_shape<T>(s);
   T* u = static_cast<T*>(call->shared);
   if (phase == 0) return transform_filter(w, false, static_cast<const T*>(call->data[1]), u, begin, end);
   const DenseSource<T> source{static_cast<const T*>(call->data[0]), s.rows.size, s.cols.size, s.in_channels};
@@ -108,7 +117,8 @@ void run_conv_pool(const Call* call, std::int32_t phase, std::int64_t begin, std
   const Problem& problem = *call->problem;
   const ConvShape s = conv_shape(problem.specs[0], problem.specs[1], problem.ints);
   const PooledOutput<T> pooled{static_cast<T*>(call->data[3]), static_cast<std::uint8_t*>(call->data[4])};
-  if (call->plan->variant == kWinogradVariant) return run_winograd(call, s, phase, begin, end, scratch, pooled);
+  if constexpr (has_winograd<T>())
+    if (call->plan->variant == kWinogradVariant) return run_winograd(call, s, phase, begin, end, scratch, pooled);
   const Panels panels = filter_panels<T>(s, false);
   const T* filter = static_cast<const T*>(call->data[1]);
   const T* bias = static_cast<const T*>(call->data[2]);

@@ -28,20 +28,6 @@ PooledGradient<T> pooled_gradient(const ConvShape& s, const void* dy, const void
                            s.out_channels};
 }
 
-// dz as the patches of Winograd's algorithm see it.
-template <class T>
-struct PooledSource {
-  PooledGradient<T> g;
-  PYNN_INLINE void locate(std::int64_t n, std::int64_t r, std::int64_t c, std::int64_t* offset, std::int64_t* place) const {
-    if (r / 2 >= g.rows || c / 2 >= g.cols) return;
-    *offset = ((n * g.rows + r / 2) * g.cols + c / 2) * g.channels;
-    *place = r % 2 * 2 + c % 2;
-  }
-  PYNN_INLINE typename Simd<T>::V load_at(std::int64_t offset, std::int64_t place, int lanes) const {
-    return where_code<T>(load_codes<T>(g.residual + offset, lanes), code<T>(place), load_lanes<T>(g.dy + offset, lanes));
-  }
-};
-
 // Where a row of dz goes: `columns` channels from `column` on, to pixels `stride` apart; `stored` >= columns are written.
 struct ExpandTo {
   std::int64_t column, columns, stored, stride;
@@ -65,6 +51,22 @@ void expand_row(const PooledGradient<T>& g, std::int64_t n, std::int64_t oh, std
     });
   if (pixels > 2 * pooled) fill_zeros(to, (pixels - 2 * pooled) * e.stride);
 }
+
+// dz for Winograd's algorithm, which asks for strips of rows.
+template <class T>
+struct PooledSource {
+  PooledGradient<T> g;
+  std::int64_t rows, cols;  // of dz
+  DenseSource<T> strip(std::int64_t n, std::int64_t row, std::int64_t count, std::int64_t channel, std::int64_t channels, T* room) const {
+    const std::int64_t first = clamped(row, 0, rows), last = clamped(row + count, 0, rows);
+    const ExpandTo e{channel, channels, channels, channels};
+    for (std::int64_t r = first; r < last; ++r) expand_row(g, n, r, cols, e, room + (r - first) * cols * channels);
+    return DenseSource<T>{room - (n * rows + first) * cols * channels - channel, rows, cols, channels};
+  }
+};
+
+// Elements of a strip of kPatch rows.
+inline std::int64_t strip_elements(const ConvShape& s) { return kPatch * s.cols.out_size * s.out_channels; }
 
 // sum + the pixels [first, last) of one row of dz, one after the other; zeros are left out. `p` and `codes` point at the row's first cell.
 template <class T>
@@ -119,10 +121,16 @@ void reduce_bias(const T* sums, std::int64_t blocks, std::int64_t channels, T* d
 inline std::int64_t bias_blocks(const ConvShape& s) { return ceil_div(out_pixels(s), kSumRows); }
 
 template <class T>
+void plan_pooled_filter(const ConvShape& s, Plan* plan) {
+  plan_winograd_filter<T>(winograd_filter<T>(s), conv_cost_ns<T>(s), plan);
+  plan->scratch_bytes += strip_elements(s) * static_cast<std::int64_t>(sizeof(T));
+}
+
+template <class T>
 bool prepare_grad_params(const Problem* problem, Plan* plan) {
   const ConvShape s = conv_shape(problem->specs[0], problem->specs[3], problem->ints);
-  if (use_winograd(s, problem->ints, s.rows.out_size, s.cols.out_size))
-    plan_winograd_filter<T>(winograd_filter<T>(s), conv_cost_ns<T>(s), plan);
+  if (has_winograd<T>() && use_winograd(s, problem->ints, s.rows.out_size, s.cols.out_size))
+    plan_pooled_filter<T>(s, plan);
   else plan_filter_grad<T>(filter_grad<T>(s), plan);
   plan->params[0] = plan->shared_bytes / static_cast<std::int64_t>(sizeof(T));  // where the sums of the bias start
   plan->chunks[1] += 1;  // the bias
@@ -150,7 +158,7 @@ void run_winograd_params(const Call* call, const ConvShape& s, std::int32_t phas
   if (phase == 1)
     return reduce_winograd_filter(f, sums, static_cast<T*>(call->data[3]), begin, smaller(end, panel_count(f.shape.panels)));
   const DenseSource<T> x{static_cast<const T*>(call->data[0]), s.rows.size, s.cols.size, s.in_channels};
-  const PooledSource<T> dy{pooled_gradient<T>(s, call->data[1], call->data[2])};
+  const PooledSource<T> dy{pooled_gradient<T>(s, call->data[1], call->data[2]), s.rows.out_size, s.cols.out_size};
   sum_winograd_filter(f, x, dy, sums, begin, end, scratch);
 }
 
@@ -159,7 +167,8 @@ void run_grad_params(const Call* call, std::int32_t phase, std::int64_t begin, s
   const Problem& problem = *call->problem;
   const ConvShape s = conv_shape(problem.specs[0], problem.specs[3], problem.ints);
   run_bias<T>(call, s, phase, begin, end);
-  if (call->plan->variant == kWinogradVariant) return run_winograd_params<T>(call, s, phase, begin, end, scratch);
+  if constexpr (has_winograd<T>())
+    if (call->plan->variant == kWinogradVariant) return run_winograd_params<T>(call, s, phase, begin, end, scratch);
   const FilterGrad f = filter_grad<T>(s);
   const PooledGradient<T> g = pooled_gradient<T>(s, call->data[1], call->data[2]);
   T* sums = static_cast<T*>(call->shared);
@@ -179,11 +188,28 @@ inline Span reached_rows(const WindowAxis& axis, std::int64_t row0, std::int64_t
   return Span{span.first, larger(span.first, span.last)};
 }
 
+// Elements of one image's dz.
+inline std::int64_t image_elements(const ConvShape& s) { return s.rows.out_size * s.cols.out_size * s.out_channels; }
+
+// Images whose edges are done together.
+inline std::int64_t edge_images(const ConvShape& s) { return clamped((kSourceBlockBytes / 4) / image_elements(s), 1, s.batch); }
+
+// Some rows of one image's dz, all channels; returns the end of them.
+template <class T>
+T* expand_rows(const PooledGradient<T>& g, const ConvShape& s, std::int64_t n, Span rows, T* dz) {
+  const ExpandTo e{0, s.out_channels, s.out_channels, s.out_channels};
+  for (std::int64_t r = rows.first; r < rows.last; ++r, dz += s.cols.out_size * e.stride) expand_row(g, n, r, s.cols.out_size, e, dz);
+  return dz;
+}
+
 template <class T>
 bool prepare_pool_grad_input(const Problem* problem, Plan* plan) {
   const ConvShape s = conv_shape(problem->specs[3], problem->specs[2], problem->ints);
-  if (use_winograd(s, problem->ints, s.rows.size, s.cols.size)) {
-    plan_winograd<T>(winograd_shape<T>(s, true), conv_cost_ns<T>(s), plan);
+  if (has_winograd<T>() && use_winograd(s, problem->ints, s.rows.size, s.cols.size)) {
+    const WinogradShape w = winograd_shape<T>(s, true, true);
+    plan_winograd<T>(w, conv_cost_ns<T>(s), plan);
+    const std::int64_t edges = edge_images(s) * image_elements(s), tiles = winograd_room<T>(w) + strip_elements(s);
+    plan->scratch_bytes = larger(tiles, edges) * static_cast<std::int64_t>(sizeof(T));
     return true;
   }
   plan_packing<T>(filter_panels<T>(s, true), true, plan);
@@ -197,30 +223,41 @@ bool prepare_pool_grad_input(const Problem* problem, Plan* plan) {
 
 template <class T>
 void run_winograd_input(const Call* call, const ConvShape& s, std::int32_t phase, std::int64_t begin, std::int64_t end, void* scratch) {
-  const WinogradShape w = winograd_shape<T>(s, true);
+  const WinogradShape w = winograd_shape<T>(s, true, true);
   T* u = static_cast<T*>(call->shared);
-  if (phase == 0) return transform_filter(w, true, static_cast<const T*>(call->data[2]), u, begin, end);
-  const PooledSource<T> source{pooled_gradient<T>(s, call->data[0], call->data[1])};
+  if (phase == 0) return prepare_filters(w, true, static_cast<const T*>(call->data[2]), u, begin, end);
+  const PooledSource<T> source{pooled_gradient<T>(s, call->data[0], call->data[1]), s.rows.out_size, s.cols.out_size};
   const DenseSink<T> sink{static_cast<T*>(call->data[3]), s.rows.size, s.cols.size, s.in_channels, nullptr, false};
   winograd_pass(w, *call->plan, source, u, sink, begin, end, scratch);
+  const Pixels<T> to = dense_pixels(sink.base, sink.rows, sink.cols, sink.channels);
+  for_each_edge(w, *call->plan, s, true, begin, end, [&](const Correlation& g, const Region& region) {
+    const std::int64_t together = edge_images(s);
+    for (std::int64_t n = region.image0; n < region.image1; n += together) {
+      const Region some{n, smaller(n + together, region.image1), region.row0, region.row1};
+      T* dz = static_cast<T*>(scratch);
+      for (std::int64_t i = some.image0; i < some.image1; ++i) dz = expand_rows(source.g, s, i, Span{0, s.rows.out_size}, dz);
+      const Pixels<const T> from = dense_pixels(static_cast<const T*>(scratch) - n * image_elements(s), s.rows.out_size,
+                                                s.cols.out_size, s.out_channels);
+      correlate_panels<T>(g, edge_panels(w), from, to, u + packed_size(w.panels), some, nullptr, false);
+    }
+  });
 }
 
 template <class T>
 void run_pool_grad_input(const Call* call, std::int32_t phase, std::int64_t begin, std::int64_t end, void* scratch) {
   const Problem& problem = *call->problem;
   const ConvShape s = conv_shape(problem.specs[3], problem.specs[2], problem.ints);
-  if (call->plan->variant == kWinogradVariant) return run_winograd_input<T>(call, s, phase, begin, end, scratch);
+  if constexpr (has_winograd<T>())
+    if (call->plan->variant == kWinogradVariant) return run_winograd_input<T>(call, s, phase, begin, end, scratch);
   const Panels panels = filter_panels<T>(s, true);
   T* packed = static_cast<T*>(call->shared);
   if (phase == 0) return pack_panels(panels, true, static_cast<const T*>(call->data[2]), packed, begin, end);
   const PooledGradient<T> g = pooled_gradient<T>(s, call->data[0], call->data[1]);
   const Pixels<T> out = dense_pixels(static_cast<T*>(call->data[3]), s.rows.size, s.cols.size, s.in_channels);
-  const ExpandTo e{0, s.out_channels, s.out_channels, s.out_channels};
   for_each_block(*call->plan, 1, s.rows.size, begin, end, [&](const Region& region) {
     const Span rows = reached_rows(s.rows, region.row0, region.row1);
     T* dz = static_cast<T*>(scratch);
-    for (std::int64_t n = region.image0; n < region.image1; ++n)
-      for (std::int64_t r = rows.first; r < rows.last; ++r, dz += s.cols.out_size * e.stride) expand_row(g, n, r, s.cols.out_size, e, dz);
+    for (std::int64_t n = region.image0; n < region.image1; ++n) dz = expand_rows(g, s, n, rows, dz);
     Pixels<const T> source = dense_pixels(static_cast<const T*>(scratch), rows.last - rows.first, s.cols.out_size, s.out_channels);
     source.base -= region.image0 * source.image + rows.first * source.row;
     correlate_panels<T>(correlation_of(s, true), panels, source, out, packed, region, nullptr, false);

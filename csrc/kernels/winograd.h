@@ -17,33 +17,41 @@ namespace {
 
 constexpr std::int64_t kWinogradProducts = 1024;       // in_channels * out_channels from which it pays
 constexpr std::int64_t kTransformedFloats = 36 * 3072;  // of V: 48 tiles of 64 channels
+constexpr std::int64_t kEdgeChunks = 8;
 constexpr int kWinogradVariant = 1;
 
-// Covering `size` outputs by fours wastes little.
-inline bool covers_well(std::int64_t rows, std::int64_t cols) {
-  const std::int64_t covered = ceil_div(rows, kOutputs) * ceil_div(cols, kOutputs) * kOutputs * kOutputs;
-  return 10 * covered <= 17 * rows * cols;
+template <class T>
+constexpr bool has_winograd() {
+  return sizeof(T) == sizeof(float);
 }
+
+// Whether a row of outputs too many is left to direct convolution, which is cheap at the edge, where windows meet few pixels.
+inline bool leaves_edge(std::int64_t size) { return size > kOutputs && size % kOutputs == 1; }
+
+// One pass: a 3 x 3 correlation with `row_pad` and `col_pad` zeros before a source of `channels`, to rows x cols outputs in `panels`. The
+// tiles cover main_rows x main_cols of them.
+struct WinogradShape {
+  std::int64_t batch, source_rows, source_cols, channels;
+  std::int64_t rows, cols, row_pad, col_pad, main_rows, main_cols;
+  std::int64_t tile_rows, tile_cols, tiles;
+  std::int64_t padded_channels, block_tiles, plane;  // elements of one of the 36 planes of V
+  Panels panels;
+};
 
 // Which algorithm: a function of shape and policy only, the same for a fused and a plain op.
 inline bool use_winograd(const ConvShape& s, const std::int64_t* ints, std::int64_t rows, std::int64_t cols) {
   const bool unit_steps = s.rows.stride == 1 && s.cols.stride == 1 && s.rows.dilation == 1 && s.cols.dilation == 1;
   const bool shape = s.rows.window == 3 && s.cols.window == 3 && unit_steps && s.groups == 1;
   const bool channels = s.in_channels >= 16 && s.out_channels >= 16 && s.in_channels * s.out_channels >= kWinogradProducts;
-  return ints[kWinograd] != 0 && shape && channels && s.batch > 0 && rows > 0 && cols > 0 && covers_well(rows, cols);
+  if (ints[kWinograd] == 0 || !shape || !channels || s.batch <= 0 || rows <= 0 || cols <= 0) return false;
+  const std::int64_t main_rows = leaves_edge(rows) ? rows - 1 : rows, main_cols = leaves_edge(cols) ? cols - 1 : cols;
+  const std::int64_t products = ceil_div(main_rows, kOutputs) * ceil_div(main_cols, kOutputs) * kPoints;
+  const std::int64_t at_edge = (rows * cols - main_rows * main_cols) * 9;
+  return products + at_edge <= 4 * rows * cols;  // of 9 for each output
 }
 
-// One pass: a 3 x 3 correlation with `row_pad` and `col_pad` zeros before a source of `channels`, to rows x cols outputs in `panels`.
-struct WinogradShape {
-  std::int64_t batch, source_rows, source_cols, channels;
-  std::int64_t rows, cols, row_pad, col_pad;
-  std::int64_t tile_rows, tile_cols, tiles;
-  std::int64_t padded_channels, block_tiles, plane;  // elements of one of the 36 planes of V
-  Panels panels;
-};
-
 template <class T>
-WinogradShape winograd_shape(const ConvShape& s, bool adjoint) {
+WinogradShape winograd_shape(const ConvShape& s, bool adjoint, bool edges) {
   constexpr std::int64_t kLanes = Simd<T>::kLanes;
   WinogradShape w;
   w.batch = s.batch;
@@ -52,10 +60,12 @@ WinogradShape winograd_shape(const ConvShape& s, bool adjoint) {
   w.channels = adjoint ? s.out_channels : s.in_channels;
   w.rows = adjoint ? s.rows.size : s.rows.out_size;
   w.cols = adjoint ? s.cols.size : s.cols.out_size;
+  w.main_rows = edges && leaves_edge(w.rows) ? w.rows - 1 : w.rows;
+  w.main_cols = edges && leaves_edge(w.cols) ? w.cols - 1 : w.cols;
   w.row_pad = adjoint ? 2 - s.rows.pad : s.rows.pad;
   w.col_pad = adjoint ? 2 - s.cols.pad : s.cols.pad;
-  w.tile_rows = ceil_div(w.rows, kOutputs);
-  w.tile_cols = ceil_div(w.cols, kOutputs);
+  w.tile_rows = ceil_div(w.main_rows, kOutputs);
+  w.tile_cols = ceil_div(w.main_cols, kOutputs);
   w.tiles = w.batch * w.tile_rows * w.tile_cols;
   w.padded_channels = (w.channels + kLanes - 1) / kLanes * kLanes;
   w.block_tiles = clamped(kTransformedFloats / kPoints / w.padded_channels / kTileRows * kTileRows, 2 * kTileRows, 8 * kTileRows);
@@ -64,6 +74,8 @@ WinogradShape winograd_shape(const ConvShape& s, bool adjoint) {
   w.panels.taps = kPoints;
   return w;
 }
+
+inline bool has_edges(const WinogradShape& w) { return w.main_rows < w.rows || w.main_cols < w.cols; }
 
 // The plane of M, likewise.
 template <class T>
@@ -82,58 +94,79 @@ inline WinogradTile tile_at(const WinogradShape& w, std::int64_t index) {
 
 // ---- sources and sinks ------------------------------------------------------------------------------------------------
 
-// Where the pixels of a patch are; offset -1 is zero.
-struct PatchPixels {
-  std::int64_t offset[kPoints];
-  std::int64_t place[kPoints];
-};
-
+// Images in memory: `channels` elements from pixel to pixel, channel 0 of image 0 at `base`.
 template <class T>
 struct DenseSource {
   const T* base;
   std::int64_t rows, cols, channels;
-  PYNN_INLINE void locate(std::int64_t n, std::int64_t r, std::int64_t c, std::int64_t* offset, std::int64_t*) const {
-    *offset = ((n * rows + r) * cols + c) * channels;
-  }
-  PYNN_INLINE typename Simd<T>::V load_at(std::int64_t offset, std::int64_t, int lanes) const {
-    return load_lanes<T>(base + offset, lanes);
-  }
+  // The rows [row, row + count) of image n, as far as they exist, with the channels from `channel` on; `room` is for sources that have
+  // to make them.
+  PYNN_INLINE DenseSource strip(std::int64_t, std::int64_t, std::int64_t, std::int64_t, std::int64_t, T*) const { return *this; }
+  PYNN_INLINE const T* at(std::int64_t n, std::int64_t r, std::int64_t c) const { return base + ((n * rows + r) * cols + c) * channels; }
 };
 
-// The side x side pixels from (row, col) on of an image.
-template <class Source>
-PYNN_INLINE void locate_patch(const Source& source, std::int64_t n, std::int64_t row, std::int64_t col, std::int64_t rows,
-                              std::int64_t cols, int side, PatchPixels* patch) {
-  for (int i = 0; i < side; ++i)
-    for (int j = 0; j < side; ++j) {
-      const std::int64_t r = row + i, c = col + j;
-      patch->offset[i * side + j] = -1;
-      patch->place[i * side + j] = 0;
-      if (r >= 0 && r < rows && c >= 0 && c < cols) source.locate(n, r, c, &patch->offset[i * side + j], &patch->place[i * side + j]);
-    }
-}
-
-template <class T, class Line, class Source>
-PYNN_INLINE void transform_patch(const Source& source, const PatchPixels& patch, std::int64_t channel, int lanes, T* to,
-                                 std::int64_t plane) {
-  constexpr int kCount = Line::kFrom * Line::kFrom;
-  typename Simd<T>::V from[kCount], result[Line::kTo * Line::kTo];
-  for (int i = 0; i < kCount; ++i)
-    from[i] = patch.offset[i] < 0 ? zero<T>() : source.load_at(patch.offset[i] + channel, patch.place[i], lanes);
+template <class T, class Line, class Load>
+PYNN_INLINE void transform_loaded(Load load_pixel, T* to, std::int64_t plane) {
+  typename Simd<T>::V from[Line::kFrom * Line::kFrom], result[Line::kTo * Line::kTo];
+  PYNN_UNROLL
+  for (int i = 0; i < Line::kFrom; ++i) {
+    PYNN_UNROLL
+    for (int j = 0; j < Line::kFrom; ++j) from[i * Line::kFrom + j] = load_pixel(i, j);
+  }
   transform_square<T, Line>(from, result);
-  for (int i = 0; i < Line::kTo * Line::kTo; ++i) store<T>(to + i * plane, result[i]);
+  PYNN_UNROLL
+  for (int i = 0; i < Line::kTo; ++i) {
+    PYNN_UNROLL
+    for (int j = 0; j < Line::kTo; ++j) store<T>(to + (i * Line::kTo + j) * plane, result[i * Line::kTo + j]);
+  }
 }
 
-// V of the tiles [first, last)
+// The `channels` channels from `channel` on of the Line::kFrom x Line::kFrom pixels from (row, col) on of image n, zeros where they
+// are not in the image, transformed to planes of `to`; whole vectors are written.
+template <class T, class Line>
+PYNN_NOINLINE void transform_border(const DenseSource<T>& source, std::int64_t n, std::int64_t row, std::int64_t col,
+                                    std::int64_t channel, std::int64_t channels, T* to, std::int64_t plane) {
+  const T* pixels[Line::kFrom * Line::kFrom];
+  for (int i = 0; i < Line::kFrom; ++i)
+    for (int j = 0; j < Line::kFrom; ++j) {
+      const std::int64_t r = row + i, c = col + j;
+      const bool exists = r >= 0 && r < source.rows && c >= 0 && c < source.cols;
+      pixels[i * Line::kFrom + j] = exists ? source.at(n, r, c) + channel : nullptr;
+    }
+  for_each_channels<T>(channels, [&](std::int64_t c, int lanes) {
+    transform_loaded<T, Line>([&](int i, int j) {
+      const T* pixel = pixels[i * Line::kFrom + j];
+      return pixel ? load_lanes<T>(pixel + c, lanes) : zero<T>();
+    }, to + c, plane);
+  });
+}
+
+template <class T, class Line>
+PYNN_NOINLINE void transform_inside(const T* corner, std::int64_t row_step, std::int64_t pixel_step, std::int64_t channels, T* to,
+                                    std::int64_t plane) {
+  for_each_channels<T>(channels, [&](std::int64_t c, int lanes) {
+    transform_loaded<T, Line>([&](int i, int j) { return load_lanes<T>(corner + i * row_step + j * pixel_step + c, lanes); }, to + c,
+                              plane);
+  });
+}
+
+template <class T, class Line>
+PYNN_INLINE void transform_patch(const DenseSource<T>& source, std::int64_t n, std::int64_t row, std::int64_t col, std::int64_t channel,
+                                 std::int64_t channels, T* to, std::int64_t plane) {
+  if (row < 0 || col < 0 || row + Line::kFrom > source.rows || col + Line::kFrom > source.cols)
+    return transform_border<T, Line>(source, n, row, col, channel, channels, to, plane);
+  transform_inside<T, Line>(source.at(n, row, col) + channel, source.cols * source.channels, source.channels, channels, to, plane);
+}
+
+// V of the tiles [first, last); `room` holds a strip of the source.
 template <class T, class Source>
-void transform_tiles(const WinogradShape& w, const Source& source, std::int64_t first, std::int64_t last, T* v) {
-  PatchPixels patch;
+void transform_tiles(const WinogradShape& w, const Source& source, std::int64_t first, std::int64_t last, T* v, T* room) {
+  DenseSource<T> strip{};
   for (std::int64_t t = first; t < last; ++t, v += w.padded_channels) {
     const WinogradTile tile = tile_at(w, t);
-    locate_patch(source, tile.image, tile.row - w.row_pad, tile.col - w.col_pad, w.source_rows, w.source_cols, kPatch, &patch);
-    for_each_channels<T>(w.channels, [&](std::int64_t c, int lanes) {
-      transform_patch<T, InputLine>(source, patch, c, lanes, v + c, w.plane);
-    });
+    const std::int64_t row = tile.row - w.row_pad;
+    if (t == first || tile.col == 0) strip = source.strip(tile.image, row, kPatch, 0, w.channels, room);
+    transform_patch<T, InputLine>(strip, tile.image, row, tile.col - w.col_pad, 0, w.channels, v, w.plane);
   }
 }
 
@@ -196,28 +229,67 @@ void write_tiles(const WinogradShape& w, const Panel& panel, std::int64_t first,
   }
 }
 
+// The filter's panels for the edges.
+inline Panels edge_panels(const WinogradShape& w) {
+  Panels panels = w.panels;
+  panels.taps = 9;
+  return panels;
+}
+
+// Phase 0: U, and behind it the packed filter if there are edges. Phase 1: params[kTileChunks] chunks of tiles, then those of edges.
+enum WinogradParam { kTileChunks };
+
+// Elements of V and M.
+template <class T>
+std::int64_t winograd_room(const WinogradShape& w) {
+  return kPoints * (w.plane + product_plane<T>(w));
+}
+
 template <class T>
 void plan_winograd(const WinogradShape& w, double direct_cost_ns, Plan* plan) {
   constexpr std::int64_t kBytes = static_cast<std::int64_t>(sizeof(T));
   plan->variant = kWinogradVariant;
   plan->phases = 2;
-  plan->chunks[0] = panel_count(w.panels);
-  plan->chunks[1] = clamped(ceil_div(w.tiles, w.block_tiles), 1, kMaxChunks);
-  plan->shared_bytes = packed_size(w.panels) * kBytes;
-  plan->scratch_bytes = kPoints * (w.plane + product_plane<T>(w)) * kBytes;
+  plan->params[kTileChunks] = clamped(ceil_div(w.tiles, w.block_tiles), 1, kMaxChunks);
+  plan->chunks[0] = panel_count(w.panels) * (has_edges(w) ? 2 : 1);
+  plan->chunks[1] = plan->params[kTileChunks] + (has_edges(w) ? smaller(w.batch, kEdgeChunks) : 0);
+  plan->shared_bytes = (packed_size(w.panels) + (has_edges(w) ? packed_size(edge_panels(w)) : 0)) * kBytes;
+  plan->scratch_bytes = winograd_room<T>(w) * kBytes;
   plan->cost_ns = direct_cost_ns / 2.2;
 }
 
-// Chunks [begin, end) of phase 1.
+// Chunks [begin, end) of phase 0.
+template <class T>
+void prepare_filters(const WinogradShape& w, bool adjoint, const T* filter, T* u, std::int64_t begin, std::int64_t end) {
+  const std::int64_t panels = panel_count(w.panels);
+  transform_filter(w, adjoint, filter, u, smaller(begin, panels), smaller(end, panels));
+  if (end > panels) pack_panels(edge_panels(w), adjoint, filter, u + packed_size(w.panels), larger(begin, panels) - panels, end - panels);
+}
+
+// visit(Correlation, Region) for what the tiles leave out, in the chunks [begin, end) of phase 1.
+template <class Visit>
+PYNN_INLINE void for_each_edge(const WinogradShape& w, const Plan& plan, const ConvShape& s, bool adjoint, std::int64_t begin,
+                               std::int64_t end, Visit visit) {
+  const std::int64_t tiles = plan.params[kTileChunks], chunks = plan.chunks[1] - tiles;
+  if (end <= tiles || chunks == 0) return;
+  const std::int64_t first = w.batch * (larger(begin, tiles) - tiles) / chunks, last = w.batch * (end - tiles) / chunks;
+  Correlation g = correlation_of(s, adjoint);
+  if (w.main_rows < w.rows) visit(g, Region{first, last, w.main_rows, w.rows});
+  g.first_column = w.main_cols;
+  if (w.main_cols < w.cols) visit(g, Region{first, last, 0, w.main_rows});
+}
+
+// Those of the chunks [begin, end) of phase 1 that are tiles.
 template <class T, class Source, class Sink>
 void winograd_pass(const WinogradShape& w, const Plan& plan, const Source& source, const T* u, const Sink& sink, std::int64_t begin,
                    std::int64_t end, void* scratch) {
-  const std::int64_t blocks = ceil_div(w.tiles, w.block_tiles), chunks = plan.chunks[1], plane = product_plane<T>(w);
+  const std::int64_t blocks = ceil_div(w.tiles, w.block_tiles), chunks = plan.params[kTileChunks], plane = product_plane<T>(w);
+  end = smaller(end, chunks);
   T* v = static_cast<T*>(scratch);
   T* m = v + kPoints * w.plane;
   for (std::int64_t block = blocks * begin / chunks; block < blocks * end / chunks; ++block) {
     const std::int64_t first = block * w.block_tiles, last = smaller(first + w.block_tiles, w.tiles);
-    transform_tiles(w, source, first, last, v);
+    transform_tiles(w, source, first, last, v, v + winograd_room<T>(w));
     for (std::int64_t i = 0; i < panel_count(w.panels); ++i) {
       const Panel panel = panel_at(w.panels, i);
       for (int p = 0; p < kPoints; ++p) {

@@ -13,9 +13,9 @@ namespace pynn {
 namespace PYNN_TARGET {
 namespace {
 
-constexpr std::int64_t kMaxWinogradPartials = 8;
+constexpr std::int64_t kMaxWinogradPartials = 8, kLeastWinogradPartials = 4;
+constexpr std::int64_t kPartialTiles = 256;
 constexpr std::int64_t kPartialBytes = 32 << 20;  // of all partial sums together
-constexpr std::int64_t kWinogradChunks = 8;
 
 struct WinogradFilter {
   WinogradShape shape;
@@ -26,12 +26,12 @@ struct WinogradFilter {
 template <class T>
 WinogradFilter winograd_filter(const ConvShape& s) {
   WinogradFilter f;
-  f.shape = winograd_shape<T>(s, false);
+  f.shape = winograd_shape<T>(s, false, false);
   const std::int64_t panels = panel_count(f.shape.panels);
   f.partial_size = packed_size(f.shape.panels);
   const std::int64_t most = kPartialBytes / (f.partial_size * static_cast<std::int64_t>(sizeof(T)));
-  f.partials = s.batch == 0 ? 0 : clamped(most, 1, smaller(kMaxWinogradPartials, s.batch));
-  f.sections = clamped(ceil_div(kWinogradChunks, larger(1, f.partials)), 1, panels);
+  f.partials = s.batch == 0 ? 0 : clamped(clamped(f.shape.tiles / kPartialTiles, kLeastWinogradPartials, kMaxWinogradPartials), 1, smaller(larger(most, 1), s.batch));
+  f.sections = clamped(ceil_div(kLeastWinogradPartials, larger(1, f.partials)), 1, panels);
   f.plane = product_plane<T>(f.shape);
   return f;
 }
@@ -48,18 +48,15 @@ void plan_winograd_filter(const WinogradFilter& f, double direct_cost_ns, Plan* 
   plan->cost_ns = direct_cost_ns / 2.2;
 }
 
-// A dy A^T of the tiles [first, last), the columns of one panel; zeros behind its last column.
+// A dy A^T of the tiles [first, last), the columns of one panel; zeros behind its last column. `room` holds a strip of the gradient.
 template <class T, class Source>
 void transform_gradient(const WinogradShape& w, const Source& source, const Panel& panel, std::int64_t first, std::int64_t last, T* to,
-                        std::int64_t plane) {
-  PatchPixels patch;
+                        std::int64_t plane, T* room) {
+  DenseSource<T> strip{};
   for (std::int64_t t = first; t < last; ++t, to += panel.width) {
     const WinogradTile tile = tile_at(w, t);
-    locate_patch(source, tile.image, tile.row, tile.col, w.rows, w.cols, kOutputs, &patch);
-    for (std::int64_t j = 0; j < panel.width; j += Simd<T>::kLanes) {
-      const int lanes = lanes_of<T>(static_cast<int>(panel.columns - j), 0);
-      transform_patch<T, GradientLine>(source, patch, panel.first_column + j, lanes, to + j, plane);
-    }
+    if (t == first || tile.col == 0) strip = source.strip(tile.image, tile.row, kOutputs, panel.first_column, panel.columns, room);
+    transform_patch<T, GradientLine>(strip, tile.image, tile.row, tile.col, panel.first_column, panel.columns, to, plane);
   }
 }
 
@@ -69,10 +66,11 @@ void sum_winograd_block(const WinogradFilter& f, const XSource& x, const Gradien
   const WinogradShape& w = f.shape;
   T* y = v + kPoints * w.plane;
   const std::int64_t tiles = last_tile - first_tile;
-  transform_tiles(w, x, first_tile, last_tile, v);
+  T* room = y + kPoints * f.plane;
+  transform_tiles(w, x, first_tile, last_tile, v, room);
   for (std::int64_t i = first_panel; i < last_panel; ++i) {
     const Panel panel = panel_at(w.panels, i);
-    transform_gradient(w, dy, panel, first_tile, last_tile, y, f.plane);
+    transform_gradient(w, dy, panel, first_tile, last_tile, y, f.plane, room);
     for (int p = 0; p < kPoints; ++p) {
       T* to = sums + panel.offset + p * w.channels * panel.width;
       const T* rows = v + p * w.plane;

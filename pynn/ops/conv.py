@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pynn import config
 from pynn.dtypes import is_float
 from pynn.engine.op import Sample, Spec, apply, define
 from pynn.engine.tensor import Tensor, promote
@@ -18,7 +19,8 @@ from pynn.ops.windows import checked_padding, image_windows, padding_ints, pair
 
 __all__ = ["conv2d", "depthwise_conv2d"]
 
-# `winograd`: 0 = direct convolution only, 1 = Winograd's F(4x4, 3x3) where it pays (errors grow to about 1e-5 of the largest value).
+# `winograd`: 0 = direct convolution only, 1 = Winograd's F(4x4, 3x3) where the shape is worth it. `conv2d` fills in what
+# `pynn.set_winograd` says, so that a captured call, its fused form and its gradients all have the same.
 CONV_ATTRS = dict(strides=(1, 1), padding="valid", dilation=(1, 1), groups=1, winograd=0)
 
 
@@ -194,11 +196,11 @@ def checked_conv_attrs(name: str, strides, padding, dilation, groups, winograd) 
         padding=checked_padding(name, padding),
         dilation=pair(name, "dilation", dilation),
         groups=groups,
-        winograd=int(winograd),
+        winograd=int(config.winograd() if winograd is None else winograd),
     )
 
 
-def conv2d(x, filter, *, strides=1, padding="valid", dilation=1, groups: int = 1, winograd: int = 0) -> Tensor:
+def conv2d(x, filter, *, strides=1, padding="valid", dilation=1, groups: int = 1, winograd: bool | None = None) -> Tensor:
     """Cross-correlation of images with a filter.
 
     `y[n, oh, ow, co] = sum over kh, kw, ci of x[n, oh * sh - top + kh * dh, ow * sw - left + kw * dw, ci] * filter[kh, kw, ci, co]`,
@@ -211,7 +213,8 @@ def conv2d(x, filter, *, strides=1, padding="valid", dilation=1, groups: int = 1
         padding: `"valid"`, `"same"`, or `((top, bottom), (left, right))`.
         dilation: Distance between the taps of a window, in pixels.
         groups: Number of independent groups of channels.
-        winograd: 1 allows Winograd's algorithm for 3x3 filters of stride 1 where it is faster; results then differ by rounding.
+        winograd: Whether Winograd's algorithm may be used for float32 3x3 filters of stride 1, where it is faster and results differ by
+            rounding; None for what `pynn.set_winograd` says.
 
     Returns:
         (batch, out_height, out_width, out_channels).
@@ -225,7 +228,7 @@ def conv2d(x, filter, *, strides=1, padding="valid", dilation=1, groups: int = 1
         (1, 26, 26, 8)
 
     Reference:
-        Lavin and Gray (2016), "Fast algorithms for convolutional neural networks", for `winograd=1`.
+        Lavin and Gray (2016), "Fast algorithms for convolutional neural networks", for `winograd`.
     """
     x, filter = promote(x, filter)
     return apply(CONV2D, x, filter, **checked_conv_attrs("conv2d", strides, padding, dilation, groups, winograd))
@@ -253,4 +256,4 @@ def depthwise_conv2d(x, filter, *, strides=1, padding="valid", dilation=1) -> Te
         )
     kh, kw, channels, multiplier = filter.shape
     flat = filter.reshape((kh, kw, 1, channels * multiplier))
-    return apply(CONV2D, x, flat, **checked_conv_attrs("depthwise_conv2d", strides, padding, dilation, channels, 0))
+    return apply(CONV2D, x, flat, **checked_conv_attrs("depthwise_conv2d", strides, padding, dilation, channels, False))

@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 from op_checks import TARGETS, assert_close, check_gradients, check_threads, check_values, native
 
+from pynn import config
 from pynn.engine.op import Spec, apply, infer_outputs
 from pynn.engine.tape import Tape
 from pynn.engine.tensor import tensor
 from pynn.ops.conv import CONV2D, CONV2D_GRAD_FILTER, CONV2D_GRAD_INPUT, CONV_ATTRS, conv2d, depthwise_conv2d
 from pynn.ops.conv_fused import CONV2D_BIAS_ACT, CONV2D_BIAS_RELU_POOL, DEAD, POOL_GRAD_INPUT, POOL_GRAD_PARAMS
 from pynn.ops.pool import MAX_POOL2D, MAX_POOL2D_GRAD, POOL_ATTRS
+from pynn.program.function import function
 
 PLAIN = [CONV2D, CONV2D_GRAD_INPUT, CONV2D_GRAD_FILTER]
 FUSED = [CONV2D_BIAS_ACT, CONV2D_BIAS_RELU_POOL, POOL_GRAD_PARAMS, POOL_GRAD_INPUT]
@@ -97,6 +99,8 @@ POOLED = [
     ((2, 30, 31, 4), (5, 5, 4, 8), {"padding": "same"}),
     ((3, 9, 9, 2), (2, 2, 2, 3), {"strides": (2, 1), "dilation": (1, 2)}),
     ((5, 9, 13, 20), (3, 3, 20, 56), {"padding": "same", "winograd": 1}),
+    ((6, 13, 13, 32), (3, 3, 32, 64), {"winograd": 1}),
+    ((3, 22, 18, 32), (3, 3, 32, 40), {"padding": "same", "winograd": 1}),
 ]
 
 
@@ -198,21 +202,43 @@ WINOGRAD = [
     ((3, 9, 10, 16), (3, 3, 16, 64), {"padding": "same"}),
     ((1, 8, 7, 40), (3, 3, 40, 37), {"padding": ((1, 0), (2, 1))}),
     ((9, 4, 4, 96), (3, 3, 96, 24), {"padding": "same"}),
+    ((11, 13, 17, 24), (3, 3, 24, 48), {"padding": "same"}),
 ]
 
 
 @pytest.mark.parametrize("target", TARGETS)
-@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float32, 2e-5), (np.float64, 1e-13)])
 @pytest.mark.parametrize("case", WINOGRAD, ids=lambda case: f"{case[0]}-{case[1]}")
-def test_winograd_agrees_with_the_definition(case, dtype, tolerance, target):
+def test_winograd_agrees_with_the_definition(case, target):
     x_shape, filter_shape, attrs = case
-    for op, inputs, all_attrs in calls(*operands(x_shape, filter_shape, attrs, dtype), attrs):
+    for op, inputs, all_attrs in calls(*operands(x_shape, filter_shape, attrs, np.float32), attrs):
         wide = [a.astype(np.float64) for a in inputs]
         wanted = op.fallback(*wide, **op.complete(all_attrs))
         direct = native(op, inputs, all_attrs, target)[0]
         got = native(op, inputs, {**all_attrs, "winograd": 1}, target)[0]
         assert got.tobytes() != direct.tobytes(), "the direct kernel ran"
-        np.testing.assert_allclose(got, wanted, rtol=0, atol=tolerance * np.abs(wanted).max(), err_msg=op.name)
+        np.testing.assert_allclose(got, wanted, rtol=0, atol=2e-5 * np.abs(wanted).max(), err_msg=op.name)
+
+
+def test_float64_is_always_direct():
+    x, filter, dy = operands((2, 13, 13, 32), (3, 3, 32, 64), {}, np.float64)
+    for op, inputs, attrs in calls(x, filter, dy, {}):
+        assert native(op, inputs, attrs)[0].tobytes() == native(op, inputs, {**attrs, "winograd": 1})[0].tobytes()
+
+
+def test_winograd_is_a_choice_of_the_process_and_of_the_call():
+    x, filter, _ = operands((2, 13, 13, 32), (3, 3, 32, 64), {}, np.float32)
+    fast, exact = conv2d(x, filter, winograd=True).numpy(), conv2d(x, filter, winograd=False).numpy()
+    assert fast.tobytes() != exact.tobytes()
+    before = config.winograd()
+    try:
+        for allowed, wanted in ((True, fast), (False, exact)):
+            config.set_winograd(allowed)
+            assert conv2d(x, filter).numpy().tobytes() == wanted.tobytes()
+            assert function(lambda x, filter: conv2d(x, filter))(x, filter).numpy().tobytes() == wanted.tobytes()
+    finally:
+        config.set_winograd(before)
+    with pytest.raises(TypeError, match=r"\[set_winograd\] allowed must be True or False. Received: 2."):
+        config.set_winograd(2)
 
 
 def test_winograd_gives_the_same_bits_on_any_number_of_threads_and_in_any_batch():
