@@ -3,6 +3,7 @@
 //
 // It is the forward kernel over dy with the filter turned round and transposed; pixels of one class see the same taps, whatever the
 // stride (conv_taps.h), so nothing is padded or spread with zeros.
+#include "kernels/conv_scatter.h"
 #include "kernels/winograd.h"
 #include "registry.h"
 
@@ -17,9 +18,15 @@ bool prepare_grad_input(const Problem* problem, Plan* plan) {
     plan_winograd<T>(winograd_shape<T>(s, true, true), conv_cost_ns<T>(s), plan);
     return true;
   }
-  plan_packing<T>(filter_panels<T>(s, true), true, plan);
-  const std::int64_t image_bytes = s.rows.out_size * s.cols.out_size * s.out_channels * static_cast<std::int64_t>(sizeof(T));
+  const bool scatter = use_scatter<T>(s);
+  plan_packing<T>(scatter ? scatter_panels<T>(s) : filter_panels<T>(s, true), true, plan);
+  const std::int64_t dy_image = s.rows.out_size * s.cols.out_size * s.out_channels;
+  const std::int64_t image_bytes = (scatter ? scatter_room<T>(s, s.rows.out_size) : dy_image) * static_cast<std::int64_t>(sizeof(T));
   plan_blocks(BlockRequest{s.batch, s.rows.size, s.rows.stride, image_bytes, kSourceBlockBytes, conv_cost_ns<T>(s)}, plan, 1);
+  if (scatter) {
+    plan->variant = kScatterVariant;
+    plan->scratch_bytes = scatter_room<T>(s, most_reached(s, plan->params[kBandRows])) * static_cast<std::int64_t>(sizeof(T));
+  }
   return true;
 }
 
@@ -44,14 +51,16 @@ void run_grad_input(const Call* call, std::int32_t phase, std::int64_t begin, st
   const ConvShape s = conv_shape(problem.specs[2], problem.specs[1], problem.ints);
   if constexpr (has_winograd<T>())
     if (call->plan->variant == kWinogradVariant) return run_winograd<T>(call, s, phase, begin, end, scratch);
-  const Panels panels = filter_panels<T>(s, true);
+  const bool scatter = call->plan->variant == kScatterVariant;
+  const Panels panels = scatter ? scatter_panels<T>(s) : filter_panels<T>(s, true);
   T* packed = static_cast<T*>(call->shared);
   if (phase == 0) return pack_panels(panels, true, static_cast<const T*>(call->data[1]), packed, begin, end);
   const Correlation g = correlation_of(s, true);
   const Pixels<const T> source = dense_pixels(static_cast<const T*>(call->data[0]), s.rows.out_size, s.cols.out_size, s.out_channels);
   const Pixels<T> out = dense_pixels(static_cast<T*>(call->data[2]), s.rows.size, s.cols.size, s.in_channels);
   for_each_block(*call->plan, 1, s.rows.size, begin, end, [&](const Region& region) {
-    correlate_panels<T>(g, panels, source, out, packed, region, nullptr, false);
+    if (scatter) scatter_region(s, source, packed, region, out.base, static_cast<T*>(scratch));
+    else correlate_panels<T>(g, panels, source, out, packed, region, nullptr, false);
   });
 }
 

@@ -130,7 +130,7 @@ void filter_block(const FilterGrad& f, const Panel& panel, const BlockSource<T>&
   const bool depthwise = is_depthwise(s);
   const PixelLoops loops = pixel_loops(block.image1 - block.image0, source.image, block.row1 - block.row0, s.rows.stride * source.row,
                                        s.cols.out_size, s.cols.stride * source.pixel);
-  const std::int64_t rows = gradient_rows(f), most = depthwise ? 5 : panel.width == Simd<T>::kLanes ? kMostFilterRows : kTileRows;
+  const std::int64_t rows = gradient_rows(f), most = depthwise ? 5 : filter_rows(panel.width == Simd<T>::kLanes ? 1 : 2);
   const std::int64_t tiles = (rows + most - 1) / most;
   const T* taps[kMostFilterRows];
   std::int64_t kh = 0, kw = 0, ci = 0;

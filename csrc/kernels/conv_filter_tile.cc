@@ -59,18 +59,11 @@ PYNN_NOINLINE void depthwise_tile(const T* const* rows, const PixelLoops& l, con
   else add_tile(tile, sums, kWidth, kWidth);
 }
 
-template <class T, int NV>
+// Finds the tile of `count` rows among those of up to MR.
+template <class T, int MR, int NV>
 void run_dense_tile(int count, const T* const* rows, const PixelLoops& l, const T* dy, T* sums, bool first) {
-  switch (count) {
-    case 1: return dense_tile<T, 1, NV>(rows, l, dy, sums, first);
-    case 2: return dense_tile<T, 2, NV>(rows, l, dy, sums, first);
-    case 3: return dense_tile<T, 3, NV>(rows, l, dy, sums, first);
-    case 4: return dense_tile<T, 4, NV>(rows, l, dy, sums, first);
-    case 5: return dense_tile<T, 5, NV>(rows, l, dy, sums, first);
-    case 6: return dense_tile<T, 6, NV>(rows, l, dy, sums, first);
-    case 7: return dense_tile<T, NV == 1 ? 7 : 6, NV>(rows, l, dy, sums, first);
-    default: return dense_tile<T, NV == 1 ? 8 : 6, NV>(rows, l, dy, sums, first);
-  }
+  if (count == MR) return dense_tile<T, MR, NV>(rows, l, dy, sums, first);
+  if constexpr (MR > 1) run_dense_tile<T, MR - 1, NV>(count, rows, l, dy, sums, first);
 }
 
 template <class T, int NV, bool kFull>
@@ -92,8 +85,8 @@ void run_tile(bool depthwise, std::int64_t width, std::int64_t columns, int coun
   if (depthwise && narrow) run_depthwise_tile<T, 1, false>(count, rows, l, dy, sums, first, used);
   else if (depthwise && columns < width) run_depthwise_tile<T, 2, false>(count, rows, l, dy, sums, first, used);
   else if (depthwise) run_depthwise_tile<T, 2, true>(count, rows, l, dy, sums, first, used);
-  else if (narrow) run_dense_tile<T, 1>(count, rows, l, dy, sums, first);
-  else run_dense_tile<T, 2>(count, rows, l, dy, sums, first);
+  else if (narrow) run_dense_tile<T, filter_rows(1), 1>(count, rows, l, dy, sums, first);
+  else run_dense_tile<T, filter_rows(2), 2>(count, rows, l, dy, sums, first);
 }
 
 }  // namespace

@@ -6,7 +6,15 @@
 namespace pynn {
 namespace PYNN_TARGET {
 
-constexpr int kMostFilterRows = 8;
+// Rows of a full tile of `vectors` vectors.
+constexpr int kMostFilterRows = 12;
+inline constexpr int filter_rows(int vectors) {
+#if defined(PYNN_TARGET_AVX512)
+  return vectors == 1 ? kMostFilterRows : 12;
+#else
+  return vectors == 1 ? 8 : 6;
+#endif
+}
 
 // The pixels of a block as up to three nested loops: images, rows, columns, merged where one step leads through.
 struct PixelLoops {

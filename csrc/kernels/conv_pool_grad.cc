@@ -6,6 +6,7 @@
 // conv2d_bias_relu_pool_grad_input: dy, residual, filter -> dx, as conv2d_grad_input does over dz.
 // dz exists for one block at a time, in scratch.
 #include "kernels/conv_filter_grad.h"
+#include "kernels/conv_scatter.h"
 #include "kernels/winograd_filter.h"
 #include "registry.h"
 
@@ -156,7 +157,7 @@ void run_winograd_params(const Call* call, const ConvShape& s, std::int32_t phas
   const WinogradFilter f = winograd_filter<T>(s);
   T* sums = static_cast<T*>(call->shared);
   if (phase == 1)
-    return reduce_winograd_filter(f, sums, static_cast<T*>(call->data[3]), begin, smaller(end, panel_count(f.shape.panels)));
+    return reduce_winograd_filter(f, sums, static_cast<T*>(call->data[3]), begin, smaller(end, panel_count(f.shape.panels)), scratch);
   const DenseSource<T> x{static_cast<const T*>(call->data[0]), s.rows.size, s.cols.size, s.in_channels};
   const PooledSource<T> dy{pooled_gradient<T>(s, call->data[1], call->data[2]), s.rows.out_size, s.cols.out_size};
   sum_winograd_filter(f, x, dy, sums, begin, end, scratch);
@@ -178,14 +179,6 @@ void run_grad_params(const Call* call, std::int32_t phase, std::int64_t begin, s
     for (std::int64_t n = block.image0; n < block.image1; ++n)
       for (std::int64_t r = block.row0; r < block.row1; ++r, to += s.cols.out_size * e.stride) expand_row(g, n, r, s.cols.out_size, e, to);
   });
-}
-
-// The rows of dz that rows [row0, row1) of the input reach.
-inline Span reached_rows(const WindowAxis& axis, std::int64_t row0, std::int64_t row1) {
-  const std::int64_t first = ceil_div(row0 + axis.pad - (axis.window - 1) * axis.dilation, axis.stride);
-  const std::int64_t last = (row1 - 1 + axis.pad) / axis.stride + 1;
-  const Span span{clamped(first, 0, axis.out_size), clamped(last, 0, axis.out_size)};
-  return Span{span.first, larger(span.first, span.last)};
 }
 
 // Elements of one image's dz.
@@ -212,12 +205,20 @@ bool prepare_pool_grad_input(const Problem* problem, Plan* plan) {
     plan->scratch_bytes = larger(tiles, edges) * static_cast<std::int64_t>(sizeof(T));
     return true;
   }
-  plan_packing<T>(filter_panels<T>(s, true), true, plan);
+  const bool scatter = use_scatter<T>(s);
+  plan_packing<T>(scatter ? scatter_panels<T>(s) : filter_panels<T>(s, true), true, plan);
   const std::int64_t row_bytes = s.cols.out_size * s.out_channels * static_cast<std::int64_t>(sizeof(T));
-  const std::int64_t image_bytes = s.rows.out_size * row_bytes;
+  const std::int64_t image_bytes = scatter ? scatter_room<T>(s, s.rows.out_size) * static_cast<std::int64_t>(sizeof(T))
+                                           : s.rows.out_size * row_bytes;
   plan_blocks(BlockRequest{s.batch, s.rows.size, s.rows.stride, image_bytes, kSourceBlockBytes, conv_cost_ns<T>(s)}, plan, 1);
   const std::int64_t reach = (plan->params[kBandRows] - 1 + (s.rows.window - 1) * s.rows.dilation) / s.rows.stride + 2;
   plan->scratch_bytes = plan->params[kBlockImages] * smaller(reach, s.rows.out_size) * row_bytes;
+  if (scatter) {
+    plan->variant = kScatterVariant;
+    plan->params[kFreeParam] = (plan->scratch_bytes + 63) / 64 * 64;  // where t starts, behind dz
+    plan->scratch_bytes = plan->params[kFreeParam] +
+                          scatter_room<T>(s, most_reached(s, plan->params[kBandRows])) * static_cast<std::int64_t>(sizeof(T));
+  }
   return true;
 }
 
@@ -249,7 +250,8 @@ void run_pool_grad_input(const Call* call, std::int32_t phase, std::int64_t begi
   const ConvShape s = conv_shape(problem.specs[3], problem.specs[2], problem.ints);
   if constexpr (has_winograd<T>())
     if (call->plan->variant == kWinogradVariant) return run_winograd_input<T>(call, s, phase, begin, end, scratch);
-  const Panels panels = filter_panels<T>(s, true);
+  const bool scatter = call->plan->variant == kScatterVariant;
+  const Panels panels = scatter ? scatter_panels<T>(s) : filter_panels<T>(s, true);
   T* packed = static_cast<T*>(call->shared);
   if (phase == 0) return pack_panels(panels, true, static_cast<const T*>(call->data[2]), packed, begin, end);
   const PooledGradient<T> g = pooled_gradient<T>(s, call->data[0], call->data[1]);
@@ -260,7 +262,9 @@ void run_pool_grad_input(const Call* call, std::int32_t phase, std::int64_t begi
     for (std::int64_t n = region.image0; n < region.image1; ++n) dz = expand_rows(g, s, n, rows, dz);
     Pixels<const T> source = dense_pixels(static_cast<const T*>(scratch), rows.last - rows.first, s.cols.out_size, s.out_channels);
     source.base -= region.image0 * source.image + rows.first * source.row;
-    correlate_panels<T>(correlation_of(s, true), panels, source, out, packed, region, nullptr, false);
+    T* room = reinterpret_cast<T*>(static_cast<char*>(scratch) + call->plan->params[kFreeParam]);
+    if (scatter) scatter_region(s, source, packed, region, out.base, room);
+    else correlate_panels<T>(correlation_of(s, true), panels, source, out, packed, region, nullptr, false);
   });
 }
 

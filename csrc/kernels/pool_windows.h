@@ -54,18 +54,13 @@ PYNN_INLINE Codes<T> code(std::int64_t value) {
 
 template <class T>
 PYNN_INLINE Codes<T> load_codes(const std::uint8_t* p, int lanes) {
-  if (lanes == Simd<T>::kLanes) return load_bytes(p, Codes<T>());
-  std::uint8_t bytes[Simd<T>::kLanes] = {0};
-  for (int i = 0; i < lanes; ++i) bytes[i] = p[i];
-  return load_bytes(bytes, Codes<T>());
+  return lanes == Simd<T>::kLanes ? load_bytes(p, Codes<T>()) : load_bytes_partial(p, lanes, Codes<T>());
 }
 
 template <class T>
 PYNN_INLINE void store_codes(std::uint8_t* p, Codes<T> codes, int lanes) {
-  if (lanes == Simd<T>::kLanes) return store_bytes(p, codes);
-  std::uint8_t bytes[Simd<T>::kLanes];
-  store_bytes(bytes, codes);
-  for (int i = 0; i < lanes; ++i) p[i] = bytes[i];
+  if (lanes == Simd<T>::kLanes) store_bytes(p, codes);
+  else store_bytes_partial(p, codes, lanes);
 }
 
 // The larger of the best so far and x, which has the number `at`; the first one of equals. A NaN beats every number and stays.

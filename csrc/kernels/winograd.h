@@ -296,7 +296,7 @@ void winograd_pass(const WinogradShape& w, const Plan& plan, const Source& sourc
         const T* filter = u + panel.offset + p * w.channels * panel.width;
         const T* rows = v + p * w.plane;
         T* to = m + p * plane;
-        row_product(panel.width, rows, w.padded_channels, last - first, filter, w.channels, to);
+        row_product(panel.width, rows, w.padded_channels, last - first, filter, w.channels, to, panel.width);
       }
       write_tiles(w, panel, first, last, m, plane, sink);
     }

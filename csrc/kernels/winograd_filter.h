@@ -15,7 +15,8 @@ namespace {
 
 constexpr std::int64_t kMaxWinogradPartials = 8, kLeastWinogradPartials = 4;
 constexpr std::int64_t kPartialTiles = 256;
-constexpr std::int64_t kPartialBytes = 32 << 20;  // of all partial sums together
+constexpr std::int64_t kReducedChannels = 8;
+constexpr std::int64_t kPartialBytes = 20 << 20;  // of all partial sums together
 
 struct WinogradFilter {
   WinogradShape shape;
@@ -27,6 +28,8 @@ template <class T>
 WinogradFilter winograd_filter(const ConvShape& s) {
   WinogradFilter f;
   f.shape = winograd_shape<T>(s, false, false);
+  f.shape.block_tiles = clamped(s.in_channels / 64 * 48, 24, 96);  // the larger the sums, the fewer passes over them
+  f.shape.plane = f.shape.block_tiles * f.shape.padded_channels + 16;
   const std::int64_t panels = panel_count(f.shape.panels);
   f.partial_size = packed_size(f.shape.panels);
   const std::int64_t most = kPartialBytes / (f.partial_size * static_cast<std::int64_t>(sizeof(T)));
@@ -44,7 +47,8 @@ void plan_winograd_filter(const WinogradFilter& f, double direct_cost_ns, Plan* 
   plan->chunks[0] = f.partials * f.sections;
   plan->chunks[1] = panel_count(f.shape.panels);
   plan->shared_bytes = f.partials * f.partial_size * kBytes;
-  plan->scratch_bytes = kPoints * (f.shape.plane + f.plane) * kBytes;
+  const std::int64_t reduced = kReducedChannels * kPanelVectors * Simd<T>::kLanes;
+  plan->scratch_bytes = kPoints * larger(f.shape.plane + f.plane, reduced) * kBytes;
   plan->cost_ns = direct_cost_ns / 2.2;
 }
 
@@ -94,24 +98,37 @@ void sum_winograd_filter(const WinogradFilter& f, const XSource& x, const Gradie
   }
 }
 
+// to[36][count][width] = the partial sums of the channels [first, first + count) of a panel, added up.
+template <class T>
+void add_partials(const WinogradFilter& f, const T* panel_sums, std::int64_t width, std::int64_t first, std::int64_t count, T* to) {
+  for (int p = 0; p < kPoints; ++p)
+    for (std::int64_t i = 0; i < count * width; i += Simd<T>::kLanes, to += Simd<T>::kLanes) {
+      const T* from = panel_sums + (p * f.shape.channels + first) * width + i;
+      typename Simd<T>::V sum = f.partials ? load<T>(from) : zero<T>();
+      for (std::int64_t partial = 1; partial < f.partials; ++partial) sum = sum + load<T>(from + partial * f.partial_size);
+      store<T>(to, sum);
+    }
+}
+
 // dfilter from the partial sums, panels [begin, end).
 template <class T>
-void reduce_winograd_filter(const WinogradFilter& f, const T* sums, T* dfilter, std::int64_t begin, std::int64_t end) {
+void reduce_winograd_filter(const WinogradFilter& f, const T* sums, T* dfilter, std::int64_t begin, std::int64_t end, void* scratch) {
   const WinogradShape& w = f.shape;
+  T* points = static_cast<T*>(scratch);
   for (std::int64_t i = begin; i < end; ++i) {
     const Panel panel = panel_at(w.panels, i);
-    for (std::int64_t channel = 0; channel < w.channels; ++channel)
-      for_each_channels<T>(panel.columns, [&](std::int64_t j, int lanes) {
-        typename Simd<T>::V points[kPoints], taps[9];
-        for (int p = 0; p < kPoints; ++p) {
-          const T* from = sums + panel.offset + (p * w.channels + channel) * panel.width + j;
-          points[p] = f.partials ? load<T>(from) : zero<T>();
-          for (std::int64_t partial = 1; partial < f.partials; ++partial) points[p] = points[p] + load<T>(from + partial * f.partial_size);
-        }
-        transform_square<T, FilterGradientLine>(points, taps);
-        for (int tap = 0; tap < 9; ++tap)
-          store_lanes<T>(dfilter + (tap * w.channels + channel) * w.panels.columns + panel.first_column + j, taps[tap], lanes);
-      });
+    for (std::int64_t first = 0; first < w.channels; first += kReducedChannels) {
+      const std::int64_t count = smaller(kReducedChannels, w.channels - first);
+      add_partials(f, sums + panel.offset, panel.width, first, count, points);
+      for (std::int64_t c = 0; c < count; ++c)
+        for_each_channels<T>(panel.columns, [&](std::int64_t j, int lanes) {
+          typename Simd<T>::V from[kPoints], taps[9];
+          for (int p = 0; p < kPoints; ++p) from[p] = load<T>(points + (p * count + c) * panel.width + j);
+          transform_square<T, FilterGradientLine>(from, taps);
+          for (int tap = 0; tap < 9; ++tap)
+            store_lanes<T>(dfilter + (tap * w.channels + first + c) * w.panels.columns + panel.first_column + j, taps[tap], lanes);
+        });
+    }
   }
 }
 

@@ -6,30 +6,30 @@ namespace PYNN_TARGET {
 namespace {
 
 template <class T, int NV, int MR>
-PYNN_NOINLINE void product_rows(const T* v, std::int64_t stride, const T* u, std::int64_t depth, T* m) {
+PYNN_NOINLINE void product_rows(const T* v, std::int64_t stride, const T* u, std::int64_t depth, T* m, std::int64_t m_stride) {
   constexpr int kWidth = NV * Simd<T>::kLanes;
   Tile<T, MR, NV> tile;
   clear(tile);
   accumulate(tile, rows_of<MR>(v, stride), u, kWidth, depth);
-  store_tile(tile, m, kWidth, kWidth);
+  store_tile(tile, m, m_stride, kWidth);
 }
 
 // Tiles of as many rows as fit; the last ones overlap those before, which changes no bit.
 template <class T, int NV>
-void product_plane(const T* v, std::int64_t stride, std::int64_t rows, const T* u, std::int64_t depth, T* m) {
-  constexpr std::int64_t kFull = NV == 1 ? 8 : kTileRows, kHalf = kFull / 2, kWidth = NV * Simd<T>::kLanes;
+void product_plane(const T* v, std::int64_t stride, std::int64_t rows, const T* u, std::int64_t depth, T* m, std::int64_t m_stride) {
+  constexpr std::int64_t kFull = NV == 1 ? 8 : kTileRows, kHalf = kFull / 2;
   for (std::int64_t t = 0; t < rows;) {
     const std::int64_t left = rows - t;
     if (left > kHalf && rows >= kFull) {
       if (left < kFull) t = rows - kFull;
-      product_rows<T, NV, kFull>(v + t * stride, stride, u, depth, m + t * kWidth);
+      product_rows<T, NV, kFull>(v + t * stride, stride, u, depth, m + t * m_stride, m_stride);
       t += kFull;
     } else if (left > 1 && rows >= kHalf) {
       if (left < kHalf) t = rows - kHalf;
-      product_rows<T, NV, kHalf>(v + t * stride, stride, u, depth, m + t * kWidth);
+      product_rows<T, NV, kHalf>(v + t * stride, stride, u, depth, m + t * m_stride, m_stride);
       t += kHalf;
     } else {
-      product_rows<T, NV, 1>(v + t * stride, stride, u, depth, m + t * kWidth);
+      product_rows<T, NV, 1>(v + t * stride, stride, u, depth, m + t * m_stride, m_stride);
       ++t;
     }
   }
@@ -62,13 +62,15 @@ void outer_plane(const T* v, std::int64_t stride, std::int64_t channels, const T
 
 }  // namespace
 
-void row_product(std::int64_t width, const float* v, std::int64_t stride, std::int64_t rows, const float* u, std::int64_t depth, float* m) noexcept {
-  if (width == Simd<float>::kLanes) product_plane<float, 1>(v, stride, rows, u, depth, m);
-  else product_plane<float, 2>(v, stride, rows, u, depth, m);
+void row_product(std::int64_t width, const float* v, std::int64_t stride, std::int64_t rows, const float* u, std::int64_t depth, float* m,
+                 std::int64_t m_stride) noexcept {
+  if (width == Simd<float>::kLanes) product_plane<float, 1>(v, stride, rows, u, depth, m, m_stride);
+  else product_plane<float, 2>(v, stride, rows, u, depth, m, m_stride);
 }
-void row_product(std::int64_t width, const double* v, std::int64_t stride, std::int64_t rows, const double* u, std::int64_t depth, double* m) noexcept {
-  if (width == Simd<double>::kLanes) product_plane<double, 1>(v, stride, rows, u, depth, m);
-  else product_plane<double, 2>(v, stride, rows, u, depth, m);
+void row_product(std::int64_t width, const double* v, std::int64_t stride, std::int64_t rows, const double* u, std::int64_t depth, double* m,
+                 std::int64_t m_stride) noexcept {
+  if (width == Simd<double>::kLanes) product_plane<double, 1>(v, stride, rows, u, depth, m, m_stride);
+  else product_plane<double, 2>(v, stride, rows, u, depth, m, m_stride);
 }
 void column_product(std::int64_t width, const float* v, std::int64_t stride, std::int64_t channels, const float* y, std::int64_t tiles, float* sums,
                     bool first) noexcept {

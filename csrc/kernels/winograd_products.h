@@ -1,4 +1,4 @@
-// The matrix products of Winograd's algorithm at one of its points, for a panel of `width` columns (one vector or two).
+// Matrix products with a packed panel of `width` columns (one vector or two), as Winograd's algorithm has them at each of its points.
 #pragma once
 
 #include "kernels/gemm_tile.h"
@@ -6,9 +6,11 @@
 namespace pynn {
 namespace PYNN_TARGET {
 
-// m[t][:] = sum over d < depth of v[t * stride + d] * u[d][:]   for t < rows
-void row_product(std::int64_t width, const float* v, std::int64_t stride, std::int64_t rows, const float* u, std::int64_t depth, float* m) noexcept;
-void row_product(std::int64_t width, const double* v, std::int64_t stride, std::int64_t rows, const double* u, std::int64_t depth, double* m) noexcept;
+// m[t * m_stride + j] = sum over d < depth of v[t * stride + d] * u[d][j]   for t < rows, j < width
+void row_product(std::int64_t width, const float* v, std::int64_t stride, std::int64_t rows, const float* u, std::int64_t depth, float* m,
+                 std::int64_t m_stride) noexcept;
+void row_product(std::int64_t width, const double* v, std::int64_t stride, std::int64_t rows, const double* u, std::int64_t depth, double* m,
+                 std::int64_t m_stride) noexcept;
 
 // sums[c][:] = (first ? 0 : sums[c][:]) + sum over t < tiles of v[t * stride + c] * y[t][:]   for c < channels
 void column_product(std::int64_t width, const float* v, std::int64_t stride, std::int64_t channels, const float* y, std::int64_t tiles, float* sums,

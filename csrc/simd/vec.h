@@ -360,6 +360,39 @@ PYNN_INLINE void store_bytes(std::uint8_t* p, VecL v) {
   for (int i = 0; i < Simd<double>::kLanes; ++i) p[i] = static_cast<std::uint8_t>(v[i]);
 }
 
+// The first n bytes only (0 <= n < kLanes), zeros behind them; nothing past p[n - 1] is touched. No detour through memory, whose bytes a
+// wide load would have to wait for.
+PYNN_INLINE VecI load_bytes_partial(const std::uint8_t* p, int n, VecI like) {
+#if defined(PYNN_TARGET_AVX512)
+  (void)like;
+  return (VecI)_mm512_cvtepu8_epi32(_mm_maskz_loadu_epi8((__mmask16)((1u << n) - 1u), p));
+#elif defined(PYNN_TARGET_AVX2)
+  (void)like;
+  std::uint64_t bytes = 0;
+  for (int i = n - 1; i >= 0; --i) bytes = bytes << 8 | p[i];
+  return (VecI)_mm256_cvtepu8_epi32(_mm_cvtsi64_si128(static_cast<long long>(bytes)));
+#else
+  like = broadcast_bits(std::int32_t(0));
+  for (int i = 0; i < n; ++i) like[i] = p[i];
+  return like;
+#endif
+}
+PYNN_INLINE VecL load_bytes_partial(const std::uint8_t* p, int n, VecL like) {
+  like = broadcast_bits(std::int64_t(0));
+  for (int i = 0; i < n; ++i) like[i] = p[i];
+  return like;
+}
+PYNN_INLINE void store_bytes_partial(std::uint8_t* p, VecI v, int n) {
+#if defined(PYNN_TARGET_AVX512)
+  _mm512_mask_cvtepi32_storeu_epi8(p, (__mmask16)((1u << n) - 1u), (__m512i)v);
+#else
+  for (int i = 0; i < n; ++i) p[i] = static_cast<std::uint8_t>(v[i]);
+#endif
+}
+PYNN_INLINE void store_bytes_partial(std::uint8_t* p, VecL v, int n) {
+  for (int i = 0; i < n; ++i) p[i] = static_cast<std::uint8_t>(v[i]);
+}
+
 }  // namespace
 }  // namespace PYNN_TARGET
 }  // namespace pynn
