@@ -71,7 +71,7 @@ class Slow(pn.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         print("batch", flush=True)
-        time.sleep(0.01)
+        time.sleep(0.02)
 
 
 def main(name: str, part: str, folder: str = "", freq: str = "epoch") -> None:
