@@ -18,15 +18,6 @@ PYNN_INLINE VecF float_of(VecI m) {
 #endif
 }
 
-// Sum and difference modulo 2^32.
-#if defined(PYNN_VECTOR_EXTENSIONS)
-PYNN_INLINE VecI wrapped_sum(VecI a, VecI b) { return (VecI)((VecUnsignedI)a + (VecUnsignedI)b); }
-PYNN_INLINE VecI wrapped_difference(VecI a, VecI b) { return (VecI)((VecUnsignedI)a - (VecUnsignedI)b); }
-#else
-PYNN_INLINE VecI wrapped_sum(VecI a, VecI b) { return a + b; }
-PYNN_INLINE VecI wrapped_difference(VecI a, VecI b) { return a - b; }
-#endif
-
 // An unsigned word times 2^-32, rounded once.
 PYNN_INLINE VecF fraction_of(VecI words) {
   const VecF high = float_of(shift_right(words, 8)) * broadcast(1.0f / 16777216.0f);

@@ -196,11 +196,28 @@ PYNN_INLINE V reduced_expm1(V x, Mask<V>* n_bits) {
   return fma(r * r, horner(r, Table<V>::kExp), r);
 }
 
+// Sums and differences of bits modulo 2^32 and 2^64: those of signed integers must not overflow.
+#if defined(PYNN_VECTOR_EXTENSIONS)
+PYNN_INLINE VecI wrapped_sum(VecI a, VecI b) { return (VecI)((VecUnsignedI)a + (VecUnsignedI)b); }
+PYNN_INLINE VecL wrapped_sum(VecL a, VecL b) { return (VecL)((VecUnsignedL)a + (VecUnsignedL)b); }
+PYNN_INLINE VecI wrapped_difference(VecI a, VecI b) { return (VecI)((VecUnsignedI)a - (VecUnsignedI)b); }
+PYNN_INLINE VecL wrapped_difference(VecL a, VecL b) { return (VecL)((VecUnsignedL)a - (VecUnsignedL)b); }
+#else
+template <class M>
+PYNN_INLINE M wrapped_sum(M a, M b) {
+  return a + b;
+}
+template <class M>
+PYNN_INLINE M wrapped_difference(M a, M b) {
+  return a - b;
+}
+#endif
+
 // 2^n for n in the low bits, within the exponent range.
 template <class M>
 PYNN_INLINE auto power_of_two(M n_bits) -> decltype(value_of(n_bits)) {
   typedef decltype(value_of(n_bits)) V;
-  return value_of(shift_left(n_bits, Table<V>::kMantissaBits) + broadcast_bits(Table<V>::kOneBits));
+  return value_of(wrapped_sum(shift_left(n_bits, Table<V>::kMantissaBits), broadcast_bits(Table<V>::kOneBits)));
 }
 
 // y 2^n for n in the low bits, past both ends of the exponent range.
@@ -210,7 +227,7 @@ PYNN_INLINE V scaled(V y, Mask<V> n_bits) {
   return scale_by(y, value_of(n_bits) - broadcast(Table<V>::kRound));
 #else
   const Mask<V> half = shift_right(n_bits, 1);  // in two factors
-  return y * power_of_two(half) * power_of_two(n_bits - half);
+  return y * power_of_two(half) * power_of_two(wrapped_difference(n_bits, half));
 #endif
 }
 
@@ -227,7 +244,7 @@ template <class V>
 PYNN_INLINE V vexpm1(V x) {
   Mask<V> n;
   const V p = reduced_expm1(at_most(at_least(x, Table<V>::kExpm1Low), Table<V>::kExpHigh), &n);
-  const V half_scale = power_of_two(n - broadcast_bits(Integer<V>(1)));
+  const V half_scale = power_of_two(wrapped_difference(n, broadcast_bits(Integer<V>(1))));
   const V half = fma(half_scale, p, half_scale - constant<V>(0.5));
   return select((magnitude(x) < broadcast(Table<V>::kTiny)), x, half + half);
 }
@@ -236,7 +253,7 @@ PYNN_INLINE V vexpm1(V x) {
 template <class V>
 PYNN_INLINE V vlog(V x) {
   // x = 2^k (1 + f) with sqrt(1/2) <= 1 + f < sqrt(2); s = f / (2 + f), ln(1 + f) = 2 atanh(s).
-  const Mask<V> bits = bits_of(x) + broadcast_bits(Table<V>::kOneBits - Table<V>::kSqrtHalfBits);
+  const Mask<V> bits = wrapped_sum(bits_of(x), broadcast_bits(Table<V>::kOneBits - Table<V>::kSqrtHalfBits));
   const Mask<V> mantissa = bits & broadcast_bits((Integer<V>(1) << Table<V>::kMantissaBits) - 1);
   const V f = value_of(mantissa + broadcast_bits(Table<V>::kSqrtHalfBits)) - constant<V>(1);
   const Scalar<V> whole = Scalar<V>(std::int64_t(1) << Table<V>::kMantissaBits);  // its low bits count in ones
