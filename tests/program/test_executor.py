@@ -94,7 +94,8 @@ def test_small_broadcasts_have_the_values_of_large_ones(shapes, dtype):
 
 @native
 @pytest.mark.parametrize("name", ["sum", "mean", "max", "min", "prod"])
-@pytest.mark.parametrize("shape, axis", [((), None), ((1,), 0), ((4, 1), None), ((5, 33), 1), ((5, 33), 0), ((3, 70), 0), ((2, 3, 4), (0, 2)),
+@pytest.mark.parametrize("shape, axis", [((), None), ((1,), 0), ((4, 1), None), ((5, 33), 1), ((5, 33), 0),
+                                         ((3, 70), 0), ((2, 3, 4), (0, 2)),
                                          ((200, 3), 0), ((300,), 0), ((5000,), 0), ((0, 3), 1)])  # fmt: skip
 def test_reductions_of_all_sizes(name, shape, axis):
     x = np.random.default_rng(2).normal(size=shape)
