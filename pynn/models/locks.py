@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import threading
 import time
 import weakref
@@ -13,28 +12,6 @@ from collections.abc import Iterator
 PATIENCE = 0.05  # seconds between looks at who trains
 RECENT = 1.0  # a reader that had to wait so many seconds ago makes turns short
 LONG_TURN, SHORT_TURN = 0.1, 0.005  # seconds that a native run may take before readers get theirs
-
-
-@contextlib.contextmanager
-def undisturbed() -> Iterator[None]:
-    """Ctrl-C waits for the end of the block, so that a step in Python is whole; a second one doesn't."""
-    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGINT) is None:
-        yield
-        return
-    caught: list[tuple] = []
-
-    def note(*arguments) -> None:
-        caught.append(arguments)
-        if len(caught) > 1:
-            raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGINT, note)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-    if caught and callable(before):
-        before(*caught[0])
 
 
 class StepLock:

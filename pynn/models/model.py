@@ -8,6 +8,7 @@ import numpy as np
 
 from pynn import optimizers
 from pynn.data.arrays import ArrayData, named_leaves, to_array
+from pynn.engine.interrupts import undisturbed
 from pynn.engine.op import active
 from pynn.engine.tensor import Tensor
 from pynn.errors import GuardTripped
@@ -17,7 +18,7 @@ from pynn.layers.symbolic import SymbolicTensor
 from pynn.models import steps
 from pynn.models.arguments import bound_words
 from pynn.models.diagnosis import explain
-from pynn.models.locks import ModelLocks, undisturbed
+from pynn.models.locks import ModelLocks
 from pynn.models.objective import Objective
 from pynn.models.programs import ProgramCache, batch_program
 from pynn.models.state import Shuffling

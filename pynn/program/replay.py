@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from pynn.engine import kernels
+from pynn.engine.interrupts import undisturbed
 from pynn.engine.op import REGISTRY, Node, active, prepared
 from pynn.engine.tensor import Tensor
 from pynn.engine.variable import Variable
@@ -183,8 +184,9 @@ class FallbackReplay:
             self._run_node(node, values)
         results = [np.array(_value(t, values)) for t in program.outputs]
         new = [(v, np.array(_value(t, values))) for v, t in program.finals]
-        for variable, value in new:
-            np.copyto(variable.writable_storage(copy=False), value.reshape(variable.shape))
+        with undisturbed():
+            for variable, value in new:
+                np.copyto(variable.writable_storage(copy=False), value.reshape(variable.shape))
         return results
 
     def _run_node(self, node: Node, values: dict[int, np.ndarray]) -> None:

@@ -114,12 +114,19 @@ def interruptible():
 def test_an_interrupt_leaves_whole_steps_and_a_model_that_works(arguments):
     model = seesaw(**arguments)
     before = int(model.optimizer.iterations.item())
+
+    def interrupt():
+        deadline = time.monotonic() + 60
+        while int(model.optimizer.iterations.item()) == before and time.monotonic() < deadline:
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGINT)
+
     for _ in range(2):
-        timer = threading.Timer(0.2, lambda: os.kill(os.getpid(), signal.SIGINT))
-        timer.start()
+        interrupter = threading.Thread(target=interrupt)
+        interrupter.start()
         with pytest.raises(KeyboardInterrupt):
             model.fit(X, Y, batch_size=1, epochs=10_000, verbose=0)
-        timer.join()
+        interrupter.join()
         down, up = model.get_weights()
         steps = int(model.optimizer.iterations.item())
         assert steps > before
