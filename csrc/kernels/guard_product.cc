@@ -3,7 +3,7 @@
 // By Cauchy and Schwarz every element, and every partial sum on the way to it, is at most ||a|| ||b||, the roots of the sums of
 // squares: where that is far from overflow, nothing has to be multiplied. A NaN or infinite operand spoils its sum of squares.
 // Only else is the product computed, block by block.
-#include "kernels/gemm.h"
+#include "kernels/gemm_block.h"
 #include "registry.h"
 
 namespace pynn {
@@ -50,20 +50,8 @@ bool surely_finite(const Call* call) {
 }
 
 template <class T>
-bool block_is_finite(const Call* call, std::int64_t row, std::int64_t column, T* block, T* packing) {
-  const std::int64_t* p = call->plan->params;
-  Gemm<T> g{};
-  g.m = least(kSquare, p[kM] - row);
-  g.n = least(kSquare, p[kN] - column);
-  g.k = p[kK];
-  g.a_columns = call->problem->ints[0] != 0;
-  g.a_stride = g.a_columns ? p[kM] : p[kK];
-  g.a = static_cast<const T*>(call->data[0]) + row * (g.a_columns ? 1 : p[kK]);
-  g.b_columns = call->problem->ints[1] != 0;
-  g.b_stride = g.b_columns ? p[kK] : p[kN];
-  g.b = static_cast<const T*>(call->data[1]) + column * (g.b_columns ? p[kK] : 1);
-  g.c = block;
-  g.c_stride = g.n;
+bool block_is_finite(const Factors<T>& factors, std::int64_t row, std::int64_t column, T* block, T* packing) {
+  const Gemm<T> g = gemm_block_of(factors, row, column, kSquare, kSquare, block);
   gemm(g, packing);
   for (std::int64_t i = 0; i < g.m * g.n; ++i)
     if (block[i] - block[i] != T(0)) return false;  // NaN for NaN and infinity
@@ -73,9 +61,12 @@ bool block_is_finite(const Call* call, std::int64_t row, std::int64_t column, T*
 template <class T>
 bool product_is_finite(const Call* call, T* block) {
   const std::int64_t* p = call->plan->params;
+  const std::int64_t* ints = call->problem->ints;
+  const Factors<T> factors{static_cast<const T*>(call->data[0]), static_cast<const T*>(call->data[1]), p[kM], p[kN], p[kK],
+                           ints[0] != 0, ints[1] != 0};
   for (std::int64_t row = 0; row < p[kM]; row += kSquare)
     for (std::int64_t column = 0; column < p[kN]; column += kSquare)
-      if (!block_is_finite(call, row, column, block, block + kSquare * kSquare)) return false;
+      if (!block_is_finite(factors, row, column, block, block + kSquare * kSquare)) return false;
   return true;
 }
 

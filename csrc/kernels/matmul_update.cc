@@ -5,7 +5,7 @@
 // A block of the product is computed into scratch and taken by the step's own kernel while it lies in L1: the gradient never
 // exists in memory. The bits are those of matmul and the step one after the other. Meant for short inner lengths (a small
 // batch), where writing the gradient and reading it again costs as much as a good part of the arithmetic.
-#include "kernels/gemm.h"
+#include "kernels/gemm_block.h"
 #include "registry.h"
 
 namespace pynn {
@@ -23,14 +23,6 @@ PYNN_STEP(adagrad_update)
 #undef PYNN_STEP
 
 namespace {
-
-PYNN_INLINE void prefetch_for_write(const void* p) {
-#if defined(__GNUC__) || defined(__clang__)
-  __builtin_prefetch(p, 1, 3);
-#else
-  static_cast<void>(p);
-#endif
-}
 
 enum Param { kM, kN, kK, kBlockRows, kBlockColumns, kColumnBlocks, kBlocks, kBlocksPerChunk };
 
@@ -110,38 +102,11 @@ void step_elements(const Call* call, std::int64_t offset, std::int64_t count, T*
 }
 
 template <class T>
-Gemm<T> block_product(const Call* call, std::int64_t row, std::int64_t column, T* gradient) {
+Factors<T> factors_of(const Call* call) {
   const std::int64_t* p = call->plan->params;
   const int first = updated(*call->problem);
-  Gemm<T> g{};
-  g.m = least(p[kBlockRows], p[kM] - row);
-  g.n = least(p[kBlockColumns], p[kN] - column);
-  g.k = p[kK];
-  g.a_columns = call->problem->ints[0] != 0;
-  g.a_stride = g.a_columns ? p[kM] : p[kK];
-  g.a = static_cast<const T*>(call->data[first]) + row * (g.a_columns ? 1 : p[kK]);
-  g.b_columns = call->problem->ints[1] != 0;
-  g.b_stride = g.b_columns ? p[kK] : p[kN];
-  g.b = static_cast<const T*>(call->data[first + 1]) + column * (g.b_columns ? p[kK] : 1);
-  g.c = gradient;
-  g.c_stride = g.n;
-  return g;
-}
-
-// Asks for the elements that the step will change, so that they arrive while their gradient is computed.
-template <class T>
-void fetch_changed(const Call* call, std::int64_t row, std::int64_t column, std::int64_t rows, std::int64_t columns) {
-  constexpr std::int64_t line = 64 / sizeof(T);
-  const std::int64_t n = call->plan->params[kN];
-  for (int tensor = 0; tensor < updated(*call->problem); ++tensor) {
-    const T* x = static_cast<const T*>(call->data[tensor]) + row * n + column;
-    if (columns == n) {
-      for (std::int64_t i = 0; i < rows * n; i += line) prefetch_for_write(x + i);
-    } else {
-      for (std::int64_t i = 0; i < rows; ++i)
-        for (std::int64_t j = 0; j < columns; j += line) prefetch_for_write(x + i * n + j);
-    }
-  }
+  return {static_cast<const T*>(call->data[first]), static_cast<const T*>(call->data[first + 1]), p[kM], p[kN], p[kK],
+          call->problem->ints[0] != 0, call->problem->ints[1] != 0};
 }
 
 template <class T>
@@ -149,11 +114,11 @@ void run_product_step(const Call* call, std::int64_t begin, std::int64_t end, vo
   const std::int64_t* p = call->plan->params;
   T* gradient = static_cast<T*>(scratch);
   T* packing = gradient + p[kBlockRows] * p[kBlockColumns];
+  const Factors<T> factors = factors_of<T>(call);
   const std::int64_t last = least(end * p[kBlocksPerChunk], p[kBlocks]);
   for (std::int64_t block = begin * p[kBlocksPerChunk]; block < last; ++block) {
     const std::int64_t row = block / p[kColumnBlocks] * p[kBlockRows], column = block % p[kColumnBlocks] * p[kBlockColumns];
-    const Gemm<T> g = block_product(call, row, column, gradient);
-    fetch_changed<T>(call, row, column, g.m, g.n);
+    const Gemm<T> g = gemm_block_of(factors, row, column, p[kBlockRows], p[kBlockColumns], gradient);
     gemm(g, packing);
     if (g.n == p[kN]) {
       step_elements(call, row * g.n, g.m * g.n, gradient);
