@@ -122,7 +122,7 @@ def conv(row):
     from pynn.ops.conv import CONV2D_GRAD_FILTER, CONV2D_GRAD_INPUT
 
     groups = row.in_channels if row.depthwise else 1
-    attrs = dict(strides=(row.stride, row.stride), padding=row.padding, dilation=(1, 1), groups=groups, winograd=0)
+    attrs = dict(strides=(row.stride, row.stride), padding=row.padding, dilation=(1, 1), groups=groups, winograd=int(pn.winograd()))
     x = pn.tensor(normal(row.batch, row.size, row.size, row.in_channels))
     w = pn.tensor(normal(row.kernel, row.kernel, row.in_channels // groups, row.filters))
     dy = pn.tensor(normal(row.batch, row.out_size, row.out_size, row.filters))

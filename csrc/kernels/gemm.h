@@ -7,8 +7,8 @@
 // column j of B, bias(j), k and act, never on m, n, strides, transposition or the path taken here.
 //
 // Paths. B is read where it lies if it is row-major and small, or m is; else a group of strips is packed into `scratch` right
-// before all rows use it: a 256 x 16 strip is 16 KB, so it stays in L1 while A streams through from L2. A is never packed:
-// the tile reads rows and columns alike. Row tiles are balanced (32 rows are 6+6+5+5+5+5): fewer than 4 rows can't hide fma's latency.
+// before all rows use it: a 256 x 16 strip is 16 KB, so it stays in L1 while A streams through from L2. Who cuts a product along
+// m packs B once for all parts (pack_panels). A is never packed: the tile reads rows and columns alike. Row tiles are balanced (32 rows are 6+6+5+5+5+5): fewer than 4 rows can't hide fma's latency.
 #pragma once
 
 #include "kernels/gemm_pack.h"
@@ -22,8 +22,8 @@ constexpr std::int64_t kDepth = 256;                   // longest block of K
 constexpr std::int64_t kDirectBytes = 512 << 10;       // a row-major B up to this size is not packed
 constexpr std::int64_t kDirectRows = 36;               // nor one that is used by so few rows
 constexpr std::int64_t kResidentBytes = 24 << 10;      // a B up to this size stays in L1 under all rows
-constexpr std::int64_t kRowBlock = 252;                // rows under one group of strips: A's block stays in L2,
-constexpr std::int64_t kGroupBytes = 128 << 10;        // and so does the group, packed
+constexpr std::int64_t kRowBlock = 120;                // rows under one group of strips: A's block stays in L2,
+constexpr std::int64_t kGroupBytes = 512 << 10;        // and so does the group, packed
 
 enum Activation : std::int32_t { kLinear = 0, kRelu = 1 };
 
@@ -40,6 +40,9 @@ struct Gemm {
   bool b_columns;
   const T* bias;           // n elements, or null
   std::int32_t activation;
+  const T* panels;            // B packed by pack_panels, in place of b, or null
+  std::int64_t panel_first;   // the column of the packed B that is column 0 here, the first of a strip,
+  std::int64_t panel_columns; // and how many there are, in whole strips
 };
 
 constexpr std::int64_t least(std::int64_t x, std::int64_t y) { return x < y ? x : y; }
@@ -54,6 +57,12 @@ PYNN_INLINE std::int64_t gemm_group(std::int64_t n, std::int64_t depth) {
   constexpr std::int64_t width = tile_columns<T>();
   const std::int64_t most = kGroupBytes / static_cast<std::int64_t>(sizeof(T)) / (depth > 0 ? depth : 1) / width * width;
   return least(ceil_div(n, width) * width, most > width ? most : width);
+}
+
+// Whether gemm packs B, which has so many elements with what lies between its rows.
+template <class T>
+PYNN_INLINE bool packs(std::int64_t m, bool b_columns, std::int64_t size) {
+  return b_columns || (m > kDirectRows && size * static_cast<std::int64_t>(sizeof(T)) > kDirectBytes);
 }
 
 // Bytes of scratch that gemm needs for a product with this n (or a smaller one) and k.
@@ -215,9 +224,9 @@ PYNN_INLINE Strip<T> direct_strip(const Gemm<T>& g, std::int64_t j, std::int64_t
 
 // The strip at column j out of a packed group that begins at column `first`.
 template <class T>
-PYNN_INLINE Strip<T> packed_strip(const Gemm<T>& g, std::int64_t j, std::int64_t first, std::int64_t depth, const T* scratch) {
+PYNN_INLINE Strip<T> packed_strip(const Gemm<T>& g, std::int64_t j, std::int64_t first, std::int64_t depth, const T* panels) {
   Strip<T> strip = strip_at(g, j, true);
-  strip.b = scratch + (j - first) * depth;
+  strip.b = panels + (j - first) * depth;
   strip.b_stride = strip.vectors * Simd<T>::kLanes;
   return strip;
 }
@@ -285,12 +294,12 @@ PYNN_INLINE void run_resident(const Gemm<T>& g, T* scratch) {
 
 // Columns [first, end) over one block of K, a block of rows at a time.
 template <class T, bool kColumns>
-PYNN_INLINE void run_group(const Gemm<T>& g, std::int64_t first, std::int64_t end, std::int64_t p, std::int64_t depth, bool packed, T* scratch) {
+PYNN_INLINE void run_group(const Gemm<T>& g, std::int64_t first, std::int64_t end, std::int64_t p, std::int64_t depth, const T* panels, T* scratch) {
   const std::int64_t blocks = ceil_div(g.m, kRowBlock);
   for (std::int64_t block = 0; block < blocks; ++block) {
     const std::int64_t row = block * g.m / blocks, row_end = (block + 1) * g.m / blocks;
     for (std::int64_t j = first; j < end;) {
-      const Strip<T> strip = packed ? packed_strip(g, j, first, depth, scratch) : direct_strip(g, j, p, depth, scratch);
+      const Strip<T> strip = panels ? packed_strip(g, j, first, depth, panels) : direct_strip(g, j, p, depth, scratch);
       run_strip<T, kColumns>(g, strip, row, row_end, p, depth);
       j += strip.columns;
     }
@@ -306,17 +315,26 @@ PYNN_INLINE void run_strips(const Gemm<T>& g, bool pack, T* scratch) {
     const std::int64_t depth = least(block, g.k - p);
     for (std::int64_t first = 0; first < g.n; first += group) {
       const std::int64_t end = least(first + group, g.n);
-      if (pack) pack_group(g, first, end, p, depth, scratch);
-      run_group<T, kColumns>(g, first, end, p, depth, pack, scratch);
+      const T* panels = pack ? scratch : nullptr;
+      if (g.panels) panels = g.panels + p * g.panel_columns + (g.panel_first + first) * depth;
+      else if (pack) pack_group(g, first, end, p, depth, scratch);
+      run_group<T, kColumns>(g, first, end, p, depth, panels, scratch);
     }
     p += depth;
   } while (p < g.k);
 }
 
+// Block `p / gemm_block(k)` of K of columns [first, end) of a B that has whole strips up to `panel_columns`, packed where gemm finds it.
+template <class T>
+PYNN_NOINLINE void pack_panels(const Gemm<T>& g, std::int64_t first, std::int64_t end, std::int64_t p, T* panels) {
+  const std::int64_t depth = least(gemm_block(g.k), g.k - p);
+  pack_group(g, first, end, p, depth, panels + p * g.panel_columns + first * depth);
+}
+
 template <class T, bool kColumns>
 PYNN_INLINE void gemm_by_access(const Gemm<T>& g, T* scratch) {
   const std::int64_t b_bytes = g.k * g.n * static_cast<std::int64_t>(sizeof(T));
-  const bool pack = g.b_columns || (g.m > kDirectRows && g.k * g.b_stride * static_cast<std::int64_t>(sizeof(T)) > kDirectBytes);
+  const bool pack = g.panels || packs<T>(g.m, g.b_columns, g.k * g.b_stride);
   if (!pack && g.k <= kDepth && b_bytes <= kResidentBytes && g.m > kTileRows) run_resident<T, kColumns>(g, scratch);
   else run_strips<T, kColumns>(g, pack, scratch);
 }

@@ -1,4 +1,7 @@
 // Matrix products: matmul (batched, either operand transposed) and linear (matmul + bias + activation in one).
+//
+// An element's bits follow from its row, its column and K, as gemm.h says, whatever the other rows and columns, with one exception:
+// where the result is a single column, or a single row by a transposed matrix, its elements are dot products, summed across lanes.
 #include "kernels/gemm.h"
 #include "registry.h"
 
@@ -10,21 +13,23 @@ namespace {
 enum Param {
   kM, kN, kK,           // of one product, after folding and exchange
   kTransposeA, kTransposeB,
-  kDot,                 // n == 1: each element is a dot product of two contiguous vectors
-  kExchange,            // n == 1 and A transposed: C^T = B^T A, with B a row
+  kDot,                 // each element is a dot product of two contiguous vectors: n == 1, or m == 1 and B transposed
+  kExchange,            // C^T is computed, B^T A^T: n == 1 and A transposed, or m == 1 and B transposed
   kBatch,               // number of products
   kRowGroups, kColumnGroups,  // chunks of one product
   kBatchesPerChunk,     // products of one chunk, where one product is one chunk
   kDepthOfBatch,        // rank of the batch dimensions; 0 where there is one product
-  kDepthBlocks          // more than 1: a chunk is a block of K over the whole output, and a second phase adds the blocks
+  kDepthBlocks,         // more than 1: a chunk is a block of K over the whole output, and a second phase adds the blocks
+  kPanelColumns         // not 0: B's, in whole strips; a first phase packs them for all row groups
 };
 
 constexpr double kFlopsPerNs = 95;
 constexpr double kChunkFlops = 5e5;    // about 5 us
 constexpr std::int64_t kManyChunks = 16;
 constexpr std::int64_t kMostChunks = 48;
-constexpr std::int64_t kChunkRows = 48;     // fewest rows of a chunk: strips of B are packed for each
+constexpr std::int64_t kChunkRows = 48;     // fewest rows of a chunk
 constexpr std::int64_t kChunkStrips = 4;    // and fewest strips where B is large: its rows may be pages apart
+constexpr std::int64_t kPanelBytes = 64 << 20;       // B is packed for all row groups together up to this size
 constexpr std::int64_t kSkinnyRows = 64;             // so few rows leave most of the traffic to B:
 constexpr std::int64_t kSkinnyBytes = 128 << 10;     // one of at least this size is cut along K, so that a thread reads
 constexpr std::int64_t kPartialBytes = 1 << 20;      // the same part of it that it updates later, if partial sums are small
@@ -40,7 +45,7 @@ void split_output(double flops, std::int64_t m, std::int64_t n, std::int64_t k, 
   const std::int64_t strips = n * k * static_cast<std::int64_t>(sizeof(T)) > kDirectBytes ? kChunkStrips : 1;
   const std::int64_t columns = between(1, ceil_div(n, strips * tile_columns<T>()), kMostChunks);
   const std::int64_t rows = between(1, ceil_div(m, kChunkRows), kMostChunks);
-  const std::int64_t blocks = between(1, ceil_div(m, kRowBlock), wanted);
+  const std::int64_t blocks = between(1, ceil_div(m, 2 * kRowBlock), wanted);
   *column_groups = m > n ? 1 : between(1, wanted / blocks, columns);
   *row_groups = between(1, wanted / *column_groups, rows);
   *column_groups = between(1, wanted / *row_groups, columns);
@@ -71,6 +76,14 @@ std::int64_t depth_blocks(const std::int64_t* params, double flops) {
   return skinny && params[kBatch] == 1 && !params[kDot] && flops > 2 * kChunkFlops ? blocks : 1;
 }
 
+// Whether B is packed once for the row groups of one product; else each of them packs what it uses, or none does.
+template <class T>
+bool shares_panels(const std::int64_t* params) {
+  const std::int64_t m = params[kM], n = params[kN], k = params[kK];
+  if (params[kBatch] != 1 || params[kDot] || params[kRowGroups] == 1 || params[kDepthBlocks] > 1 || k == 0) return false;
+  return packs<T>(m, params[kTransposeB] != 0, n * k) && n * k * static_cast<std::int64_t>(sizeof(T)) <= kPanelBytes;
+}
+
 // The chunks of `batch` products of m x n x k, and what they cost.
 template <class T>
 void plan_chunks(Plan* plan) {
@@ -90,6 +103,13 @@ void plan_chunks(Plan* plan) {
     plan->chunks[0] = params[kDepthBlocks];
     plan->chunks[1] = 1;
     plan->shared_bytes = params[kDepthBlocks] * m * n * static_cast<std::int64_t>(sizeof(T));
+  }
+  if (shares_panels<T>(params)) {
+    params[kPanelColumns] = ceil_div(n, tile_columns<T>()) * tile_columns<T>();
+    plan->phases = 2;
+    plan->chunks[1] = plan->chunks[0];
+    plan->chunks[0] = ceil_div(k, gemm_block(k)) * ceil_div(n, kChunkStrips * tile_columns<T>());
+    plan->shared_bytes = params[kPanelColumns] * k * static_cast<std::int64_t>(sizeof(T));
   }
   plan->scratch_bytes = params[kDot] ? 0 : gemm_scratch_bytes<T>(n, k);
   plan->cost_ns = static_cast<double>(batch) * (20 + flops / (kFlopsPerNs * 4 / sizeof(T)));
@@ -112,11 +132,13 @@ bool prepare_product(const Problem* problem, Plan* plan) {
   params[kTransposeB] = transpose_b;
   params[kDepthOfBatch] = fold ? 0 : c.rank - 2;
   params[kBatch] = fold ? 1 : product(c.dims, c.rank - 2);
-  params[kDot] = params[kN] == 1 && !transpose_a;
-  params[kExchange] = params[kN] == 1 && transpose_a;
+  const bool row_by_rows = params[kN] > 1 && params[kM] == 1 && transpose_b;
+  params[kDot] = row_by_rows || (params[kN] == 1 && !transpose_a);
+  params[kExchange] = row_by_rows || (params[kN] == 1 && transpose_a);
   if (params[kExchange]) {
-    params[kN] = params[kM];
-    params[kM] = 1;
+    const std::int64_t m = params[kM];
+    params[kM] = params[kN];
+    params[kN] = m;
     params[kTransposeA] = params[kTransposeB] = 0;
   }
   plan_chunks<T>(plan);
@@ -139,28 +161,38 @@ std::int64_t batch_offset(const Spec& operand, const Spec& c, std::int64_t index
   return offset;
 }
 
-// sum over p of a[p] * b[p]: four vectors of partial sums, then a fixed tree.
-template <class T>
-PYNN_INLINE T dot(const T* a, const T* b, std::int64_t k) {
+// sums[r] = sum over p of rows[r * k + p] * x[p]: two vectors of partial sums to a row, then a fixed tree.
+template <class T, int kRows>
+PYNN_INLINE void dots(const T* rows, const T* x, std::int64_t k, T* sums) {
   constexpr int lanes = Simd<T>::kLanes;
-  typename Simd<T>::V sum[4] = {zero<T>(), zero<T>(), zero<T>(), zero<T>()};
+  typename Simd<T>::V even[kRows], odd[kRows];
+  PYNN_UNROLL
+  for (int r = 0; r < kRows; ++r) even[r] = odd[r] = zero<T>();
   std::int64_t p = 0;
-  for (; p + 4 * lanes <= k; p += 4 * lanes) {
+  for (; p + 2 * lanes <= k; p += 2 * lanes) {
     PYNN_UNROLL
-    for (int u = 0; u < 4; ++u) sum[u] = fma(load<T>(a + p + u * lanes), load<T>(b + p + u * lanes), sum[u]);
+    for (int r = 0; r < kRows; ++r) {
+      even[r] = fma(load<T>(rows + r * k + p), load<T>(x + p), even[r]);
+      odd[r] = fma(load<T>(rows + r * k + p + lanes), load<T>(x + p + lanes), odd[r]);
+    }
   }
-  for (; p + lanes <= k; p += lanes) sum[0] = fma(load<T>(a + p), load<T>(b + p), sum[0]);
-  if (p < k) {
-    const int tail = static_cast<int>(k - p);
-    sum[1] = fma(load_partial(a + p, tail), load_partial(b + p, tail), sum[1]);
+  for (; p < k; p += lanes) {
+    const int here = static_cast<int>(least(lanes, k - p));
+    PYNN_UNROLL
+    for (int r = 0; r < kRows; ++r) even[r] = fma(load_lanes<T>(rows + r * k + p, here), load_lanes<T>(x + p, here), even[r]);
   }
-  return reduce_add((sum[0] + sum[1]) + (sum[2] + sum[3]));
+  PYNN_UNROLL
+  for (int r = 0; r < kRows; ++r) sums[r] = reduce_add(even[r] + odd[r]);
 }
 
+// c[i] = act(c[i] + bias[i * bias_step])
 template <class T>
-PYNN_INLINE T finish(T x, const T* bias, std::int32_t activation) {
-  if (bias) x = x + bias[0];
-  return activation == kRelu && !(x > T(0)) && x == x ? T(0) : x;
+void finish_all(T* c, Range range, const T* bias, std::int64_t bias_step, std::int32_t activation) {
+  if (!bias && activation == kLinear) return;
+  for (std::int64_t i = range.begin; i < range.end; ++i) {
+    const T x = bias ? c[i] + bias[i * bias_step] : c[i];
+    c[i] = activation == kRelu && !(x > T(0)) && x == x ? T(0) : x;
+  }
 }
 
 // The operands of one product.
@@ -204,7 +236,34 @@ PYNN_INLINE Gemm<T> whole_product(const std::int64_t* params, const Operands<T>&
   g.c_stride = g.n;
   g.bias = nullptr;
   g.activation = kLinear;
+  g.panels = nullptr;
   return g;
+}
+
+// Chunks [begin, end) of the packing of B: blocks of K by groups of strips.
+template <class T>
+void run_packing(const Call* call, std::int64_t begin, std::int64_t end) {
+  const std::int64_t* params = call->plan->params;
+  const std::int64_t columns = kChunkStrips * tile_columns<T>(), groups = ceil_div(params[kN], columns);
+  Gemm<T> g = whole_product(params, operands_of<T>(call, 0));
+  g.panel_columns = params[kPanelColumns];
+  for (std::int64_t chunk = begin; chunk < end; ++chunk) {
+    const std::int64_t first = chunk % groups * columns;
+    pack_panels(g, first, least(first + columns, g.n), chunk / groups * gemm_block(g.k), static_cast<T*>(call->shared));
+  }
+}
+
+// Rows of one product that is a column of dot products.
+template <class T>
+void run_dots(const std::int64_t* params, const Operands<T>& at, Range rows, const T* bias, std::int32_t activation) {
+  constexpr int kTogether = 4;
+  const bool exchange = params[kExchange] != 0;
+  const std::int64_t k = params[kK];
+  const T *matrix = exchange ? at.b : at.a, *x = exchange ? at.a : at.b;
+  std::int64_t i = rows.begin;
+  for (; i + kTogether <= rows.end; i += kTogether) dots<T, kTogether>(matrix + i * k, x, k, at.c + i);
+  for (; i < rows.end; ++i) dots<T, 1>(matrix + i * k, x, k, at.c + i);
+  finish_all(at.c, rows, bias, exchange ? 1 : 0, activation);
 }
 
 // One block of the output of one product.
@@ -213,19 +272,24 @@ void run_block(const Call* call, std::int64_t index, Range rows, Range columns, 
   const std::int64_t* params = call->plan->params;
   const std::int64_t n = params[kN], k = params[kK];
   const Operands<T> at = operands_of<T>(call, index);
-  if (params[kDot]) {
-    for (std::int64_t i = rows.begin; i < rows.end; ++i) at.c[i] = finish(dot(at.a + i * k, at.b, k), bias, activation);
-    return;
-  }
+  if (params[kDot]) return run_dots(params, at, rows, bias, activation);
   Gemm<T> g = whole_product(params, at);
   g.m = rows.end - rows.begin;
   g.n = columns.end - columns.begin;
   g.a += rows.begin * (g.a_columns ? 1 : k);
   g.b += columns.begin * (g.b_columns ? k : 1);
   g.c += rows.begin * n + columns.begin;
-  g.bias = bias ? bias + columns.begin : nullptr;
-  g.activation = activation;
+  if (params[kPanelColumns]) {
+    g.panels = static_cast<const T*>(call->shared);
+    g.panel_first = columns.begin;
+    g.panel_columns = params[kPanelColumns];
+  }
+  if (!params[kExchange]) {
+    g.bias = bias ? bias + columns.begin : nullptr;
+    g.activation = activation;
+  }
   gemm(g, scratch);
+  if (params[kExchange]) finish_all(at.c, columns, bias, 0, activation);
 }
 
 // Blocks [begin, end) of K: their products, each from zero, one after the other in the shared workspace.
@@ -257,7 +321,7 @@ void add_depth_blocks(const Call* call, const T* bias, std::int32_t activation) 
       const T* partial = static_cast<const T*>(call->shared) + i * n + j;
       typename Simd<T>::V sum = load_lanes<T>(partial, here);
       for (std::int64_t block = 1; block < params[kDepthBlocks]; ++block) sum = sum + load_lanes<T>(partial + block * size, here);
-      if (bias) sum = sum + load_lanes<T>(bias + j, here);
+      if (bias) sum = sum + (params[kExchange] ? broadcast(bias[0]) : load_lanes<T>(bias + j, here));
       if (activation == kRelu) sum = vmax(sum, zero<T>());
       store_lanes<T>(c + i * n + j, sum, here);
     }
@@ -267,8 +331,9 @@ template <class T>
 void run_product(const Call* call, std::int32_t phase, std::int64_t begin, std::int64_t end, const T* bias, std::int32_t activation,
                  void* scratch) {
   const std::int64_t* params = call->plan->params;
-  if (phase == 1) return add_depth_blocks(call, bias, activation);
-  if (params[kDepthBlocks] > 1) return run_depth_blocks<T>(call, begin, end, scratch);
+  if (params[kDepthBlocks] > 1)
+    return phase == 0 ? run_depth_blocks<T>(call, begin, end, scratch) : add_depth_blocks(call, bias, activation);
+  if (params[kPanelColumns] && phase == 0) return run_packing<T>(call, begin, end);
   const Range all_rows{0, params[kM]}, all_columns{0, params[kN]};
   const std::int64_t row_groups = params[kRowGroups], column_groups = params[kColumnGroups];
   const std::int64_t groups = row_groups * column_groups;

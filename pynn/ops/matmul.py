@@ -171,7 +171,10 @@ def _pack_linear(attrs) -> tuple[list[int], list[float]]:
 
 def _linear_samples() -> list[Sample]:
     sizes = [((4, 4), (4, 1), (1,)), ((5, 7), (7, 17), (17,)), ((2, 3, 4), (4, 5), (5,)), ((0, 3), (3, 2), (2,))]
-    return [Sample(list(s), dict(activation=a)) for s in sizes for a in _ACTIVATIONS]
+    plain = [Sample(list(s), dict(activation=a)) for s in sizes for a in _ACTIVATIONS]
+    sizes = [((7, 19), (7, 1), (1,)), ((1, 7), (19, 7), (19,)), ((7, 1), (19, 7), (19,)), ((7, 5), (6, 7), (6,))]
+    flags = [dict(transpose_a=s[0][0] == 7, transpose_b=s[1][-1] == 7, activation=a) for s in sizes for a in _ACTIVATIONS]
+    return plain + [Sample(list(sizes[i // 2]), attrs) for i, attrs in enumerate(flags)]
 
 
 LINEAR = define(

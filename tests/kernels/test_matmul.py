@@ -84,6 +84,9 @@ def test_bits_do_not_depend_on_neighbours_or_transposition(target, transpose_a, 
     ]:
         part_a = np.ascontiguousarray(a[:, rows] if transpose_a else a[rows])
         part_b = np.ascontiguousarray(b[columns] if transpose_b else b[:, columns])
+        if rows == slice(5, 6) and transpose_b:  # a row by rows: dot products, summed across lanes
+            check(part_a, part_b, transpose_a, transpose_b, target)
+            continue
         same_bits(product(part_a, part_b, transpose_a, transpose_b, target), np.ascontiguousarray(whole[rows, columns]))
 
 
@@ -96,9 +99,43 @@ def test_a_skinny_product_that_is_cut_along_k_has_the_bits_of_a_tall_one(target,
     b = np.ascontiguousarray(b.T) if transpose_b else b
     attrs = {"transpose_b": transpose_b, "activation": "relu"}
     (tall,) = native(LINEAR, [a, b, bias], attrs, target)
-    for rows in (1, 5, 32, 64):
+    for rows in (1, 5, 32, 64)[transpose_b:]:  # a single row by rows is made of dot products
         (skinny,) = native(LINEAR, [a[:rows].copy(), b, bias], attrs, target)
         same_bits(skinny, tall[:rows].copy())
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_single_row_by_rows_is_a_single_column_by_columns(target, dtype):
+    for n, k in [(37, 77), (784, 128), (4, 16), (3, 1), (5, 0)]:
+        a, b = operands(1, n, k, transpose_b=True, dtype=dtype)
+        row = product(a, b, False, True, target)
+        same_bits(row, np.ascontiguousarray(product(b, np.ascontiguousarray(a.T), target=target).T))
+        for first, last in [(0, 1), (1, 3)]:
+            same_bits(product(a, b[first:last].copy(), False, True, target), row[:, first:last].copy())
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_bias_of_one_column_goes_to_all_rows(target, dtype):
+    for m, k in [(7, 3), (90, 400), (700, 900)]:
+        a, b = operands(m, 1, k, transpose_a=True, dtype=dtype)
+        for activation in ("linear", "relu"):
+            attrs = {"transpose_a": True, "activation": activation}
+            (y,) = native(LINEAR, [a, b, np.array([0.5], dtype)], attrs, target)
+            (wanted,) = native(LINEAR, [a, b, np.zeros(1, dtype)], {"transpose_a": True}, target)
+            same_bits(y, np.maximum(wanted + dtype(0.5), 0) if activation == "relu" else wanted + dtype(0.5))
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("transpose_a, transpose_b", TRANSPOSITIONS)
+def test_panels_that_row_groups_share_change_no_bit(target, transpose_a, transpose_b):
+    m, n, k = 500, 310, 530
+    a, b = operands(m, n, k, transpose_a, transpose_b)
+    whole = product(a, b, transpose_a, transpose_b, target)
+    check(a, b, transpose_a, transpose_b, target)
+    few = np.ascontiguousarray(a[:, 40:60] if transpose_a else a[40:60])
+    same_bits(product(few, b, transpose_a, transpose_b, target), whole[40:60].copy())
 
 
 @pytest.mark.parametrize("target", TARGETS)
@@ -110,7 +147,7 @@ def test_rows_of_a_single_column_do_not_depend_on_each_other(target):
 
 
 def test_bits_do_not_depend_on_threads():
-    for m, n, k in [(300, 200, 300), (32, 128, 784), (700, 1, 600), (60, 900, 500)]:
+    for m, n, k in [(300, 200, 300), (32, 128, 784), (700, 1, 600), (60, 900, 500), (500, 310, 530), (1, 900, 700)]:
         for transpose_a, transpose_b in TRANSPOSITIONS:
             check_threads(MATMUL, operands(m, n, k, transpose_a, transpose_b), dict(transpose_a=transpose_a, transpose_b=transpose_b))
 
