@@ -2,13 +2,14 @@
 //
 // Every (kh, kw, ci) is a row of the result and a walk through x with a constant step, so a tile is up to six such rows x one panel
 // of output channels, summed over the pixels of a block. The block's dy is first copied (or expanded from a pooled gradient) into
-// [pixels][panel width], which all rows then read from L1.
+// [pixels][panel width], which all rows then read from L1. A depthwise filter has its own way over a block (conv_depthwise_grad.h).
 //
 // Order of additions, for dense and pooled gradients alike: pixels of a block one after the other from zero; blocks of a
 // partial (a range of images) in order; partials in order. Blocks and partials follow from the shape of the convolution alone.
 #pragma once
 
 #include "kernels/conv_blocks.h"
+#include "kernels/conv_depthwise_grad.h"
 #include "kernels/conv_filter_tile.h"
 
 namespace pynn {
@@ -23,17 +24,12 @@ constexpr std::int64_t kFilterGradChunks = 16;
 struct FilterGrad {
   ConvShape shape;
   Panels panels;
-  std::int64_t partials;
+  std::int64_t partials, sections;        // a chunk is one partial x one section of the panels
   std::int64_t block_images, block_rows;  // one of them is 1, or block_rows is all rows
   std::int64_t source_rows;               // input rows under a block's rows
   bool padded;                            // x goes through scratch with zeros around it
   std::int64_t padded_width, padded_bytes, panel_bytes;
 };
-
-// Input channels that a panel reads, at most.
-inline std::int64_t panel_channels(const ConvShape& s, const Panels& p) {
-  return is_depthwise(s) ? smaller(kPanelVectors * p.lanes, s.in_channels) : s.group_in;
-}
 
 template <class T>
 FilterGrad filter_grad(const ConvShape& s) {
@@ -43,7 +39,10 @@ FilterGrad filter_grad(const ConvShape& s) {
   f.panels = filter_panels<T>(s, false);
   const std::int64_t wanted = ceil_div(kFilterGradChunks, larger(1, panel_count(f.panels)));
   f.partials = s.batch == 0 ? 0 : clamped(wanted, 1, smaller(kMaxPartials, s.batch));
-  f.padded = !inside(s.rows) || !inside(s.cols) || s.rows.pad || s.cols.pad;
+  // Depthwise panels share the memory that they read, so one section does them all, block by block.
+  const std::int64_t chunks = is_depthwise(s) ? kMaxPartials / 2 : kFilterGradChunks;
+  f.sections = clamped(ceil_div(chunks, larger(1, f.partials)), 1, larger(1, panel_count(f.panels)));
+  f.padded = !is_depthwise(s) && (!inside(s.rows) || !inside(s.cols) || s.rows.pad || s.cols.pad);
   f.padded_width = (s.cols.out_size - 1) * s.cols.stride + (s.cols.window - 1) * s.cols.dilation + 1;
   const std::int64_t row_pixels = larger(1, s.cols.out_size);
   const std::int64_t row_bytes = s.rows.stride * larger(1, s.cols.size * s.in_channels) * kBytes;
@@ -54,7 +53,7 @@ FilterGrad filter_grad(const ConvShape& s) {
   f.block_images = clamped(most / rows, 1, larger(1, s.batch));
   f.source_rows = (f.block_rows - 1) * s.rows.stride + (s.rows.window - 1) * s.rows.dilation + 1;
   f.panel_bytes = (f.block_images * f.block_rows * row_pixels * width * kBytes + 63) / 64 * 64;
-  f.padded_bytes = f.padded ? f.block_images * f.source_rows * f.padded_width * panel_channels(s, f.panels) * kBytes : 0;
+  f.padded_bytes = f.padded ? f.block_images * f.source_rows * f.padded_width * s.group_in * kBytes : 0;
   return f;
 }
 
@@ -127,10 +126,9 @@ template <class T>
 void filter_block(const FilterGrad& f, const Panel& panel, const BlockSource<T>& source, const Region& block, const T* dy, T* sums,
                   bool first) {
   const ConvShape& s = f.shape;
-  const bool depthwise = is_depthwise(s);
   const PixelLoops loops = pixel_loops(block.image1 - block.image0, source.image, block.row1 - block.row0, s.rows.stride * source.row,
                                        s.cols.out_size, s.cols.stride * source.pixel);
-  const std::int64_t rows = gradient_rows(f), most = depthwise ? 5 : filter_rows(panel.width == Simd<T>::kLanes ? 1 : 2);
+  const std::int64_t rows = gradient_rows(f), most = filter_rows(panel.width == Simd<T>::kLanes ? 1 : 2);
   const std::int64_t tiles = (rows + most - 1) / most;
   const T* taps[kMostFilterRows];
   std::int64_t kh = 0, kw = 0, ci = 0;
@@ -144,35 +142,47 @@ void filter_block(const FilterGrad& f, const Panel& panel, const BlockSource<T>&
       kw = 0;
       ++kh;
     }
-    filter_tile(depthwise, panel.width, panel.columns, count, taps, loops, dy, sums, first);
+    filter_tile(false, panel.width, panel.columns, count, taps, loops, dy, sums, first);
     sums += count * panel.width;
   }
 }
 
-// Chunks [begin, end) of partial x panel. pack(panel, block, to) writes the block's output gradient as [pixels][panel.width].
+// One panel over one block. pack(panel, block, to) writes the block's output gradient as [pixels][panel.width].
 template <class T, class PackPanel>
-void sum_filter_grad(const FilterGrad& f, const T* x, T* sums, std::int64_t begin, std::int64_t end, void* scratch, PackPanel pack) {
+void sum_panel(const FilterGrad& f, std::int64_t index, const T* x, const Region& block, T* sums, bool first, void* scratch, PackPanel pack,
+               DepthwiseAhead<T>* ahead) {
+  const ConvShape& s = f.shape;
+  const Panel panel = panel_at(f.panels, index);
+  const std::int64_t channel = source_channel(f.panels, panel, is_depthwise(s));
+  T* dy = static_cast<T*>(scratch);
+  pack(panel, block, dy);
+  if (is_depthwise(s)) {
+    if (first) fill_zeros(sums + panel.offset, gradient_rows(f) * panel.width);
+    return add_depthwise_block(s, panel, x + channel, block, dy, sums + panel.offset, ahead);
+  }
+  const std::int64_t row = s.cols.size * s.in_channels;
+  BlockSource<T> source{x + (block.image0 * s.rows.size + block.row0 * s.rows.stride) * row + channel, s.rows.size * row, row, s.in_channels};
+  if (f.padded) source = pad_block(f, x, channel, s.group_in, block, reinterpret_cast<T*>(static_cast<char*>(scratch) + f.panel_bytes));
+  filter_block(f, panel, source, block, dy, sums + panel.offset, first);
+}
+
+// Chunks [begin, end) of partial x section.
+// dy is where a depthwise packing reads the output gradient one pixel after the other, or null.
+template <class T, class PackPanel>
+void sum_filter_grad(const FilterGrad& f, const T* x, const T* dy, T* sums, std::int64_t begin, std::int64_t end, void* scratch, PackPanel pack) {
   const ConvShape& s = f.shape;
   const std::int64_t panels = panel_count(f.panels);
-  T* dy = static_cast<T*>(scratch);
-  T* padded = reinterpret_cast<T*>(static_cast<char*>(scratch) + f.panel_bytes);
   for (std::int64_t chunk = begin; chunk < end; ++chunk) {
-    const std::int64_t partial = chunk / panels;
-    const Panel panel = panel_at(f.panels, chunk % panels);
-    const std::int64_t channel = source_channel(f.panels, panel, is_depthwise(s));
-    const std::int64_t channels = is_depthwise(s) ? panel.columns : s.group_in;
-    T* to = sums + partial * packed_size(f.panels) + panel.offset;
+    const std::int64_t partial = chunk / f.sections, section = chunk % f.sections;
     const std::int64_t first_image = s.batch * partial / f.partials, last_image = s.batch * (partial + 1) / f.partials;
     bool first = true;
     for (std::int64_t n = first_image; n < last_image; n += f.block_images)
-      for (std::int64_t r = 0; r < larger(1, s.rows.out_size); r += f.block_rows) {
+      for (std::int64_t r = 0; r < larger(1, s.rows.out_size); r += f.block_rows, first = false) {
         const Region block{n, smaller(n + f.block_images, last_image), r, smaller(r + f.block_rows, s.rows.out_size)};
-        pack(panel, block, dy);
-        const std::int64_t row = s.cols.size * s.in_channels;
-        BlockSource<T> source{x + (n * s.rows.size + r * s.rows.stride) * row + channel, s.rows.size * row, row, s.in_channels};
-        if (f.padded) source = pad_block(f, x, channel, channels, block, padded);
-        filter_block(f, panel, source, block, dy, to, first);
-        first = false;
+        const std::int64_t first_panel = panels * section / f.sections, last_panel = panels * (section + 1) / f.sections;
+        DepthwiseAhead<T> ahead(s, x, dy, block, last_panel - first_panel);
+        for (std::int64_t i = first_panel; i < last_panel; ++i)
+          sum_panel(f, i, x, block, sums + partial * packed_size(f.panels), first, scratch, pack, &ahead);
       }
   }
 }
@@ -193,12 +203,12 @@ void reduce_filter_grad(const FilterGrad& f, const T* sums, T* dfilter, std::int
   }
 }
 
-// Phase 0: partial x panel; phase 1: panels.
+// Phase 0: partial x section; phase 1: panels.
 template <class T>
 void plan_filter_grad(const FilterGrad& f, Plan* plan) {
   const std::int64_t panels = panel_count(f.panels);
   plan->phases = 2;
-  plan->chunks[0] = f.partials * panels;
+  plan->chunks[0] = f.partials * f.sections;
   plan->chunks[1] = panels;
   plan->shared_bytes = f.partials * packed_size(f.panels) * static_cast<std::int64_t>(sizeof(T));
   plan->scratch_bytes = f.panel_bytes + f.padded_bytes;

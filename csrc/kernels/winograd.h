@@ -7,6 +7,7 @@
 #pragma once
 
 #include "kernels/conv_blocks.h"
+#include "kernels/expected.h"
 #include "kernels/pool_windows.h"
 #include "kernels/winograd_products.h"
 #include "kernels/winograd_transforms.h"
@@ -158,6 +159,19 @@ PYNN_INLINE void transform_patch(const DenseSource<T>& source, std::int64_t n, s
   transform_inside<T, Line>(source.at(n, row, col) + channel, source.cols * source.channels, source.channels, channels, to, plane);
 }
 
+// The rows of the source under the tiles [first, last), over so many calls of ask; only where they are in memory as such.
+template <class T>
+Expected<Use::kRead> expected_source(const WinogradShape& w, const DenseSource<T>& source, std::int64_t first, std::int64_t last, std::int64_t calls) {
+  if (first >= last) return Expected<Use::kRead>();
+  const WinogradTile top = tile_at(w, first), bottom = tile_at(w, last - 1);
+  return Expected<Use::kRead>(source.at(top.image, clamped(top.row - w.row_pad, 0, source.rows), 0),
+                  source.at(bottom.image, clamped(bottom.row - w.row_pad + kPatch, 0, source.rows), 0), calls);
+}
+template <class Source>
+Expected<Use::kRead> expected_source(const WinogradShape&, const Source&, std::int64_t, std::int64_t, std::int64_t) {
+  return Expected<Use::kRead>();
+}
+
 // V of the tiles [first, last); `room` holds a strip of the source.
 template <class T, class Source>
 void transform_tiles(const WinogradShape& w, const Source& source, std::int64_t first, std::int64_t last, T* v, T* room) {
@@ -185,6 +199,19 @@ struct DenseSink {
     }
   }
 };
+
+// The rows of the result over them, likewise.
+template <class T>
+Expected<Use::kWrite> expected_sink(const WinogradShape& w, const DenseSink<T>& sink, std::int64_t first, std::int64_t last, std::int64_t calls) {
+  const WinogradTile top = tile_at(w, first), bottom = tile_at(w, last - 1);
+  const std::int64_t row = sink.cols * sink.channels;
+  return Expected<Use::kWrite>(sink.base + (top.image * sink.rows + top.row) * row,
+                  sink.base + (bottom.image * sink.rows + smaller(bottom.row + kOutputs, sink.rows)) * row, calls);
+}
+template <class Sink>
+Expected<Use::kWrite> expected_sink(const WinogradShape&, const Sink&, std::int64_t, std::int64_t, std::int64_t) {
+  return Expected<Use::kWrite>();
+}
 
 // ---- the pass -----------------------------------------------------------------------------------------------------------
 
@@ -290,12 +317,16 @@ void winograd_pass(const WinogradShape& w, const Plan& plan, const Source& sourc
   for (std::int64_t block = blocks * begin / chunks; block < blocks * end / chunks; ++block) {
     const std::int64_t first = block * w.block_tiles, last = smaller(first + w.block_tiles, w.tiles);
     transform_tiles(w, source, first, last, v, v + winograd_room<T>(w));
+    Expected<Use::kWrite> out = expected_sink(w, sink, first, last, kPoints);
+    Expected<Use::kRead> next = expected_source(w, source, last, smaller(last + w.block_tiles, w.tiles), panel_count(w.panels) * kPoints);
     for (std::int64_t i = 0; i < panel_count(w.panels); ++i) {
       const Panel panel = panel_at(w.panels, i);
       for (int p = 0; p < kPoints; ++p) {
         const T* filter = u + panel.offset + p * w.channels * panel.width;
         const T* rows = v + p * w.plane;
         T* to = m + p * plane;
+        next.ask();
+        out.ask();
         row_product(panel.width, rows, w.padded_channels, last - first, filter, w.channels, to, panel.width);
       }
       write_tiles(w, panel, first, last, m, plane, sink);

@@ -72,12 +72,16 @@ void sum_winograd_block(const WinogradFilter& f, const XSource& x, const Gradien
   const std::int64_t tiles = last_tile - first_tile;
   T* room = y + kPoints * f.plane;
   transform_tiles(w, x, first_tile, last_tile, v, room);
+  const std::int64_t after = smaller(last_tile + w.block_tiles, w.tiles), products = (last_panel - first_panel) * kPoints;
+  Expected<Use::kRead> next_x = expected_source(w, x, last_tile, after, products), next_dy = expected_source(w, dy, last_tile, after, products);
   for (std::int64_t i = first_panel; i < last_panel; ++i) {
     const Panel panel = panel_at(w.panels, i);
     transform_gradient(w, dy, panel, first_tile, last_tile, y, f.plane, room);
     for (int p = 0; p < kPoints; ++p) {
       T* to = sums + panel.offset + p * w.channels * panel.width;
       const T* rows = v + p * w.plane;
+      next_x.ask();
+      next_dy.ask();
       column_product(panel.width, rows, w.padded_channels, w.channels, y + p * f.plane, tiles, to, first);
     }
   }
