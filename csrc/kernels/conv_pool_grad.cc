@@ -174,7 +174,8 @@ void run_grad_params(const Call* call, std::int32_t phase, std::int64_t begin, s
   const PooledGradient<T> g = pooled_gradient<T>(s, call->data[1], call->data[2]);
   T* sums = static_cast<T*>(call->shared);
   if (phase == 1) return reduce_filter_grad(f, sums, static_cast<T*>(call->data[3]), begin, smaller(end, panel_count(f.panels)));
-  sum_filter_grad<T>(f, static_cast<const T*>(call->data[0]), nullptr, sums, begin, end, scratch, [&](const Panel& panel, const Region& block, T* to) {
+  const T* x = static_cast<const T*>(call->data[0]);
+  sum_filter_grad<T>(f, x, nullptr, sums, begin, end, scratch, [&](const Panel& panel, const Region& block, T* to) {
     const ExpandTo e{output_column(f.panels, panel), panel.columns, panel.width, panel.width};
     for (std::int64_t n = block.image0; n < block.image1; ++n)
       for (std::int64_t r = block.row0; r < block.row1; ++r, to += s.cols.out_size * e.stride) expand_row(g, n, r, s.cols.out_size, e, to);

@@ -8,7 +8,8 @@
 //
 // Paths. B is read where it lies if it is row-major and small, or m is; else a group of strips is packed into `scratch` right
 // before all rows use it: a 256 x 16 strip is 16 KB, so it stays in L1 while A streams through from L2. Who cuts a product along
-// m packs B once for all parts (pack_panels). A is never packed: the tile reads rows and columns alike. Row tiles are balanced (32 rows are 6+6+5+5+5+5): fewer than 4 rows can't hide fma's latency.
+// m packs B once for all parts (pack_panels). A is never packed: the tile reads rows and columns alike. Row tiles are balanced
+// (32 rows are 6+6+5+5+5+5): fewer than 4 rows can't hide fma's latency.
 #pragma once
 
 #include "kernels/gemm_pack.h"
@@ -40,9 +41,9 @@ struct Gemm {
   bool b_columns;
   const T* bias;           // n elements, or null
   std::int32_t activation;
-  const T* panels;            // B packed by pack_panels, in place of b, or null
-  std::int64_t panel_first;   // the column of the packed B that is column 0 here, the first of a strip,
-  std::int64_t panel_columns; // and how many there are, in whole strips
+  const T* panels;             // B packed by pack_panels, in place of b, or null
+  std::int64_t panel_first;    // the column of the packed B that is column 0 here, the first of a strip,
+  std::int64_t panel_columns;  // and how many there are, in whole strips
 };
 
 constexpr std::int64_t least(std::int64_t x, std::int64_t y) { return x < y ? x : y; }
@@ -59,7 +60,7 @@ PYNN_INLINE std::int64_t gemm_group(std::int64_t n, std::int64_t depth) {
   return least(ceil_div(n, width) * width, most > width ? most : width);
 }
 
-// Whether gemm packs B, which has so many elements with what lies between its rows.
+// Whether gemm packs B; `size` are its elements, with what lies between its rows.
 template <class T>
 PYNN_INLINE bool packs(std::int64_t m, bool b_columns, std::int64_t size) {
   return b_columns || (m > kDirectRows && size * static_cast<std::int64_t>(sizeof(T)) > kDirectBytes);
@@ -294,7 +295,8 @@ PYNN_INLINE void run_resident(const Gemm<T>& g, T* scratch) {
 
 // Columns [first, end) over one block of K, a block of rows at a time.
 template <class T, bool kColumns>
-PYNN_INLINE void run_group(const Gemm<T>& g, std::int64_t first, std::int64_t end, std::int64_t p, std::int64_t depth, const T* panels, T* scratch) {
+PYNN_INLINE void run_group(const Gemm<T>& g, std::int64_t first, std::int64_t end, std::int64_t p, std::int64_t depth, const T* panels,
+                           T* scratch) {
   const std::int64_t blocks = ceil_div(g.m, kRowBlock);
   for (std::int64_t block = 0; block < blocks; ++block) {
     const std::int64_t row = block * g.m / blocks, row_end = (block + 1) * g.m / blocks;
@@ -324,7 +326,8 @@ PYNN_INLINE void run_strips(const Gemm<T>& g, bool pack, T* scratch) {
   } while (p < g.k);
 }
 
-// Block `p / gemm_block(k)` of K of columns [first, end) of a B that has whole strips up to `panel_columns`, packed where gemm finds it.
+// Packs columns [first, end) of B over the block of K that starts at p, to where gemm finds them; `panels` has room for
+// k * panel_columns elements.
 template <class T>
 PYNN_NOINLINE void pack_panels(const Gemm<T>& g, std::int64_t first, std::int64_t end, std::int64_t p, T* panels) {
   const std::int64_t depth = least(gemm_block(g.k), g.k - p);

@@ -161,7 +161,8 @@ PYNN_INLINE void transform_patch(const DenseSource<T>& source, std::int64_t n, s
 
 // The rows of the source under the tiles [first, last), over so many calls of ask; only where they are in memory as such.
 template <class T>
-Expected<Use::kRead> expected_source(const WinogradShape& w, const DenseSource<T>& source, std::int64_t first, std::int64_t last, std::int64_t calls) {
+Expected<Use::kRead> expected_source(const WinogradShape& w, const DenseSource<T>& source, std::int64_t first, std::int64_t last,
+                                     std::int64_t calls) {
   if (first >= last) return Expected<Use::kRead>();
   const WinogradTile top = tile_at(w, first), bottom = tile_at(w, last - 1);
   return Expected<Use::kRead>(source.at(top.image, clamped(top.row - w.row_pad, 0, source.rows), 0),
@@ -215,27 +216,31 @@ Expected<Use::kWrite> expected_sink(const WinogradShape&, const Sink&, std::int6
 
 // ---- the pass -----------------------------------------------------------------------------------------------------------
 
-// U[panel][36][depth][width] from the filter; `adjoint` as in pack_panel_adjoint.
+// The filter's tap for output columns [column, column + kLanes) of depth d, zeros behind the last one; `adjoint` as in pack_panel_adjoint.
+template <class T>
+PYNN_INLINE typename Simd<T>::V filter_tap(const Panels& p, bool adjoint, const T* filter, int tap, std::int64_t d, std::int64_t column) {
+  constexpr int kLanes = Simd<T>::kLanes;
+  const int lanes = static_cast<int>(clamped(p.columns - column, 0, kLanes));
+  if (!adjoint) return load_lanes<T>(filter + (tap * p.depth + d) * p.columns + column, lanes);
+  T lane[kLanes] = {};
+  for (int l = 0; l < lanes; ++l) lane[l] = filter[((8 - tap) * p.columns + column + l) * p.depth + d];
+  return load<T>(lane);
+}
+
+// U[panel][36][depth][width] from the filter.
 template <class T>
 void transform_filter(const WinogradShape& w, bool adjoint, const T* filter, T* u, std::int64_t begin, std::int64_t end) {
-  constexpr int kLanes = Simd<T>::kLanes;
-  const std::int64_t columns = w.panels.columns, depth = w.panels.depth;
+  const std::int64_t depth = w.panels.depth;
   for (std::int64_t i = begin; i < end; ++i) {
     const Panel panel = panel_at(w.panels, i);
     T* to = u + panel.offset;
     for (std::int64_t d = 0; d < depth; ++d, to += panel.width)
-      for (std::int64_t j = 0; j < panel.width; j += kLanes) {
+      for (std::int64_t j = 0; j < panel.width; j += Simd<T>::kLanes) {
         typename Simd<T>::V g[9], points[kPoints];
-        for (int tap = 0; tap < 9; ++tap) {
-          T lane[kLanes];
-          for (int l = 0; l < kLanes; ++l) {
-            const std::int64_t column = panel.first_column + j + l;
-            const std::int64_t at = adjoint ? ((8 - tap) * columns + column) * depth + d : (tap * depth + d) * columns + column;
-            lane[l] = column < columns ? filter[at] : T(0);
-          }
-          g[tap] = load<T>(lane);
-        }
+        PYNN_UNROLL
+        for (int tap = 0; tap < 9; ++tap) g[tap] = filter_tap(w.panels, adjoint, filter, tap, d, panel.first_column + j);
         transform_square<T, FilterLine>(g, points);
+        PYNN_UNROLL
         for (int p = 0; p < kPoints; ++p) store<T>(to + p * depth * panel.width + j, points[p]);
       }
   }
