@@ -66,11 +66,13 @@ PYNN_INLINE bool packs(std::int64_t m, bool b_columns, std::int64_t size) {
   return b_columns || (m > kDirectRows && size * static_cast<std::int64_t>(sizeof(T)) > kDirectBytes);
 }
 
-// Bytes of scratch that gemm needs for a product with this n (or a smaller one) and k.
+// Bytes of scratch that gemm needs for products with at most this n and k. A shorter k may take a wider group, up to kGroupBytes.
 template <class T>
 PYNN_INLINE std::int64_t gemm_scratch_bytes(std::int64_t n, std::int64_t k) {
-  const std::int64_t depth = gemm_block(k);
-  return depth * gemm_group<T>(n, depth) * static_cast<std::int64_t>(sizeof(T));
+  constexpr std::int64_t width = tile_columns<T>();
+  const std::int64_t column = gemm_block(k) * static_cast<std::int64_t>(sizeof(T));
+  const std::int64_t whole = ceil_div(n, width) * width * column, strip = width * column;
+  return least(whole, strip > kGroupBytes ? strip : kGroupBytes);
 }
 
 // One tile of C over one block of K.

@@ -147,7 +147,7 @@ def test_rows_of_a_single_column_do_not_depend_on_each_other(target):
 
 
 def test_bits_do_not_depend_on_threads():
-    for m, n, k in [(300, 200, 300), (32, 128, 784), (700, 1, 600), (60, 900, 500), (500, 310, 530), (1, 900, 700)]:
+    for m, n, k in [(300, 200, 300), (32, 128, 784), (700, 1, 600), (60, 900, 500), (500, 310, 530), (1, 900, 700), (64, 600, 257)]:
         for transpose_a, transpose_b in TRANSPOSITIONS:
             check_threads(MATMUL, operands(m, n, k, transpose_a, transpose_b), dict(transpose_a=transpose_a, transpose_b=transpose_b))
 
