@@ -9,11 +9,12 @@
 // Paths. B is read where it lies if it is row-major and small, or m is; else a group of strips is packed into `scratch` right
 // before all rows use it: a 256 x 16 strip is 16 KB, so it stays in L1 while A streams through from L2. Who cuts a product along
 // m packs B once for all parts (pack_panels). A is never packed: the tile reads rows and columns alike. Row tiles are balanced
-// (32 rows are 6+6+5+5+5+5): fewer than 4 rows can't hide fma's latency.
+// (32 rows are 6+6+5+5+5+5): fewer than 4 rows can't hide fma's latency. So few rows over one or two vectors have a path of their
+// own (gemm_narrow.h).
 #pragma once
 
+#include "kernels/gemm_narrow.h"
 #include "kernels/gemm_pack.h"
-#include "kernels/gemm_tile.h"
 
 namespace pynn {
 namespace PYNN_TARGET {
@@ -22,11 +23,10 @@ namespace {
 constexpr std::int64_t kDepth = 256;                   // longest block of K
 constexpr std::int64_t kDirectBytes = 512 << 10;       // a row-major B up to this size is not packed
 constexpr std::int64_t kDirectRows = 36;               // nor one that is used by so few rows
+constexpr std::int64_t kFewRows = 4;                   // fewer can't hide fma's latency
 constexpr std::int64_t kResidentBytes = 24 << 10;      // a B up to this size stays in L1 under all rows
 constexpr std::int64_t kRowBlock = 120;                // rows under one group of strips: A's block stays in L2,
 constexpr std::int64_t kGroupBytes = 512 << 10;        // and so does the group, packed
-
-enum Activation : std::int32_t { kLinear = 0, kRelu = 1 };
 
 template <class T>
 struct Gemm {
@@ -73,106 +73,6 @@ PYNN_INLINE std::int64_t gemm_scratch_bytes(std::int64_t n, std::int64_t k) {
   const std::int64_t column = gemm_block(k) * static_cast<std::int64_t>(sizeof(T));
   const std::int64_t whole = ceil_div(n, width) * width * column, strip = width * column;
   return least(whole, strip > kGroupBytes ? strip : kGroupBytes);
-}
-
-// One tile of C over one block of K.
-template <class T>
-struct TileTask {
-  const T* a;
-  std::int64_t a_stride;
-  const T* b;
-  std::int64_t b_stride;
-  std::int64_t k;
-  T* c;
-  std::int64_t c_stride;
-  const T* bias;
-  std::int32_t columns;
-  std::int32_t activation;
-  bool add;  // C holds the sum of the blocks before
-};
-
-template <int MR, bool kColumns, class T>
-PYNN_INLINE auto tile_access(const T* a, std::int64_t stride) {
-  if constexpr (kColumns) return columns_of(a, stride);
-  else return rows_of<MR>(a, stride);
-}
-
-// tile += what lies at c
-template <class T, int MR, int NV>
-PYNN_INLINE void add_from(Tile<T, MR, NV>& tile, const T* c, std::int64_t c_stride, int columns) {
-  PYNN_UNROLL
-  for (int v = 0; v < NV; ++v) {
-    const int lanes = lanes_of<T>(columns, v);
-    PYNN_UNROLL
-    for (int i = 0; i < MR; ++i)
-      tile.acc[i][v] = load_lanes<T>(c + i * c_stride + v * Simd<T>::kLanes, lanes) + tile.acc[i][v];
-  }
-}
-
-template <class T, int MR, int NV>
-PYNN_INLINE void add_bias(Tile<T, MR, NV>& tile, const T* bias, int columns) {
-  PYNN_UNROLL
-  for (int v = 0; v < NV; ++v) {
-    const typename Simd<T>::V x = load_lanes<T>(bias + v * Simd<T>::kLanes, lanes_of<T>(columns, v));
-    PYNN_UNROLL
-    for (int i = 0; i < MR; ++i) tile.acc[i][v] = tile.acc[i][v] + x;
-  }
-}
-
-template <class T, int MR, int NV>
-PYNN_INLINE void apply_relu(Tile<T, MR, NV>& tile) {
-  PYNN_UNROLL
-  for (int i = 0; i < MR; ++i) {
-    PYNN_UNROLL
-    for (int v = 0; v < NV; ++v) tile.acc[i][v] = vmax(tile.acc[i][v], zero<T>());
-  }
-}
-
-template <class T, int MR, int NV, bool kColumns>
-PYNN_NOINLINE void run_tile(const TileTask<T>& task) {
-  Tile<T, MR, NV> tile;
-  clear(tile);
-  accumulate(tile, tile_access<MR, kColumns>(task.a, task.a_stride), task.b, task.b_stride, task.k);
-  if (task.add) add_from<T, MR, NV>(tile, task.c, task.c_stride, task.columns);
-  if (task.bias) add_bias<T, MR, NV>(tile, task.bias, task.columns);
-  if (task.activation == kRelu) apply_relu(tile);
-  store_tile(tile, task.c, task.c_stride, task.columns);
-}
-
-template <class T>
-using TileFunction = void (*)(const TileTask<T>&);
-
-// RowsUpTo<n>::type is Rows<1, 2, ..., n>.
-template <int... kRows>
-struct Rows {};
-template <int kLast, int... kRest>
-struct RowsUpTo : RowsUpTo<kLast - 1, kLast, kRest...> {};
-template <int... kRest>
-struct RowsUpTo<0, kRest...> {
-  typedef Rows<kRest...> type;
-};
-
-// The most rows of a tile with nv vectors. Two vectors: 6 rows fill 16 registers; with 32 there is room for 12, which read each
-// strip of B half as often.
-template <class T>
-constexpr int tile_rows(int nv) {
-#if defined(PYNN_TARGET_AVX512)
-  if (nv == 2 && sizeof(T) == 4) return 12;
-#endif
-  return nv == 1 ? 8 : nv == 2 ? kTileRows : nv == 4 ? 2 : 1;
-}
-
-template <class T, int NV, bool kColumns, int... kRows>
-PYNN_INLINE TileFunction<T> tile_of_rows(int rows, Rows<kRows...>) {
-  static const TileFunction<T> functions[] = {run_tile<T, kRows, NV, kColumns>...};
-  return functions[rows - 1];
-}
-
-template <class T, bool kColumns>
-PYNN_INLINE TileFunction<T> tile_function(int rows, int nv) {
-  if (nv == 1) return tile_of_rows<T, 1, kColumns>(rows, typename RowsUpTo<tile_rows<T>(1)>::type());
-  if (nv == 2) return tile_of_rows<T, 2, kColumns>(rows, typename RowsUpTo<tile_rows<T>(2)>::type());
-  return nv == 4 ? run_tile<T, 2, 4, kColumns> : run_tile<T, 1, 8, kColumns>;
 }
 
 // Vectors across the next tile: wide ones for one or two rows, one vector for the last few columns.
@@ -337,7 +237,18 @@ PYNN_NOINLINE void pack_panels(const Gemm<T>& g, std::int64_t first, std::int64_
 }
 
 template <class T, bool kColumns>
+PYNN_INLINE void run_narrow(const Gemm<T>& g) {
+  TileTask<T> task{g.a, g.a_stride, g.b, g.b_stride, g.k, g.c, g.c_stride, g.bias, static_cast<std::int32_t>(g.n), g.activation, false};
+  for (std::int64_t i = 0; i < g.m; ++i) {
+    narrow_row<T, kColumns>(task, g.k > 0 ? gemm_block(g.k) : 1);
+    task.a += kColumns ? 1 : g.a_stride;
+    task.c += g.c_stride;
+  }
+}
+
+template <class T, bool kColumns>
 PYNN_INLINE void gemm_by_access(const Gemm<T>& g, T* scratch) {
+  if (g.m < kFewRows && g.n <= tile_columns<T>() && !g.b_columns && !g.panels) return run_narrow<T, kColumns>(g);
   const std::int64_t b_bytes = g.k * g.n * static_cast<std::int64_t>(sizeof(T));
   const bool pack = g.panels || packs<T>(g.m, g.b_columns, g.k * g.b_stride);
   if (!pack && g.k <= kDepth && b_bytes <= kResidentBytes && g.m > kTileRows) run_resident<T, kColumns>(g, scratch);

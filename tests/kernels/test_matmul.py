@@ -106,6 +106,20 @@ def test_a_skinny_product_that_is_cut_along_k_has_the_bits_of_a_tall_one(target,
 
 @pytest.mark.parametrize("target", TARGETS)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("transpose_a", [False, True])
+def test_few_rows_over_few_columns_have_the_bits_of_many(target, dtype, transpose_a):
+    for n, k in [(2, 1), (10, 128), (10, 1600), (16, 1030), (17, 257), (31, 700), (3, 513), (9, 0)]:
+        a, b = operands(9, n, k, dtype=dtype)
+        bias = b.sum(0) + dtype(1)
+        many = native(LINEAR, [a, b, bias], {"activation": "relu"}, target)[0]
+        for first, last in [(0, 1), (4, 6), (6, 9)]:
+            few = np.ascontiguousarray(a[first:last].T) if transpose_a else a[first:last].copy()
+            attrs = {"activation": "relu", "transpose_a": transpose_a}
+            same_bits(native(LINEAR, [few, b, bias], attrs, target)[0], many[first:last].copy())
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_a_single_row_by_rows_is_a_single_column_by_columns(target, dtype):
     for n, k in [(37, 77), (784, 128), (4, 16), (3, 1), (5, 0)]:
         a, b = operands(1, n, k, transpose_b=True, dtype=dtype)
