@@ -142,10 +142,10 @@ class ProgramBuilder {
  public:
   ProgramBuilder() : program_(std::make_shared<Program>()) {}
 
-  // operands: (kind, value) for inputs, then outputs.
-  void add_kernel(const Kernel& kernel, const std::vector<std::pair<int, std::int64_t>>& operands, std::int64_t shared_offset) {
+  // operands: (kind, value) for inputs, then outputs. keep: the workspace stays between runs.
+  void add_kernel(const Kernel& kernel, const std::vector<std::pair<int, std::int64_t>>& operands, std::int64_t shared_offset, bool keep) {
     if (!kernel.supported()) throw std::logic_error("the kernel does not cover this problem");
-    push(kernel.prepared(), operands, shared_offset);
+    push(keep ? kernel.prepared()->keeping() : kernel.prepared(), operands, shared_offset);
   }
 
   void add_python(py::object fn, const py::list& inputs, const py::list& outputs,
@@ -302,6 +302,7 @@ PYBIND11_MODULE(_core, m) {
                                return std::vector<std::int64_t>(k.plan().chunks, k.plan().chunks + k.plan().phases);
                              })
       .def_property_readonly("shared_bytes", [](const Kernel& k) { return k.plan().shared_bytes; })
+      .def_property_readonly("kept_operand", [](const Kernel& k) { return k.plan().kept_bytes > 0 ? k.plan().kept_operand : -1; })
       .def_property_readonly("scratch_bytes", [](const Kernel& k) { return k.plan().scratch_bytes; })
       .def_property_readonly("cost_ns", [](const Kernel& k) { return k.plan().cost_ns; })
       .def("run", &Kernel::run, py::arg("inputs"))
@@ -309,7 +310,8 @@ PYBIND11_MODULE(_core, m) {
 
   py::class_<ProgramBuilder>(m, "Program", "A list of instructions over an arena and bound externals.")
       .def(py::init<>())
-      .def("add_kernel", &ProgramBuilder::add_kernel, py::arg("kernel"), py::arg("operands"), py::arg("shared_offset"))
+      .def("add_kernel", &ProgramBuilder::add_kernel, py::arg("kernel"), py::arg("operands"), py::arg("shared_offset"),
+           py::arg("keep") = false)
       .def("add_python", &ProgramBuilder::add_python, py::arg("fn"), py::arg("inputs"), py::arg("outputs"), py::arg("operands"))
       .def("add_address", &ProgramBuilder::add_address, py::arg("address"), py::arg("keep"), py::arg("inputs"), py::arg("outputs"),
            py::arg("operands"))

@@ -3,6 +3,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstdlib>
+#include <cstring>
 #include <new>
 
 #include "base/cpu.h"
@@ -103,6 +104,13 @@ void PreparedKernel::link(int num_inputs) {
   problem.num_floats = static_cast<std::int32_t>(floats.size());
 }
 
+std::shared_ptr<const PreparedKernel> PreparedKernel::keeping() const {
+  auto own = std::make_shared<PreparedKernel>(*this);
+  own->link(problem.num_inputs);
+  own->plan.keeps = true;
+  return own;
+}
+
 bool PreparedKernel::parallel() const { return plan.cost_ns >= kParallelCostNs; }
 
 void Program::finish(std::int64_t arena, std::int64_t externals) {
@@ -157,7 +165,7 @@ Context::Context(std::shared_ptr<const Program> program)
   std::size_t at = 0;
   for (const Instruction& instruction : program_->instructions) {
     const PreparedKernel& kernel = *instruction.kernel;
-    const Call call{&kernel.problem, &kernel.plan, pointers_.data() + at, arena + instruction.shared_offset, &failure_};
+    const Call call{&kernel.problem, &kernel.plan, pointers_.data() + at, workspace(instruction), &failure_};
     steps_.push_back({kernel.run, call, single(kernel) ? kernel.plan.chunks[0] : 0, &kernel});
     for (const Operand& operand : instruction.operands) {
       if (operand.kind == Operand::kArena) pointers_[at] = arena + operand.value;
@@ -165,6 +173,14 @@ Context::Context(std::shared_ptr<const Program> program)
       ++at;
     }
   }
+}
+
+void* Context::workspace(const Instruction& instruction) {
+  const Plan& plan = instruction.kernel->plan;
+  if (!plan.keeps) return static_cast<char*>(arena_.get()) + instruction.shared_offset;
+  kept_.push_back(aligned_buffer(plan.kept_bytes));
+  std::memset(kept_.back().get(), 0, static_cast<std::size_t>(plan.kept_bytes));
+  return kept_.back().get();
 }
 
 void Context::bind(std::int64_t external, void* data) {

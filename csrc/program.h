@@ -23,6 +23,8 @@ struct PreparedKernel {
 
   // Points `problem` at the vectors; call after they are filled and whenever the object has moved.
   void link(int num_inputs);
+  // The same kernel with a workspace that is its own and stays between runs.
+  std::shared_ptr<const PreparedKernel> keeping() const;
   bool parallel() const;
 };
 
@@ -82,9 +84,11 @@ class Context {
  private:
   bool run_step();
   void ensure_scratch();
+  void* workspace(const Instruction& instruction);
 
   std::shared_ptr<const Program> program_;
   AlignedBuffer arena_;
+  std::vector<AlignedBuffer> kept_;  // workspaces that stay between runs
   AlignedBuffer scratch_;
   int scratch_threads_ = 0;
   // What the loop over the instructions reads: a cache line each.

@@ -50,10 +50,13 @@ struct Plan {
   std::int64_t chunks[kMaxPhases];   // chunks of each phase
   std::int64_t shared_bytes;         // workspace of the whole call, visible to all chunks and phases
   std::int64_t scratch_bytes;        // private to a thread while it runs chunks; nothing survives in it
+  std::int64_t kept_bytes;           // not 0: what is made of `kept_operand` is worth keeping, in so many bytes in place of shared_bytes
   std::int64_t params[kPlanParams];  // the kernel's own: block sizes, strides, choices
   double cost_ns;                    // estimate for one thread; decides whether more threads are worth waking
   std::int32_t phases;
   std::int32_t variant;
+  std::int32_t kept_operand;
+  bool keeps;  // set by the executor: the workspace has kept_bytes, zeros at first, and is left alone between the runs of a program
   Run run;  // called instead of the kernel's `run` if it isn't null: a shorter way for this very problem
 };
 

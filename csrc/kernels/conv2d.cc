@@ -16,6 +16,7 @@ bool prepare_forward(const Problem* problem, Plan* plan) {
   const ConvShape s = conv_shape(problem->specs[0], problem->specs[1], problem->ints);
   if (has_winograd<T>() && use_winograd(s, problem->ints, s.rows.out_size, s.cols.out_size)) {
     plan_winograd<T>(winograd_shape<T>(s, false, true), conv_cost_ns<T>(s), plan);
+    keep_filter<T>(winograd_shape<T>(s, false, true), plan);
     return true;
   }
   plan_packing<T>(filter_panels<T>(s, false), false, plan);
@@ -29,7 +30,7 @@ void run_winograd(const Call* call, const ConvShape& s, std::int32_t phase, std:
                   const DenseSink<T>& sink) {
   const WinogradShape w = winograd_shape<T>(s, false, true);
   T* u = static_cast<T*>(call->shared);
-  if (phase == 0) return prepare_filters(w, false, static_cast<const T*>(call->data[1]), u, begin, end);
+  if (phase == 0) return forward_filters(w, *call->plan, static_cast<const T*>(call->data[1]), u, begin, end);
   const DenseSource<T> source{static_cast<const T*>(call->data[0]), s.rows.size, s.cols.size, s.in_channels};
   winograd_pass(w, *call->plan, source, u, sink, begin, end, scratch);
   const Pixels<const T> from = dense_pixels(source.base, source.rows, source.cols, source.channels);

@@ -62,6 +62,29 @@ void pack_panel(const Panels& p, const Panel& panel, const T* filter, T* packed)
   }
 }
 
+template <class T>
+bool every_lane(const typename Simd<T>::M& mask) {
+  for (int lane = 0; lane < Simd<T>::kLanes; ++lane)
+    if (!mask[lane]) return false;
+  return true;
+}
+
+// Whether pack_panel would change nothing, not a bit.
+template <class T>
+bool holds_panel(const Panels& p, const Panel& panel, const T* filter, const T* packed) {
+  const std::int64_t row = p.groups * p.columns;
+  const T* from = filter + panel.group * p.columns + panel.first_column;
+  const T* held = packed + panel.offset;
+  for (std::int64_t tap = 0; tap < p.taps; ++tap) {
+    typename Simd<T>::M same = bits_of(zero<T>()) == bits_of(zero<T>());
+    for (std::int64_t d = 0; d < p.depth; ++d, from += row, held += panel.width)
+      for (std::int64_t j = 0; j < panel.width; j += Simd<T>::kLanes)
+        same = same & (bits_of(load_lanes<T>(from + j, lanes_of<T>(static_cast<int>(panel.columns - j), 0))) == bits_of(load<T>(held + j)));
+    if (!every_lane<T>(same)) return false;
+  }
+  return true;
+}
+
 // For the gradient by the input, whose columns are input channels and whose depth is output channels:
 // packed[tap][co][j] = filter[taps - 1 - tap][first_column + j][group * depth + co]
 template <class T>

@@ -19,6 +19,8 @@ namespace {
 constexpr std::int64_t kWinogradProducts = 1024;       // in_channels * out_channels from which it pays
 constexpr std::int64_t kTransformedFloats = 36 * 3072;  // of V: 48 tiles of 64 channels
 constexpr std::int64_t kEdgeChunks = 8;
+constexpr std::int64_t kFewChunks = 4;                  // of tiles: fewer are divided by panels as well
+constexpr std::int64_t kMostKept = 64 << 20;            // bytes of a transformed filter that stay in memory between runs
 constexpr int kWinogradVariant = 1;
 
 template <class T>
@@ -268,8 +270,10 @@ inline Panels edge_panels(const WinogradShape& w) {
   return panels;
 }
 
-// Phase 0: U, and behind it the packed filter if there are edges. Phase 1: params[kTileChunks] chunks of tiles, then those of edges.
-enum WinogradParam { kTileChunks };
+// Phase 0: U, and behind it the packed filter if there are edges, or if they are kept for the next run: then they stand as long as the
+// filter is the packed one. (Zeros, as such memory begins, are what is made of zeros.) Phase 1: params[kTileChunks] chunks of tiles,
+// each by params[kSections] sections of the panels, then those of edges.
+enum WinogradParam { kTileChunks, kSections };
 
 // Elements of V and M.
 template <class T>
@@ -282,7 +286,9 @@ void plan_winograd(const WinogradShape& w, double direct_cost_ns, Plan* plan) {
   constexpr std::int64_t kBytes = static_cast<std::int64_t>(sizeof(T));
   plan->variant = kWinogradVariant;
   plan->phases = 2;
-  plan->params[kTileChunks] = clamped(ceil_div(w.tiles, w.block_tiles), 1, kMaxChunks);
+  const std::int64_t blocks = clamped(ceil_div(w.tiles, w.block_tiles), 1, kMaxChunks);
+  plan->params[kSections] = clamped(kFewChunks / blocks, 1, panel_count(w.panels));
+  plan->params[kTileChunks] = blocks * plan->params[kSections];
   plan->chunks[0] = panel_count(w.panels) * (has_edges(w) ? 2 : 1);
   plan->chunks[1] = plan->params[kTileChunks] + (has_edges(w) ? smaller(w.batch, kEdgeChunks) : 0);
   plan->shared_bytes = (packed_size(w.panels) + (has_edges(w) ? packed_size(edge_panels(w)) : 0)) * kBytes;
@@ -298,6 +304,34 @@ void prepare_filters(const WinogradShape& w, bool adjoint, const T* filter, T* u
   if (end > panels) pack_panels(edge_panels(w), adjoint, filter, u + packed_size(w.panels), larger(begin, panels) - panels, end - panels);
 }
 
+// Forward passes, whose filter is operand 1, can keep it.
+template <class T>
+void keep_filter(const WinogradShape& w, Plan* plan) {
+  const std::int64_t bytes = (packed_size(w.panels) + packed_size(edge_panels(w))) * static_cast<std::int64_t>(sizeof(T));
+  if (bytes > kMostKept) return;
+  plan->kept_bytes = bytes;
+  plan->kept_operand = 1;
+}
+
+// U and the packed filter of the panels [begin, end), if they are not there from the last run.
+template <class T>
+void renew_filters(const WinogradShape& w, const T* filter, T* u, std::int64_t begin, std::int64_t end) {
+  const Panels panels = edge_panels(w);
+  T* packed = u + packed_size(w.panels);
+  for (std::int64_t i = begin; i < smaller(end, panel_count(w.panels)); ++i) {
+    if (holds_panel(panels, panel_at(panels, i), filter, packed)) continue;
+    pack_panel(panels, panel_at(panels, i), filter, packed);
+    transform_filter(w, false, filter, u, i, i + 1);
+  }
+}
+
+// Chunks [begin, end) of phase 0 of a forward pass.
+template <class T>
+void forward_filters(const WinogradShape& w, const Plan& plan, const T* filter, T* u, std::int64_t begin, std::int64_t end) {
+  if (plan.keeps) renew_filters(w, filter, u, begin, end);
+  else prepare_filters(w, false, filter, u, begin, end);
+}
+
 // visit(Correlation, Region) for what the tiles leave out, in the chunks [begin, end) of phase 1.
 template <class Visit>
 PYNN_INLINE void for_each_edge(const WinogradShape& w, const Plan& plan, const ConvShape& s, bool adjoint, std::int64_t begin,
@@ -311,31 +345,44 @@ PYNN_INLINE void for_each_edge(const WinogradShape& w, const Plan& plan, const C
   if (w.main_cols < w.cols) visit(g, Region{first, last, 0, w.main_rows});
 }
 
-// Those of the chunks [begin, end) of phase 1 that are tiles.
+// The panels [first_panel, last_panel) of the outputs of the tiles [first, last).
+template <class T, class Source, class Sink>
+void winograd_block(const WinogradShape& w, const Source& source, const T* u, const Sink& sink, std::int64_t first, std::int64_t last,
+                    std::int64_t first_panel, std::int64_t last_panel, T* v) {
+  const std::int64_t plane = product_plane<T>(w), products = (last_panel - first_panel) * kPoints;
+  T* m = v + kPoints * w.plane;
+  transform_tiles(w, source, first, last, v, v + winograd_room<T>(w));
+  Expected<Use::kWrite> out = expected_sink(w, sink, first, last, kPoints);
+  Expected<Use::kRead> next = expected_source(w, source, last, smaller(last + w.block_tiles, w.tiles), products);
+  for (std::int64_t i = first_panel; i < last_panel; ++i) {
+    const Panel panel = panel_at(w.panels, i);
+    for (int p = 0; p < kPoints; ++p) {
+      const T* filter = u + panel.offset + p * w.channels * panel.width;
+      const T* rows = v + p * w.plane;
+      T* to = m + p * plane;
+      next.ask();
+      out.ask();
+      row_product(panel.width, rows, w.padded_channels, last - first, filter, w.channels, to, panel.width);
+    }
+    write_tiles(w, panel, first, last, m, plane, sink);
+  }
+}
+
+// Those of the chunks [begin, end) of phase 1 that are tiles; sections side by side share their transformed tiles.
 template <class T, class Source, class Sink>
 void winograd_pass(const WinogradShape& w, const Plan& plan, const Source& source, const T* u, const Sink& sink, std::int64_t begin,
                    std::int64_t end, void* scratch) {
-  const std::int64_t blocks = ceil_div(w.tiles, w.block_tiles), chunks = plan.params[kTileChunks], plane = product_plane<T>(w);
-  end = smaller(end, chunks);
-  T* v = static_cast<T*>(scratch);
-  T* m = v + kPoints * w.plane;
-  for (std::int64_t block = blocks * begin / chunks; block < blocks * end / chunks; ++block) {
-    const std::int64_t first = block * w.block_tiles, last = smaller(first + w.block_tiles, w.tiles);
-    transform_tiles(w, source, first, last, v, v + winograd_room<T>(w));
-    Expected<Use::kWrite> out = expected_sink(w, sink, first, last, kPoints);
-    Expected<Use::kRead> next = expected_source(w, source, last, smaller(last + w.block_tiles, w.tiles), panel_count(w.panels) * kPoints);
-    for (std::int64_t i = 0; i < panel_count(w.panels); ++i) {
-      const Panel panel = panel_at(w.panels, i);
-      for (int p = 0; p < kPoints; ++p) {
-        const T* filter = u + panel.offset + p * w.channels * panel.width;
-        const T* rows = v + p * w.plane;
-        T* to = m + p * plane;
-        next.ask();
-        out.ask();
-        row_product(panel.width, rows, w.padded_channels, last - first, filter, w.channels, to, panel.width);
-      }
-      write_tiles(w, panel, first, last, m, plane, sink);
+  const std::int64_t sections = plan.params[kSections], chunks = plan.params[kTileChunks] / sections;
+  const std::int64_t blocks = ceil_div(w.tiles, w.block_tiles), panels = panel_count(w.panels);
+  end = smaller(end, plan.params[kTileChunks]);
+  while (begin < end) {
+    const std::int64_t chunk = begin / sections, next = smaller(end, (chunk + 1) * sections);
+    const std::int64_t first_panel = panels * (begin % sections) / sections, last_panel = panels * (next - chunk * sections) / sections;
+    for (std::int64_t block = blocks * chunk / chunks; block < blocks * (chunk + 1) / chunks; ++block) {
+      const std::int64_t first = block * w.block_tiles, last = smaller(first + w.block_tiles, w.tiles);
+      winograd_block(w, source, u, sink, first, last, first_panel, last_panel, static_cast<T*>(scratch));
     }
+    begin = next;
   }
 }
 

@@ -41,12 +41,24 @@ class Program:
         self.nodes = fuse.fuse_chains(nodes, keep, _has_kernel)
         read = {id(t) for n in self.nodes for t in n.inputs if t is not None} | keep
         self.reads = [(v, t) for v, t in capture.reads.values() if id(t) in read]
+        changed = {id(v) for v, _ in self.finals}
+        computed = [t for n in self.nodes for t in n.outputs if t is not None]
+        self._changing = {id(t) for t in (*self.inputs, *computed, *(t for v, t in self.reads if id(v) in changed))}
         self.plan = self._make_plan()
         native = kernels.native_enabled() and self._native_dtypes()
         self.replay = NativeReplay(self) if native else FallbackReplay(self)
 
     def _make_plan(self) -> Plan:
-        return Planner(self.nodes, self.inputs, self.outputs, self.reads, self.finals, _workspace_bytes).plan()
+        return Planner(self.nodes, self.inputs, self.outputs, self.reads, self.finals, self._workspace_bytes).plan()
+
+    def keeps(self, node: Node) -> bool:
+        """Whether a call's kernel keeps what it makes of an operand for the next run: the program doesn't change that operand."""
+        kernel = native_kernel(node)
+        return kernel is not None and kernel.kept_operand >= 0 and id(node.inputs[kernel.kept_operand]) not in self._changing
+
+    def _workspace_bytes(self, node: Node) -> int:
+        kernel = native_kernel(node)
+        return 0 if kernel is None or self.keeps(node) else kernel.shared_bytes
 
     def _native_dtypes(self) -> bool:
         tensors = [t for n in self.nodes for t in (*n.inputs, *n.outputs) if t is not None]
@@ -71,11 +83,6 @@ class Program:
 
 def _has_kernel(node: Node) -> bool:
     return native_kernel(node) is not None
-
-
-def _workspace_bytes(node: Node) -> int:
-    kernel = native_kernel(node)
-    return kernel.shared_bytes if kernel is not None else 0
 
 
 def drop_unread(nodes: list[Node], wanted: Sequence[Tensor]) -> list[Node]:

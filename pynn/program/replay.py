@@ -85,7 +85,7 @@ class NativeReplay:
         kernel = native_kernel(node)
         self.steps.append(node)
         if kernel is not None:
-            core.add_kernel(kernel, operands, workspace)
+            core.add_kernel(kernel, operands, workspace, self.program.keeps(node))
         elif node.op.address is not None:
             core.add_address(node.op.address, node.op, _spec_codes(node.inputs), _spec_codes(node.outputs), operands)
         else:
