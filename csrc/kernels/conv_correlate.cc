@@ -1,9 +1,12 @@
 // The direct convolution of one panel of columns (conv_correlate.h), compiled once for all kernels that use it.
 #include "kernels/conv_single.h"
+#include "kernels/expected.h"
 
 namespace pynn {
 namespace PYNN_TARGET {
 namespace {
+
+constexpr std::int64_t kRowsBelow = 3;  // far enough for memory to answer; of the source twice that, as a window reads rows below its first
 
 inline Runs runs_of(const Correlation& g, const TapClass& row, const TapClass& col, std::int64_t source_row, std::int64_t source_pixel,
                     std::int64_t width) {
@@ -63,6 +66,21 @@ struct PixelWalk {
   }
 };
 
+// Asks for what the tile some rows below reads and writes. A depthwise panel takes a few vectors of each pixel, which no hardware
+// prefetcher foresees, and has little to compute meanwhile.
+template <int NV, class T>
+PYNN_INLINE void ask_for_rows_below(int count, const T* const* from, std::int64_t source_row, T* const* to, std::int64_t out_row) {
+  constexpr std::int64_t kRowBytes = kRowsBelow * static_cast<std::int64_t>(sizeof(T));
+  for (int i = 0; i < count; ++i) {
+    PYNN_UNROLL
+    for (int v = 0; v < NV; ++v) {
+      const std::int64_t lanes = v * kVectorBytes;
+      prefetch<Use::kRead>(reinterpret_cast<const char*>(from[i]) + 2 * kRowBytes * source_row + lanes);
+      prefetch<Use::kWrite>(reinterpret_cast<const char*>(to[i]) + kRowBytes * out_row + lanes);
+    }
+  }
+}
+
 template <class T, int NV>
 void correlate_class(const Correlation& g, const TapClass& row, const TapClass& col, const Pixels<const T>& source,
                      const Pixels<T>& out, const T* panel, const Region& region, const Epilogue<T>& e) {
@@ -76,6 +94,7 @@ void correlate_class(const Correlation& g, const TapClass& row, const TapClass& 
     const TileSpan span = next_tile<NV>(done, pixels);
     if (span.first < done) walk.restart(region.image0, span.first);
     walk.take(span.count, from, to);
+    if (g.depthwise) ask_for_rows_below<NV>(span.count, from, source.row, to, out.row);
     run_tile<T, NV>(g.depthwise, span.count, from, to, panel, runs, e);
     done = span.first + span.count;
   }

@@ -14,6 +14,16 @@ constexpr std::int64_t kCacheLine = 64;
 
 enum class Use { kRead, kWrite };
 
+// The line at p into L2; p may point anywhere.
+template <Use kUse>
+PYNN_INLINE void prefetch(const void* p) {
+#if defined(__GNUC__)
+  __builtin_prefetch(p, kUse == Use::kWrite ? 1 : 0, 2);
+#else
+  static_cast<void>(p);
+#endif
+}
+
 // A range of memory that ask() prefetches a few lines of, between products that keep the processor busy. For what lies in short runs
 // that no hardware prefetcher foresees.
 template <Use kUse>
@@ -33,11 +43,7 @@ class Expected {
 
   PYNN_INLINE void ask() {
     const char* stop = end_ - at_ < step_ ? end_ : at_ + step_;
-#if defined(__GNUC__)
-    for (; at_ < stop; at_ += kCacheLine) __builtin_prefetch(at_, kUse == Use::kWrite ? 1 : 0, 2);
-#else
-    at_ = stop;
-#endif
+    for (; at_ < stop; at_ += kCacheLine) prefetch<kUse>(at_);
   }
 
  private:
