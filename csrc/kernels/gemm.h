@@ -21,7 +21,8 @@ namespace PYNN_TARGET {
 namespace {
 
 constexpr std::int64_t kDepth = 256;                   // longest block of K
-constexpr std::int64_t kDirectBytes = 512 << 10;       // a row-major B up to this size is not packed
+constexpr std::int64_t kDirectBytes = 512 << 10;       // a row-major B up to this size is not packed,
+constexpr std::int64_t kDirectBlock = 256 << 10;       // nor one whose block of K has at most this size,
 constexpr std::int64_t kDirectRows = 36;               // nor one that is used by so few rows
 constexpr std::int64_t kFewRows = 4;                   // fewer can't hide fma's latency
 constexpr std::int64_t kResidentBytes = 24 << 10;      // a B up to this size stays in L1 under all rows
@@ -60,10 +61,11 @@ PYNN_INLINE std::int64_t gemm_group(std::int64_t n, std::int64_t depth) {
   return least(ceil_div(n, width) * width, most > width ? most : width);
 }
 
-// Whether gemm packs B; `size` are its elements, with what lies between its rows.
+// Whether gemm packs B.
 template <class T>
-PYNN_INLINE bool packs(std::int64_t m, bool b_columns, std::int64_t size) {
-  return b_columns || (m > kDirectRows && size * static_cast<std::int64_t>(sizeof(T)) > kDirectBytes);
+PYNN_INLINE bool packs(std::int64_t m, std::int64_t k, bool b_columns, std::int64_t b_stride) {
+  const std::int64_t row = b_stride * static_cast<std::int64_t>(sizeof(T));
+  return b_columns || (m > kDirectRows && k * row > kDirectBytes && gemm_block(k) * row > kDirectBlock);
 }
 
 // Bytes of scratch that gemm needs for products with at most this n and k. A shorter k may take a wider group, up to kGroupBytes.
@@ -250,7 +252,7 @@ template <class T, bool kColumns>
 PYNN_INLINE void gemm_by_access(const Gemm<T>& g, T* scratch) {
   if (g.m < kFewRows && g.n <= tile_columns<T>() && !g.b_columns && !g.panels) return run_narrow<T, kColumns>(g);
   const std::int64_t b_bytes = g.k * g.n * static_cast<std::int64_t>(sizeof(T));
-  const bool pack = g.panels || packs<T>(g.m, g.b_columns, g.k * g.b_stride);
+  const bool pack = g.panels || packs<T>(g.m, g.k, g.b_columns, g.b_stride);
   if (!pack && g.k <= kDepth && b_bytes <= kResidentBytes && g.m > kTileRows) run_resident<T, kColumns>(g, scratch);
   else run_strips<T, kColumns>(g, pack, scratch);
 }

@@ -28,6 +28,9 @@ constexpr double kChunkFlops = 5e5;    // about 5 us
 constexpr std::int64_t kManyChunks = 16;
 constexpr std::int64_t kMostChunks = 48;
 constexpr std::int64_t kChunkRows = 48;              // fewest rows of a chunk,
+constexpr std::int64_t kLargeBytes = 4 << 20;        // more where each reads a B of at least this size from memory,
+constexpr std::int64_t kRowsOfLarge = 128;
+constexpr std::int64_t kTogetherBytes = 384 << 10;   // of A and C under one block of K
 constexpr std::int64_t kChunkStrips = 4;             // and fewest strips where B is large: its rows may be pages apart
 constexpr std::int64_t kPanelBytes = 64 << 20;       // B is packed for all row groups together up to this size
 constexpr std::int64_t kSkinnyRows = 64;             // so few rows leave most of the traffic to B:
@@ -44,7 +47,8 @@ void split_output(double flops, std::int64_t m, std::int64_t n, std::int64_t k, 
   const std::int64_t wanted = between(1, static_cast<std::int64_t>(flops / kChunkFlops), most);
   const std::int64_t strips = n * k * static_cast<std::int64_t>(sizeof(T)) > kDirectBytes ? kChunkStrips : 1;
   const std::int64_t columns = between(1, ceil_div(n, strips * tile_columns<T>()), kMostChunks);
-  const std::int64_t rows = between(1, ceil_div(m, kChunkRows), kMostChunks);
+  const std::int64_t fewest = n * k * static_cast<std::int64_t>(sizeof(T)) > kLargeBytes ? between(kChunkRows, m / 4, kRowsOfLarge) : kChunkRows;
+  const std::int64_t rows = between(1, ceil_div(m, fewest), kMostChunks);
   const std::int64_t blocks = between(1, ceil_div(m, 2 * kRowBlock), wanted);
   *column_groups = m > n ? 1 : between(1, wanted / blocks, columns);
   *row_groups = between(1, wanted / *column_groups, rows);
@@ -81,7 +85,7 @@ template <class T>
 bool shares_panels(const std::int64_t* params) {
   const std::int64_t m = params[kM], n = params[kN], k = params[kK];
   if (params[kBatch] != 1 || params[kDot] || params[kRowGroups] == 1 || params[kDepthBlocks] > 1 || k == 0) return false;
-  return packs<T>(m, params[kTransposeB] != 0, n * k) && n * k * static_cast<std::int64_t>(sizeof(T)) <= kPanelBytes;
+  return packs<T>(m, k, params[kTransposeB] != 0, n) && n * k * static_cast<std::int64_t>(sizeof(T)) <= kPanelBytes;
 }
 
 // The chunks of `batch` products of m x n x k, and what they cost.
@@ -327,6 +331,14 @@ void add_depth_blocks(const Call* call, const T* bias, std::int32_t activation) 
     }
 }
 
+// Groups of whole rows that may be computed as one, so that each block of B is read once for all of them: as many as share L2.
+template <class T>
+std::int64_t groups_together(const std::int64_t* params) {
+  const std::int64_t row = (gemm_block(params[kK]) + params[kN]) * static_cast<std::int64_t>(sizeof(T));
+  const std::int64_t rows = ceil_div(params[kM], params[kRowGroups]);
+  return between(1, kTogetherBytes / (rows * row), params[kRowGroups]);
+}
+
 template <class T>
 void run_product(const Call* call, std::int32_t phase, std::int64_t begin, std::int64_t end, const T* bias, std::int32_t activation,
                  void* scratch) {
@@ -343,10 +355,14 @@ void run_product(const Call* call, std::int32_t phase, std::int64_t begin, std::
       run_block<T>(call, i, all_rows, all_columns, bias, activation, scratch);
     return;
   }
-  for (std::int64_t chunk = begin; chunk < end; ++chunk) {
-    const std::int64_t group = chunk % groups;
-    run_block<T>(call, chunk / groups, group_range(group / column_groups, row_groups, params[kM], kTileRows),
-                 group_range(group % column_groups, column_groups, params[kN], tile_columns<T>()), bias, activation, scratch);
+  while (begin < end) {
+    const std::int64_t group = begin % groups;
+    const std::int64_t together = column_groups == 1 ? between(1, least(end - begin, groups - group), groups_together<T>(params)) : 1;
+    Range rows = group_range(group / column_groups, row_groups, params[kM], kTileRows);
+    rows.end = group_range((group + together - 1) / column_groups, row_groups, params[kM], kTileRows).end;
+    run_block<T>(call, begin / groups, rows, group_range(group % column_groups, column_groups, params[kN], tile_columns<T>()), bias,
+                 activation, scratch);
+    begin += together;
   }
 }
 

@@ -144,12 +144,13 @@ def test_a_bias_of_one_column_goes_to_all_rows(target, dtype):
 @pytest.mark.parametrize("target", TARGETS)
 @pytest.mark.parametrize("transpose_a, transpose_b", TRANSPOSITIONS)
 def test_panels_that_row_groups_share_change_no_bit(target, transpose_a, transpose_b):
-    m, n, k = 500, 310, 530
-    a, b = operands(m, n, k, transpose_a, transpose_b)
-    whole = product(a, b, transpose_a, transpose_b, target)
-    check(a, b, transpose_a, transpose_b, target)
-    few = np.ascontiguousarray(a[:, 40:60] if transpose_a else a[40:60])
-    same_bits(product(few, b, transpose_a, transpose_b, target), whole[40:60].copy())
+    # B packed once; B of more than 4 MB, read where it lies under several groups of rows, and packed
+    for m, n, k in [(500, 310, 530), (400, 96, 12000), (300, 300, 3600)]:
+        a, b = operands(m, n, k, transpose_a, transpose_b)
+        whole = product(a, b, transpose_a, transpose_b, target)
+        check(a, b, transpose_a, transpose_b, target)
+        few = np.ascontiguousarray(a[:, 40:60] if transpose_a else a[40:60])
+        same_bits(product(few, b, transpose_a, transpose_b, target), whole[40:60].copy())
 
 
 @pytest.mark.parametrize("target", TARGETS)
@@ -161,7 +162,8 @@ def test_rows_of_a_single_column_do_not_depend_on_each_other(target):
 
 
 def test_bits_do_not_depend_on_threads():
-    for m, n, k in [(300, 200, 300), (32, 128, 784), (700, 1, 600), (60, 900, 500), (500, 310, 530), (1, 900, 700), (64, 600, 257)]:
+    ordinary = [(300, 200, 300), (32, 128, 784), (700, 1, 600), (60, 900, 500), (500, 310, 530), (1, 900, 700), (64, 600, 257)]
+    for m, n, k in [*ordinary, (400, 96, 12000)]:
         for transpose_a, transpose_b in TRANSPOSITIONS:
             check_threads(MATMUL, operands(m, n, k, transpose_a, transpose_b), dict(transpose_a=transpose_a, transpose_b=transpose_b))
 
