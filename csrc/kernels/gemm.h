@@ -40,8 +40,9 @@ struct Gemm {
   std::int64_t c_stride;
   bool a_columns;
   bool b_columns;
-  const T* bias;           // n elements, or null
+  const T* bias;  // n elements, or null
   std::int32_t activation;
+  const T* rate;               // C = C - *rate * (A B), both rounded, in place of A B, for k <= kDepth; or null
   const T* panels;             // B packed by pack_panels, in place of b, or null
   std::int64_t panel_first;    // the column of the packed B that is column 0 here, the first of a strip,
   std::int64_t panel_columns;  // and how many there are, in whole strips
@@ -166,6 +167,7 @@ PYNN_INLINE void run_strip(const Gemm<T>& g, const Strip<T>& strip, std::int64_t
   task.columns = strip.columns;
   task.activation = last ? g.activation : kLinear;
   task.add = p > 0;
+  task.rate = g.rate;
   std::int64_t tiles = ceil_div(row_end - row, tile_rows<T>(strip.vectors));
   for (; tiles > 0; --tiles) {
     const std::int64_t rows = ceil_div(row_end - row, tiles);
@@ -240,7 +242,7 @@ PYNN_NOINLINE void pack_panels(const Gemm<T>& g, std::int64_t first, std::int64_
 
 template <class T, bool kColumns>
 PYNN_INLINE void run_narrow(const Gemm<T>& g) {
-  TileTask<T> task{g.a, g.a_stride, g.b, g.b_stride, g.k, g.c, g.c_stride, g.bias, static_cast<std::int32_t>(g.n), g.activation, false};
+  TileTask<T> task{g.a, g.a_stride, g.b, g.b_stride, g.k, g.c, g.c_stride, g.bias, static_cast<std::int32_t>(g.n), g.activation, false, nullptr};
   for (std::int64_t i = 0; i < g.m; ++i) {
     narrow_row<T, kColumns>(task, g.k > 0 ? gemm_block(g.k) : 1);
     task.a += kColumns ? 1 : g.a_stride;
@@ -250,7 +252,7 @@ PYNN_INLINE void run_narrow(const Gemm<T>& g) {
 
 template <class T, bool kColumns>
 PYNN_INLINE void gemm_by_access(const Gemm<T>& g, T* scratch) {
-  if (g.m < kFewRows && g.n <= tile_columns<T>() && !g.b_columns && !g.panels) return run_narrow<T, kColumns>(g);
+  if (g.m < kFewRows && g.n <= tile_columns<T>() && !g.b_columns && !g.panels && !g.rate) return run_narrow<T, kColumns>(g);
   const std::int64_t b_bytes = g.k * g.n * static_cast<std::int64_t>(sizeof(T));
   const bool pack = g.panels || packs<T>(g.m, g.k, g.b_columns, g.b_stride);
   if (!pack && g.k <= kDepth && b_bytes <= kResidentBytes && g.m > kTileRows) run_resident<T, kColumns>(g, scratch);

@@ -22,7 +22,8 @@ struct TileTask {
   const T* bias;
   std::int32_t columns;
   std::int32_t activation;
-  bool add;  // C holds the sum of the blocks before
+  bool add;       // C holds the sum of the blocks before
+  const T* rate;  // C = C - *rate * (A B), both rounded, in place of A B; or null
 };
 
 template <int MR, bool kColumns, class T>
@@ -62,6 +63,18 @@ PYNN_INLINE void apply_relu(Tile<T, MR, NV>& tile) {
   }
 }
 
+// tile = what lies at c - rate * tile
+template <class T, int MR, int NV>
+PYNN_INLINE void descend(Tile<T, MR, NV>& tile, const T* c, std::int64_t c_stride, int columns, T rate) {
+  PYNN_UNROLL
+  for (int v = 0; v < NV; ++v) {
+    const int lanes = lanes_of<T>(columns, v);
+    PYNN_UNROLL
+    for (int i = 0; i < MR; ++i)
+      tile.acc[i][v] = load_lanes<T>(c + i * c_stride + v * Simd<T>::kLanes, lanes) - broadcast(rate) * tile.acc[i][v];
+  }
+}
+
 template <class T, int MR, int NV, bool kColumns>
 PYNN_NOINLINE void run_tile(const TileTask<T>& task) {
   Tile<T, MR, NV> tile;
@@ -70,6 +83,7 @@ PYNN_NOINLINE void run_tile(const TileTask<T>& task) {
   if (task.add) add_from<T, MR, NV>(tile, task.c, task.c_stride, task.columns);
   if (task.bias) add_bias<T, MR, NV>(tile, task.bias, task.columns);
   if (task.activation == kRelu) apply_relu(tile);
+  if (task.rate) descend<T, MR, NV>(tile, task.c, task.c_stride, task.columns, *task.rate);
   store_tile(tile, task.c, task.c_stride, task.columns);
 }
 

@@ -226,7 +226,7 @@ PYNN_INLINE Operands<T> operands_of(const Call* call, std::int64_t index) {
 template <class T>
 PYNN_INLINE Gemm<T> whole_product(const std::int64_t* params, const Operands<T>& at) {
   const bool exchange = params[kExchange] != 0;
-  Gemm<T> g;
+  Gemm<T> g{};
   g.m = params[kM];
   g.n = params[kN];
   g.k = params[kK];

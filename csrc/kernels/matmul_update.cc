@@ -3,8 +3,11 @@
 //   w', slots' = step(w, slots, op(a) @ op(b), scalars)
 //
 // A block of the product is computed into scratch and taken by the step's own kernel while it lies in L1: the gradient never
-// exists in memory. The bits are those of matmul and the step one after the other. Meant for short inner lengths (a small
-// batch), where writing the gradient and reading it again costs as much as a good part of the arithmetic.
+// exists in memory. The plain step of gradient descent is taken in the registers of the product's tiles. The bits are those of
+// matmul and the step one after the other. Meant for short inner lengths (a small batch), where writing the gradient and
+// reading it again costs as much as a good part of the arithmetic.
+#include <cstring>
+
 #include "kernels/gemm_block.h"
 #include "registry.h"
 
@@ -33,6 +36,9 @@ constexpr double kFlopsPerNs = 95;
 constexpr double kChunkFlops = 4e5;              // about 4 us
 constexpr std::int64_t kMostChunks = 48;
 constexpr int kMostOperands = 12;
+
+enum Variant { kStepOfBlock, kDescent };
+constexpr std::int64_t kPlainStep = 0;  // sgd_update's place among the steps
 
 // The step at ints[2] of the problem; its own ints follow.
 Run step_kernel(std::int64_t index, std::int32_t dtype) {
@@ -72,6 +78,7 @@ bool prepare_product_step(const Problem* problem, Plan* plan) {
   plan->params[kM] = weight.dims[0];
   plan->params[kN] = weight.dims[1];
   plan->params[kK] = a.dims[ints[0] ? 0 : 1];
+  plan->variant = ints[2] == kPlainStep && plan->params[kK] <= kDepth ? kDescent : kStepOfBlock;
   plan_blocks<T>(plan);
   const std::int64_t block = plan->params[kBlockRows] * plan->params[kBlockColumns] * static_cast<std::int64_t>(sizeof(T));
   plan->scratch_bytes = block + gemm_scratch_bytes<T>(plan->params[kBlockColumns], plan->params[kK]);
@@ -109,6 +116,18 @@ Factors<T> factors_of(const Call* call) {
           call->problem->ints[0] != 0, call->problem->ints[1] != 0};
 }
 
+// Takes the plain step for the block of the weight at element `offset`.
+template <class T>
+void descend(const Call* call, std::int64_t offset, Gemm<T>* g, T* packing) {
+  const T* weight = static_cast<const T*>(call->data[0]) + offset;
+  g->c = static_cast<T*>(call->data[call->problem->num_inputs]) + offset;
+  g->c_stride = call->plan->params[kN];
+  g->rate = static_cast<const T*>(call->data[3]);
+  for (std::int64_t i = 0; i < g->m && g->c != weight; ++i)
+    std::memcpy(g->c + i * g->c_stride, weight + i * g->c_stride, static_cast<std::size_t>(g->n) * sizeof(T));
+  gemm(*g, packing);
+}
+
 template <class T>
 void run_product_step(const Call* call, std::int64_t begin, std::int64_t end, void* scratch) {
   const std::int64_t* p = call->plan->params;
@@ -118,7 +137,11 @@ void run_product_step(const Call* call, std::int64_t begin, std::int64_t end, vo
   const std::int64_t last = least(end * p[kBlocksPerChunk], p[kBlocks]);
   for (std::int64_t block = begin * p[kBlocksPerChunk]; block < last; ++block) {
     const std::int64_t row = block / p[kColumnBlocks] * p[kBlockRows], column = block % p[kColumnBlocks] * p[kBlockColumns];
-    const Gemm<T> g = gemm_block_of(factors, row, column, p[kBlockRows], p[kBlockColumns], gradient);
+    Gemm<T> g = gemm_block_of(factors, row, column, p[kBlockRows], p[kBlockColumns], gradient);
+    if (call->plan->variant == kDescent) {
+      descend(call, row * p[kN] + column, &g, packing);
+      continue;
+    }
     gemm(g, packing);
     if (g.n == p[kN]) {
       step_elements(call, row * g.n, g.m * g.n, gradient);
