@@ -3,7 +3,6 @@
 #include <pybind11/pybind11.h>
 #include <structmember.h>
 
-#include <cmath>
 #include <cstdint>
 #include <cstring>
 #include <memory>
@@ -99,14 +98,14 @@ class Bound {
     held_[held_count_++] = array;
     memory_[input] = array_fields(array)->data;
   }
-  void copy(std::size_t input, float value) {
+  void copy(std::size_t input, double value) {
     floats_[float_count_][0] = value;
     memory_[input] = floats_[float_count_++];
   }
   void* const* memory() const { return memory_; }
 
  private:
-  alignas(kAlignment) float floats_[kMaxFloats][kAlignment / sizeof(float)];
+  alignas(kAlignment) double floats_[kMaxFloats][kAlignment / sizeof(double)];
   void* memory_[kMaxInputs];
   PyObject* held_[kMaxInputs];
   std::size_t held_count_ = 0, float_count_ = 0;
@@ -122,13 +121,9 @@ bool match_array(const Entry& entry, const Node& node, PyObject* value, Bound* b
   return true;
 }
 
-// A number that float32 has no room for is left to Python, which warns.
 bool match_float(const Node& node, PyObject* value, Bound* bound) {
   if (!PyFloat_CheckExact(value)) return false;
-  const double number = PyFloat_AS_DOUBLE(value);
-  const float single = static_cast<float>(number);
-  if (std::isinf(single) && !std::isinf(number)) return false;
-  bound->copy(node.index, single);
+  bound->copy(node.index, PyFloat_AS_DOUBLE(value));
   return true;
 }
 

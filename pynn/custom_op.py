@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from pynn.dtypes import as_dtype
 from pynn.engine import kernels
 from pynn.engine.op import REGISTRY, Op, Spec, apply, define
+from pynn.engine.tape import checked_gradients
 from pynn.engine.tensor import as_tensor
 
 __all__ = ["custom_op"]
@@ -78,13 +80,15 @@ def _define(kernel, name: str | None, output, gradient, fallback) -> Op:
     if address is None and not callable(kernel):
         raise TypeError(f"[custom_op] the kernel must be a function on arrays or a numba.cfunc. Received: {kernel!r}.")
     compute = fallback if address is not None else kernel
+    infer = _inference(output, None if address is None else _element_type(kernel), name or getattr(compute, "__name__", "custom_op"))
     base = name or getattr(compute, "__name__", "custom_op")
     op = define(
         _free_name(base),
         inputs=("*",),
-        infer=_inference(output),
-        fallback=_checked(base, compute if address is None else _by_address(address, compute, _inference(output))),
+        infer=infer,
+        fallback=_checked(base, compute if address is None else _by_address(address, compute, infer), infer),
         vjp=None if gradient is None else _vjp(base, gradient),
+        foreign=True,
         address=address,
     )
     op.failures["keep"] = kernel  # the compiled code lives as long as the op
@@ -99,12 +103,28 @@ def _free_name(base: str) -> str:
     return name
 
 
-def _inference(output: Callable | None) -> Callable:
+def _element_type(kernel) -> np.dtype | None:
+    """The dtype that a `numba.cfunc` was compiled for; None where the object doesn't say."""
+    try:
+        return np.dtype(str(kernel._sig.args[0].dtype.dtype))
+    except (AttributeError, IndexError, TypeError):
+        return None
+
+
+def _inference(output: Callable | None, compiled: np.dtype | None, name: str) -> Callable:
     def infer(*specs: Spec) -> Spec:
-        if output is None:
-            return specs[0]
-        found: Any = output(*specs)
-        return Spec(tuple(found.shape), np.dtype(found.dtype)) if hasattr(found, "shape") else Spec(tuple(found[0]), np.dtype(found[1]))
+        if not specs:
+            raise TypeError(f"[{name}] takes one operand at least. Received: none.")
+        found: Any = specs[0] if output is None else output(*specs)
+        shape, dtype = (found.shape, found.dtype) if hasattr(found, "shape") else found
+        result = Spec(tuple(shape), as_dtype(dtype))
+        for spec in (*specs, result):
+            if compiled is not None and spec.dtype != compiled:
+                raise TypeError(
+                    f"[{name}] the kernel is compiled for {compiled}. Received: dtype {spec.dtype}. Cast the operands first, or compile "
+                    "a kernel for that dtype."
+                )
+        return result
 
     return infer
 
@@ -126,12 +146,19 @@ def _by_address(address: int, fallback: Callable, infer: Callable) -> Callable:
     return run
 
 
-def _checked(name: str, compute: Callable) -> Callable:
+def _checked(name: str, compute: Callable, infer: Callable) -> Callable:
     def run(*arrays):
         result = compute(*arrays)
         if result is None:
             raise TypeError(f"[{name}] the kernel returned nothing. Return an array.")
-        return np.asarray(result)
+        result = np.asarray(result)
+        wanted = infer(*(Spec(a.shape, a.dtype) for a in arrays))
+        if result.shape != wanted.shape or not np.can_cast(result.dtype, wanted.dtype, "same_kind"):
+            raise ValueError(
+                f"[{name}] the kernel's result must have shape {wanted.shape} and dtype {wanted.dtype}. Received: shape {result.shape}, "
+                f"dtype {result.dtype}. Say with output= what the kernel returns."
+            )
+        return result
 
     return run
 
@@ -142,6 +169,6 @@ def _vjp(name: str, gradient: Callable) -> Callable:
         found = tuple(found) if isinstance(found, Sequence) else (found,)
         if len(found) != len(inputs):
             raise ValueError(f"[{name}] gradient must return one gradient per input. Received: {len(found)} for {len(inputs)}.")
-        return found
+        return checked_gradients(name, found, inputs)
 
     return vjp

@@ -5,10 +5,12 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Sequence
 
+import numpy as np
+
 from pynn.dtypes import is_float
 from pynn.engine.op import active
 from pynn.engine.operators import Operators, call
-from pynn.engine.tape import Tape, check_target, paused, record_custom, stand_in
+from pynn.engine.tape import Tape, check_target, checked_gradients, paused, record_custom, stand_in
 from pynn.engine.tensor import Tensor, as_tensor
 from pynn.engine.variable import Variable
 
@@ -41,6 +43,17 @@ def _differentiable(name: str, index: int, value) -> Tensor:
     return tensor
 
 
+def _position(name: str, argnum, args: tuple) -> int:
+    """`argnum` counted from the front."""
+    if isinstance(argnum, bool) or not isinstance(argnum, (int, np.integer)):
+        raise TypeError(f"[{name}] argnum is the place of one argument. Received: {argnum!r}. For several, use pn.grads.")
+    if not -len(args) <= argnum < len(args):
+        raise ValueError(
+            f"[{name}] argnum must be the place of an argument given by position. Received: argnum={argnum} with {len(args)} of them."
+        )
+    return int(argnum) % len(args)
+
+
 def _value_and_grads(name: str, f: Callable, args: Sequence, which: Sequence[int], kwargs: dict):
     with Tape() as tape:
         sources = {i: stand_in(_differentiable(name, i, args[i])) for i in which}
@@ -51,7 +64,7 @@ def _value_and_grads(name: str, f: Callable, args: Sequence, which: Sequence[int
     return value, tuple(_zeros_if_none(g, s) for g, s in zip(with_grads, sources.values(), strict=True))
 
 
-def _zeros_if_none(gradient: Tensor | None, source: Tensor) -> Tensor:
+def _zeros_if_none(gradient: Tensor | None, source: Tensor | Variable) -> Tensor:
     return call("zeros_like", source) if gradient is None else gradient
 
 
@@ -68,7 +81,7 @@ def value_and_grad(f: Callable, argnum: int = 0) -> Callable:
 
     @functools.wraps(f)
     def wrapped(*args, **kwargs):
-        value, gradients = _value_and_grads("value_and_grad", f, args, (argnum,), kwargs)
+        value, gradients = _value_and_grads("value_and_grad", f, args, (_position("value_and_grad", argnum, args),), kwargs)
         return value, gradients[0]
 
     return wrapped
@@ -86,7 +99,7 @@ def grad(f: Callable, argnum: int = 0) -> Callable:
 
     @functools.wraps(f)
     def wrapped(*args, **kwargs):
-        return _value_and_grads("grad", f, args, (argnum,), kwargs)[1][0]
+        return _value_and_grads("grad", f, args, (_position("grad", argnum, args),), kwargs)[1][0]
 
     return wrapped
 
@@ -128,13 +141,29 @@ def variable_grads(f: Callable, variables: Sequence[Variable] | None = None):
         variables: Only these, in this order; a variable that `f` doesn't depend on gets zeros.
     """
     _check_function("variable_grads", f)
+    if variables is not None:
+        variables = _checked_variables(variables)
     with Tape(watch_variables=True) as tape:
         value = check_target("variable_grads", f())
-    seen = list(tape.variables.values())
-    gradients = dict(zip((id(v) for v, _ in seen), tape.gradient(value, [t for _, t in seen]), strict=True))
-    if variables is None:
-        return value, [(v, _zeros_if_none(gradients[id(v)], t)) for v, t in seen]
-    return value, [(v, _zeros_if_none(gradients.get(id(v)), v.value)) for v in variables]
+    reads = list(tape.variables.values())
+    sums: dict[int, Tensor | None] = {}
+    for (v, _), gradient in zip(reads, tape.gradient(value, [t for _, t in reads]), strict=True):
+        before = sums.get(id(v))  # a variable that is assigned in between is read as several values
+        sums[id(v)] = gradient if before is None else before if gradient is None else call("add", before, gradient)
+    wanted = list({id(v): v for v, _ in reads}.values()) if variables is None else variables
+    return value, [(v, _zeros_if_none(sums.get(id(v)), v)) for v in wanted]
+
+
+def _checked_variables(variables) -> list[Variable]:
+    found = list(variables) if isinstance(variables, (list, tuple)) else [variables]
+    for v in found:
+        if not isinstance(v, Variable):
+            raise TypeError(
+                f"[variable_grads] variables must be a list of pn.Variable. Received: {type(v).__name__}. For tensors, use pn.grads."
+            )
+        if not v.trainable:
+            raise ValueError(f"[variable_grads] gradients are taken by trainable variables. Received: {v.name!r}. Set trainable=True.")
+    return found
 
 
 def custom_grad(f: Callable) -> Callable:
@@ -162,16 +191,17 @@ def custom_grad(f: Callable) -> Callable:
         if any(value is t for t in inputs):
             value = stand_in(value)
         if tapes:
-            record_custom(inputs, (value,), lambda dys: _as_tuple(gradient(dys[0]), len(inputs)))
+            record_custom(inputs, (value,), lambda dys: _gradients(gradient(dys[0]), inputs))
         return value
 
     return wrapped
 
 
-def _as_tuple(gradients, count: int) -> tuple:
-    gradients = tuple(gradients) if isinstance(gradients, (tuple, list)) else (gradients,)
-    if len(gradients) != count:
+def _gradients(found, inputs: tuple) -> tuple:
+    found = tuple(found) if isinstance(found, (tuple, list)) else (found,)
+    if len(found) != len(inputs):
         raise ValueError(
-            f"[custom_grad] the gradient function must return one gradient per argument. Received: {len(gradients)} for {count} arguments."
+            "[custom_grad] the gradient function must return one gradient per argument. "
+            f"Received: {len(found)} for {len(inputs)} arguments."
         )
-    return gradients
+    return checked_gradients("custom_grad", found, inputs)

@@ -174,3 +174,58 @@ def test_a_compiled_kernel_needs_a_fallback():
 
     with pytest.raises(TypeError, match="needs fallback="):
         pn.custom_op(Kernel())
+
+
+def test_a_kernel_may_keep_what_it_gets_but_not_change_it():
+    kept = []
+
+    @pn.custom_op
+    def keep(x):
+        kept.append(x)
+        return x * 1
+
+    run = pn.function(lambda x: keep(x * 2.0) + 1.0)
+    run(np.ones(1000, np.float32))
+    run(np.zeros(1000, np.float32))
+    del run
+    assert [a.sum() for a in kept] == [2000.0, 0.0]
+
+    @pn.custom_op
+    def change(x):
+        x += 1
+        return x * 1
+
+    v, t = pn.Variable([1.0]), pn.ones(1)
+    for f, args in ((lambda: change(v), ()), (change, (t,)), (pn.function(lambda: change(v)), ()), (pn.function(change), (t,))):
+        with pytest.raises(ValueError, match="read-only"):
+            f(*args)
+    assert v.numpy().tolist() == t.tolist() == [1.0]
+
+
+def test_the_kernels_result_must_be_what_was_said():
+    with pytest.raises(ValueError, match=r"\[turned\] the kernel's result must have shape \(2, 3\).*Received: shape \(3, 2\)"):
+        pn.custom_op(lambda x: x.T, name="turned")(pn.ones((2, 3)))
+    with pytest.raises(ValueError, match="dtype complex64"):
+        pn.custom_op(lambda x: x * 1j)(pn.ones((2, 3)))
+    assert pn.custom_op(lambda x: x.astype("f8"))(pn.ones(3)).dtype == np.float32
+    with pytest.raises(TypeError, match="takes one operand at least"):
+        pn.custom_op(lambda: np.ones(3), name="nothing")()
+    wrong = pn.custom_op(lambda x: x * 2, name="double", gradient=lambda dy, inputs, y: pn.ones(7))
+    with pytest.raises(ValueError, match=r"\[double\] a gradient has the shape"):
+        pn.grad(lambda x: wrong(x).sum())(pn.ones(3))
+
+
+def test_a_compiled_kernel_runs_on_its_dtype_only():
+    numba = pytest.importorskip("numba")
+    from numba import types
+
+    @numba.cfunc(types.void(types.CPointer(types.CPointer(types.float32)), types.CPointer(types.int64)))
+    def twice(operands, shape):
+        for i in range(shape[0]):
+            operands[1][i] = operands[0][i] * 2
+
+    op = pn.custom_op(twice, name="twice", fallback=lambda x: x * 2)
+    assert op(pn.ones(3)).tolist() == [2.0, 2.0, 2.0]
+    for other in (np.ones(3), np.ones(3, np.int8)):
+        with pytest.raises(TypeError, match=r"\[twice\] the kernel is compiled for float32. Received: dtype (float64|int8)"):
+            op(pn.tensor(other))

@@ -153,3 +153,84 @@ def test_a_failure_leaves_no_tape_behind():
     with pytest.raises(KeyError):
         pn.grad(fails)(1.0)
     assert not active.tapes
+
+
+def test_argnum_counts_from_either_end_and_is_checked():
+    assert float(pn.grad(lambda x, y: x * y * y, -1)(2.0, 3.0)) == 12.0
+    with pytest.raises(ValueError, match=r"\[grad\] argnum must be the place of an argument.*argnum=5 with 2"):
+        pn.grad(lambda x, y: x * y, 5)(1.0, 2.0)
+    with pytest.raises(ValueError, match="argnum=0 with 0"):
+        pn.value_and_grad(lambda x: x * x)(x=2.0)
+    with pytest.raises(TypeError, match=r"argnum is the place of one argument.*pn\.grads"):
+        pn.grad(lambda x, y: x * y, (0, 1))(1.0, 2.0)
+
+
+@pytest.mark.parametrize("run", [lambda f: f, pn.function], ids=["eager", "captured"])
+def test_no_gradient_flows_through_an_assignment(run):
+    v = pn.Variable(2.0)
+
+    def slope(x):
+        def loss(x):
+            v.assign(x * 3.0)
+            return v * x
+
+        return pn.grad(loss)(x)
+
+    assert float(run(slope)(pn.tensor(5.0))) == 15.0
+
+
+@pytest.mark.parametrize("run", [lambda f: f, pn.function], ids=["eager", "captured"])
+def test_a_variable_that_is_assigned_in_between_has_one_gradient(run):
+    v = pn.Variable(2.0)
+
+    def loss():
+        a = v * 2.0
+        v.assign(a)
+        return v * a
+
+    def slopes():
+        return [g for _, g in pn.variable_grads(loss)[1]]
+
+    assert [float(g) for g in run(slopes)()] == [12.0]  # 4 by the first read times 2, and 4 by the second
+
+
+@pytest.mark.parametrize("run", [lambda f: f, pn.function], ids=["eager", "captured"])
+def test_a_fused_call_hides_no_custom_gradient(run):
+    w, x, b = pn.ones((3, 2)), pn.ones((4, 3)), pn.zeros((2,))
+
+    @pn.custom_grad
+    def product(x, w):
+        return x @ w, lambda dy: (pn.zeros_like(x), pn.zeros_like(w) + 7.0)
+
+    def slope(w, b):
+        return pn.grads(lambda w, b: pn.relu(product(x, w) + b).sum())(w, b)[0]
+
+    np.testing.assert_array_equal(run(slope)(w, b), np.full((3, 2), 7.0))
+
+
+@pytest.mark.parametrize("run", [lambda f: f, pn.function], ids=["eager", "captured"])
+def test_work_before_the_gradient_is_a_constant_to_it(run):
+    w, x, b = pn.Variable(np.full((3, 2), 0.5, np.float32)), pn.ones((4, 3)), pn.zeros((2,))
+
+    def slope():
+        h = x @ w
+        return pn.variable_grads(lambda: ((h + b) * pn.sum(w)).sum())[1][0][1]
+
+    np.testing.assert_array_equal(run(slope)(), np.full((3, 2), 12.0))
+
+
+def test_what_a_custom_gradient_returns_is_checked():
+    found = pn.grad(pn.custom_grad(lambda x: (x * x, lambda dy: 3.0)))(2.0)
+    assert isinstance(found, pn.Tensor)
+    assert found.dtype == np.float32
+    wrong = pn.custom_grad(lambda x: (x * x, lambda dy: pn.ones(7)))
+    with pytest.raises(ValueError, match=r"\[custom_grad\] a gradient has the shape.*\(7,\) for operand 0 of shape \(3,\)"):
+        pn.grad(lambda x: wrong(x).sum())(pn.ones(3))
+
+
+def test_variable_grads_takes_trainable_variables():
+    frozen = pn.Variable(1.0, trainable=False)
+    with pytest.raises(ValueError, match=r"\[variable_grads\] gradients are taken by trainable variables.*'variable'"):
+        pn.variable_grads(lambda: frozen * 2.0, [frozen])
+    with pytest.raises(TypeError, match=r"\[variable_grads\] variables must be a list of pn\.Variable.*Tensor"):
+        pn.variable_grads(lambda: frozen * 2.0, [pn.ones(2)])

@@ -348,3 +348,72 @@ def test_large_memory_comes_back_only_when_nothing_looks_at_it():
     assert core.empty(spec).ctypes.data != address
     del view
     assert core.empty(spec).ctypes.data == address
+
+
+ALIASES = {
+    "stop_gradient": pn.stop_gradient,
+    "reshape": lambda v: pn.reshape(v, (4,)),
+    "flatten": pn.flatten,
+    "expand_dims": lambda v: pn.expand_dims(v, 0),
+    "transpose of a row": lambda v: pn.transpose(pn.reshape(v, (1, 4))),
+    "a slice of all": lambda v: v[:],
+    "stack of one": lambda v: pn.stack([v]),
+    "tile once": lambda v: pn.tile(v, (1, 1)),
+    "plus": lambda v: +v,
+    "an array": lambda v: np.asarray(v.value),
+    "a view of an array": lambda v: v.value.numpy().T,
+    "a memoryview": lambda v: np.frombuffer(memoryview(v.value.numpy()), np.float32),
+}
+
+
+@pytest.mark.parametrize("name", ALIASES)
+@pytest.mark.parametrize("change", ["assign", "program"])
+def test_what_was_made_of_a_variable_stays_when_it_changes(name, change):
+    v = pn.Variable([[1.0, 2.0], [3.0, 4.0]])
+    made = ALIASES[name](v)
+    before = np.array(made)
+    if change == "assign":
+        v.assign(v * 10)
+    else:
+        pn.function(lambda: v.assign(v * 10))()
+    np.testing.assert_array_equal(made, before)
+    np.testing.assert_array_equal(v.numpy(), [[10.0, 20.0], [30.0, 40.0]])
+
+
+def test_a_variable_keeps_its_memory_while_nobody_looks():
+    v = pn.Variable(np.zeros(100, np.float32))
+    place = v.storage().ctypes.data
+    for _ in range(3):
+        assert v.value is not None
+        v.assign(v + 1.0)
+        assert v.storage().ctypes.data == place
+    seen = v.value.numpy()[3:]
+    v.assign(v + 1.0)
+    assert v.storage().ctypes.data != place
+    assert seen.tolist() == [3.0] * 97
+
+
+def test_a_read_is_one_tensor_for_all_readers():
+    v = pn.Variable([1.0])
+    array = v.value.numpy()
+    first = v.value
+    assert v.value is first
+    assert np.shares_memory(first.numpy(), array)
+
+
+def test_lists_keep_the_axes_and_the_dtype_of_what_is_in_them():
+    assert pn.tensor([pn.ones((1,)), pn.ones((1,))]).shape == (2, 1)
+    assert pn.tensor([[pn.ones((1, 1))]]).shape == (1, 1, 1, 1)
+    assert pn.tensor([pn.tensor(1.0), 2.0]).dtype == np.float32
+    assert pn.tensor([np.zeros(3), np.ones(3)]).dtype == np.float64
+    assert pn.tensor([np.float64(0.1), 2]).dtype == np.float64
+    assert pn.tensor([np.float32(0.1), 2.0]).dtype == np.float32
+    assert pn.tensor([pn.Variable(1.0), pn.Variable(2.0)]).tolist() == [1.0, 2.0]
+
+
+def test_gradients_flow_through_a_list_of_tensors():
+    def f(x):
+        return (pn.tensor([[x, 2.0], [3 * x, x]]) * pn.tensor([[1.0, 10.0], [100.0, 1000.0]])).sum()
+
+    assert float(pn.grad(f)(1.0)) == 1301.0
+    assert float(pn.function(pn.grad(f))(pn.tensor(1.0))) == 1301.0

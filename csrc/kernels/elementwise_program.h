@@ -77,7 +77,7 @@ template <class T>
 std::int64_t block_length(const Layout& layout, const Code& code) {
   std::int64_t block = kRegisterBytes / (static_cast<std::int64_t>(sizeof(T)) * code.registers()) - kPad;
   block = most(kPad, least(block, kMaxBlock) / kPad * kPad);
-  if (layout.rank > 1 && layout.inner() < kWideRow && layout.inner() <= block) return block / layout.inner() * layout.inner();
+  if (layout.rank > 1 && layout.size > 0 && layout.inner() < kWideRow && layout.inner() <= block) return block / layout.inner() * layout.inner();
   return block;
 }
 

@@ -14,7 +14,7 @@ constexpr std::int64_t kWholeChunk = 4096;
 template <class T>
 PYNN_INLINE T floor_divide(T x, T y) {
   if (y == 0) return 0;
-  if (y == T(-1)) return static_cast<T>(std::uint64_t(0) - static_cast<std::uint64_t>(x));
+  if (T(-1) < 0 && y == T(-1)) return static_cast<T>(std::uint64_t(0) - static_cast<std::uint64_t>(x));
   const T quotient = static_cast<T>(x / y);
   return static_cast<T>(quotient - (x % y != 0 && (x < 0) != (y < 0)));
 }

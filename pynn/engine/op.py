@@ -87,6 +87,7 @@ class Op:
     elementwise: bool
     alias: bool
     effect: bool
+    foreign: bool
     address: int | None
     tfjs: str | None
     onnx: str | None
@@ -133,6 +134,7 @@ def define(
     elementwise: bool = False,
     alias: bool = False,
     effect: bool = False,
+    foreign: bool = False,
     address: int | None = None,
     tfjs: str | None = None,
     onnx: str | None = None,
@@ -158,6 +160,7 @@ def define(
         elementwise: The output may overwrite an input of the same size.
         alias: The output is the input's memory under another shape.
         effect: The op is kept although nobody reads its output.
+        foreign: The fallback is a user's: it may keep the arrays that it gets.
         address: Address of a compiled C function that serves as the native kernel.
         tfjs: The op's name in TensorFlow.js.
         onnx: The op's name in ONNX.
@@ -184,6 +187,7 @@ def define(
         elementwise=elementwise,
         alias=alias,
         effect=effect,
+        foreign=foreign,
         address=address,
         tfjs=tfjs,
         onnx=onnx,

@@ -154,12 +154,34 @@ def record_custom(inputs: Sequence[Tensor], outputs: Sequence[Tensor], vjp: Call
         elementwise=False,
         alias=False,
         effect=False,
+        foreign=True,
         address=None,
         tfjs=None,
         onnx=None,
     )
     for tape in active.tapes:
         tape.record(op, tuple(inputs), tuple(outputs), {})
+
+
+def checked_gradients(name: str, gradients: Sequence, inputs: Sequence[Tensor | None]) -> tuple:
+    """What a user's gradient function returned, as tensors of the inputs' shapes and dtypes; None stays None.
+
+    Raises:
+        ValueError: a gradient has another shape than its input.
+    """
+    pairs = enumerate(zip(gradients, inputs, strict=True))
+    return tuple(g if g is None or x is None else _gradient_of(name, i, as_tensor(g), x) for i, (g, x) in pairs)
+
+
+def _gradient_of(name: str, index: int, gradient: Tensor, x: Tensor) -> Tensor:
+    if not gradient.shape:
+        gradient = call("broadcast_to", gradient, x.shape) if x.shape else gradient
+    if gradient.shape != x.shape:
+        raise ValueError(
+            f"[{name}] a gradient has the shape of what it belongs to. Received: shape {gradient.shape} for operand {index} of shape "
+            f"{x.shape}. Sum over the axes that were broadcast."
+        )
+    return gradient if gradient.dtype == x.dtype or not is_float(x.dtype) else call("cast", gradient, x.dtype)
 
 
 def _never(*args, **kwargs):

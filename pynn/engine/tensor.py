@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from pynn.dtypes import as_dtype, bool_, promote_dtypes, weak_dtype
 from pynn.engine.op import Spec, active
-from pynn.engine.operators import Operators
+from pynn.engine.operators import Operators, call
 from pynn.errors import CaptureError
 
 
@@ -16,7 +18,7 @@ class Tensor(Operators):
     Made by `pynn.tensor` and by every op. `numpy()` gives a read-only view of its memory.
     """
 
-    __slots__ = ("_array", "spec", "logits", "mask", "source", "weak", "__weakref__")
+    __slots__ = ("_array", "spec", "logits", "mask", "source", "weak", "exact", "__weakref__")
 
     def __init__(self, array: np.ndarray | None, spec: Spec | None = None):
         if array is not None and array.flags.writeable:
@@ -26,7 +28,8 @@ class Tensor(Operators):
         self.logits = None  # set by softmax and sigmoid: lets a loss use its stable form
         self.mask = None  # set by layers: which steps of a sequence count
         self.source = ""  # the op that made an abstract tensor, for messages
-        self.weak = False  # a Python number given to a captured function
+        self.weak = False  # a Python number given to a captured function,
+        self.exact = None  # and the same number in float64
 
     # -- what it is --------------------------------------------------------------------------------------------------
 
@@ -174,8 +177,8 @@ def _aligned(array: np.ndarray) -> np.ndarray:
     return target
 
 
-def _own_array(value, dtype) -> np.ndarray:
-    """A new aligned array with the elements of anything that NumPy can read."""
+def _own_array(value, dtype, *, strong: bool = False) -> np.ndarray:
+    """A new aligned array with the elements of anything that NumPy can read; `strong` if float64 is what the caller gave."""
     if hasattr(value, "__dlpack__") and not hasattr(value, "__array__"):
         value = np.from_dlpack(value)
     try:
@@ -187,7 +190,7 @@ def _own_array(value, dtype) -> np.ndarray:
             f"[tensor] tensors hold numbers. Received: {type(value).__name__} with dtype {array.dtype}. "
             "Convert it first, for example with numpy.asarray(values, dtype='float32')."
         )
-    python_floats = not hasattr(value, "dtype") and array.dtype == np.float64
+    python_floats = not strong and not hasattr(value, "dtype") and array.dtype == np.float64
     wanted = as_dtype(dtype) if dtype is not None else as_dtype(np.float32 if python_floats else array.dtype)
     return _aligned(np.array(array, dtype=wanted, order="C", copy=True))
 
@@ -195,7 +198,8 @@ def _own_array(value, dtype) -> np.ndarray:
 def tensor(value, dtype=None) -> Tensor:
     """A tensor with a copy of `value`: a number, nested lists, a NumPy array, or anything with `__array__` or DLPack.
 
-    NumPy's dtype is kept; Python floats become float32, Python integers int64.
+    NumPy's dtype is kept, in lists too; Python floats become float32, Python integers int64. A list of tensors is stacked, and
+    gradients flow through it.
 
     Raises:
         TypeError: the elements aren't numbers.
@@ -209,14 +213,39 @@ def tensor(value, dtype=None) -> Tensor:
         found = as_tensor(value)
         return found if dtype is None or as_dtype(dtype) == found.dtype else found.astype(dtype)
     if isinstance(value, (list, tuple)):
-        value = _unwrap(value)
+        leaves = list(_leaves(value))
+        if any(_followed(leaf) for leaf in leaves):
+            return tensor(_stacked(value), dtype)
+        return Tensor(_own_array(_arrays(value), dtype, strong=any(getattr(v, "dtype", None) == np.float64 for v in leaves)))
     return Tensor(_own_array(value, dtype))
 
 
-def _unwrap(value):
+def _leaves(value) -> Iterator:
+    for v in value:
+        if isinstance(v, (list, tuple)):
+            yield from _leaves(v)
+        else:
+            yield v
+
+
+def _followed(value) -> bool:
+    """True for a value that a tape or a capture follows."""
+    if not isinstance(value, Operators):
+        return False
+    if not isinstance(value, Tensor):  # a variable
+        return bool(active.tapes) or active.capture is not None
+    return value.is_abstract or any(id(value) in tape.tracked for tape in active.tapes)
+
+
+def _stacked(value) -> Tensor:
+    parts = [_stacked(v) if isinstance(v, (list, tuple)) else v for v in value]
+    return call("stack", promote(*parts))
+
+
+def _arrays(value):
     if isinstance(value, (list, tuple)):
-        return [_unwrap(v) for v in value]
-    return value.item() if isinstance(value, Tensor) and value.size == 1 else value
+        return [_arrays(v) for v in value]
+    return as_tensor(value).data if isinstance(value, Operators) else value
 
 
 def as_tensor(value) -> Tensor:
@@ -254,7 +283,8 @@ def _to_dtype(value, dtype: np.dtype) -> Tensor:
         return scalar(value, dtype)
     if value.dtype == dtype:
         return value
-    from pynn.engine.operators import call
+    if value.exact is not None and value.exact.dtype == dtype:
+        return value.exact
 
     return call("cast", value, dtype)
 

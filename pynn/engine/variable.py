@@ -24,6 +24,20 @@ class _Structure:
 structure = _Structure()
 
 
+class _Lease(np.ndarray):
+    """A variable's memory as it was handed out. NumPy keeps it as the base of every array over that memory, whoever made it (a reshaped
+    tensor, a slice, an array of the user's), as its type is not theirs: alive means that somebody still looks at the old value.
+    """
+
+    __slots__ = ()
+
+
+def _leased(storage: np.ndarray) -> tuple[weakref.ref, np.ndarray]:
+    """An array over the memory, and a reference that is dead when neither it nor any array made of it is left."""
+    lease = storage.view(_Lease).view()  # the second view's base is the first: NumPy shortens only chains of one type
+    return weakref.ref(lease), lease.view(np.ndarray)
+
+
 class Variable(Operators):
     """A value that training changes: weights, optimizer slots, moving statistics, counters.
 
@@ -44,6 +58,7 @@ class Variable(Operators):
     __slots__ = (
         "_storage",
         "_handed_out",
+        "_value",
         "_trainable",
         "name",
         "constraint",
@@ -62,7 +77,8 @@ class Variable(Operators):
         if capture is not None:
             capture.saw_creation(name)
         self._storage = _aligned(np.array(data, order="C", copy=True))
-        self._handed_out: weakref.ref | None = None
+        self._handed_out: weakref.ref | None = None  # to the lease of the current memory
+        self._value: weakref.ref | None = None  # to the tensor over it, so that all reads of a value are one tensor
         self.spec = Spec(self._storage.shape, self._storage.dtype)
         self.name = name
         self.path = name
@@ -115,19 +131,35 @@ class Variable(Operators):
         return value
 
     def _current(self) -> Tensor:
-        value = self._handed_out() if self._handed_out is not None else None
+        value = self._value() if self._value is not None else None
         if value is None:
-            value = Tensor(self._storage.view())
-            self._handed_out = weakref.ref(value)
+            lease = self._handed_out() if self._handed_out is not None else None
+            if lease is None:
+                self._handed_out, array = _leased(self._storage)
+            else:
+                array = lease.view(np.ndarray)
+            value = Tensor(array)
+            self._value = weakref.ref(value)
         return value
 
     def numpy(self) -> np.ndarray:
         """A copy of the current value."""
+        self._known_now()
         return self._storage.copy()
 
     def item(self) -> float | int | bool:
         """The only element as a Python number."""
-        return self._storage.item()
+        return self.read_value().item()
+
+    def _known_now(self) -> None:
+        if active.capture is not None:
+            raise CaptureError(
+                f"[{self.name}] a captured step reads a variable when it runs, so its value can't be taken as an array while the step is "
+                "captured. Use the variable itself in ops, or read it outside of the captured function."
+            )
+
+    def __pos__(self) -> Tensor:
+        return self.read_value()
 
     # -- change ------------------------------------------------------------------------------------------------------
 
@@ -168,14 +200,14 @@ class Variable(Operators):
         np.copyto(self._storage, data)
 
     def writable_storage(self, *, copy: bool = True) -> np.ndarray:
-        """The memory a program may write in place. A value handed out earlier keeps the old memory."""
+        """The memory a program may write in place. Values handed out earlier, and what was made of them, keep the old memory."""
         if self._handed_out is not None:
             if self._handed_out() is not None:
                 old = self._storage
                 self._storage = _aligned(np.empty_like(old))
                 if copy:
                     np.copyto(self._storage, old)
-            self._handed_out = None
+            self._handed_out = self._value = None
         return self._storage
 
     def storage(self) -> np.ndarray:
@@ -185,6 +217,7 @@ class Variable(Operators):
     # -- interop -----------------------------------------------------------------------------------------------------
 
     def __array__(self, dtype=None, copy=None):
+        self._known_now()
         return self._storage.astype(dtype or self.dtype, copy=True)
 
     def __dlpack__(self, **kwargs):

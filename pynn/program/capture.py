@@ -56,6 +56,8 @@ class Capture:
 
     def assign(self, variable: Variable, value: Tensor) -> None:
         """Reads after this see `value`; the memory changes when the program ends or nobody reads the old value any more."""
+        if any(id(value) in tape.tracked for tape in active.tapes):
+            value = self.detach(value)  # what is read again is a new value: no gradient flows through an assignment
         self.current[id(variable)] = (variable, value)
 
     def detach(self, x: Tensor) -> Tensor:
@@ -80,7 +82,14 @@ class Capture:
         if active.tapes:
             return  # an outer tape needs the calls as they were made
         assigned = {id(value) for _, value in self.current.values()}
-        fused = fuse.fuse_patterns(self.nodes, keep=assigned | tape.watched_ids())
+        taped = {id(t): node.op for node in tape.nodes for t in node.outputs}
+
+        def followed(member: Node) -> bool:
+            """False for a call that the tape was kept from seeing: a fused call would let gradients through it."""
+            op = taped.get(id(member.outputs[0]))
+            return op is member.op or (op is None and not any(id(t) in tape.tracked for t in member.inputs))
+
+        fused = fuse.fuse_patterns(self.nodes, keep=assigned | tape.watched_ids(), may_join=followed)
         for node in fused:
             for member in node.members:
                 for t in member.outputs:

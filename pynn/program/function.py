@@ -7,6 +7,7 @@ import itertools
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable as PythonFunction
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -124,14 +125,24 @@ class Function(Callable):
 
     def _capture(self, structure, leaves: list, inputs: list[Tensor]) -> _Captured:
         stand_ins = [abstract(t.spec, "argument") for t in inputs]
-        for stand_in, leaf in zip(stand_ins, (v for v in leaves if _is_input(v)), strict=True):
-            stand_in.weak = isinstance(leaf, float)
         queue = iter(stand_ins)
-        arguments = iter([next(queue) if _is_input(v) else v for v in leaves])
-        args, kwargs = unflatten(structure, arguments) if structure else ((), {})
         with Capture(may_create=not self._programs) as capture:
+            arguments = iter([_argument(v, queue) for v in leaves])
+            args, kwargs = unflatten(structure, arguments) if structure else ((), {})
             result = self.python_function(*args, **kwargs)
         return _finish(capture, stand_ins, result)
+
+
+def _argument(leaf, stand_ins: Iterator[Tensor]):
+    """What the function sees in place of an argument."""
+    if not _is_input(leaf):
+        return leaf
+    stand_in = next(stand_ins)
+    if not isinstance(leaf, float):
+        return stand_in
+    number = call("cast", stand_in, np.float32)
+    number.weak, number.exact = True, stand_in
+    return number
 
 
 def _finish(capture: Capture, inputs: list[Tensor], result) -> _Captured:
@@ -147,9 +158,19 @@ def _finish(capture: Capture, inputs: list[Tensor], result) -> _Captured:
         if isinstance(value, Tensor):
             places.append(len(outputs))
             outputs.append(value)
+        elif _holds_abstract(value):
+            raise CaptureError(
+                f"[function] results are tensors, and tuples, lists and dicts of them. Received: a {type(value).__name__} with values that "
+                "are known only when the captured function runs. Return them in a tuple or a dict."
+            )
         else:
             places.append((value,))
     return _Captured(Program(capture, inputs, outputs), structure, places)
+
+
+def _holds_abstract(value) -> bool:
+    inside = value if isinstance(value, (set, frozenset)) else getattr(value, "__dict__", {}).values()
+    return any(isinstance(v, Tensor) and v.is_abstract for v in inside)
 
 
 def describe_arguments(values) -> list | None:
@@ -216,7 +237,7 @@ def _signature(leaves: list) -> tuple[list[Tensor], tuple]:
     key: list = []
     for value in leaves:
         if isinstance(value, float):
-            inputs.append(scalar(value, np.float32))
+            inputs.append(scalar(value, np.float64))
             key.append("float")
         elif _is_input(value):
             t = as_tensor(value)

@@ -109,7 +109,7 @@ def _match_conv_pool(node: Node, producers: Producers) -> Match | None:
 _MATCHERS = (_match_conv_pool, _match_conv, _match_linear)
 
 
-def fuse_patterns(nodes: list[Node], keep: set[int]) -> list[Node]:
+def fuse_patterns(nodes: list[Node], keep: set[int], may_join: Callable[[Node], bool] = lambda member: True) -> list[Node]:
     """Replaces matched groups in `nodes`, in place; values in `keep` stay. Returns the fused calls."""
     fused: list[Node] = []
     for matcher in _MATCHERS:
@@ -118,7 +118,7 @@ def fuse_patterns(nodes: list[Node], keep: set[int]) -> list[Node]:
         # Backwards, so that `relu(x @ w + b)` is seen before the `x @ w + b` in it.
         for node in reversed(nodes):
             match = None if id(node) in taken else matcher(node, producers)
-            if match is None or match.op_name not in REGISTRY or any(id(m) in taken for m in match.members):
+            if match is None or match.op_name not in REGISTRY or any(id(m) in taken or not may_join(m) for m in match.members):
                 continue
             taken.update(id(m) for m in match.members)
             fused.append(_fused_node(match))

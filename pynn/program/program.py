@@ -11,6 +11,7 @@ from pynn.engine import kernels
 from pynn.engine.op import Node
 from pynn.engine.tensor import Tensor
 from pynn.engine.variable import Variable
+from pynn.errors import CaptureError
 from pynn.program import fuse
 from pynn.program.capture import Capture
 from pynn.program.fuse_updates import fuse_updates
@@ -43,10 +44,22 @@ class Program:
         self.reads = [(v, t) for v, t in capture.reads.values() if id(t) in read]
         changed = {id(v) for v, _ in self.finals}
         computed = [t for n in self.nodes for t in n.outputs if t is not None]
+        self._check_origins()
         self._changing = {id(t) for t in (*self.inputs, *computed, *(t for v, t in self.reads if id(v) in changed))}
         self.plan = self._make_plan()
         native = kernels.native_enabled() and self._native_dtypes()
         self.replay = NativeReplay(self) if native else FallbackReplay(self)
+
+    def _check_origins(self) -> None:
+        known = {id(t) for t in (*self.inputs, *(t for _, t in self.reads))}
+        known.update(id(t) for n in self.nodes for t in n.outputs)
+        readers = [*((n.op.name, t) for n in self.nodes for t in n.inputs), *(("function", t) for t in self.outputs)]
+        for name, t in readers:
+            if t is not None and t.is_abstract and id(t) not in known:
+                raise CaptureError(
+                    f"[{name}] a value belongs to a capture that has ended. Received: {t!r}. Return such values from the captured "
+                    "function instead of keeping them."
+                )
 
     def _make_plan(self) -> Plan:
         return Planner(self.nodes, self.inputs, self.outputs, self.reads, self.finals, self._workspace_bytes).plan()

@@ -154,13 +154,24 @@ class NativeContext:
 def _python_call(node: Node):
     """What a native program calls for an op without a native kernel: the fallback, writing into the given arrays."""
     specs = [None if t is None else t.spec for t in node.outputs]
+    own = _copies if node.op.foreign else list
 
     def call(inputs, outputs):
+        inputs = own(inputs)
         for target, result in zip(outputs, kernels.run_fallback(node.op, inputs, node.attrs, specs), strict=True):
             if target is not None:
                 np.copyto(target, result)
 
     return call
+
+
+def _copies(arrays: list) -> list:
+    """For a user's kernel, which may keep what it gets: the memory of a program is written again."""
+    copies = [None if a is None else a.copy() for a in arrays]
+    for a in copies:
+        if a is not None:
+            a.flags.writeable = False
+    return copies
 
 
 class FallbackReplay:
@@ -179,11 +190,12 @@ class FallbackReplay:
     def _run_once(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
         program = self.program
         values = {id(t): a for t, a in zip(program.inputs, arrays, strict=True)}
-        values.update((id(t), v.storage()) for v, t in program.reads)
+        values.update((id(t), v.value.data) for v, t in program.reads)
         for node in program.nodes:
             self._run_node(node, values)
         results = [np.array(_value(t, values)) for t in program.outputs]
         new = [(v, np.array(_value(t, values))) for v, t in program.finals]
+        values.clear()  # who still reads the variables now keeps their old memory
         with undisturbed():
             for variable, value in new:
                 np.copyto(variable.writable_storage(copy=False), value.reshape(variable.shape))

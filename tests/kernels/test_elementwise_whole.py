@@ -60,3 +60,9 @@ def test_counters_stay_integers():
     assert (pn.tensor(np.array(3)) + 1).dtype == np.int64
     assert (pn.tensor([7, 8]) // 2).tolist() == [3, 4]
     assert (pn.tensor([-7]) % 3).tolist() == [2]
+
+
+def test_255_is_no_minus_one_without_a_sign():
+    x, y = np.array([1, 2, 7], np.uint8), np.full(3, 255, np.uint8)
+    for name, expected in (("floor_divide", [0, 0, 0]), ("mod", [1, 2, 7])):
+        np.testing.assert_array_equal(native(REGISTRY[name], [x, y], {})[0], expected)

@@ -272,3 +272,40 @@ def test_only_functions_are_captured():
         pn.function(3)
     f = pn.function(lambda x: x)
     assert pn.function(f) is f
+
+
+def test_python_floats_keep_their_digits_beside_float64():
+    scaled = pn.function(lambda x, r: x * r)
+    x = pn.tensor(np.ones(2))
+    for rate in (0.1, 0.2, 0.3, 1e300):  # the later ones go past Python
+        assert scaled(x, rate).tolist() == [rate, rate]
+    assert scaled(pn.ones(2), 0.1).dtype == np.float32
+    assert pn.function(lambda r: pn.exp(r))(0.5).dtype == np.float32
+    assert pn.function(lambda r: r)(0.5).dtype == np.float32
+    assert pn.function(lambda n, r: n * r)(pn.tensor([1, 2]), 0.5).dtype == np.float32
+
+
+def test_reading_a_variable_as_an_array_is_refused_while_captured():
+    v = pn.Variable([1.0], name="v")
+    for read in (lambda: v.numpy(), lambda: np.asarray(v), lambda: v.item(), lambda: np.from_dlpack(v)):
+        with pytest.raises(pn.CaptureError):
+            pn.function(lambda read=read: pn.tensor(read()))()
+
+
+def test_values_of_an_ended_capture_are_refused():
+    kept = []
+    pn.function(lambda x: kept.append(x * 2) or x)(pn.ones(2))
+    with pytest.raises(pn.CaptureError, match=r"\[add\] a value belongs to a capture that has ended"):
+        pn.function(lambda x: x + kept[0])(pn.ones(2))
+    with pytest.raises(pn.CaptureError, match="belongs to a capture that has ended"):
+        pn.function(lambda: kept[0])()
+
+
+def test_results_are_tensors_in_tuples_lists_and_dicts():
+    class Pair:
+        def __init__(self, value):
+            self.value = value
+
+    for result in (lambda x: {x * 2}, lambda x: Pair(x * 2)):
+        with pytest.raises(pn.CaptureError, match=r"\[function\] results are tensors, and tuples, lists and dicts"):
+            pn.function(result)(pn.ones(2))
