@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from math import prod
 
 from pynn.engine.operators import call
-from pynn.engine.tensor import Tensor, as_tensor
+from pynn.engine.tensor import Tensor, as_tensor, scalar
 from pynn.errors import shapes
 
 __all__ = ["batch_to_space", "depth_to_space", "diag", "gather_nd", "scatter_nd", "space_to_batch", "space_to_depth"]
@@ -15,7 +15,10 @@ __all__ = ["batch_to_space", "depth_to_space", "diag", "gather_nd", "scatter_nd"
 def diag(x) -> Tensor:
     """A tensor of twice the rank with `x` on its diagonal and zeros elsewhere: `diag(x)[i, i] = x[i]` for a vector."""
     x = as_tensor(x)
-    square = call("eye", x.size, dtype=x.dtype) * call("reshape", x, (1, x.size))
+    if not x.size:
+        return call("reshape", x, (*x.shape, *x.shape))
+    # Chosen, not multiplied by 0: an infinity or a NaN stays in its own place.
+    square = call("where", call("eye", x.size, dtype="bool"), call("reshape", x, (1, x.size)), scalar(0, x.dtype))
     return call("reshape", square, (*x.shape, *x.shape))
 
 

@@ -68,6 +68,22 @@ def test_a_diagonal():
     assert square.shape == (2, 2, 2, 2) and square.sum() == 10 and square[1, 0, 1, 0] == 3
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int8, np.int64, np.bool_])
+@pytest.mark.parametrize("length", [0, 1, 3])
+def test_a_diagonal_of_every_dtype(dtype, length):
+    x = np.arange(1, length + 1).astype(dtype)
+    y = pn.diag(x)
+    assert y.dtype == x.dtype
+    np.testing.assert_array_equal(y.numpy(), np.diag(x))
+
+
+def test_a_diagonal_keeps_infinities_and_nan_to_itself():
+    x = np.array([1.0, np.inf, np.nan])
+    np.testing.assert_array_equal(pn.diag(x).numpy(), np.diag(x))
+    weight = RNG.normal(size=(3, 3))
+    np.testing.assert_array_equal(pn.grad(lambda t: (pn.diag(t) * weight).sum())(x).numpy(), np.diag(weight))
+
+
 def test_they_can_be_captured():
     x, positions = RNG.normal(size=(2, 2, 2, 4)), np.array([[0, 1], [1, 0]])
 
