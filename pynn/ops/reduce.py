@@ -321,9 +321,15 @@ def var(x, axis=None, keepdims: bool = False, ddof: int = 0) -> Tensor:
     return sum(squares, axes, keepdims) / float(_count(x, axes) - ddof)
 
 
+def _root(x: Tensor) -> Tensor:
+    """The square root, with the gradient 0 at 0: what is squared and summed below has a minimum there."""
+    zero = call("equal", x, 0.0)
+    return call("where", zero, 0.0, call("sqrt", call("where", zero, 1.0, x)))
+
+
 def std(x, axis=None, keepdims: bool = False, ddof: int = 0) -> Tensor:
-    """The standard deviation over the axes: the square root of `var`."""
-    return call("sqrt", var(x, axis, keepdims, ddof))
+    """The standard deviation over the axes: the square root of `var`. Where all elements are equal its gradient is 0."""
+    return _root(var(x, axis, keepdims, ddof))
 
 
 def logsumexp(x, axis=None, keepdims: bool = False) -> Tensor:
@@ -337,7 +343,7 @@ def logsumexp(x, axis=None, keepdims: bool = False) -> Tensor:
 
 
 def norm(x, ord: int | float | str = "euclidean", axis=None, keepdims: bool = False) -> Tensor:
-    """The norm over the axes, all elements taken as one vector.
+    """The norm over the axes, all elements taken as one vector. The gradient of a vector of zeros is 0.
 
     Args:
         x: Tensor.
@@ -350,7 +356,7 @@ def norm(x, ord: int | float | str = "euclidean", axis=None, keepdims: bool = Fa
     """
     x = as_float(x)
     if ord in ("euclidean", "fro", 2):
-        return call("sqrt", sum(call("square", x), axis, keepdims))
+        return _root(sum(call("square", x), axis, keepdims))
     reductions = {1: sum, math.inf: max, -math.inf: min}
     if ord not in reductions:
         raise ValueError(f"[norm] there is no such norm. Received: ord={ord!r}. Known: 'euclidean', 'fro', 1, 2, inf, -inf.")

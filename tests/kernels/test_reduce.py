@@ -187,6 +187,25 @@ def test_equal_extremes_share_the_gradient():
     assert pn.grad(lambda t: pn.maximum(t, 3.0).sum())(x).tolist() == [0, 0.5, 0.5, 0]
 
 
+@pytest.mark.parametrize("f", [pn.norm, pn.std, lambda t: pn.std(t, ddof=1), lambda t: pn.norm(t, keepdims=True).sum()])
+def test_gradient_of_a_root_at_its_minimum_is_zero(f):
+    gradient = pn.grad(f)
+    for run in (gradient, pn.function(gradient)):
+        assert run(pn.tensor(np.zeros(3))).tolist() == [0, 0, 0]
+    assert pn.grad(lambda t: gradient(t).sum())(np.zeros(3)).tolist() == [0, 0, 0]
+
+
+def test_gradient_of_a_root_elsewhere():
+    x = np.array([[3.0, 4.0], [0.0, 0.0], [np.nan, 1.0]])
+    gradient = pn.grad(lambda t: pn.norm(t, axis=1)[:2].sum())(x).numpy()
+    np.testing.assert_allclose(gradient[:2], [[0.6, 0.8], [0, 0]], rtol=1e-15)
+    np.testing.assert_array_equal(pn.norm(x, axis=1).numpy(), [5, 0, np.nan])
+    second = pn.grad(lambda t: pn.grad(pn.norm)(t)[0])(x[0])
+    np.testing.assert_allclose(second.numpy(), [16 / 125, -12 / 125], rtol=1e-14)
+    spread = pn.grad(pn.std)(np.array([1.0, 2.0, 6.0])).numpy()
+    np.testing.assert_allclose(spread, np.array([-2, -1, 3]) / (3 * np.std([1.0, 2.0, 6.0])), rtol=1e-14)
+
+
 def test_gradient_of_a_product_with_zeros():
     gradient = pn.grad(lambda t: pn.prod(t, axis=-1).sum())
     np.testing.assert_allclose(
