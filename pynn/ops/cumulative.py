@@ -62,21 +62,35 @@ _CUMSUM = define(
 )
 
 
+def _tails(x: Tensor, dy: Tensor, axis: int, exclusive: bool) -> Tensor:
+    """At k the sum over the products that contain x[k] of dy times their elements after k: `s[k] = dy[k] + x[k + 1] * s[k + 1]`.
+
+    Doubles the reach of each sum until it is the whole axis. Without a quotient it holds at zeros, and in derivatives of any order.
+    """
+    length = x.shape[axis]
+
+    def part(t, first, last):
+        return t[(*[slice(None)] * axis, slice(first, last))]
+
+    factor, total = part(x, 1, None), dy
+    if exclusive:
+        total = call("concat", [part(dy, 1, None), call("zeros_like", part(dy, 0, 1))], axis)
+    reach = 1
+    while reach < length:
+        longer = part(total, 0, length - reach) + factor * part(total, reach, None)
+        total = call("concat", [longer, part(total, length - reach, None)], axis)
+        factor = part(factor, 0, max(length - 2 * reach, 0)) * part(factor, reach, None)
+        reach *= 2
+    return total
+
+
 def _cumprod_vjp(dys, inputs, outputs, attrs, needs):
-    # The sum of dy * y over the products that contain x, divided by x. Those with the first zero among them count for that zero alone.
     x, dy = inputs[0], dys[0]
-    axis, exclusive, reverse = attrs["axis"], attrs["exclusive"], attrs["reverse"]
-
-    def containing(t):
-        return apply(_CUMSUM, t, axis=axis, exclusive=exclusive, reverse=not reverse)
-
-    zero = call("equal", x, 0.0)
-    zeros = apply(_CUMSUM, call("cast", zero, x.dtype), axis=axis, exclusive=False, reverse=reverse)
-    first = call("logical_and", zero, call("equal", zeros, 1.0))
-    past_zero = apply(_CUMPROD, call("where", first, 1.0, x), **attrs)
-    usual = containing(dy * outputs[0]) / call("where", zero, 1.0, x)
-    other = call("where", first, containing(dy * past_zero), 0.0)
-    return (call("where", call("equal", zeros, 0.0), usual, other),)
+    axis, reverse = attrs["axis"], attrs["reverse"]
+    before = apply(_CUMPROD, x, axis=axis, exclusive=True, reverse=reverse)
+    if not reverse:
+        return (before * _tails(x, dy, axis, attrs["exclusive"]),)
+    return (before * call("flip", _tails(call("flip", x, axis), call("flip", dy, axis), axis, attrs["exclusive"]), axis),)
 
 
 def _cumprod_numpy(x, *, axis, exclusive, reverse):

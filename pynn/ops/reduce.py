@@ -251,14 +251,14 @@ def argmin(x, axis: int | None = None, keepdims: bool = False) -> Tensor:
 
 
 def _prod_vjp(dys, inputs, outputs, attrs, needs):
-    # The product of the others: with one zero among the elements it is the product of the rest there, and zero elsewhere.
+    # The product of the others: of those before and of those after. Without a quotient it holds at zeros, and in derivatives of any order.
     x, axes = inputs[0], attrs["axis"]
-    zero = call("equal", x, 0.0)
-    rest = call("where", zero, 1.0, x)
-    product = prod(rest, axes, keepdims=True)
-    zeros = sum(call("cast", zero, x.dtype), axes, keepdims=True)
-    alone = call("where", call("logical_and", zero, call("equal", zeros, 1.0)), product, 0.0)
-    others = call("where", call("equal", zeros, 0.0), product / rest, alone)
+    order = [*(a for a in range(len(x.shape)) if a not in axes), *axes]
+    last = call("transpose", x, order)
+    lines = call("reshape", last, (*last.shape[: len(order) - len(axes)], _count(x, axes)))
+    before = call("cumprod", lines, axis=-1, exclusive=True)
+    others = before * call("cumprod", lines, axis=-1, exclusive=True, reverse=True)
+    others = call("transpose", call("reshape", others, last.shape), sorted(range(len(order)), key=order.__getitem__))
     return (others * _spread(dys[0], x, axes),)
 
 

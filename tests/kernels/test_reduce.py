@@ -216,6 +216,61 @@ def test_gradient_of_a_product_with_zeros():
         np.testing.assert_allclose(pn.grad(lambda t: pn.cumprod(t).sum())(pn.tensor(x)).numpy(), by_hand)
 
 
+def by_differences(f, x, step=1e-5):
+    """The gradient of `f` by central differences."""
+    steps = np.eye(x.size).reshape(x.size, *x.shape) * step
+    return np.array([(f(x + s).item() - f(x - s).item()) / (2 * step) for s in steps]).reshape(x.shape)
+
+
+def test_second_derivative_of_a_product_with_a_zero():
+    second = pn.grad(lambda t: pn.grad(pn.prod)(t)[0])
+    for run in (second, pn.function(second)):
+        np.testing.assert_array_equal(run(pn.tensor(np.array([1.0, 0.0, 2.0, 3.0]))).numpy(), [0, 6, 0, 0])
+    third = pn.grad(lambda t: second(t)[1])
+    np.testing.assert_array_equal(third(np.array([1.0, 0.0, 0.0, 3.0])).numpy(), [0, 0, 3, 0])
+
+
+@pytest.mark.parametrize("axis", [None, 0, (0, 2), (-1, 1)])
+def test_derivatives_of_products_over_axes_with_zeros(axis):
+    rng = np.random.default_rng(8)
+    x = rng.normal(size=(2, 3, 2))
+    x[0, 0, 0] = x[1, 0, 1] = x[1, 2, 0] = 0.0
+    weight = rng.normal(size=x.shape)
+    first = pn.grad(lambda t: pn.sin(pn.prod(t, axis)).sum())
+    np.testing.assert_allclose(first(x).numpy(), by_differences(lambda t: pn.sin(pn.prod(t, axis)).sum(), x), atol=1e-9)
+
+    def bent(t):
+        return (first(t) * weight).sum()
+
+    np.testing.assert_allclose(pn.grad(bent)(x).numpy(), by_differences(bent, x), atol=1e-8)
+
+
+@pytest.mark.parametrize("exclusive", [False, True])
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("length", [1, 2, 5, 8])
+def test_derivatives_of_running_products_with_zeros(length, exclusive, reverse):
+    rng = np.random.default_rng(length)
+    x, weight, turned = rng.normal(size=(3, 2, length, 2))
+    x[:, length // 3] = 0.0
+    x[0, -1] = 0.0
+
+    def value(t):
+        return (pn.cumprod(t, 1, exclusive, reverse) * weight).sum()
+
+    np.testing.assert_allclose(pn.grad(value)(x).numpy(), by_differences(value, x), atol=1e-9)
+
+    def bent(t):
+        return (pn.grad(value)(t) * turned).sum()
+
+    np.testing.assert_allclose(pn.grad(bent)(x).numpy(), by_differences(bent, x), atol=1e-8)
+
+
+def test_gradients_of_empty_products():
+    for axis in (0, 1):
+        assert pn.grad(lambda t, axis=axis: pn.prod(t, axis).sum())(np.zeros((0, 3))).shape == (0, 3)
+        assert pn.grad(lambda t, axis=axis: pn.cumprod(t, axis).sum())(np.zeros((0, 3))).shape == (0, 3)
+
+
 @pytest.mark.parametrize(
     "call, message",
     [
