@@ -202,13 +202,12 @@ def power(x, y) -> Tensor:
     """`x` to the power `y`, element by element; the shapes broadcast.
 
     NaN for a negative `x` and a `y` that isn't whole. The gradient by `y` takes `log(x)` as 0 where `x <= 0`.
-    The exponents 2, 3, 1, 0.5 and -1, given as Python numbers, are products, a root and a quotient.
+    The exponents 2, 3, 1, 0.5 and -1, given as Python numbers, are products, a root and a quotient. Integers to the power of a
+    Python float are float32.
     """
-    if isinstance(y, (int, float)) and not isinstance(x, (int, float)):
-        found = _small_power(as_tensor(x), y)
-        if found is not None:
-            return found
-    return _power(*promote(x, y))
+    base, exponent = promote(x, y)
+    small = _small_power(base, y) if isinstance(y, (int, float)) and not isinstance(x, (int, float)) else None
+    return _power(base, exponent) if small is None else small
 
 
 # ---- one operand ------------------------------------------------------------------------------------------------------

@@ -66,3 +66,20 @@ def test_255_is_no_minus_one_without_a_sign():
     x, y = np.array([1, 2, 7], np.uint8), np.full(3, 255, np.uint8)
     for name, expected in (("floor_divide", [0, 0, 0]), ("mod", [1, 2, 7])):
         np.testing.assert_array_equal(native(REGISTRY[name], [x, y], {})[0], expected)
+
+
+@pytest.mark.parametrize("exponent", [1.0, 2.0, 3.0, 2.5, 0.5, -1.0])
+@pytest.mark.parametrize("x", [np.array([1, 2, 50000], np.int32), np.array([1, 2, 200], np.uint8), np.array([True, True])])
+def test_a_float_exponent_makes_floats(x, exponent):
+    for power in (lambda x: x**exponent, lambda x: pn.function(lambda x, p: x**p)(x, exponent), pn.function(lambda x: x**exponent)):
+        found = power(pn.tensor(x))
+        assert found.dtype == np.float32
+        np.testing.assert_allclose(found.numpy(), x.astype(np.float32) ** np.float32(exponent), rtol=1e-5)
+
+
+def test_a_whole_exponent_keeps_integers():
+    for exponent in (1, 2, 3, 4):
+        for power in (lambda x, p=exponent: x**p, lambda x, p=exponent: pn.function(lambda x, p: x**p)(x, p)):
+            found = power(pn.tensor(np.array([2, -3], np.int32)))
+            assert found.dtype == np.int32 and found.tolist() == [2**exponent, (-3) ** exponent]
+            assert power(pn.tensor([True, False])).tolist() == [1, 0]
