@@ -294,10 +294,16 @@ def random_integers(counter, shape, *, low: int = 0, high: int, dtype="int64", k
     """Integers in [low, high), equally likely up to (high - low) / 2^32.
 
     Raises:
-        ValueError: `high - low` is outside 1 to 2^32.
+        ValueError: `high - low` is outside 1 to 2^32, or the dtype doesn't hold all the numbers.
     """
     if not 1 <= high - low <= 2**32:
         raise ValueError(f"[random_integers] high must be above low, by 2^32 at most. Received: low={low}, high={high}.")
+    kind = as_dtype(dtype)
+    if kind.kind == "i" and not np.iinfo(kind).min <= low <= high - 1 <= np.iinfo(kind).max:
+        raise ValueError(
+            f"[random_integers] the dtype must hold all numbers from low to high - 1. Received: low={low}, high={high}, dtype={kind}. "
+            "Use a wider dtype."
+        )
     return _draw(RANDOM_INTEGERS, counter, shape, dtype, key0, key1, low=int(low), span=int(high - low))
 
 

@@ -117,3 +117,13 @@ def test_wrong_arguments_are_named():
         pn.random_integers(0, (3,), low=2, high=2)
     with pytest.raises(ValueError, match=r"\[permutation\]"):
         pn.permutation(0, -1)
+
+
+@pytest.mark.parametrize("dtype", ["int8", "int16", "int32", "int64"])
+def test_integers_beyond_the_dtype_are_refused(dtype):
+    first, last = int(np.iinfo(dtype).min), int(np.iinfo(dtype).max)
+    for low, high in ((last, last + 2), (first - 1, first + 1), (last + 7, last + 8)):
+        with pytest.raises(ValueError, match=rf"\[random_integers\] the dtype must hold .*dtype={dtype}"):
+            pn.random_integers(0, (3,), low=low, high=high, dtype=dtype)
+    assert pn.random_integers(0, (3,), low=last, high=last + 1, dtype=dtype).tolist() == [last] * 3
+    assert pn.random_integers(0, (3,), low=first, high=first + 1, dtype=dtype).tolist() == [first] * 3
