@@ -123,6 +123,13 @@ def space_to_depth(x, block_size: int) -> Tensor:
     return call("reshape", y, (batch, height // block, width // block, channels * block**2))
 
 
+def _check_blocks(name: str, blocks: tuple[int, ...], sides: Sequence[tuple[int, ...]], what: str) -> None:
+    if any(b < 1 for b in blocks):
+        raise ValueError(f"[{name}] blocks must be at least 1 long. Received: block_shape={blocks}.")
+    if any(len(pair) != 2 or min(pair) < 0 for pair in sides):
+        raise ValueError(f"[{name}] {what} must be pairs (before, after), none negative. Received: {what}={list(sides)}.")
+
+
 def batch_to_space(x, block_shape: Sequence[int], crops: Sequence[Sequence[int]]) -> Tensor:
     """Examples become positions between each other's: the batch shrinks by the blocks, each axis after it grows by its block.
 
@@ -135,6 +142,7 @@ def batch_to_space(x, block_shape: Sequence[int], crops: Sequence[Sequence[int]]
         ValueError: the batch isn't a multiple of the blocks' product, or the arguments don't fit the input.
     """
     x, blocks, crops = as_tensor(x), tuple(block_shape), [tuple(c) for c in crops]
+    _check_blocks("batch_to_space", blocks, crops, "crops")
     count = len(blocks)
     if len(x.shape) <= count or len(crops) != count or x.shape[0] % prod(blocks):
         raise ValueError(
@@ -142,6 +150,11 @@ def batch_to_space(x, block_shape: Sequence[int], crops: Sequence[Sequence[int]]
             f"Received: {shapes(x=x)}, block_shape={blocks}, crops={crops}."
         )
     batch, lengths, rest = x.shape[0] // prod(blocks), x.shape[1 : count + 1], x.shape[count + 1 :]
+    if any(sum(pair) > n * b for n, b, pair in zip(lengths, blocks, crops, strict=True)):
+        raise ValueError(
+            "[batch_to_space] an axis can't be cropped by more than its length times its block. "
+            f"Received: {shapes(x=x)}, block_shape={blocks}, crops={crops}."
+        )
     y = call("reshape", x, (*blocks, batch, *lengths, *rest))
     pairs = [axis for i in range(count) for axis in (count + 1 + i, i)]
     y = call("transpose", y, (count, *pairs, *range(2 * count + 1, 2 * count + 1 + len(rest))))
@@ -162,6 +175,7 @@ def space_to_batch(x, block_shape: Sequence[int], paddings: Sequence[Sequence[in
         ValueError: a padded axis isn't a multiple of its block, or the arguments don't fit the input.
     """
     x, blocks, sides = as_tensor(x), tuple(block_shape), [tuple(p) for p in paddings]
+    _check_blocks("space_to_batch", blocks, sides, "paddings")
     count = len(blocks)
     rest = len(x.shape) - 1 - count
     if rest < 0 or len(sides) != count or any((n + sum(p)) % b for n, p, b in zip(x.shape[1:], sides, blocks, strict=False)):

@@ -68,6 +68,28 @@ def test_a_diagonal():
     assert square.shape == (2, 2, 2, 2) and square.sum() == 10 and square[1, 0, 1, 0] == 3
 
 
+@pytest.mark.parametrize("op", ["batch_to_space", "space_to_batch"])
+@pytest.mark.parametrize(
+    "blocks, sides, words",
+    [
+        ((0,), [(0, 0)], r"blocks must be at least 1 long.*\(0,\)"),
+        ((-2, 2), [(0, 0), (0, 0)], "blocks must be at least 1 long"),
+        ((2,), [(-1, 1)], r"none negative.*\[\(-1, 1\)\]"),
+        ((2,), [(1,)], "pairs"),
+    ],
+)
+def test_blocks_and_sides_that_make_no_sense(op, blocks, sides, words):
+    with pytest.raises(ValueError, match=rf"\[{op}\] .*{words}"):
+        getattr(pn, op)(np.zeros((4, 4, 4)), blocks, sides)
+
+
+def test_crops_end_with_the_axis():
+    x = np.zeros((4, 3, 5))
+    assert pn.batch_to_space(x, (2,), [(2, 4)]).shape == (2, 0, 5)
+    with pytest.raises(ValueError, match=r"\[batch_to_space\] .*cropped"):
+        pn.batch_to_space(x, (2,), [(3, 4)])
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int8, np.int64, np.bool_])
 @pytest.mark.parametrize("length", [0, 1, 3])
 def test_a_diagonal_of_every_dtype(dtype, length):
