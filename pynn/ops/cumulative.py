@@ -8,7 +8,7 @@ from pynn.dtypes import int64, is_float
 from pynn.engine.op import Sample, Spec, apply, define
 from pynn.engine.operators import call
 from pynn.engine.tensor import Tensor, as_tensor
-from pynn.ops.reduce import reduced_axes
+from pynn.ops.shape import checked_axis
 
 __all__ = ["cumprod", "cumsum"]
 
@@ -112,8 +112,7 @@ _CUMPROD = define(
 
 def _cumulative(op, x, axis: int, exclusive: bool, reverse: bool) -> Tensor:
     x = as_tensor(x)
-    (place,) = reduced_axes(op.name, int(axis), len(x.shape))
-    return apply(op, x, axis=place, exclusive=bool(exclusive), reverse=bool(reverse))
+    return apply(op, x, axis=checked_axis(op.name, axis, len(x.shape)), exclusive=bool(exclusive), reverse=bool(reverse))
 
 
 def cumsum(x, axis: int = 0, exclusive: bool = False, reverse: bool = False) -> Tensor:

@@ -9,6 +9,7 @@ from pynn.engine.op import Sample, Spec, apply, define
 from pynn.engine.operators import call
 from pynn.engine.tensor import Tensor, as_tensor
 from pynn.errors import shapes
+from pynn.ops.shape import axis_number
 
 __all__ = ["embedding", "gather_batch", "gather_rows", "one_hot", "scatter_add", "take"]
 
@@ -157,6 +158,7 @@ def take(x, indices, axis: int | None = None) -> Tensor:
     x = as_tensor(x)
     if axis is None:
         x, axis = call("reshape", x, (-1,)), 0
+    axis = axis_number("take", axis)
     return apply(TAKE, x, _native_indices(indices), axis=axis + len(x.shape) if axis < 0 else axis)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from pynn.engine.operators import call
 from pynn.engine.tensor import Tensor, promote
 from pynn.errors import shapes
 from pynn.ops.elementwise import unbroadcast
+from pynn.ops.shape import axis_number, checked_axes, transpose
 
 __all__ = ["dot", "linear", "matmul", "outer", "tensordot"]
 
@@ -236,13 +238,27 @@ def outer(a, b) -> Tensor:
     return call("reshape", a, (a.shape[0], 1)) * call("reshape", b, (1, b.shape[0]))
 
 
-def tensordot(a, b, axes: int = 2) -> Tensor:
-    """Sums products over the last `axes` axes of `a` and the first `axes` axes of `b`.
+def _inner_axes_meet(a: Tensor, b: Tensor, axes) -> tuple[Tensor, Tensor, int]:
+    """`a` with its axes of the pair `axes` moved to the end, `b` with its own to the front, and how many these are."""
+    if len(axes) != 2:
+        raise ValueError(f"[tensordot] axes are a number, or a pair: those of a and those of b. Received: axes={axes}.")
+    first, second = checked_axes("tensordot", axes[0], a.ndim), checked_axes("tensordot", axes[1], b.ndim)
+    if [a.shape[i] for i in first] != [b.shape[i] for i in second]:
+        raise ValueError(f"[tensordot] the axes of a must have the lengths of those of b. Received: {shapes(a=a, b=b)}, axes={axes}.")
+    a = transpose(a, (*(i for i in range(a.ndim) if i not in first), *first))
+    return a, transpose(b, (*second, *(i for i in range(b.ndim) if i not in second))), len(first)
+
+
+def tensordot(a, b, axes: int | Sequence = 2) -> Tensor:
+    """Sums products over the last `axes` axes of `a` and the first `axes` axes of `b`, or over a pair `(axes of a, axes of b)`.
 
     Raises:
         ValueError: those axes have other lengths.
     """
     a, b = promote(a, b)
+    if np.iterable(axes):
+        a, b, axes = _inner_axes_meet(a, b, axes)
+    axes = axis_number("tensordot", axes)
     if not 0 <= axes <= min(a.ndim, b.ndim) or a.shape[a.ndim - axes :] != b.shape[:axes]:
         raise ValueError(f"[tensordot] the last {axes} axes of a must equal the first {axes} of b. Received: {shapes(a=a, b=b)}.")
     left, inner, right = a.shape[: a.ndim - axes], b.shape[:axes], b.shape[axes:]

@@ -13,7 +13,7 @@ from pynn.engine.operators import call
 from pynn.engine.tape import Tape, stand_in
 from pynn.engine.tensor import Tensor, as_tensor
 from pynn.errors import shapes
-from pynn.ops.shape import as_shape, checked_axis, expand_dims, moveaxis, reshape
+from pynn.ops.shape import checked_axes, checked_axis, expand_dims, moveaxis, reshape
 
 __all__ = ["batch_norm", "batch_norm_inference", "layer_norm"]
 
@@ -340,7 +340,7 @@ def layer_norm(x, gamma=None, beta=None, *, epsilon: float = 1e-3, axis: int | S
     Reference: Ba, Kiros and Hinton 2016.
     """
     x = as_tensor(x)
-    axes = sorted(checked_axis("layer_norm", a, len(x.shape)) for a in as_shape(axis))
+    axes = sorted(checked_axes("layer_norm", axis, len(x.shape)))
     if len(axes) == 1:
         moved = moveaxis(x, axes[0], -1)
         return moveaxis(apply(LAYER_NORM, moved, gamma, beta, epsilon=float(epsilon)), -1, axes[0])

@@ -13,6 +13,7 @@ from pynn.engine.operators import call
 from pynn.engine.tensor import Tensor, as_tensor, scalar, stop_gradient
 from pynn.errors import shapes
 from pynn.ops.elementwise import as_float
+from pynn.ops.shape import axis_number, checked_axes
 
 __all__ = ["all", "any", "argmax", "argmin", "logsumexp", "max", "mean", "min", "norm", "prod", "std", "sum", "var"]
 
@@ -25,17 +26,9 @@ def reduced_axes(name: str, axis, rank: int) -> tuple[int, ...]:
 
     Raises:
         ValueError: there is no such axis, or one is named twice.
+        TypeError: one is no integer.
     """
-    if axis is None:
-        return tuple(range(rank))
-    axes = (axis,) if isinstance(axis, (int, np.integer)) else tuple(axis)
-    for a in axes:
-        if not -rank <= a < rank:
-            raise ValueError(f"[{name}] there is no such axis. Received: axis={a} for {rank} axes.")
-    found = sorted({int(a) % rank for a in axes})
-    if len(found) != len(axes):
-        raise ValueError(f"[{name}] an axis is named twice. Received: axis={axis}.")
-    return tuple(found)
+    return tuple(range(rank)) if axis is None else tuple(sorted(checked_axes(name, axis, rank)))
 
 
 def reduced_shape(shape: tuple[int, ...], axes: Sequence[int], keepdims: bool) -> tuple[int, ...]:
@@ -224,7 +217,7 @@ _ARGMIN = _index_of_extreme("argmin", np.argmin, samples=_index_samples, tfjs="A
 def _index_reduce(op: Op, x, axis: int | None, keepdims: bool) -> Tensor:
     x = as_tensor(x)
     if axis is not None:
-        return _reduce(op, x, int(axis), keepdims)
+        return _reduce(op, x, axis_number(op.name, axis), keepdims)
     found = _reduce(op, call("reshape", x, (x.size,)), 0, False)
     return call("reshape", found, (1,) * len(x.shape)) if keepdims else found
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Sequence
 
 import numpy as np
@@ -26,15 +27,54 @@ __all__ = [
 ]
 
 
+def axis_number(name: str, axis) -> int:
+    """`axis` as a Python integer.
+
+    Raises:
+        TypeError: it is none; a bool isn't one either.
+    """
+    try:
+        number = None if isinstance(axis, bool) else operator.index(axis)
+    except TypeError:
+        number = None
+    if number is None:
+        raise TypeError(f"[{name}] an axis must be an integer. Received: axis={axis!r}. Count axes from 0, or with -1 from the last.")
+    return number
+
+
+def axis_numbers(name: str, axis) -> tuple[int, ...]:
+    """One axis or several as a tuple of Python integers.
+
+    Raises:
+        TypeError: one is no integer.
+    """
+    return tuple(axis_number(name, a) for a in (axis if np.iterable(axis) else (axis,)))
+
+
 def checked_axis(name: str, axis: int, rank: int) -> int:
     """`axis` counted from the front.
 
     Raises:
         ValueError: there is no such axis.
+        TypeError: it is no integer.
     """
-    if not -rank <= axis < rank:
-        raise ValueError(f"[{name}] there is no such axis. Received: axis={axis} for {rank} axes.")
-    return int(axis) % rank
+    number = axis_number(name, axis)
+    if not -rank <= number < rank:
+        raise ValueError(f"[{name}] there is no such axis. Received: axis={number} for {rank} axes.")
+    return number % rank
+
+
+def checked_axes(name: str, axis, rank: int) -> tuple[int, ...]:
+    """One axis or several, counted from the front, in their order.
+
+    Raises:
+        ValueError: there is no such axis, or one is named twice.
+        TypeError: one is no integer.
+    """
+    found = tuple(checked_axis(name, a, rank) for a in axis_numbers(name, axis))
+    if len(set(found)) != len(found):
+        raise ValueError(f"[{name}] an axis is named twice. Received: axis={axis} for {rank} axes. Name each once.")
+    return found
 
 
 def as_shape(value) -> tuple[int, ...]:
@@ -100,11 +140,14 @@ def flatten(x) -> Tensor:
 
 
 def expand_dims(x, axis: int | Sequence[int]) -> Tensor:
-    """`x` with new axes of length 1 at the given places of the result."""
+    """`x` with new axes of length 1 at the given places of the result.
+
+    Raises:
+        ValueError: there is no such place, or one is named twice.
+    """
     x = as_tensor(x)
-    places = as_shape(axis)
-    rank = len(x.shape) + len(places)
-    places = {checked_axis("expand_dims", a, rank) for a in places}
+    rank = len(x.shape) + len(axis_numbers("expand_dims", axis))
+    places = checked_axes("expand_dims", axis, rank)
     lengths = iter(x.shape)
     return reshape(x, tuple(1 if i in places else next(lengths) for i in range(rank)))
 
@@ -113,12 +156,12 @@ def squeeze(x, axis: int | Sequence[int] | None = None) -> Tensor:
     """`x` without the given axes, which must have length 1; None means all such axes.
 
     Raises:
-        ValueError: an axis is longer than 1.
+        ValueError: an axis is longer than 1, or named twice.
     """
     x = as_tensor(x)
     if axis is None:
         return reshape(x, tuple(n for n in x.shape if n != 1))
-    places = {checked_axis("squeeze", a, len(x.shape)) for a in as_shape(axis)}
+    places = checked_axes("squeeze", axis, len(x.shape))
     if any(x.shape[a] != 1 for a in places):
         raise ValueError(f"[squeeze] only axes of length 1 can go. Received: {shapes(x=x)}, axis={axis}.")
     return reshape(x, tuple(n for i, n in enumerate(x.shape) if i not in places))
@@ -167,7 +210,7 @@ def transpose(x, axes: Sequence[int] | None = None) -> Tensor:
     """
     x = as_tensor(x)
     rank = len(x.shape)
-    order = tuple(range(rank))[::-1] if axes is None else tuple(int(a) + rank if a < 0 else int(a) for a in axes)
+    order = tuple(range(rank))[::-1] if axes is None else tuple(a + rank if a < 0 else a for a in axis_numbers("transpose", axes))
     return x if order == tuple(range(rank)) else apply(TRANSPOSE, x, axes=order)
 
 

@@ -11,7 +11,7 @@ from pynn.engine.op import Sample, Spec, apply, define
 from pynn.engine.operators import Operators, call
 from pynn.engine.tensor import Tensor, as_tensor, promote
 from pynn.errors import shapes
-from pynn.ops.shape import as_shape, checked_axis, expand_dims, reshape, squeeze
+from pynn.ops.shape import as_shape, checked_axes, checked_axis, expand_dims, reshape, squeeze
 
 __all__ = ["concat", "flip", "getitem", "pad", "slice", "split", "stack", "unstack"]
 
@@ -129,7 +129,7 @@ def slice(x, begin, size, step=None) -> Tensor:
 def flip(x, axis: int | Sequence[int] | None = None) -> Tensor:
     """`x` with the elements along the given axes (None: all) in reverse order."""
     x = as_tensor(x)
-    axes = range(len(x.shape)) if axis is None else [checked_axis("flip", a, len(x.shape)) for a in as_shape(axis)]
+    axes = range(len(x.shape)) if axis is None else checked_axes("flip", axis, len(x.shape))
     if not x.size:
         return x
     begin = tuple(n - 1 if a in axes else 0 for a, n in enumerate(x.shape))
@@ -286,8 +286,8 @@ def split(x, parts: int | Sequence[int], axis: int = 0) -> list[Tensor]:
     x = as_tensor(x)
     axis = checked_axis("split", axis, len(x.shape))
     length = x.shape[axis]
-    count = parts if isinstance(parts, int) else len(parts)
-    sizes = [length // max(count, 1)] * count if isinstance(parts, int) else [int(n) for n in parts]
+    equal = isinstance(parts, (int, np.integer))
+    sizes = [length // max(parts, 1)] * int(parts) if equal else [int(n) for n in parts]
     if sum(sizes) != length or any(n < 0 for n in sizes):
         raise ValueError(f"[split] the pieces must make up the axis. Received: {shapes(x=x)}, axis={axis}, parts={parts}.")
     pieces, first = [], 0
@@ -370,7 +370,10 @@ def _picked(x: Tensor, picks: list) -> Tensor:
     if len(picks) > 1:
         raise TypeError("[getitem] only one axis can be indexed by a tensor. Use pynn.take for one axis after another.")
     axis, indices = picks[0]
-    indices = as_tensor(np.asarray(indices) if isinstance(indices, list) else indices)
+    if isinstance(indices, list):
+        indices = np.asarray(indices)
+        indices = indices if indices.size else indices.astype(np.int64)  # NumPy takes empty lists for floats
+    indices = as_tensor(indices)
     if indices.dtype.kind == "b":
         raise TypeError("[getitem] a mask picks a number of elements known only at run time. Use pynn.where(mask, x, 0).")
     return call("take", x, indices, axis=axis)

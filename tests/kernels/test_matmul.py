@@ -255,6 +255,29 @@ def test_the_guard_page_catches_a_read_behind_the_end():
     assert done.returncode < 0
 
 
+@pytest.mark.parametrize("axes", [0, 1, 2, np.int64(1), ((0, 2), (1, 0)), ([-1], [0]), (1, 2), ((), ()), ((2, 0), (0, 1))])
+def test_tensordot_is_numpys(axes):
+    rng = np.random.default_rng(2)
+    a, b = rng.normal(size=(3, 4, 3)), rng.normal(size=(3, 3, 4)) if axes != 2 else rng.normal(size=(4, 3, 2))
+    np.testing.assert_allclose(pn.tensordot(a, b, axes).numpy(), np.tensordot(a, b, axes), rtol=1e-13, atol=1e-13)
+
+
+@pytest.mark.parametrize(
+    "axes, kind, words",
+    [
+        (((0, 1), (0, 1)), ValueError, "must have the lengths"),
+        (((0, 0), (0, 1)), ValueError, "named twice"),
+        (((0,), (0, 1)), ValueError, "must have the lengths"),
+        ((0, 1, 2), ValueError, "or a pair"),
+        (((0, 3), (0, 1)), ValueError, "no such axis"),
+        (1.5, TypeError, "integer"),
+    ],
+)
+def test_axes_of_tensordot_are_checked(axes, kind, words):
+    with pytest.raises(kind, match=rf"\[tensordot\] .*{words}"):
+        pn.tensordot(np.zeros((3, 4, 3)), np.zeros((3, 3, 4)), axes)
+
+
 def test_linear_without_a_bias():
     a, b = pn.tensor([[1.0, -2.0]]), pn.tensor([[3.0, 1.0], [1.0, 2.0]])
     assert pn.linear(a, b).tolist() == [[1.0, -3.0]]

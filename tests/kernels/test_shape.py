@@ -149,9 +149,54 @@ WRONG = [
     (lambda x: x[0, 0, 0], IndexError, r"\[getitem\] too many"),
     (lambda x: x["a"], TypeError, r"\[getitem\]"),
     (lambda x: x[np.array([True, False])], TypeError, r"\[getitem\] a mask"),
+    (lambda x: pn.expand_dims(x, (0, 0)), ValueError, r"\[expand_dims\] an axis is named twice.*\(0, 0\) for 4 axes"),
+    (lambda x: pn.expand_dims(x, (0, -4)), ValueError, r"\[expand_dims\] an axis is named twice"),
+    (lambda x: pn.squeeze(x[:1], (0, 0)), ValueError, r"\[squeeze\] an axis is named twice"),
+    (lambda x: pn.split(x, np.int64(2), 1), ValueError, r"\[split\]"),
     (lambda x: pn.flip(x, 2), ValueError, r"\[flip\]"),
     (lambda x: pn.cast(x, "complex64"), TypeError, r"\[dtype\]"),
 ]
+
+
+AXES = {
+    "sum": pn.sum,
+    "argmax": pn.argmax,
+    "cumsum": pn.cumsum,
+    "logsumexp": pn.logsumexp,
+    "expand_dims": pn.expand_dims,
+    "squeeze": pn.squeeze,
+    "flip": pn.flip,
+    "concat": lambda x, axis: pn.concat([x, x], axis),
+    "split": lambda x, axis: pn.split(x, 1, axis),
+    "repeat": lambda x, axis: x.repeat(2, axis),
+    "take": lambda x, axis: pn.take(x, [0], axis),
+    "transpose": lambda x, axis: pn.transpose(x, (0, axis)),
+    "softmax": pn.softmax,
+    "layer_norm": lambda x, axis: pn.layer_norm(x, axis=axis),
+}
+
+
+@pytest.mark.parametrize("name", AXES)
+def test_an_axis_is_an_integer(name):
+    x = pn.tensor(np.arange(6.0).reshape(2, 3)[:, :1])
+    for axis in (1.7, 1.0, True, np.float64(1), np.True_, "1"):
+        with pytest.raises(TypeError, match=rf"\[{name}\] an axis must be an integer. Received: axis="):
+            AXES[name](x, axis)
+    for axis in (np.int32(1), np.array(1)):
+        for a, b in zip(pn.stack(AXES[name](x, axis)).numpy(), pn.stack(AXES[name](x, 1)).numpy(), strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_empty_lists_pick_nothing():
+    x = np.arange(12.0).reshape(3, 4)
+    for key in ([], (slice(None), []), [[]], (1, [])):
+        np.testing.assert_array_equal(pn.tensor(x)[key].numpy(), x[key])
+    assert pn.tensor(x[:0])[[]].shape == (0, 4)
+    np.testing.assert_array_equal(pn.grad(lambda t: t[[]].sum())(x).numpy(), np.zeros((3, 4)))
+
+
+def test_a_number_of_parts_may_be_numpys():
+    assert [p.tolist() for p in pn.split(np.arange(4), np.int64(2))] == [[0, 1], [2, 3]]
 
 
 @pytest.mark.parametrize("call,kind,message", WRONG)
