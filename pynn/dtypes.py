@@ -59,6 +59,11 @@ def is_float(dtype: np.dtype) -> bool:
     return dtype.kind == "f"
 
 
+def fits_float64(value) -> bool:
+    """False for an integer that a float64, the attribute of a kernel, would round."""
+    return not isinstance(value, (int, np.integer)) or int(float(value)) == int(value)
+
+
 def promote_dtypes(*dtypes: np.dtype) -> np.dtype:
     """The dtype in which two or more dtypes meet: `promote_dtypes(int64, float32) == float32`."""
     kinds = {d.kind for d in dtypes}

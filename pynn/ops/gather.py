@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from pynn.dtypes import as_dtype
+from pynn.dtypes import as_dtype, fits_float64
 from pynn.engine.op import Sample, Spec, apply, define
 from pynn.engine.operators import call
-from pynn.engine.tensor import Tensor, as_tensor
+from pynn.engine.tensor import Tensor, as_tensor, scalar
 from pynn.errors import shapes
 from pynn.ops.shape import axis_number
 
@@ -304,5 +304,7 @@ ONE_HOT = define(
 
 def one_hot(indices, depth: int, *, on: float = 1.0, off: float = 0.0, dtype="float32") -> Tensor:
     """A new last axis of length `depth` with `on` at each index and `off` elsewhere; an index outside gives `off` throughout."""
-    dtype = as_dtype(dtype).name
-    return apply(ONE_HOT, _native_indices(indices), depth=int(depth), on=float(on), off=float(off), dtype=dtype)
+    dtype, indices = as_dtype(dtype), _native_indices(indices)
+    if fits_float64(on) and fits_float64(off):
+        return apply(ONE_HOT, indices, depth=int(depth), on=float(on), off=float(off), dtype=dtype.name)
+    return call("where", apply(ONE_HOT, indices, depth=int(depth), dtype="bool"), scalar(on, dtype), scalar(off, dtype))

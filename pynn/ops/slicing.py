@@ -7,9 +7,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from pynn.dtypes import fits_float64
 from pynn.engine.op import Sample, Spec, apply, define
 from pynn.engine.operators import Operators, call
-from pynn.engine.tensor import Tensor, as_tensor, promote
+from pynn.engine.tensor import Tensor, as_tensor, promote, scalar
 from pynn.errors import shapes
 from pynn.ops.shape import as_shape, checked_axes, checked_axis, expand_dims, reshape, squeeze
 
@@ -192,13 +193,20 @@ def pad(x, paddings: Sequence, value: float = 0.0, *, mode: str = "constant") ->
     before = tuple(int(b) for b, _ in paddings)
     after = tuple(int(a) for _, a in paddings)
     if mode == "constant" or len(before) != len(x.shape):
-        return apply(PAD, x, before=before, after=after, value=float(value))
+        return _constant(x, before, after, value)
     if mode not in ("reflect", "symmetric"):
         raise ValueError(f"[pad] unknown mode. Received: mode={mode!r}. Known: 'constant', 'reflect', 'symmetric'.")
     edge = 1 if mode == "reflect" else 0
     for axis, (b, a) in enumerate(zip(before, after, strict=True)):
         x = _mirror(x, axis, b, a, edge)
     return x
+
+
+def _constant(x: Tensor, before: tuple[int, ...], after: tuple[int, ...], value) -> Tensor:
+    if fits_float64(value):
+        return apply(PAD, x, before=before, after=after, value=float(value))
+    inside = apply(PAD, call("ones", x.shape, bool), before=before, after=after)
+    return call("where", inside, apply(PAD, x, before=before, after=after), scalar(value, x.dtype))
 
 
 def _mirror(x: Tensor, axis: int, before: int, after: int, edge: int) -> Tensor:

@@ -80,3 +80,10 @@ def test_wrong_operands_are_named():
         pn.take(np.zeros(3), np.zeros(2))
     with pytest.raises(ValueError, match=r"\[scatter_add\].*updates.shape=\(2,\)"):
         pn.scatter_add(np.zeros((3, 2)), np.array([0, 1]), np.zeros(2))
+
+
+def test_one_hot_of_any_integer_is_exact():
+    large = 2**53 + 1
+    for one_hot in (pn.one_hot, pn.function(pn.one_hot)):
+        assert one_hot(pn.tensor([1, 5]), 2, on=large, dtype="int64").tolist() == [[0, large], [0, 0]]
+        assert one_hot(pn.tensor([1, 5]), 2, on=3, off=-large, dtype="int64").tolist() == [[-large, 3], [-large, -large]]

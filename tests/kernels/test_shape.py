@@ -195,6 +195,13 @@ def test_empty_lists_pick_nothing():
     np.testing.assert_array_equal(pn.grad(lambda t: t[[]].sum())(x).numpy(), np.zeros((3, 4)))
 
 
+@pytest.mark.parametrize("value", [2**53 + 1, -(2**53) - 1, np.int64(2**62 + 1), 7])
+def test_padding_with_any_integer_is_exact(value):
+    x = np.array([[2**53 + 1, 3]])
+    for pad in (lambda x: pn.pad(x, [(1, 0), (0, 2)], value), pn.function(lambda x: pn.pad(x, [(1, 0), (0, 2)], value))):
+        np.testing.assert_array_equal(pad(x).numpy(), np.pad(x, [(1, 0), (0, 2)], constant_values=value))
+
+
 def test_a_number_of_parts_may_be_numpys():
     assert [p.tolist() for p in pn.split(np.arange(4), np.int64(2))] == [[0, 1], [2, 3]]
 
