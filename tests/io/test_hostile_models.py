@@ -17,7 +17,7 @@ import pynn as pn
 from pynn.errors import DataError
 
 needs_posix = pytest.mark.skipif(os.name != "posix", reason="needs links and FIFOs")
-SECONDS = 2.0
+SECONDS = 20.0  # of the processor, where a hundredth is usual: what an attack must not make minutes of
 
 
 def small_model() -> pn.Model:
@@ -51,10 +51,10 @@ def refused(tmp_path: Path, description, match: str | None = None, kind=DataErro
     text = description if isinstance(description, bytes) else json.dumps(description).encode()
     (folder / "model.json").write_bytes(text)
     before = sorted(p.relative_to(tmp_path) for p in tmp_path.rglob("*"))
-    memory, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.perf_counter()
+    memory, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
     with pytest.raises(kind, match=match) as error:
         pn.load_model(folder)
-    assert time.perf_counter() - start < SECONDS
+    assert time.process_time() - start < SECONDS
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - memory < 400_000
     assert before == sorted(p.relative_to(tmp_path) for p in tmp_path.rglob("*"))
     message = str(error.value)
@@ -431,9 +431,9 @@ def test_very_many_calls_of_one_layer(tmp_path):
 def test_a_long_chain_that_is_written_backwards_opens_soon(tmp_path):
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "model.json").write_text(json.dumps(chain(500, True)))
-    start = time.perf_counter()
+    start = time.process_time()
     assert len(pn.load_model(tmp_path / "model").layers) == 501
-    assert time.perf_counter() - start < SECONDS
+    assert time.process_time() - start < SECONDS
 
 
 @pytest.mark.parametrize("depth", [25, 45, 2_000])
