@@ -20,14 +20,17 @@ def backend() -> str:
     return "native" if kernels.native_enabled() else "fallback"
 
 
+MAX_THREADS = 1023
+
+
 def set_num_threads(threads: int) -> None:
     """Lets native steps use up to `threads` threads, the caller included. Results do not depend on it.
 
     Raises:
-        ValueError: `threads` is below one.
+        ValueError: `threads` is below one, or above what the thread pool holds.
     """
-    if isinstance(threads, bool) or not isinstance(threads, (int, np.integer)) or threads < 1:
-        raise ValueError(f"[set_num_threads] threads must be a whole number above zero. Received: {threads!r}.")
+    if isinstance(threads, bool) or not isinstance(threads, (int, np.integer)) or not 1 <= threads <= MAX_THREADS:
+        raise ValueError(f"[set_num_threads] threads must be a whole number from 1 to {MAX_THREADS}. Received: {threads!r}.")
     from pynn.engine import kernels
 
     kernels.set_num_threads(int(threads))

@@ -40,12 +40,11 @@ def as_dtype(dtype) -> np.dtype:
     if dtype is float:
         return float32
     try:
-        found = np.dtype(dtype)
+        found = None if dtype is None else np.dtype(dtype)
     except TypeError:
         found = None
     if found is not None and not found.isnative:
         found = found.newbyteorder("=")
-    # NumPy takes None for float64, also in comparisons.
     if found is not None and found in SUPPORTED:
         return found
     if found is not None and found in _CONVERTED:

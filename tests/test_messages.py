@@ -247,3 +247,9 @@ def test_one_callback_needs_no_list():
 def test_a_model_without_weights_has_a_summary(capsys):
     pn.Sequential([L.Dense(1)]).summary()
     assert "not yet" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("threads", [0, -1, 1024, 2**40, 2**70, 1.5, True])
+def test_numbers_of_threads_that_make_no_sense(threads):
+    with pytest.raises(ValueError, match=r"\[set_num_threads\] threads must be a whole number from 1 to 1023"):
+        pn.set_num_threads(threads)

@@ -417,3 +417,23 @@ def test_gradients_flow_through_a_list_of_tensors():
 
     assert float(pn.grad(f)(1.0)) == 1301.0
     assert float(pn.function(pn.grad(f))(pn.tensor(1.0))) == 1301.0
+
+
+def test_more_axes_than_there_may_be():
+    x = pn.ones((1,) * 8)
+    assert (x + x).ndim == 8
+    for make, op in ((lambda: pn.reshape(x, (1,) * 9), "reshape"), (lambda: pn.tensor(np.ones((1,) * 9)), "tensor")):
+        with pytest.raises(ValueError, match=rf"\[{op}\] tensors have at most 8 axes"):
+            make()
+    with pytest.raises(ValueError, match="at most 8 axes"):
+        pn.Variable(np.ones((1,) * 9))
+
+
+def test_integers_beyond_the_dtype_beside_them():
+    with pytest.raises(OverflowError, match=r"\[uint8\] the Python integer 300 is out of its range.*astype"):
+        pn.tensor(np.array([1, 2], np.uint8)) + 300
+
+
+def test_none_is_no_dtype():
+    with pytest.raises(TypeError, match=r"\[dtype\].*Received: None"):
+        pn.zeros(3, None)

@@ -64,6 +64,9 @@ def pack_in_order(attrs: dict[str, Any]) -> tuple[list[int], list[float]]:
     return ints, floats
 
 
+MAX_RANK = 8  # kMaxRank of csrc/base/kernel.h
+
+
 @dataclass(frozen=True, eq=False)
 class Op:
     """The record of one operation; made by `define`, see there for the fields."""
@@ -245,16 +248,22 @@ def apply(op: Op, *inputs, **attrs):
 
 def infer_outputs(op: Op, specs: Sequence[Spec | None], attrs: dict[str, Any]) -> tuple[Spec | None, ...]:
     """The specs of the op's outputs, residuals included."""
-    if op.variadic:
-        outputs = op.infer(*specs, **attrs)
-        return (outputs,) if isinstance(outputs, Spec) else tuple(outputs)
+    if not op.variadic:
+        _check_operands(op, specs)
+    outputs = op.infer(*specs, **attrs)
+    outputs = (outputs,) if isinstance(outputs, Spec) else tuple(outputs)
+    for spec in outputs:
+        if spec is not None and len(spec.shape) > MAX_RANK:
+            raise ValueError(f"[{op.name}] tensors have at most {MAX_RANK} axes. Received: {spec.shape}. Merge some with reshape.")
+    return outputs
+
+
+def _check_operands(op: Op, specs: Sequence[Spec | None]) -> None:
     if len(specs) != len(op.inputs):
         raise TypeError(f"[{op.name}] takes {len(op.inputs)} operands ({', '.join(op.inputs)}), not {len(specs)}.")
     for spec, name, optional in zip(specs, op.inputs, op.optional, strict=True):
         if spec is None and not optional:
             raise TypeError(f"[{op.name}] the operand {name!r} is missing. Pass a tensor, an array or a number.")
-    outputs = op.infer(*specs, **attrs)
-    return (outputs,) if isinstance(outputs, Spec) else tuple(outputs)
 
 
 def prepared(op: Op, specs: tuple, attrs: dict[str, Any]):

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from pynn.dtypes import as_dtype, bool_, promote_dtypes, weak_dtype
-from pynn.engine.op import Spec, active
+from pynn.engine.op import MAX_RANK, Spec, active
 from pynn.engine.operators import Operators, call
 from pynn.errors import CaptureError
 
@@ -190,6 +190,8 @@ def _own_array(value, dtype, *, strong: bool = False) -> np.ndarray:
             f"[tensor] tensors hold numbers. Received: {type(value).__name__} with dtype {array.dtype}. "
             "Convert it first, for example with numpy.asarray(values, dtype='float32')."
         )
+    if array.ndim > MAX_RANK:
+        raise ValueError(f"[tensor] tensors have at most {MAX_RANK} axes. Received: shape={array.shape}. Merge some with reshape.")
     python_floats = not strong and not hasattr(value, "dtype") and array.dtype == np.float64
     wanted = as_dtype(dtype) if dtype is not None else as_dtype(np.float32 if python_floats else array.dtype)
     return _aligned(np.array(array, dtype=wanted, order="C", copy=True))
@@ -258,7 +260,13 @@ def as_tensor(value) -> Tensor:
 
 def scalar(value, dtype: np.dtype) -> Tensor:
     """A tensor without axes."""
-    return Tensor(_aligned(np.array(value, dtype)))
+    try:
+        return Tensor(_aligned(np.array(value, dtype)))
+    except OverflowError:
+        raise OverflowError(
+            f"[{dtype}] the Python integer {value} is out of its range, and takes the dtype of the tensor beside it. "
+            "Cast the tensor first, for example with x.astype('int64')."
+        ) from None
 
 
 def promote(*values) -> tuple[Tensor, ...]:

@@ -302,10 +302,10 @@ def scan(body: PythonFunction, carry, xs=None, length: int | None = None):
     Differentiable by everything that `body` uses, like any other computation.
 
     Args:
-        body: `(carry, x) -> (carry, y)`; both may be nested structures, `y` may be None.
+        body: `(carry, x) -> (carry, y)`; both may be nested structures, with None among the leaves.
         carry: The first carry.
         xs: A tensor or a nested structure of tensors with a common leading axis; None with `length`.
-        length: Number of turns if `xs` is None.
+        length: Number of turns if `xs` is None. Without any turn, `body` isn't called and the stacked ys are None.
 
     Example:
         >>> import pynn as pn
@@ -316,28 +316,40 @@ def scan(body: PythonFunction, carry, xs=None, length: int | None = None):
     leaves: list = []
     structure = flatten(xs, leaves) if xs is not None else None
     tensors = [as_tensor(x) for x in leaves]
-    lengths = {t.shape[0] if t.shape else None for t in tensors} | ({length} if length is not None else set())
-    if len(lengths) != 1 or None in lengths:
-        raise ValueError(f"[scan] xs need a common leading axis, or give length. Received: lengths {sorted(map(str, lengths))}.")
+    turns = _turns(tensors, length)
     carry = _tensors(carry)
     rows: list[list] = []
     y_structure = None
-    for i in range(lengths.pop()):
+    for i in range(turns):
         x = unflatten(structure, iter([t[i] for t in tensors])) if structure is not None else None
         carry, y = body(carry, x)
         row: list = []
         y_structure = flatten(y, row)
         rows.append(row)
-    if not rows or all(v is None for v in rows[0]):
+    if not rows:
         return carry, None
-    stacked = [call("stack", [as_tensor(row[k]) for row in rows]) for k in range(len(rows[0]))]
+    stacked = [None if rows[0][k] is None else call("stack", [as_tensor(row[k]) for row in rows]) for k in range(len(rows[0]))]
     return carry, unflatten(y_structure, iter(stacked))
+
+
+def _turns(xs: list[Tensor], length) -> int:
+    if length is not None and (isinstance(length, bool) or not isinstance(length, (int, np.integer)) or length < 0):
+        raise ValueError(f"[scan] length must be a whole number, zero or more. Received: {length!r}.")
+    if not all(x.shape for x in xs):
+        raise ValueError(
+            "[scan] every tensor of xs needs a leading axis to loop over. Received: one without axes; a list is a structure of tensors, "
+            "so pass pn.tensor(values) for a list of numbers."
+        )
+    lengths = {x.shape[0] for x in xs} | (set() if length is None else {int(length)})
+    if len(lengths) != 1:
+        raise ValueError(f"[scan] xs need a common leading axis, or give length. Received: lengths {sorted(lengths)}.")
+    return lengths.pop()
 
 
 def _tensors(value):
     leaves: list = []
     structure = flatten(value, leaves)
-    return unflatten(structure, iter([v if isinstance(v, Operators) else tensor(v) for v in leaves]))
+    return unflatten(structure, iter([v if v is None or isinstance(v, Operators) else tensor(v) for v in leaves]))
 
 
 __all__ = ["CaptureError", "Function", "function", "repeat", "scan"]

@@ -309,3 +309,13 @@ def test_results_are_tensors_in_tuples_lists_and_dicts():
     for result in (lambda x: {x * 2}, lambda x: Pair(x * 2)):
         with pytest.raises(pn.CaptureError, match=r"\[function\] results are tensors, and tuples, lists and dicts"):
             pn.function(result)(pn.ones(2))
+
+
+def test_scan_over_structures_with_nothing_in_them():
+    carry, (sums, nothing) = pn.scan(lambda c, x: (c + x, (c, None)), 0.0, pn.ones(3))
+    assert (float(carry), sums.tolist(), nothing) == (3.0, [0.0, 1.0, 2.0], None)
+    assert pn.scan(lambda c, x: (c, x), None, pn.ones(2))[0] is None
+    with pytest.raises(ValueError, match=r"\[scan\] length must be a whole number, zero or more.*-2"):
+        pn.scan(lambda c, x: (c, c), 0.0, length=-2)
+    with pytest.raises(ValueError, match=r"\[scan\] every tensor of xs needs a leading axis.*pn\.tensor\(values\)"):
+        pn.scan(lambda c, x: (c, c), 0.0, [1.0, 2.0])
