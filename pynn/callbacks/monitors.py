@@ -2,23 +2,39 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import numpy as np
 
 from pynn.callbacks.base import Callback
 
+# How the values end of which more is better, where no metric of the model says so itself.
+_RISING = ("acc", "accuracy", "auc", "precision", "recall", "r2_score", "f1_score", "similarity")
+
 
 class Monitor(Callback):
-    """Base of callbacks that compare a value with the best so far."""
+    """Base of callbacks that compare a value with the best so far, which is None before the first."""
 
     def __init__(self, monitor: str, mode: str, min_delta: float = 0.0):
         if mode not in ("auto", "min", "max"):
             raise ValueError(f"[{type(self).__name__}] mode is 'auto', 'min' or 'max'. Received: {mode!r}.")
-        self.monitor = monitor
-        self.larger_is_better = mode == "max" or (mode == "auto" and any(w in monitor for w in ("acc", "auc", "precision", "recall")))
+        self.monitor, self.mode = monitor, mode
         self.min_delta = abs(min_delta)
-        self.best = -np.inf if self.larger_is_better else np.inf
+        self.best: float | None = None
+
+    @property
+    def larger_is_better(self) -> bool:
+        """Whether larger values are better: by `mode`, by the metric of the compiled model that bears the name, or by the name."""
+        name = self.monitor.removeprefix("val_")
+        if self.mode != "auto" or name.endswith("loss"):
+            return self.mode == "max"
+        # asked when there is a value: metrics are bound to the outputs at the first batch
+        objective = getattr(self.model, "objective", None)
+        directions = [m.direction for *_, m in objective.metrics if m.name == name] if objective is not None else []
+        if directions and directions[0] is not None:
+            return directions[0] == "up"
+        return re.sub(r"_\d+$", "", name.lower()).endswith(_RISING)
 
     def value(self, logs: dict[str, float]) -> float | None:
         """The monitored value of this epoch; None if it is one of a validation that wasn't due."""
@@ -32,8 +48,10 @@ class Monitor(Callback):
         return logs[self.monitor]
 
     def improved(self, value: float, best: float | None = None) -> bool:
-        """Whether `value` beats the best by more than min_delta."""
+        """Whether `value` beats the best by more than min_delta; the first number does."""
         best = self.best if best is None else best
+        if best is None:
+            return not np.isnan(value)
         return value - self.min_delta > best if self.larger_is_better else value + self.min_delta < best
 
 
@@ -45,7 +63,7 @@ class EarlyStopping(Monitor):
         min_delta: Improvements smaller than this don't count.
         patience: Epochs without improvement before stopping.
         verbose: 1 says when it stops.
-        mode: "min", "max", or "auto" by the name.
+        mode: "min", "max", or "auto": what the model's metric of this name says, else by the name.
         baseline: The value must beat this first.
         restore_best_weights: Put the weights of the best epoch back at the end.
         start_from_epoch: Epochs before this one don't count.
@@ -58,12 +76,11 @@ class EarlyStopping(Monitor):
         super().__init__(monitor, mode, min_delta)
         self.patience, self.verbose, self.baseline = patience, verbose, baseline
         self.restore_best_weights, self.start_from_epoch = restore_best_weights, start_from_epoch
-        self.stopped_epoch = 0
         self._reset()
 
     def _reset(self) -> None:
-        self.wait, self.best_epoch, self.best_weights = 0, 0, None
-        self.best = -np.inf if self.larger_is_better else np.inf
+        self.wait = self.best_epoch = self.stopped_epoch = 0
+        self.best = self.best_weights = None
 
     def get_state(self):
         """Best value and epoch, the count of epochs without improvement, the best weights."""
@@ -103,9 +120,8 @@ class EarlyStopping(Monitor):
         if self.restore_best_weights and self.best_weights is not None:
             self.model.set_weights(self.best_weights)
         if self.stopped_epoch and self.verbose:
-            print(
-                f"Stopped after epoch {self.stopped_epoch + 1}: {self.monitor} was best ({self.best:.5g}) in epoch {self.best_epoch + 1}."
-            )
+            best = "never a number" if self.best is None else f"best ({self.best:.5g}) in epoch {self.best_epoch + 1}"
+            print(f"Stopped after epoch {self.stopped_epoch + 1}: {self.monitor} was {best}.")
 
 
 class LearningRateScheduler(Callback):
@@ -151,7 +167,7 @@ class ReduceLROnPlateau(Monitor):
     def on_train_begin(self, logs=None) -> None:
         """Starts anew."""
         self.wait = self.cooling = 0
-        self.best = -np.inf if self.larger_is_better else np.inf
+        self.best = None
 
     def on_epoch_end(self, epoch, logs=None) -> None:
         """Compares, counts, lowers the rate; the rate of the epoch goes into its values, as `learning_rate`."""

@@ -101,7 +101,9 @@ def _find(identifier, loss, target, output) -> Metric | None:
     if isinstance(identifier, str) and identifier in ("accuracy", "acc", "crossentropy", "ce"):
         return _by_loss(identifier, loss, target, output)
     if isinstance(identifier, losses.Loss):
-        return MeanMetricWrapper(identifier.call, identifier.name)
+        found = MeanMetricWrapper(identifier.call, identifier.name)
+        found.direction = "down"
+        return found
     found = identifier if isinstance(identifier, Metric) else REGISTER.get(identifier)
     if found is None or isinstance(found, Metric):
         if isinstance(identifier, str) and found is not None:

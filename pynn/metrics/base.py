@@ -23,7 +23,12 @@ class Metric(Configurable):
 
     Args:
         name: Shown in logs.
+
+    Attributes:
+        direction: "up" if larger values are better, "down" if smaller ones are, None if the class doesn't say.
     """
+
+    direction: str | None = None
 
     def __init__(self, name: str | None = None):
         self.name = name or snake_case(type(self).__name__)

@@ -72,6 +72,7 @@ class _Named(MeanMetricWrapper):
 
     _function: staticmethod
     _name = ""  # where Keras has another than the class in snake_case
+    direction = "down"
 
     def __init__(self, name: str | None = None):
         super().__init__(type(self)._function, name or self._name or snake_case(type(self).__name__))
@@ -82,15 +83,16 @@ class _Named(MeanMetricWrapper):
         return {"name": self.name, **{a: self.arguments[a] for a in words}}
 
 
-def _metric_class(name: str, function, *aliases: str) -> type:
+def _metric_class(name: str, function, *aliases: str, direction: str = "down") -> type:
     doc = f"The mean of `{function.__name__}`: {(function.__doc__ or '').strip().splitlines()[0]}"
-    cls = type(name, (_Named,), {"__doc__": doc, "__module__": __name__, "_function": staticmethod(function)})
+    words = {"__doc__": doc, "__module__": __name__, "_function": staticmethod(function), "direction": direction}
+    cls = type(name, (_Named,), words)
     return REGISTER.add(cls, function.__name__, *aliases)
 
 
-Accuracy = _metric_class("Accuracy", accuracy)
-CategoricalAccuracy = _metric_class("CategoricalAccuracy", categorical_accuracy)
-SparseCategoricalAccuracy = _metric_class("SparseCategoricalAccuracy", sparse_categorical_accuracy)
+Accuracy = _metric_class("Accuracy", accuracy, direction="up")
+CategoricalAccuracy = _metric_class("CategoricalAccuracy", categorical_accuracy, direction="up")
+SparseCategoricalAccuracy = _metric_class("SparseCategoricalAccuracy", sparse_categorical_accuracy, direction="up")
 MeanSquaredError = _metric_class("MeanSquaredError", losses.mean_squared_error, "mse")
 MeanAbsoluteError = _metric_class("MeanAbsoluteError", losses.mean_absolute_error, "mae")
 MeanAbsolutePercentageError = _metric_class("MeanAbsolutePercentageError", losses.mean_absolute_percentage_error, "mape")
@@ -108,6 +110,7 @@ class BinaryAccuracy(_Named):
     """The mean of `binary_accuracy`: how often `y_pred > threshold` is right."""
 
     _function = staticmethod(binary_accuracy)
+    direction = "up"
 
     def __init__(self, name: str | None = None, threshold: float = 0.5):
         super().__init__(name)
@@ -118,6 +121,7 @@ class TopKCategoricalAccuracy(_Named):
     """How often the right class is among the `k` largest outputs, targets one-hot."""
 
     _function = staticmethod(top_k_categorical_accuracy)
+    direction = "up"
 
     def __init__(self, k: int = 5, name: str | None = None):
         super().__init__(name)
@@ -128,6 +132,7 @@ class SparseTopKCategoricalAccuracy(_Named):
     """How often the right class is among the `k` largest outputs, targets integers."""
 
     _function = staticmethod(sparse_top_k_categorical_accuracy)
+    direction = "up"
 
     def __init__(self, k: int = 5, name: str | None = None):
         super().__init__(name)
@@ -138,6 +143,7 @@ class CosineSimilarity(_Named):
     """The mean of `losses.cosine_similarity`: 1 for the same direction."""
 
     _function = staticmethod(losses.cosine_similarity)
+    direction = "up"
 
     def __init__(self, name: str | None = None, axis: int = -1):
         super().__init__(name)

@@ -13,6 +13,8 @@ from pynn.targets import dense_targets, weights_like
 class RootMeanSquaredError(MeanState):
     """The root of the mean squared error over all elements."""
 
+    direction = "down"
+
     def update_state(self, y_true, y_pred, sample_weight=None):
         y_true, y_pred = dense_targets(self.name, y_true, y_pred)
         self._add(ops.square(y_pred - y_true), sample_weight)
@@ -23,6 +25,8 @@ class RootMeanSquaredError(MeanState):
 
 class _Counts(Metric):
     """Counts of outputs above thresholds, by whether the target says so."""
+
+    direction = "up"
 
     def __init__(self, name: str | None, thresholds: int):
         super().__init__(name)
@@ -102,6 +106,8 @@ class AUC(_Counts):
 
 class R2Score(Metric):
     """1 - sum of squared errors / sum of squared deviations from the mean target; the mean over the outputs' last axis."""
+
+    direction = "up"
 
     def __init__(self, name: str | None = None):
         super().__init__(name)

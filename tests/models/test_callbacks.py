@@ -1,0 +1,76 @@
+"""Callbacks that watch a value or write it down."""
+
+from __future__ import annotations
+
+import numpy as np
+
+import pynn as pn
+from pynn import callbacks as C
+from pynn import layers as L
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(24, 4)).astype(np.float32)
+Y = (X @ RNG.normal(size=(4, 1))).astype(np.float32)
+
+
+def line(optimizer="sgd", **kwargs):
+    pn.set_seed(3)
+    model = pn.Sequential([L.Dense(1, input_shape=(4,))])
+    model.compile(optimizer, "mse", **kwargs)
+    return model
+
+
+def turned(monitor, model):
+    """Whether the callback holds larger values for better, once the model has run."""
+    watch = C.EarlyStopping(monitor)
+    watch.set_model(model)
+    return watch.larger_is_better
+
+
+class Gain(pn.metrics.Mean):
+    """A metric of a user's own, of which more is better."""
+
+    direction = "up"
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        super().update_state(y_pred - y_true, sample_weight)
+
+
+def test_the_direction_is_that_of_the_metric():
+    up = [pn.metrics.R2Score(), "cosine_similarity", "accuracy", Gain(), pn.metrics.AUC(name="area"), pn.metrics.Precision(name="p")]
+    down = ["mae", "binary_crossentropy", pn.metrics.RootMeanSquaredError(name="no_auc"), pn.losses.CosineSimilarity(name="similarity")]
+    model = line(metrics=[*up, *down, pn.metrics.AUC(name="area")])
+    model.evaluate(X, (Y > 0).astype(np.float32))
+    names = ["r2_score", "cosine_similarity", "accuracy", "gain", "area", "p", "area_1"]
+    assert [turned(f"val_{name}", model) for name in names] == [True] * 7
+    names = ["mae", "no_auc", "similarity", "binary_crossentropy", "loss"]
+    assert [turned(f"val_{name}", model) for name in names] == [False] * 5
+
+
+def test_an_output_whose_name_holds_acc_is_still_a_loss():
+    x = pn.Input((4,))
+    model = pn.Model(x, [L.Dense(1, name="acceleration")(x), L.Dense(1, name="speed")(x)])
+    model.compile("sgd", "mse", metrics=["mae"])
+    stop = C.EarlyStopping("val_acceleration_loss", patience=2)
+    history = model.fit(X, [Y, Y], epochs=6, verbose=0, validation_data=(X, [Y, Y]), callbacks=[stop])
+    assert len(history.epoch) == 6 and stop.best == min(history.history["val_acceleration_loss"])
+    assert not turned("acceleration_mae", model)
+
+
+def test_without_a_metric_the_name_decides():
+    assert turned("val_acc", None) and turned("val_top_5_accuracy_2", None) and turned("val_F1_score", None)
+    assert not turned("learning_rate", None) and not turned("val_recall_loss", None) and not turned("val_accident", None)
+
+
+def test_early_stopping_maximises_the_share_of_variance():
+    stop = C.EarlyStopping("val_r2_score", patience=2, restore_best_weights=True)
+    history = line(metrics=[pn.metrics.R2Score()]).fit(X, Y, epochs=8, verbose=0, validation_data=(X, Y), callbacks=[stop])
+    assert len(history.epoch) == 8 and stop.best == max(history.history["val_r2_score"])
+
+
+def test_a_reused_early_stopping_forgets_that_it_stopped(capsys):
+    stop = C.EarlyStopping("loss", patience=1, min_delta=1e9, verbose=1)
+    line().fit(X, Y, epochs=5, verbose=0, callbacks=[stop])
+    assert stop.stopped_epoch == 1 and "Stopped after epoch 2: loss was best" in capsys.readouterr().out
+    line().fit(X, Y, epochs=1, verbose=0, callbacks=[stop])
+    assert stop.stopped_epoch == 0 and not capsys.readouterr().out
