@@ -6,13 +6,14 @@ from pynn import ops
 from pynn.engine.tensor import stop_gradient
 from pynn.layers import weight_settings
 from pynn.layers.base import InputSpec, Layer
+from pynn.layers.recurrent_base import as_bool
 
 
 class BatchNormalization(Layer):
     """`gamma * (x - mean) / sqrt(variance + epsilon) + beta`, statistics of each index of `axis`.
 
     While training they are the batch's, and moving averages follow them (`moving = moving * momentum + batch * (1 - momentum)`);
-    otherwise, and when the layer is frozen, they are the moving averages.
+    otherwise, and when the layer is frozen, they are the moving averages. Masked steps don't count in the batch's.
 
     Args:
         axis: The axis that keeps its own statistics.
@@ -71,14 +72,27 @@ class BatchNormalization(Layer):
         self.moving_variance = self.add_weight("moving_variance", (size,), initializer=self.moving_variance_initializer, trainable=False)
         self.input_spec = InputSpec(ndim=len(input_shape), axes={self.axis: size})
 
-    def call(self, x, *, training=False):
+    def call(self, x, *, training=False, mask=None):
         words = dict(epsilon=self.epsilon, axis=self.axis)
         if not training or not self.trainable:
             return ops.batch_norm_inference(x, self.moving_mean, self.moving_variance, self.gamma, self.beta, **words)
-        y, mean, variance = ops.batch_norm(x, self.gamma, self.beta, **words)
+        if mask is None:
+            y, mean, variance = ops.batch_norm(x, self.gamma, self.beta, **words)
+        else:
+            mean, variance = self._moments(x, as_bool(mask))
+            y = ops.batch_norm_inference(x, mean, variance, self.gamma, self.beta, **words)
         for moving, batch in ((self.moving_mean, mean), (self.moving_variance, variance)):
             moving.assign(moving * self.momentum + stop_gradient(batch) * (1 - self.momentum))
         return y
+
+    def _moments(self, x, mask):
+        """Mean and variance of what the mask lets through; zeros where it lets nothing through."""
+        mask = ops.broadcast_to(ops.reshape(mask, (*mask.shape, *(1,) * (x.ndim - mask.ndim))), x.shape)
+        zeros, axes = ops.zeros_like(x), tuple(a for a in range(x.ndim) if a != self.axis % x.ndim)
+        count = ops.maximum(ops.sum(ops.cast(mask, x.dtype), axis=axes, keepdims=True), 1.0)
+        mean = ops.sum(ops.where(mask, x, zeros), axis=axes, keepdims=True) / count
+        variance = ops.sum(ops.square(ops.where(mask, x - mean, zeros)), axis=axes, keepdims=True) / count
+        return (ops.reshape(v, (-1,)) for v in (mean, variance))
 
     def output_shape(self, input_shape):
         return tuple(input_shape)

@@ -1,0 +1,42 @@
+"""What layers do with masks, against numbers of Keras 3."""
+
+from __future__ import annotations
+
+import numpy as np
+import pynn as pn
+from pynn import layers as L
+
+MASK = np.array([[True, True, False, False], [True] * 4])
+
+
+def steps():
+    """Twenty-four numbers in which the first example ends after two steps."""
+    x = np.arange(24, dtype=np.float32).reshape(2, 4, 3)
+    x[0, 2:] = -9
+    return x
+
+
+def test_batch_normalization_counts_what_is_not_masked():
+    model = pn.Sequential([pn.Input((4, 3)), L.Masking(-9.0), L.BatchNormalization(momentum=0.0)])
+    model.compile(pn.optimizers.SGD(0.0), "mse")
+    model.fit(steps(), np.zeros((2, 4, 3)), verbose=0)
+    np.testing.assert_allclose(model.layers[-1].moving_mean.numpy(), [11.5, 12.5, 13.5], rtol=1e-5)
+    np.testing.assert_allclose(model.layers[-1].moving_variance.numpy(), [58.25] * 3, rtol=1e-5)
+
+
+def test_masked_batch_normalization_and_its_gradient():
+    layer, x = L.BatchNormalization(), pn.Variable(steps())
+    y = layer(x.value, training=True, mask=MASK).numpy()
+    np.testing.assert_allclose(y[0, :, 0], [-1.5067672, -1.1136975, -2.685976, -2.685976], rtol=1e-5)
+    np.testing.assert_allclose(y[1, :, 2], [0.0655116, 0.4585812, 0.851651, 1.2447207], rtol=1e-4)
+    slope = pn.grad(lambda t: (layer(t, training=True, mask=MASK) ** 3).sum())(steps()).numpy()
+    np.testing.assert_allclose(slope[0, :, 0], [-4.48468, -3.8359623, 2.8357885, 2.8357885], rtol=1e-4)
+    np.testing.assert_allclose(slope[1, :, 2], [-1.3008928, 0.1551877, 1.7327298, 3.4317336], rtol=1e-4)
+
+
+def test_a_full_mask_changes_no_statistics():
+    x = np.random.default_rng(0).normal(size=(2, 4, 3)).astype(np.float32)
+    for axis in (-1, 1):
+        plain, masked = L.BatchNormalization(axis=axis), L.BatchNormalization(axis=axis)
+        np.testing.assert_allclose(plain(x, training=True).numpy(), masked(x, training=True, mask=np.ones((2, 4))).numpy(), atol=1e-5)
+        np.testing.assert_allclose(plain.moving_variance.numpy(), masked.moving_variance.numpy(), rtol=1e-5)
