@@ -198,7 +198,7 @@ class RNN(Layer):
 
     Args:
         cell: The cell.
-        return_sequences, return_state, go_backwards, stateful, unroll: As in `SimpleRNN`.
+        return_sequences, return_state, go_backwards, stateful, unroll, zero_output_for_mask: As in `SimpleRNN`.
 
     Shapes: (batch, time, features) -> (batch, output), or (batch, time, output) with return_sequences.
     """
@@ -211,6 +211,7 @@ class RNN(Layer):
         go_backwards: bool = False,
         stateful: bool = False,
         unroll: bool = False,
+        zero_output_for_mask: bool = False,
         **common,
     ):
         made = StackedRNNCells([_cell(c, common) for c in cell]) if isinstance(cell, (list, tuple)) else _cell(cell, common)
@@ -219,7 +220,7 @@ class RNN(Layer):
         self.cell = made
         self.cell.path = self.path
         self.return_sequences, self.return_state, self.go_backwards = return_sequences, return_state, go_backwards
-        self.stateful, self.unroll = stateful, unroll
+        self.stateful, self.unroll, self.zero_output_for_mask = stateful, unroll, zero_output_for_mask
         self.input_spec = InputSpec(ndim=3, words="(batch, time, features)")
         self.states: list = []
 
@@ -259,8 +260,14 @@ class RNN(Layer):
             sequence, last, states = self._by_steps(x, states, training, mask)
         for variable, value in zip(self.states, states, strict=False):
             variable.assign(value)
-        y = sequence if self.return_sequences else last
+        y = self._zeroed(sequence, mask) if self.return_sequences else last
         return [y, *states] if self.return_state else y
+
+    def _zeroed(self, sequence, mask):
+        if mask is None or not self.zero_output_for_mask:
+            return sequence
+        mask = ops.flip(mask, axis=1) if self.go_backwards else mask
+        return ops.where(ops.expand_dims(mask, -1), sequence, ops.zeros_like(sequence))
 
     def _by_ops(self, cells, x, states, training, mask):
         new_states, backwards = [], self.go_backwards

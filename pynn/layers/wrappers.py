@@ -24,6 +24,8 @@ def _as_layer(wrapper: str, layer, common: dict) -> Layer:
 class Bidirectional(Layer):
     """A recurrent layer over the sequence and a copy of it over the reversed sequence, their outputs merged.
 
+    Of a sequence of outputs, masked steps are zero, whatever `zero_output_for_mask` the layer has.
+
     Args:
         layer: A recurrent layer; copies of it with fresh weights are used.
         merge_mode: "concat", "sum", "mul", "ave", or None for a list of both outputs.
@@ -62,6 +64,8 @@ class Bidirectional(Layer):
         config = {**layer.get_config(), "name": name, "go_backwards": go_backwards}
         copy = type(layer).from_config(config)
         copy.path = f"{self.path}/{name}"
+        if hasattr(copy, "zero_output_for_mask"):  # what either way repeats at a masked step is of different steps
+            copy.zero_output_for_mask = copy.return_sequences
         return copy
 
     def check_input(self, shapes):
