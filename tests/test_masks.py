@@ -79,3 +79,69 @@ def test_cells_give_zeros_at_masked_steps_if_asked_to(cell, go_backwards):
     shown = MASK[:, ::-1] if go_backwards else MASK
     np.testing.assert_array_equal(layer(steps(), mask=MASK).numpy(), repeated * shown[..., None])
     np.testing.assert_array_equal(layer(steps()).numpy(), L.RNN(layer.cell, True, go_backwards=go_backwards)(steps()).numpy())
+
+
+def merged_inputs():
+    """Three inputs masked at steps of their own."""
+    a = np.linspace(-1, 1, 24, dtype=np.float32).reshape(2, 4, 3)
+    b, c = (f(np.arange(24, dtype=np.float32)).reshape(2, 4, 3) for f in (np.cos, np.sin))
+    a[0, 2:] = a[1, 0] = b[0, 1:3] = b[1, 3] = c[0, 2] = c[1, 0] = -9
+    return a, b, c
+
+
+MERGED = {  # for each input whether it is masked: the GRU's two ends, and the sum of the outputs times cos(0), cos(1), ...
+    "Add": {
+        "mm": (-0.946462, -0.168116, 6.23555), "mu": (-0.94721, -1, 23.0829), "um": (-1, -0.3344, -9.16196),
+        "mmm": (-0.993641, -0.309023, 6.54389), "mum": (-0.993922, -1, 23.3912), "umm": (-1, -0.373341, -8.85362),
+    },
+    "Subtract": {
+        "mm": (-0.055848, -0.21583, -9.17166), "mu": (-0.05009, -0.379308, -26.019), "um": (-1, -0.220817, -24.5692),
+    },
+    "Multiply": {
+        "mm": (-0.946308, 0.088803, 2.35603), "mu": (-0.94721, -1, -2.75492), "um": (-0.999998, 0.028728, -42.6458),
+        "mmm": (0.216135, 0.155981, 1.1727), "mum": (-0.281507, 0.310566, -13.0925), "umm": (-0.69382, -0.249676, -28.0778),
+    },
+    "Average": {
+        "mm": (-0.761277, 0.25075, 3.11778), "mu": (-0.766242, -0.999992, 11.5414), "um": (-1, 0.096044, -4.58098),
+        "mmm": (-0.776556, 0.296561, 2.1813), "mum": (-0.795439, -0.999538, 7.79707), "umm": (-1, 0.176134, -2.95121),
+    },
+    "Maximum": {
+        "mm": (-0.939859, 0.331627, 4.63058), "mu": (-0.94721, 0.331627, -9.48657), "um": (-0.94721, 0.331627, -9.48657),
+        "mmm": (-0.40224, 0.303377, 1.7194), "mum": (-0.399379, 0.303377, -12.3978), "umm": (-0.399379, 0.303377, -12.3978),
+    },
+    "Minimum": {
+        "mm": (-0.946553, 0.000623, 3.79281), "mu": (-0.94721, -1, 21.5407), "um": (-1, 0.039838, -14.6932),
+        "mmm": (-0.99208, -0.325232, 4.47375), "mum": (-0.992204, -1, 20.3594), "umm": (-1, -0.32153, -14.0078),
+    },
+    "Concatenate": {
+        "mm": (-0.946462, -0.168116, -0.31842), "mu": (-0.94721, -1, 41.4189), "um": (-1, -0.3344, -54.3854),
+        "mmm": (-0.993641, -0.309023, 4.35456), "mum": (-0.993922, -1, 15.7824), "umm": (-1, -0.373341, -10.4669),
+    },
+    "Concatenate1": {
+        "mm": (-0.785603, -0.181663, 3.36643), "mu": (-0.94721, -1, 10.8778), "um": (-0.778226, -0.184618, -13.5994),
+        "mmm": (-0.840093, -0.169075, 8.68082), "mum": (-0.839305, -0.189688, 5.86778), "umm": (-0.840109, -0.169489, -4.05707),
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name, which", [(name, which) for name in MERGED for which in MERGED[name]])
+def test_masks_of_merged_inputs(name, which):
+    layer = L.Concatenate(axis=1) if name == "Concatenate1" else getattr(L, name)()
+    inputs = [L.Masking(-9.0)(t) if masked == "m" else pn.tensor(t) for masked, t in zip(which, merged_inputs(), strict=False)]
+    merged = layer(inputs)
+    end = L.GRU(2, kernel_initializer="ones", recurrent_initializer="ones")(merged)
+    first, second, total = MERGED[name][which]
+    np.testing.assert_allclose(end.numpy(), [[first] * 2, [second] * 2], atol=2e-6)
+    assert float((merged.numpy().ravel() * np.cos(np.arange(merged.size))).sum()) == pytest.approx(total, abs=2e-4)
+
+
+def test_merging_masks_of_inputs_with_fewer_axes():
+    long, short = np.ones((2, 4, 3), np.float32), np.full((2, 3), 5, np.float32)
+    for cls in (L.Multiply, L.Maximum, L.Add):
+        assert cls()([pn.tensor(long), pn.tensor(short)], mask=[MASK, None]).mask is None
+    np.testing.assert_array_equal(L.Minimum()([long, short], mask=[MASK, None]).numpy()[..., 0], np.where(MASK, 1, 5))
+
+
+def test_dot_has_no_mask():
+    x = L.Masking(-9.0)(steps())
+    assert L.Dot(axes=1)([x, x]).mask is None

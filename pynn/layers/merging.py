@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import functools
+import math
 
 from pynn import ops
 from pynn.layers.base import Layer
+from pynn.layers.recurrent_base import as_bool
 from pynn.layers.structure import is_shape
 
 
@@ -21,8 +23,20 @@ def _broadcast(layer: Layer, first: tuple, second: tuple) -> tuple:
     return tuple(result)
 
 
+def _behind_batch(t, ndim: int):
+    """The tensor with axes of length one behind the batch axis, as many as bring it to `ndim`."""
+    return t if t.ndim == ndim else ops.reshape(t, (t.shape[0], *(1,) * (ndim - t.ndim), *t.shape[1:]))
+
+
+def _masks(x: list, mask) -> list:
+    """One mask for each input, None where it has none, with axes as `_behind_batch` gives the inputs."""
+    ndim = max(t.ndim for t in x)
+    masks = [as_bool(m) for m in mask or [None] * len(x)]
+    return [m if m is None else _behind_batch(m, m.ndim + ndim - t.ndim) for t, m in zip(x, masks, strict=True)]
+
+
 class _Merge(Layer):
-    """A layer over a list of inputs."""
+    """A layer over a list of inputs. The output has a mask if all inputs have one: what is masked in each of them."""
 
     supports_masking = True
     least = 2
@@ -41,15 +55,15 @@ class _Merge(Layer):
     def _aligned(self, x: list) -> list:
         """The inputs with axes of length one behind the batch axis, so that all have as many."""
         ndim = max(t.ndim for t in x)
-        return [t if t.ndim == ndim else ops.reshape(t, (t.shape[0], *(1,) * (ndim - t.ndim), *t.shape[1:])) for t in x]
+        return [_behind_batch(t, ndim) for t in x]
 
     def combine(self, a, b):
         """Two inputs joined."""
         raise NotImplementedError
 
     def compute_mask(self, x, mask):
-        present = [m for m in mask or () if m is not None]
-        return functools.reduce(ops.logical_or, present) if present else None
+        masks = _masks(x, mask)
+        return None if any(m is None for m in masks) else functools.reduce(ops.logical_or, masks)
 
     @classmethod
     def samples(cls):
@@ -79,11 +93,37 @@ class Subtract(_Merge):
         return a - b
 
 
-class Multiply(_Merge):
-    """The product of the inputs, element by element."""
+class _MergeOfPresent(_Merge):
+    """Joins at each place the inputs that aren't masked there."""
+
+    neutral = 0.0  # what changes nothing when it is joined
+
+    def call(self, x, *, mask=None):
+        x, masks = self._aligned(x), _masks(x, mask)
+        if all(m is None for m in masks):
+            return functools.reduce(self.combine, x)
+        over = [m if m is None else ops.reshape(m, (*m.shape, *(1,) * (x[0].ndim - m.ndim))) for m in masks]
+        present = [t if m is None else ops.where(m, t, ops.full_like(t, self.neutral)) for t, m in zip(x, over, strict=True)]
+        joined = functools.reduce(self.combine, present)
+        if any(m is None for m in over):
+            return joined
+        return ops.where(functools.reduce(ops.logical_or, over), joined, self.of_none(x))
+
+    def of_none(self, x):
+        """What stands where all inputs are masked."""
+        return x[0]
+
+
+class Multiply(_MergeOfPresent):
+    """The product of the inputs, element by element, of those that aren't masked; zero where all are."""
+
+    neutral = 1.0
 
     def combine(self, a, b):
         return a * b
+
+    def of_none(self, x):
+        return ops.zeros_like(x[0])
 
 
 class Average(_Merge):
@@ -96,22 +136,26 @@ class Average(_Merge):
         return super().call(x) * (1.0 / len(x))
 
 
-class Maximum(_Merge):
-    """The largest of the inputs, element by element."""
+class Maximum(_MergeOfPresent):
+    """The largest of the inputs, element by element, of those that aren't masked; the first where all are."""
+
+    neutral = -math.inf
 
     def combine(self, a, b):
         return ops.maximum(a, b)
 
 
-class Minimum(_Merge):
-    """The smallest of the inputs, element by element."""
+class Minimum(_MergeOfPresent):
+    """The smallest of the inputs, element by element, of those that aren't masked; the first where all are."""
+
+    neutral = math.inf
 
     def combine(self, a, b):
         return ops.minimum(a, b)
 
 
 class Concatenate(_Merge):
-    """The inputs one after the other along `axis`."""
+    """The inputs one after the other along `axis`, their masks likewise; along the last, a step is masked if it is in each input."""
 
     least = 1
 
@@ -138,9 +182,10 @@ class Concatenate(_Merge):
     def compute_mask(self, x, mask):
         if not mask or all(m is None for m in mask):
             return None
-        full = [ops.ones_like(t[..., 0]) > 0 if m is None else m for t, m in zip(x, mask, strict=True)]
+        axes = next(m.ndim for m in mask if m is not None)
+        full = [ops.ones(t.shape[:axes], "bool") if m is None else as_bool(m) for t, m in zip(x, mask, strict=True)]
         axis = self.axis % x[0].ndim
-        return ops.concat(full, axis=axis) if axis < full[0].ndim else functools.reduce(ops.logical_and, full)
+        return ops.concat(full, axis=axis) if axis < axes else functools.reduce(ops.logical_or, full)
 
     @classmethod
     def samples(cls):
@@ -180,6 +225,9 @@ class Dot(_Merge):
         left = ops.reshape(ops.moveaxis(first, a, -1), (batch, -1, length))
         right = ops.reshape(ops.moveaxis(second, b, 1), (batch, length, -1))
         return ops.reshape(ops.matmul(left, right), shape)
+
+    def compute_mask(self, x, mask):
+        return None
 
     @classmethod
     def samples(cls):
