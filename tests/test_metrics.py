@@ -75,6 +75,23 @@ def test_area_under_the_curve():
     assert fed(metrics.AUC(1000), y, p) == pytest.approx(curve_area(y[:, 0], p[:, 0]), abs=0.02)
 
 
+@pytest.mark.parametrize("targets, weights, thresholds, area", [
+    ([0, 0, 1, 1], None, 200, 0.7972674),
+    ([0, 0, 1, 1], [1, 2, 0.5, 1], 200, 0.7944658),
+    ([0, 0, 1, 1], None, 5, 0.8873265),
+    ([0, 0, 0, 0], None, 200, 0.0),
+])  # fmt: skip
+def test_precision_over_recall_as_keras_has_it(targets, weights, thresholds, area):
+    metric = metrics.AUC(thresholds, curve="PR")
+    metric.update_state(targets, [0.0, 0.5, 0.3, 0.9], weights)
+    assert float(metric.result()) == pytest.approx(area, abs=1e-6)
+
+
+@pytest.mark.parametrize("targets, wanted", [([[2.0, 1], [2, 2], [2, 3]], 0.25), ([[0.3, 0.1]] * 3, 0.0)])
+def test_targets_that_do_not_vary_count_as_zero(targets, wanted):
+    assert float(metrics.R2Score()(targets, [[1.0, 1.0], [2.0, 2.0], [3.0, 4.0]])) == pytest.approx(wanted)
+
+
 def test_root_and_r2():
     t = rng.normal(size=(12, 4))
     assert fed(metrics.RootMeanSquaredError(), t, P) == pytest.approx(np.sqrt(((t - P) ** 2).mean()))

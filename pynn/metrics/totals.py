@@ -82,7 +82,8 @@ class Recall(_AtThresholds):
 class AUC(_Counts):
     """The area under the curve of true positives over false positives ("ROC") or precision over recall ("PR").
 
-    Both are measured at `num_thresholds` thresholds and joined by straight lines.
+    Both are measured at `num_thresholds` thresholds. Points of the first are joined by straight lines; between those of the second
+    the counts grow evenly, which bends the line (Davis and Goadrich, 2006).
     """
 
     def __init__(self, num_thresholds: int = 200, curve: str = "ROC", name: str | None = None):
@@ -97,15 +98,28 @@ class AUC(_Counts):
         self._count(y_true, y_pred, sample_weight, self._thresholds)
 
     def result(self):
-        positives, negatives = self.true_positives.value, self.false_positives.value
-        recall = _share(positives, self.false_negatives.value)
-        x = _share(negatives, self.true_negatives.value) if self.curve == "ROC" else recall
-        y = recall if self.curve == "ROC" else _share(positives, negatives)
+        if self.curve == "PR":
+            return self._below_precision()
+        x = _share(self.false_positives.value, self.true_negatives.value)
+        y = _share(self.true_positives.value, self.false_negatives.value)
         return ops.sum((x[:-1] - x[1:]) * (y[:-1] + y[1:])) * 0.5
+
+    def _below_precision(self) -> Tensor:
+        """The integral of precision over recall, the true among the `said` growing by the same share of them between two thresholds."""
+        true, said = self.true_positives.value, self.true_positives.value + self.false_positives.value
+        grown, more = true[:-1] - true[1:], said[:-1] - said[1:]
+        share = ops.where(more > 0, grown / ops.maximum(more, 1e-300), ops.zeros_like(grown))
+        rest = true[1:] - share * said[1:]
+        ratio = ops.where(said[1:] > 0, said[:-1] / ops.maximum(said[1:], 1e-300), ops.ones_like(grown))
+        positives = true[0] + self.false_negatives.value[0]
+        return ops.sum(share * (grown + rest * ops.log(ratio))) / ops.maximum(positives, 1e-300)
 
 
 class R2Score(Metric):
-    """1 - sum of squared errors / sum of squared deviations from the mean target; the mean over the outputs' last axis."""
+    """1 - sum of squared errors / sum of squared deviations from the mean target; the mean over the outputs' last axis.
+
+    An output whose targets are all the same counts as zero.
+    """
 
     direction = "up"
 
@@ -140,4 +154,5 @@ class R2Score(Metric):
             return double(0.0)
         mean = self.targets.value / ops.maximum(self.weight.value, 1e-300)
         total = self.squares.value - self.targets.value * mean
-        return ops.mean(1.0 - self.residuals.value / ops.maximum(total, 1e-300))
+        varies = total > self.squares.value * 1e-14  # less is what rounding leaves
+        return ops.mean(ops.where(varies, 1.0 - self.residuals.value / ops.maximum(total, 1e-300), ops.zeros_like(total)))
