@@ -162,6 +162,15 @@ def test_the_learning_rate_is_a_slot():
         optimizer.learning_rate = -1
 
 
+@pytest.mark.parametrize("rate", [optimizers.schedules.ExponentialDecay(0.1, 5, 0.5), lambda step: 0.1])
+def test_a_number_does_not_replace_a_schedule(rate):
+    optimizer = optimizers.SGD(rate)
+    with pytest.raises(TypeError, match=r"\[SGD\] the learning rate is not settable: it follows a schedule.*learning_rate=0.5"):
+        optimizer.learning_rate = 0.5
+    optimizer.learning_rate = optimizers.schedules.InverseTimeDecay(0.2, 1, 1)
+    assert float(optimizer.learning_rate) == pytest.approx(0.2)
+
+
 def test_minimize_reaches_the_minimum():
     w = pn.Variable(np.array([3.0, -2.0], np.float32))
     optimizer = optimizers.Adam(0.1)

@@ -21,7 +21,8 @@ class Optimizer(Configurable):
     """Base class. Subclasses name their slots and define `update_step`.
 
     Args:
-        learning_rate: A number, a schedule, or a function of the step. `optimizer.learning_rate = 0.1` sets it at any time.
+        learning_rate: A number, a schedule, or a function of the step. `optimizer.learning_rate = 0.1` sets a number at any time; what
+            follows the steps can only be replaced by another schedule or function.
         weight_decay: Before each update a weight loses this share of itself, times the learning rate.
         clipnorm: The largest norm of one gradient.
         clipvalue: The largest absolute value of an element of a gradient.
@@ -94,7 +95,11 @@ class Optimizer(Configurable):
                 f"[{type(self).__name__}] the learning rate is a number, zero or more, a schedule or a function of the step. "
                 f"Received: learning_rate={value!r}."
             )
-        self._schedule = None
+        if self._schedule is not None:
+            raise TypeError(
+                f"[{type(self).__name__}] the learning rate is not settable: it follows a schedule or a function of the step. "
+                f"Received: learning_rate={value!r}. Make the optimizer with a number, or set another schedule."
+            )
         self._rate.assign(rate)
 
     @property

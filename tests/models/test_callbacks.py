@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 import pynn as pn
 from pynn import callbacks as C
@@ -74,3 +75,14 @@ def test_a_reused_early_stopping_forgets_that_it_stopped(capsys):
     assert stop.stopped_epoch == 1 and "Stopped after epoch 2: loss was best" in capsys.readouterr().out
     line().fit(X, Y, epochs=1, verbose=0, callbacks=[stop])
     assert stop.stopped_epoch == 0 and not capsys.readouterr().out
+
+
+@pytest.mark.parametrize("callback", [
+    C.LearningRateScheduler(lambda epoch, rate: rate / 2),
+    C.LearningRateScheduler(lambda epoch: 0.5),
+    C.ReduceLROnPlateau("loss", patience=1, min_delta=1e9),
+])  # fmt: skip
+def test_callbacks_leave_a_schedule_alone(callback):
+    model = line(pn.optimizers.SGD(pn.optimizers.schedules.ExponentialDecay(0.1, 5, 0.5)))
+    with pytest.raises(TypeError, match="the learning rate is not settable"):
+        model.fit(X, Y, epochs=3, verbose=0, callbacks=[callback])
