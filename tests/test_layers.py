@@ -444,3 +444,11 @@ def test_set_weights_explains():
 def test_ids_outside_the_table_are_refused():
     with pytest.raises(ValueError, match="out of range"):
         pn.layers.Embedding(3, 2)(np.array([[0, 3]]))
+
+
+def test_batch_normalization_keeps_statistics_along_one_axis_that_is_there():
+    with pytest.raises(ValueError, match=r"\[BatchNormalization .* statistics are kept along one axis. Received: axis=\[1, 2\]"):
+        pn.layers.BatchNormalization(axis=[1, 2])
+    with pytest.raises(ValueError, match=r"\[BatchNormalization .* the input has no axis 5. Received: shape=\(2, 3\)"):
+        pn.layers.BatchNormalization(axis=5)(np.ones((2, 3), np.float32))
+    assert pn.layers.BatchNormalization(axis=[1]).axis == 1

@@ -47,7 +47,10 @@ class BatchNormalization(Layer):
         **common,
     ):
         super().__init__(**common)
-        self.axis = int(axis[0] if isinstance(axis, (list, tuple)) else axis)
+        axes = list(axis) if isinstance(axis, (list, tuple)) else [axis]  # files have a list of one
+        if len(axes) != 1:
+            raise ValueError(f"[{self.label}] statistics are kept along one axis. Received: axis={axis}. Reshape the other axes into it.")
+        self.axis = int(axes[0])
         self.momentum, self.epsilon, self.center, self.scale = float(momentum), float(epsilon), center, scale
         weight_settings.keep(
             self,
@@ -63,6 +66,10 @@ class BatchNormalization(Layer):
         self.gamma = self.beta = None
 
     def build(self, input_shape):
+        if not -len(input_shape) <= self.axis < len(input_shape):
+            raise ValueError(
+                f"[{self.label}] the input has no axis {self.axis}. Received: shape={tuple(input_shape)}. Use axis=-1 for its last."
+            )
         size = input_shape[self.axis]
         if self.scale:
             self.gamma = weight_settings.add(self, "gamma", (size,))
