@@ -6,6 +6,8 @@ import os
 
 from pynn.callbacks.monitors import Monitor
 
+_FILES = (".h5", ".hdf5", ".keras", ".json")  # what `Model.save` refuses: better said before the first epoch than after it
+
 
 class ModelCheckpoint(Monitor):
     """Saves the model (or its weights only) while training; each file appears whole or not at all.
@@ -29,6 +31,12 @@ class ModelCheckpoint(Monitor):
         self.filepath, self.verbose = os.fspath(filepath), verbose
         self.save_best_only, self.save_weights_only = save_best_only, save_weights_only
         self.save_freq = checked_frequency(self, save_freq)
+        suffix = os.path.splitext(self.filepath)[1]
+        if not save_weights_only and suffix in _FILES:
+            raise ValueError(
+                f"[ModelCheckpoint] a model is saved as a folder, not as a {suffix} file. Received: filepath={self.filepath!r}. "
+                "Leave the suffix out; for the weights alone use save_weights_only=True and 'name.safetensors'."
+            )
         self._batches = self._epoch = 0
         if initial_value_threshold is not None:
             self.best = initial_value_threshold

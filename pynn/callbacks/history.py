@@ -85,7 +85,7 @@ class History(Callback):
 
 
 class CSVLogger(Callback):
-    """Writes one line of values per epoch, flushed at once.
+    """Writes one line of values per epoch, flushed at once; NA for those of a validation that wasn't due.
 
     Args:
         filename: Path of the file.
@@ -107,15 +107,20 @@ class CSVLogger(Callback):
     def on_epoch_end(self, epoch, logs=None) -> None:
         """Writes a line."""
         if self._file is None:
-            self._open(["epoch", *logs])
+            self._open(self._columns(logs))
         self._writer.writerow({"epoch": epoch, **logs})
         self._file.flush()
+
+    def _columns(self, logs) -> list[str]:
+        """The columns, those of the validation last, whether or not this epoch has one."""
+        validation = [f"val_{name}" for name in self.model.metrics_names] if self.params.get("validation") else []
+        return ["epoch", *(name for name in logs if name not in validation), *validation]
 
     def _open(self, names: list[str]) -> None:
         self._file = open(self.filename, "r+" if self._keep else "w", newline="", encoding="utf-8")
         self._file.seek(self._keep)
         self._file.truncate()
-        self._writer = csv.DictWriter(self._file, names, delimiter=self.separator, extrasaction="ignore", restval="")
+        self._writer = csv.DictWriter(self._file, names, delimiter=self.separator, extrasaction="ignore", restval="NA")
         if not self._keep:
             self._writer.writeheader()
 

@@ -86,3 +86,20 @@ def test_callbacks_leave_a_schedule_alone(callback):
     model = line(pn.optimizers.SGD(pn.optimizers.schedules.ExponentialDecay(0.1, 5, 0.5)))
     with pytest.raises(TypeError, match="the learning rate is not settable"):
         model.fit(X, Y, epochs=3, verbose=0, callbacks=[callback])
+
+
+@pytest.mark.parametrize("freq", [1, 2])
+def test_the_csv_file_has_columns_for_a_validation_that_comes_later(tmp_path, freq):
+    callbacks = [C.LearningRateScheduler(lambda epoch: 0.5), C.CSVLogger(tmp_path / "log.csv")]
+    history = line(metrics=["mae"]).fit(X, Y, epochs=2, verbose=0, validation_data=(X, Y), validation_freq=freq, callbacks=callbacks)
+    header, first, second = [row.split(",") for row in (tmp_path / "log.csv").read_text().splitlines()]
+    assert header == ["epoch", "loss", "mae", "learning_rate", "val_loss", "val_mae"]
+    assert (first[-2:] == ["NA", "NA"]) == (freq == 2)
+    assert [float(v) for v in second] == [1, *(history.history[name][-1] for name in header[1:])]
+
+
+@pytest.mark.parametrize("name", ["x.keras", "x-{epoch}.h5"])
+def test_checkpoints_refuse_a_file_for_a_model_at_once(name):
+    with pytest.raises(ValueError, match=r"\[ModelCheckpoint\] a model is saved as a folder, not as a \.(keras|h5) file"):
+        C.ModelCheckpoint(name)
+    C.ModelCheckpoint(name, save_weights_only=True)
