@@ -452,3 +452,37 @@ def test_batch_normalization_keeps_statistics_along_one_axis_that_is_there():
     with pytest.raises(ValueError, match=r"\[BatchNormalization .* the input has no axis 5. Received: shape=\(2, 3\)"):
         pn.layers.BatchNormalization(axis=5)(np.ones((2, 3), np.float32))
     assert pn.layers.BatchNormalization(axis=[1]).axis == 1
+
+
+@pytest.mark.parametrize("cls, lengths, kernel, strides, padding, more, wanted, total", [  # total: the outputs times cos(0), cos(1), ...
+    (pn.layers.Conv2DTranspose, (2, 2), 3, 2, "same", 0, (3, 3), 14.944821),
+    (pn.layers.Conv2DTranspose, (2, 2), 3, 2, "same", 1, (4, 4), -15.292882),
+    (pn.layers.Conv2DTranspose, (2, 3), 3, (3, 2), "same", (1, 0), (5, 5), -15.354429),
+    (pn.layers.Conv2DTranspose, (2, 2), 2, 2, "same", 1, (3, 3), 4.187656),
+    (pn.layers.Conv2DTranspose, (2, 3), 4, 3, "same", (1, 2), (4, 8), -17.213374),
+    (pn.layers.Conv2DTranspose, (2, 3), 5, 4, "same", (1, 2), (6, 11), 53.136360),
+    (pn.layers.Conv2DTranspose, (2, 3), 2, 3, "valid", 1, (6, 9), -8.924413),
+    (pn.layers.Conv2DTranspose, (2, 3), 2, 3, "valid", 0, (5, 8), 27.417069),
+    (pn.layers.Conv2DTranspose, (2, 3), 3, 2, "valid", (1, 0), (6, 7), 91.785358),
+    (pn.layers.Conv1DTranspose, (4,), 3, 2, "same", 0, (7,), 1.574101),
+    (pn.layers.Conv1DTranspose, (4,), 3, 3, "valid", 1, (13,), -6.269983),
+    (pn.layers.Conv3DTranspose, (2, 2, 3), 3, 2, "same", 0, (3, 3, 5), 75.796273),
+    (pn.layers.Conv3DTranspose, (2, 2, 3), 4, 3, "same", (1, 2, 1), (4, 5, 7), 405.689088),
+    (pn.layers.Conv3DTranspose, (2, 2, 3), 2, 3, "valid", (1, 0, 2), (6, 5, 10), -215.473576),
+])  # fmt: skip
+def test_output_padding_as_keras_has_it(cls, lengths, kernel, strides, padding, more, wanted, total):
+    def counted(shape):
+        return np.arange(1, np.prod(shape) + 1, dtype=np.float32).reshape(shape)
+
+    layer, x = cls(1, kernel, strides, padding, output_padding=more, use_bias=False), counted((1, *lengths, 1))
+    layer.build(x.shape)
+    layer.set_weights([counted(layer.kernel.shape)])
+    y = layer(x).numpy()
+    assert y.shape == layer.output_shape(x.shape) == (1, *wanted, 1)
+    assert (y.ravel() * np.cos(np.arange(y.size))).sum() == pytest.approx(total, abs=2e-4)
+
+
+@pytest.mark.parametrize("words", [dict(output_padding=2), dict(kernel_size=2, output_padding=0), dict(output_padding=-1)])
+def test_output_padding_that_no_output_has(words):
+    with pytest.raises(ValueError, match=r"\[Conv2DTranspose .* output_padding"):
+        pn.layers.Conv2DTranspose(1, **{"kernel_size": 3, **words}, strides=2, padding="same")

@@ -322,11 +322,31 @@ def conv2d_transpose(x, kernel, shape, strides, padding, dilation):
 
 
 class Conv2DTranspose(Conv2D):
-    """The transpose of a convolution: each input pixel adds a filter-sized patch to the output; arguments as in `Conv2D`.
+    """The transpose of a convolution: each input pixel adds a filter-sized patch to the output.
 
-    Output length: `input * stride` for padding "same", `(input - 1) * stride + kernel` at least for "valid".
+    Args as in `Conv2D`, and:
+        output_padding: What the output has beyond the shortest one, per axis, below the stride; None for the lengths below.
+
+    Output length: `input * stride` for padding "same", `(input - 1) * stride + kernel` at least for "valid". With `output_padding`
+    `(input - 1) * stride + output_padding`, plus the kernel's length for "valid", plus one for "same" if that length is odd.
     Weights kernel (kh, kw, filters, channels), bias (filters,).
     """
+
+    def __init__(self, *args, output_padding=None, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.output_padding = None if output_padding is None else self._checked(output_padding)
+
+    def _checked(self, output_padding) -> tuple[int, ...]:
+        padding = several(self, "output_padding", output_padding, self.rank, minimum=0)
+        for p, k, s, d in zip(padding, self.kernel_size, self.strides, self.dilation_rate, strict=True):
+            least = int(self.padding == "same" and (k - 1) * d % 2 == 1)
+            if not least <= p < s:
+                raise ValueError(
+                    f"[{self.label}] output_padding lies below the stride, and for padding 'same' with a kernel of even length above zero. "
+                    f"Received: output_padding={output_padding}, strides={self.strides}, kernel_size={self.kernel_size}. "
+                    "Leave it out for an output of input * stride."
+                )
+        return padding
 
     def build(self, input_shape):
         channels = self._channels(input_shape)
@@ -334,12 +354,17 @@ class Conv2DTranspose(Conv2D):
         self.build_bias(self.filters)
 
     def spatial_shape(self, shape):
-        def length(n, k, s, d):
+        def length(n, k, s, d, beyond):
             if n is None:
                 return None
-            return n * s if self.padding == "same" else n * s + max((k - 1) * d + 1 - s, 0)
+            k = (k - 1) * d + 1
+            if beyond is None:
+                return n * s if self.padding == "same" else n * s + max(k - s, 0)
+            return (n - 1) * s + beyond + (k % 2 if self.padding == "same" else k)
 
-        return tuple(length(*v) for v in zip(shape[1:-1], self.kernel_size, self.strides, self.dilation_rate, strict=True))
+        beyond = self.output_padding or [None] * self.rank
+        numbers = zip(shape[1:-1], self.kernel_size, self.strides, self.dilation_rate, beyond, strict=True)
+        return tuple(length(*v) for v in numbers)
 
     def call(self, x):
         x = to_channels_last(x, self.data_format)
@@ -352,4 +377,5 @@ class Conv2DTranspose(Conv2D):
             dict(filters=3, kernel_size=3, input_shape=(2, 4, 5, 2)),
             dict(filters=2, kernel_size=3, strides=2, padding="same", input_shape=(1, 3, 4, 2)),
             dict(filters=2, kernel_size=2, strides=3, input_shape=(1, 3, 3, 2)),
+            dict(filters=2, kernel_size=3, strides=2, padding="same", output_padding=0, input_shape=(1, 3, 2, 2)),
         ]

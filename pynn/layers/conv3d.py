@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from pynn import ops
-from pynn.layers import weight_settings
-from pynn.layers.conv import Conv2D, conv2d_transpose
+from pynn.layers.conv import Conv2D, Conv2DTranspose, conv2d_transpose
 from pynn.layers.pooling import AveragePooling2D, GlobalAveragePooling2D, GlobalMaxPooling2D, MaxPooling2D
 from pynn.layers.windows import from_channels_last, to_channels_last, window_length
 
@@ -51,23 +50,10 @@ class Conv3D(Conv2D):
         ]
 
 
-class Conv3DTranspose(Conv2D):
-    """The transpose of `Conv3D`; arguments as in `Conv2D`. Weights kernel (kd, kh, kw, filters, channels), bias (filters,)."""
+class Conv3DTranspose(Conv2DTranspose):
+    """The transpose of `Conv3D`; arguments as in `Conv2DTranspose`. Weights kernel (kd, kh, kw, filters, channels), bias (filters,)."""
 
     rank = 3
-
-    def build(self, input_shape):
-        channels = self._channels(input_shape)
-        self.kernel = weight_settings.add(self, "kernel", (*self.kernel_size, self.filters, channels))
-        self.build_bias(self.filters)
-
-    def spatial_shape(self, shape):
-        def length(n, k, s, d):
-            if n is None:
-                return None
-            return n * s if self.padding == "same" else n * s + max((k - 1) * d + 1 - s, 0)
-
-        return tuple(length(*v) for v in zip(shape[1:-1], self.kernel_size, self.strides, self.dilation_rate, strict=True))
 
     def _frames_of_tap(self, x, k: int, image: tuple[int, int], total: int):
         """What tap k adds: transposed images, `stride` apart, shifted by the tap."""
