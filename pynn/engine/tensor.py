@@ -214,12 +214,26 @@ def tensor(value, dtype=None) -> Tensor:
     if isinstance(value, Operators):
         found = as_tensor(value)
         return found if dtype is None or as_dtype(dtype) == found.dtype else found.astype(dtype)
-    if isinstance(value, (list, tuple)):
+    if isinstance(value, (list, tuple)) and not _kinds(value) <= _NUMBERS:
         leaves = list(_leaves(value))
         if any(_followed(leaf) for leaf in leaves):
             return tensor(_stacked(value), dtype)
         return Tensor(_own_array(_arrays(value), dtype, strong=any(getattr(v, "dtype", None) == np.float64 for v in leaves)))
     return Tensor(_own_array(value, dtype))
+
+
+_NUMBERS = frozenset((int, float, bool))
+
+
+def _kinds(value) -> set[type]:
+    """The types of all leaves: quick where those are many numbers."""
+    kinds = set(map(type, value))
+    if not kinds.isdisjoint((list, tuple)):
+        kinds.difference_update((list, tuple))
+        for v in value:
+            if isinstance(v, (list, tuple)):
+                kinds |= _kinds(v)
+    return kinds
 
 
 def _leaves(value) -> Iterator:
