@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import warnings
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from pynn.io.topology import model_from_topology
 from pynn.io.topology_writer import Writer
 from pynn.io.training_config import compile_from_config, optimizer_state, same_units, set_optimizer_state, training_config
 from pynn.io.training_state import STATE_FILE, SavedState, compile_words, save_state
-from pynn.io.weight_names import match
+from pynn.io.weight_names import match, weight_paths
 from pynn.layers.context import loading
 
 KERAS_VERSION = "tfjs-layers 4.22.0"
@@ -188,12 +189,13 @@ def _append(named: list[tuple[str, np.ndarray]], group: str | None, entries: lis
 
 
 def _weights(model) -> tuple[list[dict[str, Any]], list[bytes]]:
-    entries, data, names = [], [], set()
+    entries, data = [], []
+    names = {id(v): name for name, v in weight_paths(model)}
+    twice = next((n for n, count in Counter(names.values()).items() if count > 1), None)
+    if twice is not None:
+        raise ValueError(f"[save] two weights are named {twice!r}. Give each layer a name of its own.")
     for variable in [*model.trainable_weights, *model.non_trainable_weights]:
-        if variable.path in names:
-            raise ValueError(f"[save] two weights are named {variable.path!r}. Give each layer a name of its own.")
-        names.add(variable.path)
-        entry, raw = encode(np.asarray(variable.numpy()), variable.path)
+        entry, raw = encode(np.asarray(variable.numpy()), names[id(variable)])
         entries.append(entry)
         data.append(raw)
     return entries, data

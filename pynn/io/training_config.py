@@ -9,6 +9,7 @@ import numpy as np
 from pynn import losses, optimizers
 from pynn.errors import DataError
 from pynn.io.files import printable
+from pynn.io.weight_names import weight_paths
 from pynn.serialization import snake_case
 
 _TO_OURS = {
@@ -72,14 +73,15 @@ def optimizer_state(model) -> list[tuple[str, np.ndarray]]:
     name = "Momentum" if name == "SGD" and optimizer.slots else name
     state = [("iter", optimizer.iterations.numpy().astype(np.int32))]
     variables = model.trainable_weights
+    paths = {id(v): path for path, v in weight_paths(model)}
     kinds = _STATE_NAMES[name]
     slots = optimizer.slots
     unit = _momentum_unit(optimizer)
     for k in range(len(slots) // max(len(variables), 1)):
         for i, variable in enumerate(variables):
-            state.append((f"{variable.path}/{kinds[k]}", slots[k * len(variables) + i].numpy() / unit))
+            state.append((f"{paths[id(variable)]}/{kinds[k]}", slots[k * len(variables) + i].numpy() / unit))
     if name == "RMSProp" and slots and "momentum" not in optimizer.slots_in_use():
-        state += [(f"{v.path}/momentum", np.zeros(v.shape, np.float32)) for v in variables]
+        state += [(f"{paths[id(v)]}/momentum", np.zeros(v.shape, np.float32)) for v in variables]
     return state
 
 

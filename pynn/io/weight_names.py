@@ -3,16 +3,70 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 import numpy as np
 
 from pynn.engine.variable import Variable
 from pynn.errors import DataError
 from pynn.io.files import printable
+from pynn.layers.tracking import Tracking
 from pynn.serialization import snake_case
 
 _BY_POSITION = re.compile(r"^(?P<owner>.+)/vars/(?P<index>\d{1,4})$")
 _SIDES = {"forward_layer": 0, "backward_layer": 1}
+
+
+def weight_paths(model) -> list[tuple[str, Variable]]:
+    """(name in a file, variable) for all weights, in the order of `weights`.
+
+    The name is the weight's path. Inside a layer of the user's it tells the attributes that lead there, `block/inner/kernel`: the
+    automatic names of the layers it makes for itself are others in the next process.
+    """
+    names: dict[int, str] = {}
+    seen: set[int] = set()
+
+    def visit(layer, prefix: str | None) -> None:
+        seen.add(id(layer))
+        for variable in layer._own_weights:
+            names.setdefault(id(variable), variable.path if prefix is None else f"{prefix}/{variable.name}")
+        inside = prefix or (layer.path if layer is not model and _is_users(layer) else None)
+        for name, variable in _members(layer, Variable):
+            names.setdefault(id(variable), f"{inside}/{name}" if inside else variable.path)
+        for name, below in _inner_layers(layer):
+            if id(below) not in seen:
+                visit(below, f"{inside}/{name}" if inside else None)
+
+    visit(model, None)
+    return [(names[id(v)], v) for v in model.weights]
+
+
+def _is_users(layer) -> bool:
+    """True for a layer that makes inner layers itself; stacks and graphs have theirs from a config, with their names."""
+    return not type(layer).__module__.startswith("pynn.") and not _numbers_layers(layer)
+
+
+def _numbers_layers(layer) -> bool:
+    return type(layer).layers is not Tracking.layers
+
+
+def _inner_layers(layer) -> Iterator[tuple[str, Tracking]]:
+    return ((str(i), below) for i, below in enumerate(layer.layers)) if _numbers_layers(layer) else _members(layer, Tracking)
+
+
+def _members(layer, kind: type) -> Iterator[tuple[str, object]]:
+    """What the attributes of `layer` hold of a kind, with the way there: `attribute`, `attribute/0`, `attribute/key`."""
+
+    def members(value, name: str):
+        if isinstance(value, kind):
+            yield name, value
+        elif isinstance(value, (list, tuple, dict)):
+            for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+                yield from members(item, f"{name}/{key}")
+
+    for attribute, value in vars(layer).items():
+        if attribute not in layer._untracked:
+            yield from members(value, attribute)
 
 
 def spellings(name: str) -> list[str]:
@@ -33,28 +87,51 @@ def match(model, arrays: dict[str, np.ndarray], *, strict: bool = True) -> list[
     Raises:
         DataError: a weight is missing, one too many, or of another shape.
     """
-    free = {v.path: v for v in model.weights}
+    free = dict(weight_paths(model))
     if len(free) != len(model.weights):
         raise DataError("[load_model] two weights of the model have one name. Give each layer a name of its own.")
-    pairs, left = [], []
+    names = {id(v): n for n, v in free.items()}
+    pairs = [(name, free.pop(name), array) for name, array in arrays.items() if name in free]
+    exact, left = {name for name, _, _ in pairs}, []
     for name, array in arrays.items():
-        path = next((s for s in spellings(name) if s in free), None)
-        if path is None:
-            left.append((name, array))
-        else:
+        path = next((s for s in spellings(name) if s in free), None) if name not in exact else None
+        if path is not None:
             pairs.append((name, free.pop(path), array))
+        elif name not in exact:
+            left.append((name, array))
+    unknown = []
     for name, array in left:
         variable = _by_position(model, name)
-        if variable is not None and variable.path in free:
-            pairs.append((name, free.pop(variable.path), array))
-        elif strict:
-            raise DataError(f"[load_model] the file has a weight {printable(name)} that the model has no place for.")
-    if strict and free:
+        if variable is not None and names[id(variable)] in free:
+            pairs.append((name, free.pop(names[id(variable)]), array))
+        else:
+            unknown.append((name, array))
+    former = _in_order(model, unknown, free)
+    if strict and unknown and not former:
+        raise DataError(f"[load_model] the file has a weight {printable(unknown[0][0])} that the model has no place for.")
+    if strict and len(free) > len(former):
         raise DataError(f"[load_model] the file lacks the weight {next(iter(free))!r}.")
+    pairs += former
     for name, variable, array in pairs:
         if array.shape != variable.shape:
             raise DataError(f"[load_model] the weight {printable(name)} has the shape {array.shape}; the model needs {variable.shape}.")
     return [(variable, array) for _, variable, array in pairs]
+
+
+def _in_order(model, unknown: list[tuple[str, np.ndarray]], free: dict[str, Variable]) -> list[tuple[str, Variable, np.ndarray]]:
+    """What is left on both sides, where it agrees in order, last names and shapes.
+
+    Files have named the inner layers of the user's layers by automatic names.
+    """
+    names = {id(v): n for n, v in free.items()}
+    rest = [v for v in [*model.trainable_weights, *model.non_trainable_weights] if id(v) in names]
+    if len(unknown) != len(rest):
+        return []
+    pairs = [(name, variable, array) for (name, array), variable in zip(unknown, rest, strict=True)]
+    alike = all(
+        names[id(v)] != v.path and name.split("/")[-1] == names[id(v)].split("/")[-1] and array.shape == v.shape for name, v, array in pairs
+    )
+    return pairs if alike else []
 
 
 def _by_position(model, name: str) -> Variable | None:

@@ -1,0 +1,107 @@
+"""Files of models with layers of the user's own that make inner layers."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+import pynn as pn
+from pynn import layers as L
+from pynn.layers import names
+from pynn.layers.names import clear_names
+
+pytestmark = pytest.mark.filterwarnings("ignore:TensorFlow.js can't load this model")
+X = np.arange(6.0).reshape(2, 3)
+
+
+@pytest.fixture(autouse=True)
+def block():
+    @pn.register_layer
+    class Block(pn.Layer):
+        def __init__(self, **kwargs):
+            super().__init__(**kwargs)
+            self.inner = L.Dense(3, bias_initializer="uniform")
+            self.more = {"stack": [pn.Sequential([L.Dense(3, bias_initializer="uniform")]), L.TimeDistributed(L.Dense(2))]}
+
+        def call(self, x):
+            stack, steps = self.more["stack"]
+            y = stack(self.inner(x))
+            return pn.concat([y[:, :1], steps(pn.expand_dims(y, 1))[:, 0]], axis=-1)
+
+    yield Block
+    names._classes.pop("Block")
+
+
+def model_of(block):
+    second, first = block(), block()
+    return pn.Sequential([pn.Input((3,)), first, second, L.Dense(1, name="head")])
+
+
+def paths(folder):
+    groups = json.loads((folder / "model.json").read_text())["weightsManifest"]
+    return [entry["name"] for entry in groups[0]["weights"]]
+
+
+@pytest.mark.parametrize("fresh", [False, True])
+def test_inner_weights_find_their_places(block, tmp_path, fresh):
+    model = model_of(block)
+    model.compile("adam", "mse")
+    model.fit(X, np.ones((2, 1)), verbose=0)
+    model.save(tmp_path / "m")
+    if fresh:
+        clear_names()
+    again = pn.load_model(tmp_path / "m")
+    np.testing.assert_array_equal(again.predict(X), model.predict(X))
+    inner = ["inner/kernel", "inner/bias", "more/stack/0/0/kernel", "more/stack/0/0/bias", "more/stack/1/layer/kernel"]
+    assert paths(tmp_path / "m")[:5] == [f"{model.layers[0].name}/{name}" for name in inner]
+
+
+def test_a_stack_that_starts_with_a_plain_layer(block, tmp_path):
+    model = pn.Sequential([L.Dense(3, input_shape=(3,)), block(), L.Dense(1)])
+    model.save(tmp_path / "m")
+    np.testing.assert_array_equal(pn.load_model(tmp_path / "m").predict(X), model.predict(X))
+    assert [paths(tmp_path / "m")[0], paths(tmp_path / "m")[-1]] == [f"{model.layers[0].name}/kernel", f"{model.layers[2].name}/bias"]
+
+
+def test_files_with_automatic_names_inside_are_read(block, tmp_path):
+    model = model_of(block)
+    model.save(tmp_path / "m")
+    description = json.loads((tmp_path / "m" / "model.json").read_text())
+    for entry, weight in zip(description["weightsManifest"][0]["weights"], model.weights, strict=True):
+        entry["name"] = weight.path
+    (tmp_path / "m" / "model.json").write_text(json.dumps(description))
+    np.testing.assert_array_equal(pn.load_model(tmp_path / "m").predict(X), model.predict(X))
+
+
+@pytest.mark.parametrize("fresh", [False, True])
+def test_weights_files(block, tmp_path, fresh):
+    model = model_of(block)
+    model.save_weights(tmp_path / "w")
+    if fresh:
+        clear_names()
+    first = block()
+    other = pn.Sequential([pn.Input((3,)), first, block(), L.Dense(1, name="head")])
+    other.load_weights(tmp_path / "w")
+    np.testing.assert_array_equal(other.predict(X), model.predict(X))
+
+
+def test_automatic_names_in_another_order(tmp_path):
+    clear_names()
+    second, first = L.Dense(3), L.Dense(3)
+    model = pn.Sequential([pn.Input((3,)), first, second])
+    model.save_weights(tmp_path / "w")
+    clear_names()
+    other = pn.Sequential([pn.Input((3,)), L.Dense(3), L.Dense(3)])
+    assert {w.path for w in other.weights} == {w.path for w in model.weights}
+    other.load_weights(tmp_path / "w")
+    np.testing.assert_array_equal(other.predict(X), model.predict(X))
+
+
+def test_names_that_were_given_hold_in_any_order(tmp_path):
+    model = pn.Sequential([pn.Input((3,)), L.Dense(3, name="part_1"), L.Dense(3, name="part_2")])
+    model.save_weights(tmp_path / "w")
+    other = pn.Sequential([pn.Input((3,)), L.Dense(3, name="part_2"), L.Dense(3, name="part_1")])
+    other.load_weights(tmp_path / "w")
+    np.testing.assert_array_equal(other.layers[0].get_weights()[0], model.layers[1].get_weights()[0])
