@@ -13,7 +13,9 @@ _KEPT = {np.dtype(d) for d in (np.bool_, np.uint8, np.int32, np.int64, np.float3
 
 
 def to_array(value: Any, what: str, *, labels: bool = False, dtype: np.dtype | None = None) -> np.ndarray:
-    """`value` as a C-contiguous array that programs can read; float64 becomes `dtype`, float32 by default.
+    """`value` as a C-contiguous array that programs can read; float64 becomes `dtype`, float32 by default, as do integers beyond int64.
+
+    Integer labels become int32 where they fit.
 
     Raises:
         TypeError: the elements aren't numbers.
@@ -32,13 +34,21 @@ def to_array(value: Any, what: str, *, labels: bool = False, dtype: np.dtype | N
             "Convert numbers with np.asarray(values, dtype='float32'), and encode text first."
         )
     wanted = array.dtype
-    if array.dtype.kind == "f":
+    if array.dtype.kind == "f" or not _fits(array, np.int64):
         wanted = np.dtype(dtype or np.float32)
     elif labels and array.dtype.kind in "iu":
-        wanted = np.dtype(np.int32)
+        wanted = np.dtype(np.int32 if _fits(array, np.int32) else np.int64)
     elif array.dtype not in _KEPT:
         wanted = np.dtype(np.int64 if array.dtype.itemsize >= 4 else np.int32)
     return np.ascontiguousarray(array, dtype=wanted)
+
+
+def _fits(array: np.ndarray, dtype: type) -> bool:
+    """Whether integers keep their values as `dtype`."""
+    if np.can_cast(array.dtype, dtype) or not array.size:
+        return True
+    limits = np.iinfo(dtype)
+    return limits.min <= int(array.min()) and int(array.max()) <= limits.max
 
 
 def _shapes(value: Any) -> str:

@@ -340,3 +340,19 @@ def test_tables_and_bars_do_without_characters_that_the_output_lacks(monkeypatch
     assert b"====" in stream.buffer.getvalue()
     bar = ProgressBar(1, 2, stream)
     assert set(bar._bar(3, 6)) == {"=", "-"}
+
+
+def test_integers_keep_their_values():
+    model = pn.Sequential([L.Dense(1, kernel_initializer="zeros", input_shape=(1,))])
+    model.compile("sgd", "mae")
+    assert model.evaluate([[1.0]], [[3_000_000_000]]) == 3e9
+    assert model.evaluate([[1.0]], np.array([[2**63 + 2**40]], np.uint64)) == pytest.approx(2.0**63)
+    same = pn.Sequential([L.Activation("linear", input_shape=(1,))])
+    assert same.predict(np.array([[2**64 - 1]], np.uint64)) == np.float32(2**64)
+
+
+def test_labels_that_are_no_class_are_refused():
+    model = pn.Sequential([L.Dense(2, activation="softmax", input_shape=(1,))])
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    with pytest.raises(ValueError, match="4294967297|NaN|finite"):
+        model.fit([[1.0]], [2**32 + 1], verbose=0)
