@@ -10,6 +10,7 @@ import numpy as np
 
 from pynn import constraints, initializers, regularizers
 from pynn.dtypes import as_dtype, is_float
+from pynn.engine.tape import stand_in
 from pynn.engine.tensor import Tensor, as_tensor
 from pynn.engine.variable import Variable
 from pynn.errors import suggestion
@@ -251,6 +252,8 @@ class Layer(Tracking):
             mask = kwargs.pop("mask", None)
             if mask is None:
                 mask = map_structure(lambda t: t.mask, args[0])
+            elif isinstance(mask, np.ndarray):
+                mask = as_tensor(mask)
             self._last_call = call_number()
             outputs = self._run(args, kwargs, context.training, mask)
             if self.activity_regularizer is not None:
@@ -269,8 +272,7 @@ class Layer(Tracking):
             outputs = self.call(*args, **kwargs)
         except (ValueError, TypeError) as error:
             raise self._named(error) from error.__cause__
-        self._pass_mask(args[0], mask, outputs)
-        return outputs
+        return self._pass_mask(args[0], mask, outputs)
 
     def _named(self, error: Exception) -> Exception:
         text = str(error)
@@ -287,14 +289,22 @@ class Layer(Tracking):
             x.mask = mask
         return x
 
-    def _pass_mask(self, inputs, mask, outputs) -> None:
+    def _pass_mask(self, inputs, mask, outputs):
+        """`outputs` with their masks. An output that is an input too is the caller's: its mask goes onto another tensor."""
         if not self.makes_mask and all(m is None for m in flatten(mask)):
-            return
-        masks = list(flatten(self.compute_mask(inputs, mask)))
-        leaves = list(flatten(outputs))
-        for output, found in zip(leaves, masks + [None] * (len(leaves) - len(masks)), strict=False):
-            if found is not None:
-                output.mask = found
+            return outputs
+        masks = iter(flatten(self.compute_mask(inputs, mask)))
+        given = [id(leaf) for leaf in flatten(inputs)]
+
+        def masked(output):
+            found = next(masks, None)
+            if found is None or found is output.mask:
+                return output
+            output = stand_in(output) if id(output) in given else output
+            output.mask = found
+            return output
+
+        return map_structure(masked, outputs)
 
     def check_input(self, shapes) -> None:
         """Raises ValueError if inputs of these shapes don't suit `input_spec`."""

@@ -93,7 +93,7 @@ class Model(Layer):
     def __call__(self, *args, **kwargs):
         """The outputs for tensors or arrays, by a captured program where nothing else is asked for."""
         busy = active.capture is not None or active.tapes
-        if busy or len(args) != 1 or any(kwargs.values()):
+        if busy or len(args) != 1 or any(v is not None and v is not False for v in kwargs.values()):
             return super().__call__(*args, **kwargs)
         return self._reading("call_on_batch", args[0])
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from pynn.engine.tape import stand_in
 from pynn.layers.base import Layer
 from pynn.layers.structure import is_shape
+from pynn.layers.symbolic import inferred_shape
 from pynn.models.model import Model
 
 
@@ -67,8 +69,7 @@ class Sequential(Model):
     def _follow(self, layer: Layer) -> None:
         """Builds as far as the shape is known."""
         if self._build_shape is not None:
-            if not layer.built:
-                layer.build(self._shape_before(layer))
+            _build(layer, self._shape_before(layer))
         elif self.first_shape() is not None:
             self.build(self.first_shape())
 
@@ -94,13 +95,13 @@ class Sequential(Model):
         shape = tuple(input_shape) if is_shape(input_shape) else input_shape
         for layer in self.stack:
             layer.check_input(shape)
-            if not layer.built:
-                layer.build(shape)
+            _build(layer, shape)
             shape = layer.output_shape(shape)
 
     def call(self, x, *, training: bool = False, mask=None):
         """The last layer's output."""
         if mask is not None and hasattr(x, "mask"):
+            x = stand_in(x)  # the tensor itself is the caller's
             x.mask = mask
         for layer in self.stack:
             x = layer(x, training=training)
@@ -137,3 +138,12 @@ class Sequential(Model):
         from pynn.layers import get
 
         return cls([get(entry) for entry in config["layers"]], name=config.get("name"))
+
+
+def _build(layer: Layer, shape) -> None:
+    """Makes the weights of a layer and of the layers inside of it, of which those of the user's are built by a call."""
+    if layer.built:
+        return
+    layer.build(shape)
+    if any(not below.built for below in layer.flattened_layers()):
+        inferred_shape(layer, shape)

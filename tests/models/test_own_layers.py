@@ -1,0 +1,71 @@
+"""Models with layers of the user's own: inner layers, layers that mix rows, masks."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import pynn as pn
+from pynn import layers as L
+
+X = np.arange(6.0, dtype=np.float32).reshape(2, 3)
+
+
+class Inner(pn.Layer):
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.dense = L.Dense(3)
+
+    def call(self, x):
+        return self.dense(x)
+
+
+class InnerWithRule(Inner):
+    def compute_output_shape(self, input_shape):
+        return (*input_shape[:-1], 3)
+
+
+class Same(pn.Layer):
+    supports_masking = True
+
+    def call(self, x):
+        return x
+
+
+@pytest.mark.parametrize("block", [Inner, InnerWithRule])
+@pytest.mark.parametrize("first", [lambda: L.Dense(3, input_shape=(3,)), lambda: pn.Input((3,))])
+def test_inner_layers_are_built_with_the_stack(block, first):
+    model = pn.Sequential([first(), block()])
+    assert len(model.weights) == 2 * (len(model.layers))
+    whole = pn.Sequential([block()])
+    whole.build((None, 3))
+    assert len(whole.weights) == 2
+    assert model.predict(X).shape == (2, 3)
+
+
+def test_inner_layers_of_a_layer_in_the_middle_are_built():
+    model = pn.Sequential([InnerWithRule(), L.Dense(1)])
+    model.build((None, 3))
+    assert len(model.weights) == 4
+
+
+def test_a_mask_stays_off_the_tensor_that_was_given():
+    x, mask = pn.tensor(np.ones((2, 3, 1))), np.array([[True, False, True]] * 2)
+    for layer in (Same(), pn.Sequential([Same()])):
+        y = layer(x, mask=mask)
+        assert x.mask is None and y is not x
+        np.testing.assert_array_equal(y.mask.numpy(), mask)
+
+
+def test_a_model_takes_a_mask_as_an_array():
+    x, mask = np.ones((2, 3, 1)), np.array([[True, False, True], [True, True, False]])
+    model = pn.Sequential([L.GRU(2, input_shape=(3, 1))])
+    np.testing.assert_array_equal(model(x, mask=mask).numpy(), model.layers[0](x, mask=mask).numpy())
+    assert (model(x, mask=mask).numpy() != model(x).numpy()).any()
+
+
+def test_a_gradient_passes_through_a_layer_that_returns_its_input():
+    def total(x):
+        return pn.sum(Same()(x, mask=pn.tensor(np.array([[True, False]]))) * 2.0)
+
+    np.testing.assert_array_equal(pn.grad(total)(pn.ones((1, 2, 1))).numpy(), np.full((1, 2, 1), 2.0))
