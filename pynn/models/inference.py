@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from pynn.activations import is_builtin
 from pynn.data.arrays import ArrayData, named_leaves
 from pynn.data.batches import Batches, is_batches
 from pynn.models import steps
@@ -100,7 +101,7 @@ def predict(
     collected: list[list[np.ndarray]] = []
     for i, leaves in enumerate(_prediction_batches(model, x, batch_size or 32, steps)):
         hooks.call("on_predict_batch_begin", i)
-        outputs = _padded_prediction(model, leaves, batch_size or 32)
+        outputs = _prediction(model, leaves, batch_size or 32)
         collected.append(outputs)
         hooks.call("on_predict_batch_end", i)
     hooks.call("on_predict_end")
@@ -121,8 +122,20 @@ def _prediction_batches(model, x, batch_size: int, count: int | None):
         yield [a[start : start + batch_size] for a in data.x]
 
 
-def _padded_prediction(model, leaves: list[np.ndarray], batch_size: int) -> list[np.ndarray]:
-    """Predicts a batch. Odd sizes are padded to a power of two, so that few programs serve every number of rows."""
+def _row_by_row(model) -> bool:
+    """True if no row of a batch has a say in another's outputs, as far as is known: functions and layers of the user's may mix them."""
+    return not any(_may_mix_rows(layer) for layer in model.flattened_layers())
+
+
+def _may_mix_rows(layer) -> bool:
+    if not type(layer).__module__.startswith("pynn.") or type(layer).__name__ == "Lambda":
+        return True
+    functions = (getattr(layer, "activation", None), getattr(layer, "recurrent_activation", None))
+    return any(callable(f) and not is_builtin(f) for f in functions) or 0 in np.atleast_1d(getattr(layer, "axis", -1))
+
+
+def _prediction(model, leaves: list[np.ndarray], batch_size: int) -> list[np.ndarray]:
+    """Predicts a batch. Odd sizes may be padded to a power of two, so that few programs serve every number of rows."""
     rows = leaves[0].shape[0]
     if not model.built:
         steps.ensure_built(model, steps.sample(model, leaves), [])
@@ -130,8 +143,8 @@ def _padded_prediction(model, leaves: list[np.ndarray], batch_size: int) -> list
         with model.locks.steps.reading():
             return [np.array(t) for t in steps.outputs_of(model.call_leaves(leaves, training=False))]
     padded = min(1 << max(rows - 1, 0).bit_length(), max(batch_size, rows))
-    if padded != rows and rows and not model.stateful:
+    if padded != rows and rows and not model.stateful and _row_by_row(model):
         leaves = [np.concatenate([a, np.broadcast_to(a[:1], (padded - rows, *a.shape[1:]))]) for a in leaves]
     outputs = model.predict_on_batch(leaves if len(leaves) > 1 else leaves[0])
     outputs = outputs if isinstance(outputs, list) else [outputs]
-    return [a[:rows] if a.shape[:1] == (padded,) else a for a in outputs]
+    return [a[:rows] if leaves[0].shape[0] != rows and a.shape[:1] == (padded,) else a for a in outputs]

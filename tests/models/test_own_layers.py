@@ -69,3 +69,40 @@ def test_a_gradient_passes_through_a_layer_that_returns_its_input():
         return pn.sum(Same()(x, mask=pn.tensor(np.array([[True, False]]))) * 2.0)
 
     np.testing.assert_array_equal(pn.grad(total)(pn.ones((1, 2, 1))).numpy(), np.full((1, 2, 1), 2.0))
+
+
+class Centered(pn.Layer):
+    def call(self, x):
+        return x - pn.mean(x, axis=0, keepdims=True)
+
+
+class CenteredModel(pn.Model):
+    def call(self, x, training=False):
+        return x - pn.mean(x, axis=0, keepdims=True)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        lambda: pn.Sequential([L.Lambda(lambda t: t - pn.mean(t, axis=0, keepdims=True), input_shape=(1,))]),
+        lambda: pn.Sequential([L.Activation(lambda t: t - pn.mean(t, axis=0, keepdims=True), input_shape=(1,))]),
+        lambda: pn.Sequential([pn.Input((1,)), Centered()]),
+        lambda: pn.Sequential([pn.Input((1,)), pn.Sequential([Centered()])]),
+        CenteredModel,
+    ],
+)
+def test_rows_that_are_mixed_are_those_of_the_batch(model):
+    x = np.array([[1.0], [2.0], [6.0]], np.float32)
+    np.testing.assert_allclose(model().predict(x), x - 3.0)
+
+
+def test_softmax_over_the_batch():
+    x = np.zeros((3, 1), np.float32)
+    np.testing.assert_allclose(pn.Sequential([L.Softmax(axis=0, input_shape=(1,))]).predict(x), np.full((3, 1), 1 / 3), rtol=1e-6)
+
+
+def test_plain_layers_are_padded_still():
+    model = pn.Sequential([L.Dense(2, activation="relu", input_shape=(3,)), L.GaussianNoise(0.1), L.BatchNormalization()])
+    for rows in (5, 6, 7):
+        model.predict(np.ones((rows, 3)))
+    assert len(model.programs._programs) == 1
