@@ -94,7 +94,7 @@ def fit(
             data, validation = data.split(validation_split)
         if data.rows == 0:
             raise ValueError("[fit] there are no rows to train on. Received: x with 0 rows.")
-        table = class_table(class_weight, data.y[0]) if class_weight is not None else None
+        table = class_table(class_weight, data.y) if class_weight is not None else None
         trainer = ArrayTrainer(model, data, class_table=table, **arguments)
     if validation_data is not None:
         validation = validation_data

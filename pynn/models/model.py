@@ -179,7 +179,8 @@ class Model(Layer):
             optimizer: An optimizer or its name.
             loss: A loss, its name, or a list or dict of them, one per output.
             loss_weights: Weights of the outputs' losses.
-            metrics: A list of metrics or names; a list of lists or a dict for several outputs.
+            metrics: A list of metrics or names. For several outputs a dict, or a list with an entry (a metric or a list of them) for
+                each; a list of another length is meant for every output.
             weighted_metrics: The same, computed with sample weights.
             run_eagerly: Run steps op by op in Python, for debugging.
             steps_per_execution, jit_compile: Accepted for Keras's sake: steps always run natively, many per call.
@@ -327,14 +328,18 @@ class Model(Layer):
         """Arguments of `fit` and its kin as checked arrays."""
         leaves = named_leaves(x, "x", self.input_names)
         targets = [] if y is None else named_leaves(y, "y", self.output_names, labels=True)
-        weights = [] if sample_weight is None else named_leaves(sample_weight, "sample_weight", None)
+        weights = [] if sample_weight is None else named_leaves(sample_weight, "sample_weight", self._weight_names(sample_weight))
         weights = [w if w.dtype.kind == "f" else w.astype(np.float32) for w in weights]
         data = ArrayData(leaves, targets, weights)
         if class_weight is not None:
-            table = class_table(class_weight, targets[0] if targets else None)
+            table = class_table(class_weight, targets)
             by_class = np.array(steps.class_weighted([Tensor(w) for w in weights], Tensor(targets[0]), Tensor(table))[0])
             data = ArrayData(leaves, targets, [by_class])
         return data
+
+    def _weight_names(self, sample_weight) -> list[str] | None:
+        """The outputs, unless it is a list of numbers, which are weights of rows."""
+        return None if isinstance(sample_weight, (list, tuple)) and np.ndim(sample_weight[:1]) == 1 else self.output_names
 
     # -- files -------------------------------------------------------------------------------------------------------
 
@@ -366,12 +371,18 @@ class Model(Layer):
         return topology_json(self)
 
 
-def class_table(class_weight: dict, y: np.ndarray | None = None) -> np.ndarray:
-    """Weights by class index, 1 where the dict says nothing; long enough for the classes in `y`.
+def class_table(class_weight: dict, targets: list[np.ndarray]) -> np.ndarray:
+    """Weights by class index, 1 where the dict says nothing; long enough for the classes in the targets.
 
     Raises:
-        ValueError: a key isn't a class index.
+        ValueError: a key isn't a class index, or the model has several outputs.
     """
+    if len(targets) > 1:
+        raise ValueError(
+            f"[fit] class_weight is for models with one output. Received: targets for {len(targets)}. "
+            "Pass sample_weight, a list or dict with the weights of each output."
+        )
+    y = targets[0] if targets else None
     whole = isinstance(class_weight, dict) and all(isinstance(k, (int, np.integer)) and k >= 0 for k in class_weight)
     if not whole or not class_weight:
         raise ValueError(

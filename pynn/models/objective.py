@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import Any
 
@@ -71,6 +72,7 @@ class Objective:
         self.losses: list = []
         self.loss_weights: list[float] = []
         self.metrics: list[tuple[int, bool, Any]] = []  # (output, weighted, metric)
+        self.metric_names: list[str] = []  # in logs; a metric's own name stays what it is
 
     def build(self, names: Sequence[str], y_true: Sequence, y_pred: Sequence) -> None:
         """Resolves names of losses and metrics, which may depend on the shapes of targets and outputs."""
@@ -84,16 +86,18 @@ class Objective:
         several = len(names) > 1
         if several:
             self.output_running = [Running(f"{n}_loss") for n, e in zip(names, self.losses, strict=True) if e is not None]
-        for config, weighted in ((self.metric_config, False), (self.weighted_metric_config, True)):
-            for i, found in enumerate(_metrics_per_output(config, names)):
-                for identifier in found:
-                    metric = metrics.get(identifier, loss=self.losses[i], target=y_true[i].shape, output=y_pred[i].shape)
-                    if several:
-                        metric.name = f"{names[i]}_{metric.name}"
-                    if weighted and any(metric.name == m.name for _, _, m in self.metrics):
-                        metric.name = f"weighted_{metric.name}"
-                    self.metrics.append((i, weighted, metric))
-        _number_duplicates([m for _, _, m in self.metrics])
+        found = [
+            (i, weighted, identifier)
+            for config, weighted in ((self.metric_config, False), (self.weighted_metric_config, True))
+            for i, identifiers in enumerate(_metrics_per_output(config, names))
+            for identifier in identifiers
+        ]
+        for (i, weighted, _), identifier in zip(found, _separate([identifier for _, _, identifier in found]), strict=True):
+            metric = metrics.get(identifier, loss=self.losses[i], target=y_true[i].shape, output=y_pred[i].shape)
+            name = f"{names[i]}_{metric.name}" if several else metric.name
+            self.metric_names.append(f"weighted_{name}" if weighted and name in self.metric_names else name)
+            self.metrics.append((i, weighted, metric))
+        self.metric_names = _numbered(self.metric_names)
 
     @property
     def trackers(self) -> list:
@@ -103,7 +107,7 @@ class Objective:
     @property
     def names(self) -> list[str]:
         """Names of the running values."""
-        return [t.name for t in self.trackers]
+        return [self.loss_running.name, *(r.name for r in self.output_running), *self.metric_names]
 
     def loss(self, y_true: Sequence, y_pred: Sequence, weights: Sequence) -> tuple[Tensor, list[Tensor]]:
         """The total loss without penalties, and the loss of each output that has one."""
@@ -113,6 +117,11 @@ class Objective:
             if loss is None:
                 continue
             value = loss(y_true[i], y_pred[i], sample_weight=_weight(i, weights, y_pred))
+            if value.ndim:
+                raise ValueError(
+                    f"[compile] training needs a loss that is one number. Received: {_label(loss)} gives values of shape {value.shape}. "
+                    "Pass reduction='sum_over_batch_size'."
+                )
             parts.append(value)
             value = value if self.loss_weights[i] == 1.0 else value * self.loss_weights[i]
             total = value if total is None else total + value
@@ -124,7 +133,9 @@ class Objective:
         for running, part in zip(self.output_running, parts, strict=False):
             running.add(part, samples)
         for i, weighted, metric in self.metrics:
-            metric.update_state(y_true[i], y_pred[i], sample_weight=_weight(i, weights, y_pred) if weighted else None)
+            masked = weighted or isinstance(metric, metrics.MeanMetricWrapper)
+            weight = _weight(i, weights if weighted else (), y_pred) if masked else None
+            metric.update_state(y_true[i], y_pred[i], sample_weight=weight)
 
     def check_targets(self, y_true: Sequence[np.ndarray]) -> None:
         """Raises ValueError for targets in memory that a loss can't mean: labels that aren't whole, shares outside 0 to 1."""
@@ -147,7 +158,12 @@ class Objective:
 
     def results(self) -> dict[str, float]:
         """The running values as numbers."""
-        return {t.name: float(as_tensor(t.result())) for t in self.trackers}
+        return {name: float(as_tensor(t.result())) for name, t in zip(self.names, self.trackers, strict=True)}
+
+
+def _label(loss) -> str:
+    reduction = getattr(loss, "reduction", None)
+    return f"{type(loss).__name__}({f'reduction={reduction!r}' if reduction else ''})"
 
 
 def _weight(i: int, weights: Sequence, y_pred: Sequence):
@@ -171,15 +187,31 @@ def _metrics_per_output(config, names: Sequence[str]) -> list[list]:
         return [list(e) if isinstance(e, (list, tuple)) else [] if e is None else [e] for e in per_output(config, names, "metrics")]
     if not isinstance(config, (list, tuple)):
         raise TypeError(f"[compile] metrics is a list. Received: {config!r}. Write metrics=[{config!r}].")
-    if len(names) > 1 and len(config) == len(names) and any(isinstance(e, (list, tuple)) for e in config):
-        return [list(e) if isinstance(e, (list, tuple)) else [e] for e in config]
+    nested = any(isinstance(e, (list, tuple)) for e in config)
+    if len(config) == len(names) and (len(names) > 1 or nested):
+        return [list(e) if isinstance(e, (list, tuple)) else [] if e is None else [e] for e in config]
+    if nested:
+        raise ValueError(f"[compile] metrics has {len(config)} entries for {len(names)} outputs ({', '.join(names)}).")
     return [list(config) for _ in names]
 
 
-def _number_duplicates(found: list) -> None:
+def _separate(identifiers: list) -> list:
+    """The same, with copies in place of a metric that is there already: its sums are those of one output."""
+    seen: set[int] = set()
+    found = []
+    for identifier in identifiers:
+        repeated = isinstance(identifier, metrics.Metric) and id(identifier) in seen
+        seen.add(id(identifier))
+        found.append(copy.deepcopy(identifier) if repeated else identifier)
+    return found
+
+
+def _numbered(names: list[str]) -> list[str]:
+    """The names, with numbers behind those that are there already."""
     seen: dict[str, int] = {"loss": 1}
-    for metric in found:
-        count = seen.get(metric.name, 0)
-        seen[metric.name] = count + 1
-        if count:
-            metric.name = f"{metric.name}_{count}"
+    found = []
+    for name in names:
+        count = seen.get(name, 0)
+        seen[name] = count + 1
+        found.append(f"{name}_{count}" if count else name)
+    return found

@@ -1,0 +1,75 @@
+"""Losses, metrics and weights of models with several outputs, and under masks."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import pynn as pn
+from pynn import layers as L
+
+ONES = np.ones((2, 1), np.float32)
+
+
+def two_outputs(**words):
+    x = pn.Input((1,))
+    a, b = L.Dense(1, name="a", kernel_initializer="ones"), L.Dense(1, name="b", kernel_initializer="zeros")
+    model = pn.Model(x, [a(x), b(x)])
+    model.compile("sgd", "mse", **words)
+    return model
+
+
+def evaluate(model, *args, **words):
+    return model.evaluate(ONES, [3 * ONES] * 2, *args, return_dict=True, **words)
+
+
+def test_a_metric_of_several_outputs_has_sums_for_each():
+    metric = pn.metrics.MeanSquaredError(name="m")
+    for _ in range(2):
+        found = evaluate(two_outputs(metrics={"a": [metric], "b": metric}))
+        assert (found["a_m"], found["b_m"]) == (4.0, 9.0)
+    assert metric.name == "m"
+
+
+def test_a_metric_per_output():
+    found = evaluate(two_outputs(metrics=["mae", "mse"]))
+    assert {k: v for k, v in found.items() if "loss" not in k} == {"a_mae": 2.0, "b_mse": 9.0}
+    assert {"a_mae", "b_mae"} <= set(evaluate(two_outputs(metrics=["mae"])))
+    assert {"b_mae", "b_mse"} <= set(evaluate(two_outputs(metrics=[None, ["mae", "mse"]])))
+    with pytest.raises(ValueError, match="3 entries for 2 outputs"):
+        evaluate(two_outputs(metrics=[["mae"], ["mae"], ["mae"]]))
+
+
+def test_class_weights_are_for_one_output():
+    calls = [two_outputs().fit, two_outputs().train_on_batch]
+    for call in calls:
+        with pytest.raises(ValueError, match="one output"):
+            call(ONES, [ONES, ONES], class_weight={0: 1.0, 1: 2.0})
+
+
+@pytest.mark.parametrize("weights", [[np.array([1.0, 1.0]), np.array([0.0, 2.0])], {"a": [1.0, 1.0], "b": [0.0, 2.0]}])
+def test_sample_weights_per_output(weights):
+    model, y = two_outputs(), [ONES, np.array([[5.0], [3.0]])]
+    found = model.evaluate(ONES, y, sample_weight=weights, return_dict=True)
+    assert (found["a_loss"], found["b_loss"]) == (0.0, 9.0)
+    model.fit(ONES, y, sample_weight=weights, verbose=0)
+
+
+def test_one_list_of_sample_weights_is_for_all_outputs():
+    found = two_outputs().evaluate(ONES, [ONES, np.array([[5.0], [3.0]])], sample_weight=[0.0, 2.0], return_dict=True)
+    assert found["b_loss"] == 9.0
+
+
+def test_metrics_heed_the_mask():
+    x = np.array([[[1.0], [2.0], [0.0]], [[3.0], [0.0], [0.0]]])
+    model = pn.Sequential([L.Masking(input_shape=(3, 1)), L.Dense(2, kernel_initializer="ones")])
+    model.compile("sgd", "mse", metrics=["mse", "mae", "accuracy"], weighted_metrics=["mse"])
+    found = model.evaluate(x, np.arange(12.0).reshape(2, 3, 2), return_dict=True)
+    assert found == {"loss": 4.5, "mse": 4.5, "mae": 1.5, "accuracy": 0.0, "weighted_mse": 4.5}  # Keras 3's numbers
+
+
+def test_a_loss_has_to_be_one_number():
+    model = pn.Sequential([L.Dense(1, input_shape=(1,))])
+    model.compile("sgd", pn.losses.MeanSquaredError(reduction="none"))
+    with pytest.raises(ValueError, match="MeanSquaredError.*reduction='none'.*one number|one number.*reduction='none'"):
+        model.fit(ONES, ONES, verbose=0)
