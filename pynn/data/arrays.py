@@ -57,7 +57,10 @@ def _shapes(value: Any) -> str:
 
 
 def named_leaves(value: Any, what: str, names: Sequence[str] | None, **kwargs) -> list[np.ndarray]:
-    """The arrays of `value`: one array, a list or tuple of them where several are expected, or a dict by name."""
+    """The arrays of `value`: one array, a dict by name, or a list or tuple of them where several are or may be expected.
+
+    Without names there may be: several arrays are as many leaves, lists and numbers one.
+    """
     if isinstance(value, dict):
         if not names:
             raise TypeError(f"[data] {what} is a dict, but the model's inputs or outputs have no names. Pass a list.")
@@ -65,16 +68,19 @@ def named_leaves(value: Any, what: str, names: Sequence[str] | None, **kwargs) -
         if missing:
             raise ValueError(f"[data] {what} has no entry {missing[0]!r}. Received: {sorted(value)}. Expected: {list(names)}.")
         return [to_array(value[n], f"{what}[{n!r}]", **kwargs) for n in names]
-    several = names is not None and len(names) > 1
-    if isinstance(value, (list, tuple)) and (several or _is_list_of_arrays(value)):
+    if isinstance(value, (list, tuple)) and _are_leaves(value, names):
         if names is not None and len(value) != len(names):
             raise ValueError(f"[data] {what} needs {len(names)} arrays ({', '.join(names)}). Received: {len(value)}.")
         return [to_array(v, f"{what}[{i}]", **kwargs) for i, v in enumerate(value)]
     return [to_array(value, what, **kwargs)]
 
 
-def _is_list_of_arrays(value) -> bool:
-    return len(value) == 1 and hasattr(value[0], "shape") and len(value[0].shape) > 1
+def _are_leaves(value: Sequence, names: Sequence[str] | None) -> bool:
+    if names is not None and len(names) > 1:
+        return True
+    if len(value) > 1:
+        return names is None and all(len(getattr(v, "shape", ())) > 0 for v in value)
+    return len(value) == 1 and len(getattr(value[0], "shape", ())) > 1
 
 
 class ArrayData:

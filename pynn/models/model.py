@@ -23,6 +23,8 @@ from pynn.models.objective import Objective
 from pynn.models.programs import ProgramCache, batch_program
 from pynn.models.state import Shuffling
 
+_KERAS_STEPS = ("train_step", "test_step", "predict_step", "compute_loss", "compute_metrics")  # what a subclass overrides in Keras
+
 
 class Model(Layer):
     """A model. Subclass it and define `call`, or give `inputs` and `outputs` of the functional API.
@@ -185,6 +187,12 @@ class Model(Layer):
             run_eagerly: Run steps op by op in Python, for debugging.
             steps_per_execution, jit_compile: Accepted for Keras's sake: steps always run natively, many per call.
         """
+        own = next((step for step in _KERAS_STEPS if callable(getattr(self, step, None))), None)
+        if own is not None:
+            raise NotImplementedError(
+                f"[compile] training has its own steps and runs none of a model. Received: {type(self).__name__}.{own}. Put what it adds "
+                "to the loss into call() by self.add_loss, or train in a loop with pn.variable_grads and optimizer.apply_gradients."
+            )
         with self.locks.training("compile", self.label):
             self.optimizer = optimizers.get(optimizer)
             self.objective = Objective(loss, loss_weights, metrics, weighted_metrics)
@@ -239,6 +247,8 @@ class Model(Layer):
 
     def _on_batch(self, mode: str, values: tuple, class_weight, return_dict: bool):
         self.require_compiled(f"{mode}_on_batch")
+        if values[1] is None:
+            raise ValueError(f"[{mode}_on_batch] y is missing. Received: x alone. Call {mode}_on_batch(x, y).")
         locks = self.locks
         before = locks.start_training(f"{mode}_on_batch", self.label)
         try:

@@ -123,6 +123,11 @@ class Sequential(Model):
         return [layer for layer in self.stack if type(layer).__name__ != "InputLayer"]
 
     @property
+    def input_names(self) -> list[str] | None:
+        """The first layer's name."""
+        return [self.stack[0].name] if self.stack else None
+
+    @property
     def output_names(self) -> list[str] | None:
         """The last layer's name."""
         return [self.stack[-1].name] if self.stack else None

@@ -106,3 +106,38 @@ def test_plain_layers_are_padded_still():
     for rows in (5, 6, 7):
         model.predict(np.ones((rows, 3)))
     assert len(model.programs._programs) == 1
+
+
+class TwoAndTwo(pn.Model):
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = L.Dense(1), L.Dense(2)
+
+    def call(self, x, training=False):
+        a, b = x
+        return self.first(a), self.second(b)
+
+
+@pytest.mark.parametrize("kind", [list, tuple])
+def test_models_without_names_take_several_arrays(kind):
+    x, y = kind([np.ones((5, 3)), np.ones((5, 4))]), kind([np.ones((5, 1)), np.ones((5, 2))])
+    model = TwoAndTwo()
+    model.compile("sgd", "mse")
+    history = model.fit(x, y, epochs=3, validation_data=(x, y), verbose=0)
+    assert {"loss", "output_0_loss", "val_output_1_loss"} <= set(history.history)
+    assert [a.shape for a in model.predict(x)] == [(5, 1), (5, 2)]
+    assert [a.shape for a in model.predict_on_batch(x)] == [(5, 1), (5, 2)]
+    assert len(model.evaluate(x, y)) == 3
+
+
+def test_lists_of_lists_are_one_array():
+    assert CenteredModel().predict([[1.0], [3.0]]).tolist() == [[-1.0], [1.0]]
+    rows = [np.array([1.0, 2.0, 3.0]), np.array([1.0, 1.0, 1.0])]
+    assert pn.Sequential([L.Dense(1, input_shape=(3,))]).predict(rows).shape == (2, 1)
+
+
+@pytest.mark.parametrize("step", ["train_step", "test_step", "compute_loss"])
+def test_steps_of_a_models_own_are_refused(step):
+    model = type("Own", (CenteredModel,), {step: lambda self, data: None})()
+    with pytest.raises(NotImplementedError, match=f"Own.{step}"):
+        model.compile("sgd", "mse")
