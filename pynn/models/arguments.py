@@ -39,16 +39,29 @@ def bound_words(function: Callable, first: tuple[str, ...], args: tuple, kwargs:
     return {**given, **kwargs}
 
 
-def whole(function: str, name: str, value: Any, default: int) -> int:
-    """`value` as an int above zero; None is the default.
+def whole(function: str, name: str, value: Any, default: int | None, least: int = 1) -> int | None:
+    """`value` as an int of at least 1, or `least`; None is the default.
 
     Raises:
         ValueError: it is something else.
     """
-    value = default if value is None else value
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-        raise ValueError(f"[{function}] {name} must be a whole number above zero. Received: {value!r}.")
+    if value is None:
+        return default
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
+        words = "above zero" if least == 1 else f"of {least} or more"
+        raise ValueError(f"[{function}] {name} must be a whole number {words}. Received: {value!r}.")
     return int(value)
+
+
+def checked_frequency(value: Any) -> int | list[int]:
+    """`validation_freq`: every so many epochs, or the epochs.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    if isinstance(value, (list, tuple, set, range)):
+        return [whole("fit", "each epoch in validation_freq", epoch, None) for epoch in value]
+    return whole("fit", "validation_freq", value, 1)
 
 
 def checked_verbose(function: str, value: Any) -> int | str:
@@ -83,3 +96,5 @@ def check_validation(data: Any) -> None:
     if hasattr(data, "__array__") or (isinstance(data, (tuple, list)) and len(data) not in (2, 3)):
         what = f"an array of shape {np.shape(data)}" if hasattr(data, "__array__") else f"{type(data).__name__} of {len(data)}"
         raise ValueError(f"[fit] validation_data is (x, y), (x, y, sample_weight) or batches. Received: {what}.")
+    if isinstance(data, (tuple, list)) and data[1] is None:
+        raise ValueError("[fit] y is missing in validation_data. Received: (x, None). Pass (x, y).")

@@ -7,11 +7,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from pynn.callbacks import BackupAndRestore, Callback, CallbackList, History, TerminateOnNaN
-from pynn.data.arrays import ArrayData
 from pynn.data.batches import Batches, is_batches
 from pynn.errors import NonFiniteError
 from pynn.models import inference
-from pynn.models.arguments import callback_list, check_validation, checked_verbose, whole
+from pynn.models.arguments import callback_list, check_validation, checked_frequency, checked_verbose, whole
 from pynn.models.model import class_table
 from pynn.models.programs import LOG_ROWS
 from pynn.models.trainers import BATCH_HOOKS, ArrayTrainer, BatchTrainer
@@ -74,8 +73,10 @@ def fit(
     whole("fit", "epochs", epochs, 1)
     batch_size = whole("fit", "batch_size", batch_size, 32)
     whole("fit", "validation_batch_size", validation_batch_size, batch_size)
-    if steps_per_epoch is not None:
-        whole("fit", "steps_per_epoch", steps_per_epoch, 1)
+    whole("fit", "steps_per_epoch", steps_per_epoch, None)
+    whole("fit", "validation_steps", validation_steps, None)
+    whole("fit", "initial_epoch", initial_epoch, 0, least=0)
+    validation_freq = checked_frequency(validation_freq)
     if x is None:
         raise TypeError("[fit] there is nothing to train on. Call fit(x, y).")
     check_validation(validation_data)
@@ -130,13 +131,12 @@ class _Validator:
             return False
         return (epoch + 1) % self.freq == 0 if isinstance(self.freq, int) else epoch + 1 in self.freq
 
-    def run(self) -> dict[str, float]:
+    def run(self, callbacks: CallbackList) -> dict[str, float]:
         """The results, named val_..."""
-        data = self.data if isinstance(self.data, (ArrayData, tuple)) else (self.data,)
-        parts = (data,) if isinstance(data, ArrayData) else data
+        parts = self.data if isinstance(self.data, (tuple, list)) else (self.data,)
         results = inference.evaluate(
             self.model, *parts[:2], sample_weight=parts[2] if len(parts) > 2 else None, batch_size=self.batch_size,
-            steps=self.steps, verbose=0, return_dict=True,
+            steps=self.steps, verbose=0, return_dict=True, callbacks=callbacks,
         )  # fmt: skip
         return {f"val_{k}": v for k, v in results.items()}
 
@@ -205,7 +205,7 @@ class _Run:
 
     def _finish_epoch(self, epoch: int, logs: dict[str, float], seconds: float) -> None:
         if self.validator.due(epoch):
-            logs.update(self.validator.run())
+            logs.update(self.validator.run(self.callbacks))
         self.bar.finish(logs, self.trainer.last_steps, epoch, seconds)
         self.callbacks.call("on_epoch_end", epoch, logs=logs, last=False)
         self.history.add(epoch, logs)  # with what callbacks have put in

@@ -35,7 +35,15 @@ def evaluate(
 
     model.require_compiled("evaluate")
     batch_size = whole("evaluate", "batch_size", batch_size, 32)
-    hooks = CallbackList(callback_list(callbacks), model, {"steps": steps, "verbose": verbose})
+    whole("evaluate", "steps", steps, None)
+    if x is None:
+        raise TypeError("[evaluate] there is nothing to evaluate on. Call evaluate(x, y).")
+    if y is None and not isinstance(x, ArrayData) and not is_batches(x):
+        raise ValueError("[evaluate] y is missing. Received: x alone. Call evaluate(x, y).")
+    if isinstance(callbacks, CallbackList):  # those of the fit around it, which keep its params
+        hooks = callbacks
+    else:
+        hooks = CallbackList(callback_list(callbacks), model, {"steps": steps, "verbose": verbose})
     started = time.monotonic()
     with model.locks.training("evaluate", model.label):
         hooks.call("on_test_begin")
@@ -51,13 +59,17 @@ def evaluate(
 
 
 def _evaluate(model, batches, hooks) -> int:
-    count = 0
+    count, wants_logs = 0, hooks.any_overrides("on_test_batch_end")
     for count, data in enumerate(batches, 1):
+        if not data.y:
+            raise ValueError("[evaluate] a batch came without targets. Received: x alone. Yield a tuple (x, y).")
         if count == 1:
             model.objective_reset(data)
+        model.objective.check_targets(data.y)
         hooks.call("on_test_batch_begin", count - 1)
         model.run_batch("test", data)
-        hooks.call("on_test_batch_end", count - 1)
+        if wants_logs:
+            hooks.call("on_test_batch_end", count - 1, logs=model.objective.results())
     if not count:
         raise ValueError("[evaluate] there is no data to evaluate on. Received: no rows.")
     return count
@@ -96,6 +108,7 @@ def predict(
     if x is None:
         raise TypeError("[predict] there is nothing to predict. Call predict(x).")
     batch_size = whole("predict", "batch_size", batch_size, 32)
+    whole("predict", "steps", steps, None)
     hooks = CallbackList(callback_list(callbacks), model, {"steps": steps, "verbose": verbose})
     hooks.call("on_predict_begin")
     collected: list[list[np.ndarray]] = []
@@ -103,7 +116,7 @@ def predict(
         hooks.call("on_predict_batch_begin", i)
         outputs = _prediction(model, leaves, batch_size or 32)
         collected.append(outputs)
-        hooks.call("on_predict_batch_end", i)
+        hooks.call("on_predict_batch_end", i, logs={"outputs": outputs[0] if len(outputs) == 1 else outputs})
     hooks.call("on_predict_end")
     if not collected:
         raise ValueError("[predict] there is nothing to predict. Received: no batches.")

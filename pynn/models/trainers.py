@@ -158,6 +158,8 @@ class ArrayTrainer:
             logs = self.model.objective.results()
             run.callbacks.call("on_train_batch_end", batch, logs=logs)
             run.bar.update(batch + 1, self.steps, logs)
+            if self.model.stop_training:
+                break
         return self.model.objective.results()
 
 
@@ -215,6 +217,7 @@ class BatchTrainer:
         return self.model.objective.results()
 
     def _step(self, epoch: int, batch: int, data: ArrayData) -> None:
+        self.model.objective.check_targets(data.y)
         try:
             self.model.run_batch("train", data)
         except NonFiniteError as error:

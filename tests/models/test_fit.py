@@ -356,3 +356,90 @@ def test_labels_that_are_no_class_are_refused():
     model.compile("sgd", "sparse_categorical_crossentropy")
     with pytest.raises(ValueError, match="4294967297|NaN|finite"):
         model.fit([[1.0]], [2**32 + 1], verbose=0)
+
+
+class Noted(pn.callbacks.Callback):
+    def __init__(self):
+        self.seen = []
+
+    def on_test_begin(self, logs=None):
+        self.seen.append(("begin", dict(logs)))
+
+    def on_test_batch_end(self, batch, logs=None):
+        self.seen.append((batch, dict(logs)))
+
+    def on_test_end(self, logs=None):
+        self.seen.append(("end", dict(logs)))
+
+    def on_predict_batch_end(self, batch, logs=None):
+        self.seen.append((batch, logs["outputs"].shape))
+
+
+def test_hooks_of_validation_and_prediction():
+    noted = Noted()
+    history = line(metrics=["mae"]).fit(X, Y, validation_data=(X[:5], Y[:5]), batch_size=3, verbose=0, callbacks=[noted]).history
+    last = {"loss": history["val_loss"][0], "mae": history["val_mae"][0]}
+    assert [name for name, _ in noted.seen] == ["begin", 0, 1, "end"]
+    assert noted.seen[2][1] == noted.seen[3][1] == last
+    assert noted.params["epochs"] == 1
+    other = Noted()
+    line().predict(X[:5], batch_size=3, callbacks=[other])
+    assert other.seen == [(0, (3, 1)), (1, (2, 1))]
+
+
+@pytest.mark.parametrize("eagerly", [False, True])
+def test_stop_training_holds_within_an_epoch(eagerly):
+    class Stop(pn.callbacks.Callback):
+        batches = 0
+
+        def on_train_batch_end(self, batch, logs=None):
+            self.batches += 1
+            self.model.stop_training = batch == 1
+
+    stop = Stop()
+    line(run_eagerly=eagerly).fit(X, Y, batch_size=10, verbose=0, callbacks=[stop])
+    assert stop.batches == 2
+
+
+def labelled():
+    model = pn.Sequential([L.Dense(3, activation="softmax", input_shape=(4,))])
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    return model
+
+
+HALVES = np.full(50, 1.5)
+
+
+@pytest.mark.parametrize(
+    "call, words",
+    [
+        (lambda: line().fit(X, Y, validation_split=0.5, validation_freq=0, verbose=0), "validation_freq.*above zero"),
+        (lambda: line().fit(X, Y, validation_split=0.5, validation_freq=1.5, verbose=0), "validation_freq.*1.5"),
+        (lambda: line().fit(X, Y, validation_split=0.5, validation_freq="a", verbose=0), "validation_freq.*'a'"),
+        (lambda: line().fit(X, Y, validation_split=0.5, validation_freq=[1, 0.5], verbose=0), "validation_freq.*0.5"),
+        (lambda: line().fit(X, Y, validation_split=0.5, validation_steps=0, verbose=0), "validation_steps"),
+        (lambda: line().fit(X, Y, validation_split=0.5, validation_steps=2.5, verbose=0), "validation_steps"),
+        (lambda: line().fit(X, Y, initial_epoch=-1, verbose=0), "initial_epoch must be a whole number of 0 or more"),
+        (lambda: line().fit(X, Y, validation_data=(X, None), verbose=0), "y is missing"),
+        (lambda: line().evaluate(X, Y, steps=1.5), "steps"),
+        (lambda: line().predict(X, steps=0), "steps"),
+        (lambda: line().evaluate(X), "y is missing"),
+        (lambda: line().evaluate(iter([X])), "without targets"),
+        (lambda: line().train_on_batch(X), "y is missing"),
+        (lambda: labelled().evaluate(X, HALVES), "whole numbers"),
+        (lambda: labelled().fit(X, np.ones(50), validation_data=(X, HALVES), verbose=0), "whole numbers"),
+        (lambda: labelled().fit(iter([(X, np.ones(50)), (X, HALVES)]), verbose=0), "whole numbers"),
+    ],
+)
+def test_arguments_are_checked(call, words):
+    with pytest.raises(ValueError, match=words):
+        call()
+
+
+def test_evaluate_needs_data():
+    with pytest.raises(TypeError, match="nothing to evaluate"):
+        line().evaluate()
+
+
+def test_validation_data_may_be_a_list():
+    assert "val_loss" in line().fit(X, Y, validation_data=[X, Y], validation_freq=[1], verbose=0).history
