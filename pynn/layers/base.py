@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
 from typing import Any, NamedTuple
@@ -166,6 +167,12 @@ class Layer(Tracking):
         self.built = True
         self._build_shape = input_shape
 
+    def build_inner(self, input_shape) -> None:
+        """Builds the layers inside of a built one that `build` has left to the first call, by a call on zeros."""
+        if any(not layer.built for layer in self.flattened_layers()):
+            with contextlib.suppress(TypeError, ValueError):  # it wants more than zeros: then it's built by the call that brings it
+                inferred_shape(self, input_shape)
+
     def add_weight(
         self,
         name: str | None = None,
@@ -327,6 +334,8 @@ class Layer(Tracking):
     def output_shape(self, input_shape):
         """The output's shape, or a list of them, for an input shape with None where unknown."""
         if type(self).compute_output_shape is not Layer.compute_output_shape:
+            if self.built:
+                self.build_inner(input_shape)  # which a rule alone would not do
             return self.compute_output_shape(input_shape)
         return inferred_shape(self, input_shape)
 

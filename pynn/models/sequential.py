@@ -7,7 +7,6 @@ from typing import Any
 from pynn.engine.tape import stand_in
 from pynn.layers.base import Layer
 from pynn.layers.structure import is_shape
-from pynn.layers.symbolic import inferred_shape
 from pynn.models.model import Model
 
 
@@ -146,9 +145,6 @@ class Sequential(Model):
 
 
 def _build(layer: Layer, shape) -> None:
-    """Makes the weights of a layer and of the layers inside of it, of which those of the user's are built by a call."""
-    if layer.built:
-        return
-    layer.build(shape)
-    if any(not below.built for below in layer.flattened_layers()):
-        inferred_shape(layer, shape)
+    if not layer.built:
+        layer.build(shape)
+        layer.build_inner(shape)

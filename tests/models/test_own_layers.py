@@ -43,6 +43,24 @@ def test_inner_layers_are_built_with_the_stack(block, first):
     assert model.predict(X).shape == (2, 3)
 
 
+@pytest.mark.parametrize("block", [Inner, InnerWithRule])
+def test_inner_layers_are_built_with_the_graph(block):
+    x = pn.Input((3,))
+    model = pn.Model(x, block()(x))
+    assert len(model.weights) == 2 and model.predict(X).shape == (2, 3)
+
+
+def test_a_layer_that_zeros_do_not_suit_is_built_by_its_call():
+    class Sum(InnerWithRule):
+        def call(self, x, y):
+            return self.dense(x) + y
+
+    x = pn.Input((3,))
+    model = pn.Model(x, Sum()(x, x))
+    model.run_eagerly = True
+    assert model.predict(X).shape == (2, 3) and len(model.weights) == 2
+
+
 def test_inner_layers_of_a_layer_in_the_middle_are_built():
     model = pn.Sequential([InnerWithRule(), L.Dense(1)])
     model.build((None, 3))
