@@ -260,6 +260,7 @@ class Model(Layer):
         if self.run_eagerly or class_weight is not None:
             data = self.prepare_data(*values, class_weight)
             self.objective_reset(data)
+            self.objective.check_targets(data.y)
             self.run_batch(mode, data)
             return self.objective.results()
         if mode == "train":
@@ -286,6 +287,7 @@ class Model(Layer):
     def _alone(self, mode: str, values: tuple, call) -> np.ndarray:
         data = self.prepare_data(*values)
         steps.ensure_built(self, steps.sample(self, data.x), steps.sample(self, data.y))
+        self.objective.check_targets(data.y)  # later batches that look like this one pass without a look at their values
         program = batch_program(self, mode, data, alone=True)
         call.serve(program, values, data.leaves, tensors=False)
         return program.run(data.leaves)[0]

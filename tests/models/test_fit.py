@@ -428,6 +428,9 @@ HALVES = np.full(50, 1.5)
         (lambda: line().train_on_batch(X), "y is missing"),
         (lambda: labelled().evaluate(X, HALVES), "whole numbers"),
         (lambda: labelled().fit(X, np.ones(50), validation_data=(X, HALVES), verbose=0), "whole numbers"),
+        (lambda: labelled().train_on_batch(X, HALVES), "whole numbers"),
+        (lambda: labelled().test_on_batch(X, HALVES), "whole numbers"),
+        (lambda: labelled().train_on_batch(X, HALVES, class_weight={0: 1.0}), "whole numbers"),
         (lambda: labelled().fit(iter([(X, np.ones(50)), (X, HALVES)]), verbose=0), "whole numbers"),
     ],
 )
