@@ -91,24 +91,23 @@ def match(model, arrays: dict[str, np.ndarray], *, strict: bool = True) -> list[
     if len(free) != len(model.weights):
         raise DataError("[load_model] two weights of the model have one name. Give each layer a name of its own.")
     names = {id(v): n for n, v in free.items()}
-    pairs = [(name, free.pop(name), array) for name, array in arrays.items() if name in free]
-    exact, left = {name for name, _, _ in pairs}, []
-    for name, array in arrays.items():
-        path = next((s for s in spellings(name) if s in free), None) if name not in exact else None
-        if path is not None:
-            pairs.append((name, free.pop(path), array))
-        elif name not in exact:
-            left.append((name, array))
-    unknown = []
-    for name, array in left:
-        variable = _by_position(model, name)
-        if variable is not None and names[id(variable)] in free:
-            pairs.append((name, free.pop(names[id(variable)]), array))
-        else:
-            unknown.append((name, array))
-    former = _in_order(model, unknown, free)
-    if strict and unknown and not former:
-        raise DataError(f"[load_model] the file has a weight {printable(unknown[0][0])} that the model has no place for.")
+    ways = (
+        lambda name: name,
+        lambda name: next((s for s in spellings(name) if s in free), None),
+        lambda name: names.get(id(_by_position(model, name))),
+    )
+    pairs, left = [], list(arrays.items())
+    for way in ways:
+        tried, left = left, []
+        for name, array in tried:
+            path = way(name)
+            if path in free:
+                pairs.append((name, free.pop(path), array))
+            else:
+                left.append((name, array))
+    former = _in_order(model, left, free)
+    if strict and left and not former:
+        raise DataError(f"[load_model] the file has a weight {printable(left[0][0])} that the model has no place for.")
     if strict and len(free) > len(former):
         raise DataError(f"[load_model] the file lacks the weight {next(iter(free))!r}.")
     pairs += former
@@ -118,20 +117,22 @@ def match(model, arrays: dict[str, np.ndarray], *, strict: bool = True) -> list[
     return [(variable, array) for _, variable, array in pairs]
 
 
-def _in_order(model, unknown: list[tuple[str, np.ndarray]], free: dict[str, Variable]) -> list[tuple[str, Variable, np.ndarray]]:
+def _in_order(model, left: list[tuple[str, np.ndarray]], free: dict[str, Variable]) -> list[tuple[str, Variable, np.ndarray]]:
     """What is left on both sides, where it agrees in order, last names and shapes.
 
-    Files have named the inner layers of the user's layers by automatic names.
+    Files have named the weights inside of the user's layers by automatic names.
     """
     names = {id(v): n for n, v in free.items()}
-    rest = [v for v in [*model.trainable_weights, *model.non_trainable_weights] if id(v) in names]
-    if len(unknown) != len(rest):
+    places = [v for v in [*model.trainable_weights, *model.non_trainable_weights] if id(v) in names]
+    if len(left) != len(places):
         return []
-    pairs = [(name, variable, array) for (name, array), variable in zip(unknown, rest, strict=True)]
-    alike = all(
-        names[id(v)] != v.path and name.split("/")[-1] == names[id(v)].split("/")[-1] and array.shape == v.shape for name, v, array in pairs
-    )
+    pairs = [(name, v, array) for (name, array), v in zip(left, places, strict=True)]
+    alike = all(names[id(v)] != v.path and _last(name) == _last(v.path) and array.shape == v.shape for name, v, array in pairs)
     return pairs if alike else []
+
+
+def _last(path: str) -> str:
+    return path.rsplit("/", 1)[-1]
 
 
 def _by_position(model, name: str) -> Variable | None:
