@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -50,6 +51,8 @@ class ModelCalls:
         self._state: tuple | None = None
         self._seen: tuple = ()
         self._containers: list = []
+        self._facts: dict[FunctionType, Any] = {}
+        self._facts_seen: tuple = ()
 
     def get(self, model, method: str) -> BatchCall:
         """The call for a method of the model."""
@@ -69,6 +72,15 @@ class ModelCalls:
             self._containers = model.containers()
             self._seen = (structure.changes, *map(len, self._containers))
         return self._state
+
+    def fact(self, model, find: FunctionType) -> Any:
+        """`find(model)`, found again only if something may have changed."""
+        self.state(model)
+        if self._facts_seen != self._seen:
+            self._facts, self._facts_seen = {}, self._seen
+        if find not in self._facts:
+            self._facts[find] = find(model)
+        return self._facts[find]
 
     def clear(self) -> None:
         """Forgets all calls."""

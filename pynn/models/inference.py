@@ -136,8 +136,8 @@ def _prediction_batches(model, x, batch_size: int, count: int | None):
 
 
 def _row_by_row(model) -> bool:
-    """True if no row of a batch has a say in another's outputs, as far as is known: functions and layers of the user's may mix them."""
-    return not any(_may_mix_rows(layer) for layer in model.flattened_layers())
+    """True if no row has a say in another's outputs, as far as is known: states, functions and layers of the user's may mix them."""
+    return not model.stateful and not any(_may_mix_rows(layer) for layer in model.flattened_layers())
 
 
 def _may_mix_rows(layer) -> bool:
@@ -156,7 +156,7 @@ def _prediction(model, leaves: list[np.ndarray], batch_size: int) -> list[np.nda
         with model.locks.steps.reading():
             return [np.array(t) for t in steps.outputs_of(model.call_leaves(leaves, training=False))]
     padded = min(1 << max(rows - 1, 0).bit_length(), max(batch_size, rows))
-    if padded != rows and rows and not model.stateful and _row_by_row(model):
+    if padded != rows and rows and model.programs.calls.fact(model, _row_by_row):
         leaves = [np.concatenate([a, np.broadcast_to(a[:1], (padded - rows, *a.shape[1:]))]) for a in leaves]
     outputs = model.predict_on_batch(leaves if len(leaves) > 1 else leaves[0])
     outputs = outputs if isinstance(outputs, list) else [outputs]

@@ -159,3 +159,11 @@ def test_steps_of_a_models_own_are_refused(step):
     model = type("Own", (CenteredModel,), {step: lambda self, data: None})()
     with pytest.raises(NotImplementedError, match=f"Own.{step}"):
         model.compile("sgd", "mse")
+
+
+def test_a_layer_that_is_added_is_asked_too():
+    model = pn.Sequential([L.Dense(1, kernel_initializer="ones", input_shape=(1,))])
+    x = np.array([[1.0], [2.0], [6.0]], np.float32)
+    model.predict(x)
+    model.add(Centered())
+    np.testing.assert_allclose(model.predict(x), x - 3.0)
