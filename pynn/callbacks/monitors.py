@@ -31,9 +31,9 @@ class Monitor(Callback):
             return self.mode == "max"
         # asked when there is a value: metrics are bound to the outputs at the first batch
         objective = getattr(self.model, "objective", None)
-        directions = [m.direction for *_, m in objective.metrics if m.name == name] if objective is not None else []
-        if directions and directions[0] is not None:
-            return directions[0] == "up"
+        direction = objective.direction(name) if objective is not None else None
+        if direction is not None:
+            return direction == "up"
         return re.sub(r"_\d+$", "", name.lower()).endswith(_RISING)
 
     def value(self, logs: dict[str, float]) -> float | None:

@@ -151,6 +151,7 @@ class _Run:
         self.bar = ProgressBar(verbose, self.epochs)
         params = {"epochs": self.epochs, "steps": trainer.steps, "verbose": verbose, "validation": validator.data is not None}
         self.callbacks = CallbackList(callbacks, model, params)
+        self.history.set_params(params)
 
     def go(self) -> History:
         """Trains."""

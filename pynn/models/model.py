@@ -124,7 +124,7 @@ class Model(Layer):
     @property
     def stateful(self) -> bool:
         """True if a layer keeps states from batch to batch."""
-        return any(getattr(layer, "stateful", False) for layer in self.flattened_layers() if layer is not self)
+        return any(getattr(layer, "stateful", False) for layer in self.flattened_layers() if not isinstance(layer, Model))
 
     def get_weights(self) -> list[np.ndarray]:
         """Copies of the weights, in the order of `weights`; those of a whole step, even while another thread trains."""

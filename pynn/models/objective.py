@@ -109,6 +109,10 @@ class Objective:
         """Names of the running values."""
         return [self.loss_running.name, *(r.name for r in self.output_running), *self.metric_names]
 
+    def direction(self, name: str) -> str | None:
+        """Where the metric of this name in the logs is better, "up" or "down"; None if there is none, or nobody knows."""
+        return next((m.direction for logged, (*_, m) in zip(self.metric_names, self.metrics, strict=True) if logged == name), None)
+
     def loss(self, y_true: Sequence, y_pred: Sequence, weights: Sequence) -> tuple[Tensor, list[Tensor]]:
         """The total loss without penalties, and the loss of each output that has one."""
         parts = []

@@ -167,3 +167,11 @@ def test_a_layer_that_is_added_is_asked_too():
     model.predict(x)
     model.add(Centered())
     np.testing.assert_allclose(model.predict(x), x - 3.0)
+
+
+def test_stacks_within_stacks_take_no_more_than_their_layers():
+    model = pn.Sequential([pn.Input((3,)), pn.layers.Dense(3)])
+    for _ in range(40):  # twice the work for each would not end
+        model = pn.Sequential([model, pn.layers.ReLU()])
+    assert not model.stateful
+    assert model.predict(np.ones((2, 3), np.float32)).shape == (2, 3)
