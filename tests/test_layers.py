@@ -486,3 +486,11 @@ def test_output_padding_as_keras_has_it(cls, lengths, kernel, strides, padding, 
 def test_output_padding_that_no_output_has(words):
     with pytest.raises(ValueError, match=r"\[Conv2DTranspose .* output_padding"):
         pn.layers.Conv2DTranspose(1, **{"kernel_size": 3, **words}, strides=2, padding="same")
+
+
+def test_nested_lists_of_numbers_are_one_input():
+    dense = pn.layers.Dense(2, kernel_initializer="ones")
+    assert dense([[1.0, 2.0]]).tolist() == [[3.0, 3.0]]
+    model = pn.Sequential([pn.Input((2,)), dense])
+    assert model([[1.0, 2.0]]).tolist() == model.predict([[1.0, 2.0]]).tolist() == [[3.0, 3.0]]
+    assert pn.layers.Add()([pn.ones((1, 2)), pn.ones((1, 2))]).tolist() == [[2.0, 2.0]]

@@ -253,3 +253,11 @@ def test_a_model_without_weights_has_a_summary(capsys):
 def test_numbers_of_threads_that_make_no_sense(threads):
     with pytest.raises(ValueError, match=r"\[set_num_threads\] threads must be a whole number from 1 to 1023"):
         pn.set_num_threads(threads)
+
+
+def test_options_in_the_place_of_targets():
+    model = pn.Sequential([L.Dense(1, input_shape=(2,))])
+    model.compile("sgd", "mse")
+    for x in ({"xs": np.ones((2, 2)), "ys": np.ones(2)}, np.ones((2, 2))):
+        with pytest.raises(TypeError, match=r"\[fit\] options are arguments here.*Write fit\(x, y, epochs=10, batch_size=4\)"):
+            model.fit(x, {"epochs": 10, "batchSize": 4})

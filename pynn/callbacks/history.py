@@ -18,28 +18,34 @@ class History(Callback):
     def __init__(self) -> None:
         self.epoch: list[int] = []
         self.history: dict[str, list[float]] = {}
+        self._epochs_of: dict[str, list[int]] = {}  # a validation isn't due in every epoch
 
     def add(self, epoch: int, logs: dict[str, float]) -> None:
         """Appends the results of an epoch."""
         self.epoch.append(epoch)
         for name, value in logs.items():
             self.history.setdefault(name, []).append(value)
+            self._epochs_of.setdefault(name, []).append(epoch)
 
     def extend(self, epoch: int, names: Sequence[str], columns: Sequence[list[float]]) -> None:
         """Appends the results of several epochs, `epoch` the first of them: a list of values for each name."""
-        self.epoch.extend(range(epoch, epoch + len(columns[0])))
+        epochs = range(epoch, epoch + len(columns[0]))
+        self.epoch.extend(epochs)
         for name, column in zip(names, columns, strict=True):
             self.history.setdefault(name, []).extend(column)
+            self._epochs_of.setdefault(name, []).extend(epochs)
 
     def get_state(self):
         """Epochs and values."""
-        return {"epoch": self.epoch, "history": self.history}
+        some = {name: epochs for name, epochs in self._epochs_of.items() if epochs != self.epoch}
+        return {"epoch": self.epoch, "history": self.history, "epochs_of": some}
 
     def set_state(self, state) -> None:
         """Goes on where `get_state` was asked."""
         self.epoch, self.history = state["epoch"], state["history"]
+        self._epochs_of = {name: list(self.epoch) for name in self.history} | state.get("epochs_of", {})
 
-    def plot(self, names: Sequence[str] | None = None, path=None):
+    def plot(self, names: str | Sequence[str] | None = None, path=None):
         """Draws the curves with matplotlib (the `plot` extra), one panel per name and its validation twin.
 
         Args:
@@ -51,12 +57,13 @@ class History(Callback):
 
         Raises:
             ImportError: matplotlib is not installed.
+            ValueError: there are no values of such a name.
         """
         try:
             from matplotlib.figure import Figure
         except ImportError as error:
             raise ImportError("[History.plot] needs matplotlib. Install it with: pip install matplotlib") from error
-        names = list(names or [n for n in self.history if not n.startswith("val_")])
+        names = self._names_to_draw([names] if isinstance(names, str) else names)
         figure = Figure(figsize=(4.8 * len(names), 3.4), layout="constrained")
         for panel, name in zip(np.atleast_1d(figure.subplots(1, len(names))), names, strict=True):
             self._draw(panel, name)
@@ -64,13 +71,21 @@ class History(Callback):
             figure.savefig(path, dpi=110)
         return figure
 
+    def _names_to_draw(self, names: Sequence[str] | None) -> list[str]:
+        found = list(names or [n for n in self.history if not n.startswith("val_")])
+        for name in found or ["loss"]:
+            if name not in self.history:
+                known = ", ".join(self.history) or "none, as nothing was trained"
+                raise ValueError(f"[History.plot] there are no values named {name!r}. Known: {known}.")
+        return found
+
     def _draw(self, panel, name: str) -> None:
         """One value and its validation twin; the scale is logarithmic where the values span more than three powers of ten."""
-        curves = [(label, self.history[key]) for key, label in ((name, "training"), (f"val_{name}", "validation")) if key in self.history]
-        for label, values in curves:
-            epochs = self.epoch if len(values) == len(self.epoch) else np.linspace(self.epoch[0], self.epoch[-1], len(values))
-            panel.plot([e + 1 for e in epochs], values, label=label, marker="." if len(values) <= 50 else "")
-        everything = np.concatenate([np.asarray(values, np.float64) for _, values in curves])
+        curves = [(key, label) for key, label in ((name, "training"), (f"val_{name}", "validation")) if key in self.history]
+        for key, label in curves:
+            values = self.history[key]
+            panel.plot([e + 1 for e in self._epochs_of[key]], values, label=label, marker="." if len(values) <= 50 else "")
+        everything = np.concatenate([np.asarray(self.history[key], np.float64) for key, _ in curves])
         if everything.min() > 0 and everything.max() > 1000 * everything.min():
             panel.set_yscale("log")
         panel.set(xlabel="epoch", title=name.replace("_", " "))

@@ -49,6 +49,14 @@ _WITHOUT_EFFECT = frozenset({"autocast", "synchronized", "use_cudnn"})
 _ABSENT = frozenset({"lora_alpha", "lora_rank", "quantization_config", "renorm", "weights"})
 
 
+def one_array(value):
+    """Nested lists of numbers as the one array that they are; a list of tensors is several inputs."""
+    leaf = value
+    while isinstance(leaf, (list, tuple)) and leaf:
+        leaf = leaf[0]
+    return as_tensor(value) if leaf is not value and isinstance(leaf, (int, float)) else value
+
+
 @functools.cache
 def _call_words(cls: type) -> frozenset[str]:
     """Names of the arguments of `cls.call`; "**" stands for any."""
@@ -250,7 +258,7 @@ class Layer(Tracking):
             raise TypeError(f"[{self.label}] a layer is called with its input.")
         if any(isinstance(leaf, SymbolicTensor) for leaf in flatten((args, kwargs))):
             return call_symbolic(self, args, kwargs)
-        args = (map_structure(self._convert, args[0]), *args[1:])
+        args = (map_structure(self._convert, one_array(args[0])), *args[1:])
         shapes = map_structure(lambda t: t.shape, args[0])
         self.check_input(shapes)
         with call_context(kwargs.pop("training", None)) as context:

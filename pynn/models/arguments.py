@@ -12,6 +12,8 @@ from pynn.callbacks import Callback
 from pynn.errors import suggestion
 from pynn.serialization import snake_case
 
+_OPTIONS = frozenset("batch_size callbacks class_weight epochs initial_epoch sample_weight shuffle steps_per_epoch validation_data "
+                     "validation_split validation_steps verbose yield_every".split())  # fmt: skip
 _FORMER = {"nb_epoch": "epochs", "lr": "optimizer", "validationSplit": "validation_split"}
 
 
@@ -24,9 +26,7 @@ def bound_words(function: Callable, first: tuple[str, ...], args: tuple, kwargs:
     name = function.__name__
     known = [p for p in inspect.signature(function).parameters if p != "model" and p not in first]
     if args and isinstance(args[0], dict):
-        words = ", ".join(f"{snake_case(k)}={v!r}" for k, v in args[0].items() if isinstance(k, str))
-        line = f"{name}({', '.join(first)}, {words})"
-        raise TypeError(f"[{name}] options are arguments here, not a dict. Received: {args[0]!r}. Write {line}.")
+        _refuse_options(name, first, args[0])
     if len(args) > len(known):
         raise TypeError(f"[{name}] takes at most {len(first) + len(known)} arguments. Received: {len(first) + len(args)}.")
     given = dict(zip(known, args, strict=False))
@@ -37,6 +37,22 @@ def bound_words(function: Callable, first: tuple[str, ...], args: tuple, kwargs:
             near = f" Did you mean {_FORMER[word]!r}?" if word in _FORMER else suggestion(snake_case(word), known)
             raise TypeError(f"[{name}] unknown argument {word!r}.{near} Known: {', '.join([*first, *known])}.")
     return {**given, **kwargs}
+
+
+def _refuse_options(name: str, first: tuple[str, ...], options: dict) -> None:
+    words = ", ".join(f"{snake_case(k)}={v!r}" for k, v in options.items() if isinstance(k, str))
+    line = f"{name}({', '.join(first)}, {words})"
+    raise TypeError(f"[{name}] options are arguments here, not a dict. Received: {options!r}. Write {line}.")
+
+
+def refuse_options_as_targets(y) -> None:
+    """For `fit(x, {epochs: 10})`, which leaves the targets out as well.
+
+    Raises:
+        TypeError: y is a dict of options as in JavaScript.
+    """
+    if isinstance(y, dict) and y and all(isinstance(k, str) and snake_case(k) in _OPTIONS for k in y):
+        _refuse_options("fit", ("x", "y"), y)
 
 
 def whole(function: str, name: str, value: Any, default: int | None, least: int = 1) -> int | None:

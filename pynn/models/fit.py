@@ -10,7 +10,7 @@ from pynn.callbacks import BackupAndRestore, Callback, CallbackList, History, Te
 from pynn.data.batches import Batches, is_batches
 from pynn.errors import NonFiniteError
 from pynn.models import inference
-from pynn.models.arguments import callback_list, check_validation, checked_frequency, checked_verbose, whole
+from pynn.models.arguments import callback_list, check_validation, checked_frequency, checked_verbose, refuse_options_as_targets, whole
 from pynn.models.model import class_table
 from pynn.models.programs import LOG_ROWS
 from pynn.models.trainers import BATCH_HOOKS, ArrayTrainer, BatchTrainer
@@ -79,6 +79,7 @@ def fit(
     validation_freq = checked_frequency(validation_freq)
     if x is None:
         raise TypeError("[fit] there is nothing to train on. Call fit(x, y).")
+    refuse_options_as_targets(y)
     check_validation(validation_data)
     arguments = dict(batch_size=batch_size, shuffle=shuffle, steps_per_epoch=steps_per_epoch)
     validation = None

@@ -12,7 +12,7 @@ from pynn.engine.interrupts import undisturbed
 from pynn.engine.op import active
 from pynn.engine.tensor import Tensor
 from pynn.errors import GuardTripped
-from pynn.layers.base import Layer
+from pynn.layers.base import Layer, one_array
 from pynn.layers.structure import flatten
 from pynn.layers.symbolic import SymbolicTensor
 from pynn.models import steps
@@ -110,6 +110,7 @@ class Model(Layer):
 
     def call_on_batch(self, x, *, call):
         """`model(x)` where nothing records."""
+        x = one_array(x)
         leaves = list(flatten(x))
         if not self.built or self.run_eagerly or self.stateful or any(isinstance(leaf, SymbolicTensor) for leaf in leaves):
             return super().__call__(x)

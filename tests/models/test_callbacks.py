@@ -103,3 +103,22 @@ def test_checkpoints_refuse_a_file_for_a_model_at_once(name):
     with pytest.raises(ValueError, match=r"\[ModelCheckpoint\] a model is saved as a folder, not as a \.(keras|h5) file"):
         C.ModelCheckpoint(name)
     C.ModelCheckpoint(name, save_weights_only=True)
+
+
+def test_curves_of_some_epochs_are_drawn_where_they_belong():
+    pytest.importorskip("matplotlib")
+    history = line().fit(X, Y, epochs=5, verbose=0, validation_data=(X, Y), validation_freq=2)
+    (panel,) = history.plot("loss").axes
+    assert [curve.get_xdata().tolist() for curve in panel.lines] == [[1, 2, 3, 4, 5], [2, 4]]
+    again = C.History()
+    again.set_state(history.get_state())
+    assert [curve.get_xdata().tolist() for curve in again.plot("loss").axes[0].lines] == [[1, 2, 3, 4, 5], [2, 4]]
+    with pytest.raises(ValueError, match=r"\[History.plot\] there are no values named 'nope'. Known: loss, val_loss"):
+        history.plot(["nope"])
+    with pytest.raises(ValueError, match="nothing was trained"):
+        C.History().plot()
+
+
+def test_the_history_knows_what_it_was_part_of():
+    history = line().fit(X, Y, epochs=2, verbose=0, validation_data=(X, Y))
+    assert history.params["epochs"] == 2 and history.params["validation"] is True
