@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import fnmatch
+import errno
 import os
 import secrets
 import stat
@@ -16,6 +16,7 @@ __all__ = ["atomic_file", "atomic_folder"]
 
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
+_NOT_BESIDE = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 
 @contextlib.contextmanager
@@ -28,24 +29,27 @@ def atomic_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 
     Raises:
         OSError: the folder can't be written, or the disk is full.
-        ValueError: something that is not a regular file is at `path`.
+        ValueError: something that is not a regular file is at `path`, or `path` is empty.
 
     Example:
         >>> with atomic_file("weights.bin") as file:
         ...     file.write(b"12")
         2
     """
-    target = Path(os.path.realpath(path))
+    target = _target(path)
     mode = _mode_of(target)
     temporary = _sibling(target)
+    with _naming(target):
+        opened = open(temporary, "xb")
     try:
-        with open(temporary, "xb") as file:
+        with opened as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
         if mode is not None:
             os.chmod(temporary, mode)
-        os.replace(temporary, target)
+        with _naming(target):
+            os.replace(temporary, target)
     except BaseException:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
@@ -58,36 +62,53 @@ def atomic_folder(path: str | os.PathLike[str], *, commit: str, owned: Collectio
     """An empty folder to write files in; at the end of the block they become the folder `path`.
 
     A new folder appears in one step. On Linux, so does the next version of a folder with nothing but `owned` files in it. A
-    folder that holds other files too (a web site, say) gets the files one by one, each in one step, `commit` last; files that
-    are `owned` and weren't written again then go. If anything fails before that, the folder is as it was.
+    folder that holds other files too (a web site, say), a mount point, a folder whose parent can't be written, and the process's
+    working folder get the files one by one, each in one step, `commit` last; files that are `owned` and weren't written again then
+    go. If anything fails before that, the folder is as it was.
 
     Args:
         path: the folder; its parent must be there.
         commit: the file that readers open first and that names the others.
-        owned: patterns (`fnmatch`) of file names that belong to the caller and that a new version replaces or removes.
+        owned: names of files that belong to the caller and that a new version replaces or removes; folders never do.
 
     Raises:
         OSError: the folder can't be written, or the disk is full.
-        ValueError: something that is not a folder is at `path`, or the block wrote a subfolder or no `commit` file.
+        ValueError: something that is not a folder is at `path`, the block wrote a subfolder or no `commit` file, or `path` is empty.
 
     Example:
-        >>> with atomic_folder("model", commit="model.json", owned=["model.json", "*.bin"]) as folder:
+        >>> with atomic_folder("model", commit="model.json", owned=["model.json", "weights.bin"]) as folder:
         ...     _ = (folder / "model.json").write_text("{}")
     """
     import shutil  # brings the archive formats along, which an import of pynn shouldn't wait for
 
-    target = Path(os.path.realpath(path))
+    target = _target(path)
     if target.exists() and not target.is_dir():
         raise ValueError(f"[save] {str(target)!r} is there and is not a folder. Give another path, or remove it.")
-    staging = _sibling(target)
-    staging.mkdir()
+    with _naming(target):
+        staging = _staging_folder(target)
     try:
         yield staging
         names = _sync_files(staging, commit)
-        _publish(staging, target, names, commit, owned)
+        with _naming(target):
+            _publish(staging, target, names, commit, owned)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
     _sync_folder(target.parent)
+
+
+def _target(path: str | os.PathLike[str]) -> Path:
+    if not os.fspath(path):
+        raise ValueError("[save] the path is empty. Name the file or folder to write.")
+    return Path(os.path.realpath(path))
+
+
+@contextlib.contextmanager
+def _naming(target: Path) -> Iterator[None]:
+    """Errors of the system with the path that the caller knows in place of a temporary one."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(target)) from error
 
 
 def _mode_of(target: Path) -> int | None:
@@ -102,6 +123,34 @@ def _mode_of(target: Path) -> int | None:
 
 def _sibling(target: Path) -> Path:
     return target.with_name(f".pynn-{secrets.token_hex(8)}.tmp")
+
+
+def _staging_folder(target: Path) -> Path:
+    """A new folder to write in: beside `target`, or in it where that can't be or where files can't be moved from there."""
+    beside = _sibling(target)
+    inside = target / beside.name
+    try:
+        beside.mkdir()
+    except OSError as error:
+        if error.errno not in _NOT_BESIDE or not target.exists():
+            raise
+        inside.mkdir()
+        return inside
+    if target.exists() and _is_elsewhere(beside, inside):
+        beside.rmdir()
+        inside.mkdir()
+        return inside
+    return beside
+
+
+def _is_elsewhere(beside: Path, inside: Path) -> bool:
+    """Whether a mount lies between: the system alone knows, bind mounts show no other device."""
+    try:
+        os.rename(beside, inside)
+    except OSError as error:
+        return error.errno == errno.EXDEV
+    os.rename(inside, beside)
+    return False
 
 
 def _sync_files(staging: Path, commit: str) -> list[str]:
@@ -121,15 +170,23 @@ def _publish(staging: Path, target: Path, names: list[str], commit: str, owned: 
     if not target.exists():
         os.rename(staging, target)
         return
-    present = [entry.name for entry in os.scandir(target)]
-    mine = [name for name in present if any(fnmatch.fnmatchcase(name, pattern) for pattern in owned)]
-    if len(mine) == len(present) and _exchange(staging, target):
+    present = list(os.scandir(target))
+    mine = [entry.name for entry in present if entry.name in owned and not entry.is_dir(follow_symlinks=False)]
+    if len(mine) == len(present) and not _is_working_folder(target) and _exchange(staging, target):
         return
     for name in sorted(names, key=lambda name: name == commit):
         os.replace(staging / name, target / name)
     for name in set(mine).difference(names):
         os.unlink(target / name)
     _sync_folder(target)
+
+
+def _is_working_folder(target: Path) -> bool:
+    """Whether the process works in `target` or below it: an exchange would leave it in the old folder, which is removed."""
+    try:
+        return Path.cwd().is_relative_to(target)
+    except FileNotFoundError:
+        return False
 
 
 def _exchange(first: Path, second: Path) -> bool:
@@ -150,9 +207,9 @@ def _sync_folder(folder: Path) -> None:
     """Makes renames in `folder` survive a power cut, where the system can do that."""
     if os.name != "posix":
         return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
             os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        finally:
+            os.close(descriptor)

@@ -139,7 +139,7 @@ def save_model(model, path: str | os.PathLike[str], *, include_optimizer: bool =
     Warns if TensorFlow.js can't load the result because it has no words for something.
 
     Raises:
-        ValueError: the model is subclassed or has no weights yet.
+        ValueError: the model is subclassed or has no weights yet, or the path is empty.
     """
     if not model.built:
         raise ValueError(f"[save] {model.label} has no weights yet. Give its first layer an input_shape, or call it once.")
@@ -174,11 +174,21 @@ def save_model(model, path: str | os.PathLike[str], *, include_optimizer: bool =
     if getattr(model, "user_defined_metadata", None):
         description["userDefinedMetadata"] = model.user_defined_metadata
     description["weightsManifest"] = [{"paths": [WEIGHTS_FILE], "weights": entries}]
-    with atomic_folder(path, commit="model.json", owned=["model.json", "*.bin", STATE_FILE]) as folder:
+    with atomic_folder(path, commit="model.json", owned=_files_of_model(Path(path))) as folder:
         (folder / WEIGHTS_FILE).write_bytes(b"".join(data))
         if save_state(model, folder, words, kept):
             description[STATE_ENTRY] = STATE_FILE
         (folder / "model.json").write_text(json.dumps(description, allow_nan=False), encoding="utf-8")
+
+
+def _files_of_model(folder: Path) -> set[str]:
+    """Names of the files of the model in a folder, as its `model.json` tells them; nothing without a valid one."""
+    try:
+        description = bounded_json.load(folder / "model.json")
+        groups = parse_manifest(description["weightsManifest"])
+    except (OSError, DataError, KeyError, TypeError):
+        return set()
+    return {"model.json", WEIGHTS_FILE, STATE_FILE, *(name for names, _ in groups for name in names if isinstance(name, str))}
 
 
 def _append(named: list[tuple[str, np.ndarray]], group: str | None, entries: list[dict[str, Any]], data: list[bytes]) -> None:

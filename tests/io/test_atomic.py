@@ -12,7 +12,7 @@ import pytest
 from pynn.io import atomic
 from pynn.io.atomic import atomic_file, atomic_folder
 
-OWNED = ("model.json", "*.bin")
+OWNED = ("model.json", "a.bin", "b.bin")
 
 
 def fail_on_call(monkeypatch, name, number):
@@ -182,3 +182,75 @@ def test_folder_is_kept_when_the_block_fails_or_forgets_the_commit_file(tmp_path
         save(tmp_path / "file", "two")
     assert contents(tmp_path / "m") == {"model.json": "one", "a.bin": "one"}
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["file", "m"]
+
+
+def test_folder_leaves_files_and_folders_that_are_not_owned(tmp_path):
+    save(tmp_path / "m", "one", ["a.bin", "b.bin"])
+    (tmp_path / "m" / "theirs.bin").write_text("mine")
+    (tmp_path / "m" / "b.bin").unlink()
+    (tmp_path / "m" / "b.bin").mkdir()
+    save(tmp_path / "m", "two")
+    assert sorted(entry.name for entry in (tmp_path / "m").iterdir()) == ["a.bin", "b.bin", "model.json", "theirs.bin"]
+    assert (tmp_path / "m" / "theirs.bin").read_text() == "mine"
+
+
+def test_the_working_folder_stays(tmp_path, monkeypatch):
+    (tmp_path / "m").mkdir()
+    monkeypatch.chdir(tmp_path / "m")
+    before = os.stat(".").st_ino
+    for text in ("one", "two"):
+        save(".", text)
+        assert os.stat(tmp_path / "m").st_ino == before
+        assert contents(tmp_path / "m") == {"model.json": text, "a.bin": text}
+
+
+def test_folder_under_a_parent_that_is_not_writable(tmp_path, monkeypatch):
+    save(tmp_path / "m", "one", ["a.bin", "b.bin"])
+    real = os.mkdir
+
+    def mkdir(path, *args, **keywords):
+        if os.path.dirname(path) == str(tmp_path):
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return real(path, *args, **keywords)
+
+    monkeypatch.setattr(os, "mkdir", mkdir)
+    save(tmp_path / "m", "two")
+    assert contents(tmp_path / "m") == {"model.json": "two", "a.bin": "two"}
+    with pytest.raises(PermissionError) as caught:
+        save(tmp_path / "new", "two")
+    assert caught.value.filename == str(tmp_path / "new")
+
+
+def test_folder_at_a_mount_point(tmp_path, monkeypatch):
+    save(tmp_path / "m", "one", ["a.bin", "b.bin"])
+
+    def across(real):
+        def move(first, second):
+            if os.path.dirname(first) != os.path.dirname(second) and os.path.dirname(first) == str(tmp_path):
+                raise OSError(errno.EXDEV, "Invalid cross-device link", str(first), None, str(second))
+            return real(first, second)
+
+        return move
+
+    monkeypatch.setattr(atomic, "_exchange", lambda first, second: False)
+    monkeypatch.setattr(os, "rename", across(os.rename))
+    monkeypatch.setattr(os, "replace", across(os.replace))
+    save(tmp_path / "m", "two")
+    assert contents(tmp_path / "m") == {"model.json": "two", "a.bin": "two"}
+    assert [entry.name for entry in tmp_path.iterdir()] == ["m"]
+
+
+def test_errors_name_the_path_of_the_caller(tmp_path):
+    with pytest.raises(FileNotFoundError) as caught, atomic_file(tmp_path / "none" / "x"):
+        pass
+    assert caught.value.filename == str(tmp_path / "none" / "x")
+    with pytest.raises(FileNotFoundError) as caught:
+        save(tmp_path / "none" / "m", "one")
+    assert caught.value.filename == str(tmp_path / "none" / "m")
+
+
+def test_an_empty_path_is_refused():
+    with pytest.raises(ValueError, match="the path is empty"):
+        save("", "one")
+    with pytest.raises(ValueError, match="the path is empty"), atomic_file(""):
+        pass
