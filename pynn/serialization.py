@@ -53,7 +53,7 @@ def accepted(cls: type, config: dict[str, Any]) -> dict[str, Any]:
 
 
 def plain(value):
-    """`value` in the words of JSON: objects as {"class_name", "config"}, functions by name, tuples as lists."""
+    """`value` in the words of JSON: objects as {"class_name", "config"}, functions and classes by name, tuples as lists."""
     if isinstance(value, (list, tuple)):
         return [plain(v) for v in value]
     if isinstance(value, dict):
@@ -64,7 +64,7 @@ def plain(value):
         return value.item()
     if isinstance(value, np.ndarray):
         return value.tolist()
-    if hasattr(value, "get_config"):
+    if hasattr(value, "get_config") and not isinstance(value, type):
         return {"class_name": type(value).__name__, "config": value.get_config()}
     return getattr(value, "__name__", value) if callable(value) else value
 

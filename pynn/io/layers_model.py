@@ -161,9 +161,9 @@ def save_model(model, path: str | os.PathLike[str], *, include_optimizer: bool =
     entries, data = _weights(model)
     words, kept = None, False
     if include_optimizer and model.optimizer is not None and model.optimizer.built:
-        words = compile_words(model)
+        words, reason = compile_words(model)
         if words is None:
-            warnings.warn("saved without the optimizer: the loss, a metric or the schedule is a function of your own.", stacklevel=3)
+            warnings.warn(f"saved without the optimizer: {reason}.", stacklevel=3)
         config, reason = training_config(model)
         if config is None:
             warnings.warn(f"TensorFlow.js will load this model without its optimizer: {reason}.", stacklevel=3)

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from pynn import losses, optimizers
+from pynn import losses, metrics, optimizers
 from pynn.errors import DataError
 from pynn.io.files import printable
 from pynn.io.weight_names import weight_paths
-from pynn.serialization import snake_case
+from pynn.serialization import accepted
 
 _TO_OURS = {
     "learningRate": "learning_rate", "lr": "learning_rate", "beta1": "beta_1", "beta2": "beta_2", "useNesterov": "nesterov",
@@ -32,6 +32,24 @@ _STATE_NAMES = {
 }  # fmt: skip
 
 
+# Losses and metrics that mean the same there: our word -> theirs.
+_LOSSES = {
+    **{word: word for word in (
+        "mean_squared_error", "mean_absolute_error", "mean_absolute_percentage_error", "mean_squared_logarithmic_error", "squared_hinge",
+        "hinge", "categorical_hinge", "categorical_crossentropy", "sparse_categorical_crossentropy", "binary_crossentropy", "poisson",
+    )},
+    "log_cosh": "logcosh", "kl_divergence": "kullback_leibler_divergence", "cosine_similarity": "cosine_proximity",
+}  # fmt: skip
+_METRICS = {
+    "BinaryAccuracy": "binary_accuracy", "CategoricalAccuracy": "categorical_accuracy", "MeanSquaredError": "mse",
+    "MeanAbsoluteError": "mae", "MeanAbsolutePercentageError": "mape", "CategoricalCrossentropy": "categorical_crossentropy",
+    "SparseCategoricalCrossentropy": "sparse_categorical_crossentropy",
+}  # fmt: skip
+_BY_LOSS = ("accuracy", "acc", "crossentropy", "ce")  # the loss says which one, there as here
+_UNKNOWN_SETTINGS = ("weight_decay", "clipnorm", "clipvalue", "global_clipnorm", "use_ema")
+MOST_THRESHOLDS = 100_000
+
+
 def training_config(model) -> tuple[dict[str, Any] | None, str]:
     """(`trainingConfig`, reason why there is none)."""
     optimizer = model.optimizer
@@ -39,31 +57,82 @@ def training_config(model) -> tuple[dict[str, Any] | None, str]:
     config = optimizer.get_config()
     if name == "SGD" and config.get("momentum"):
         name = "Momentum"
-    if name not in _FIELDS or not isinstance(config["learning_rate"], float) or len(optimizer.slots_in_use()) > len(_STATE_NAMES[name]):
+    if not _has_optimizer(name, optimizer, config):
         return None, f"it has no {type(optimizer).__name__} with these settings"
-    loss = _plain_names(model.compile_arguments["loss"])
-    metrics = _plain_names(model.compile_arguments["metrics"] or [])
-    if loss is None or metrics is None:
+    if not trains_all(model):
+        return None, "layers were frozen or unfrozen since the training began"
+    loss = _each(model.compile_arguments["loss"], _loss_word)
+    metrics_words = _metric_words(model.compile_arguments["metrics"])
+    if loss is None or metrics_words is None or model.compile_arguments["loss_weights"] is not None:
         return None, "it has no word for a loss or metric of the model"
     fields = {theirs: config[ours] for ours, theirs in _FIELDS[name].items() if ours in config}
-    return {"loss": loss, "metrics": metrics, "optimizer_config": {"class_name": name, "config": fields}}, ""
+    return {"loss": loss, "metrics": metrics_words, "optimizer_config": {"class_name": name, "config": fields}}, ""
 
 
-def _plain_names(value) -> Any:
-    """Names of losses and metrics, nested as they are; None if one has no name."""
-    if isinstance(value, str):
-        return snake_case(value)
+def _has_optimizer(name: str, optimizer, config: dict[str, Any]) -> bool:
+    return (
+        name in _FIELDS
+        and type(optimizer).__module__.startswith("pynn.")
+        and isinstance(config["learning_rate"], float)
+        and not any(config.get(setting) for setting in _UNKNOWN_SETTINGS)
+        and len(optimizer.slots_in_use()) <= len(_STATE_NAMES[name])
+    )
+
+
+def trained_variables(model) -> list:
+    """The variables that the optimizer has slots for, in their order."""
+    return list(model.optimizer._trained)
+
+
+def trains_all(model) -> bool:
+    """Whether the optimizer's slots belong to what is trainable now, as files say without further words."""
+    return [id(v) for v in trained_variables(model)] == [id(v) for v in model.trainable_weights]
+
+
+def _each(value, word) -> Any:
+    """`word` of each loss, nested as they are; None if one has none."""
     if isinstance(value, (list, tuple)):
-        found = [_plain_names(v) for v in value]
+        found = [_each(v, word) for v in value]
         return None if None in found else found
-    if isinstance(value, dict):
-        entries = {k: _plain_names(v) for k, v in value.items()}
+    if isinstance(value, dict) and "class_name" not in value:
+        entries = {k: _each(v, word) for k, v in value.items()}
         return None if None in entries.values() else entries
-    if value is not None and type(value).__module__.startswith("pynn."):
-        config = value.get_config() if hasattr(value, "get_config") else {}
-        plain = not config.get("from_logits") and not config.get("label_smoothing")
-        return snake_case(type(value).__name__) if plain else None
-    return None
+    return word(value)
+
+
+def _loss_word(value) -> str | None:
+    loss = losses.get(value)
+    return _LOSSES.get(losses.name_of(loss)) if loss is not None and _as_registered(loss, losses) else None
+
+
+def _metric_words(value) -> Any:
+    """The metrics' words: one list for all outputs, or a dict by output; TensorFlow.js has no list of lists."""
+    if isinstance(value, dict):
+        entries = {k: _metric_words(v) for k, v in value.items()}
+        # it brings words into its spelling in the outer list only
+        return None if None in entries.values() else {k: [_camel_case(word) for word in words] for k, words in entries.items()}
+    found = [_metric_word(v) for v in (value if isinstance(value, (list, tuple)) else [value] if value is not None else [])]
+    return None if None in found else found
+
+
+def _metric_word(value) -> str | None:
+    if isinstance(value, str) and value in _BY_LOSS:
+        return value
+    metric = None if isinstance(value, (list, tuple)) else metrics.get(value)
+    return _METRICS.get(type(metric).__name__) if metric is not None and _as_registered(metric, metrics) else None
+
+
+def _as_registered(value, register) -> bool:
+    """Whether the name of its class alone makes `value` again: a class of ours, with its default settings."""
+    if not type(value).__module__.startswith("pynn.") or (hasattr(value, "fn") and not hasattr(type(value), "_function")):
+        return False
+    default = register.get(type(value).__name__)
+    return all(value.get_config()[k] == v for k, v in default.get_config().items() if k != "name")
+
+
+def _camel_case(word: str) -> str:
+    first, *rest = word.split("_")
+    return first + "".join(part.capitalize() for part in rest)
 
 
 def optimizer_state(model) -> list[tuple[str, np.ndarray]]:
@@ -107,8 +176,7 @@ def compile_from_config(model, config: Any, state: list[tuple[str, np.ndarray]])
         fields = {_TO_OURS.get(k, k): v for k, v in entry["config"].items()}
         name = _CLASSES.get(entry["class_name"], entry["class_name"])
         cls = optimizers.find(name)
-        from pynn.serialization import accepted
-
+        check_sizes(config)
         _check_losses(config.get("loss"))
         optimizer = cls(**accepted(cls, fields))
         model.compile(optimizer, config.get("loss"), metrics=config.get("metrics") or None)
@@ -117,6 +185,16 @@ def compile_from_config(model, config: Any, state: list[tuple[str, np.ndarray]])
             f"[load_model] trainingConfig is not valid: {printable(str(error), 300)}. Pass compile=False to do without it."
         ) from error
     set_optimizer_state(model, state)
+
+
+def check_sizes(value: Any) -> None:
+    """Raises ValueError for settings in a file that would make objects allocate without bound."""
+    if isinstance(value, dict):
+        count = value.get("num_thresholds", 0)
+        if not isinstance(count, int) or count > MOST_THRESHOLDS:
+            raise ValueError(f"num_thresholds is a whole number, at most {MOST_THRESHOLDS}. Received: {printable(count)}")
+    for item in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        check_sizes(item)
 
 
 def _check_losses(value: Any) -> None:

@@ -17,6 +17,7 @@ from pynn.errors import DataError
 from pynn.io import bounded_json
 from pynn.io.files import printable
 from pynn.io.safetensors import load_file, load_metadata, save_file
+from pynn.io.training_config import check_sizes, trained_variables, trains_all
 from pynn.models.state import check_state, random_keys, restore_state, state_variables
 from pynn.serialization import plain
 
@@ -24,14 +25,20 @@ STATE_FILE = "pynn_state.safetensors"
 _KEPT = {np.dtype(d) for d in (np.float32, np.int32, np.bool_)}  # dtypes that the format holds as they are
 
 
-def compile_words(model) -> dict[str, Any] | None:
-    """How the model was compiled, in our words; None if something in it is a function of the user's own."""
+def compile_words(model) -> tuple[dict[str, Any] | None, str]:
+    """(how the model was compiled, in our words; reason why there are none)."""
     arguments = model.compile_arguments
     named = [model.optimizer, *_leaves([arguments[k] for k in ("loss", "metrics", "weighted_metrics")])]
     schedule = model.optimizer.schedule
     if not all(_has_words(value) for value in [*named, schedule]):
-        return None
-    return {"optimizer": plain(model.optimizer), **{k: plain(v) for k, v in arguments.items()}}
+        return None, "the optimizer, the loss, a metric or the schedule is a function or class of your own"
+    words = {"optimizer": plain(model.optimizer), **{k: plain(v) for k, v in arguments.items()}}
+    if trains_all(model):
+        return words, ""
+    trained, own = trained_variables(model), {id(v) for v in model.weights}
+    if not all(id(v) in own for v in trained):
+        return None, "it trained weights that the model no longer has"
+    return {**words, "trained": [v.path for v in trained]}, ""
 
 
 def _leaves(value) -> list:
@@ -43,9 +50,9 @@ def _leaves(value) -> list:
 
 
 def _has_words(value) -> bool:
-    """Whether loading finds this again: a name, or an object or function of ours."""
+    """Whether loading finds this again: a name, or an object, class or function of ours."""
     ours = getattr(value, "__module__", "").startswith("pynn.")
-    return value is None or isinstance(value, str) or (ours and not hasattr(value, "fn"))
+    return value is None or isinstance(value, str) or (ours and type(value) not in (losses.FunctionLoss, metrics.MeanMetricWrapper))
 
 
 def save_state(model, folder: Path, words: dict[str, Any] | None, optimizer_kept: bool) -> bool:
@@ -90,10 +97,11 @@ class SavedState:
         """Compiles the model as it was."""
         words = self.words
         try:
+            check_sizes(words)
             named = {k: _objects(words[k], metrics.get) for k in ("metrics", "weighted_metrics")}
             loss = _objects(words["loss"], losses.get)
             model.compile(optimizers.get(words["optimizer"]), loss, loss_weights=words["loss_weights"], **named)
-            model.optimizer.build(model.trainable_weights)
+            model.optimizer.build(_trained(model, words.get("trained")))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise DataError(
                 f"[load_model] {STATE_FILE} is not valid: {printable(str(error), 300)}. Pass compile=False to do without it."
@@ -103,6 +111,14 @@ class SavedState:
         """Sets counters, keys, exact weights and, for a compiled model, the optimizer's variables."""
         arrays = {n: a for n, a in self.arrays.items() if compiled or not n.startswith("optimizer/")}
         restore_state(model, check_state(model, arrays, self.keys, f"[load_model] {STATE_FILE}"), self.keys)
+
+
+def _trained(model, paths: list[str] | None) -> list:
+    """The variables that the optimizer had slots for: those of `paths`, by default all that are trainable."""
+    if paths is None:
+        return model.trainable_weights
+    by_path = {v.path: v for v in model.weights}
+    return [by_path[path] for path in paths]
 
 
 def _objects(value: Any, get) -> Any:

@@ -184,6 +184,25 @@ OPTIMIZERS: dict[str, Callable] = {
 }
 
 
+# Losses and metrics that TensorFlow.js has under another name than the one given.
+COMPILED: dict[str, tuple] = {
+    "mse": ("mse", ["acc", "mean_squared_error"]),
+    "kl_divergence": (pn.losses.KLDivergence(), {"last": ["binary_accuracy", "mae"]}),
+    "log_cosh": ("log_cosh", [pn.metrics.CategoricalAccuracy()]),
+    "cosine_similarity": ("cosine_similarity", None),
+    "squared_hinge": (pn.losses.squared_hinge, ["mape"]),
+}
+
+
+def compiled(name: str) -> pn.Model:
+    """A model after two epochs with one of these."""
+    loss, metrics = COMPILED[name]
+    model = pn.Sequential([L.Dense(5, activation="tanh", input_shape=(4,)), L.Dense(2, name="last")])
+    model.compile("adam", loss, metrics=metrics)
+    model.fit(*training_data(), epochs=2, verbose=0, shuffle=False)
+    return model
+
+
 def trained(optimizer) -> pn.Model:
     """A compiled model after three steps, so that the optimizer's state isn't at its start."""
     model = pn.Sequential([L.Dense(5, activation="tanh", input_shape=(4,)), L.BatchNormalization(), L.Dense(2)])

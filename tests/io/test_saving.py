@@ -47,3 +47,103 @@ def test_shards_of_the_model_before_go_and_files_of_others_stay(tmp_path):
     (tmp_path / "data.bin").write_text("mine")
     small().save(tmp_path)
     assert names(tmp_path) == ["data.bin", "model.json", "weights.bin"]
+
+
+# -- the training ------------------------------------------------------------------------------------------------------
+
+
+def trained(optimizer="adam", loss="mse", **kwargs):
+    model = small()
+    model.compile(optimizer, loss, **kwargs)
+    model.fit(X, Y, verbose=0)
+    return model
+
+
+def freeze(model):
+    model.layers[0].trainable = False
+
+
+def freeze_all(model):
+    model.trainable = False
+
+
+def unfreeze(model):
+    freeze(model)
+    model.compile("adam", "mse")
+    model.fit(X, Y, verbose=0)
+    model.layers[0].trainable = True
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "sgd", "momentum", "rmsprop"])
+@pytest.mark.parametrize("change", [freeze, freeze_all, unfreeze])
+def test_freezing_after_training_keeps_the_optimizer(tmp_path, change, optimizer):
+    model = trained(optimizer)
+    change(model)
+    with pytest.warns(UserWarning, match="without its optimizer: layers were frozen or unfrozen"):
+        model.save(tmp_path / "m")
+    again = pn.load_model(tmp_path / "m")
+    assert [v.path for v in again.optimizer.variables] == [v.path for v in model.optimizer.variables]
+    assert "trainingConfig" not in description(tmp_path / "m")
+    for m in (model, again):
+        m.trainable = True
+        m.fit(X, Y, epochs=2, verbose=0)
+    for a, b in zip(model.get_weights(), again.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_an_optimizer_of_weights_that_are_gone_is_left_out(tmp_path):
+    model = trained()
+    other = pn.Variable(np.ones(2, np.float32), name="elsewhere")
+    model.optimizer.build([other])
+    with pytest.warns(UserWarning, match="trained weights that the model no longer has|layers were frozen"):
+        model.save(tmp_path / "m")
+    assert pn.load_model(tmp_path / "m").optimizer is None
+
+
+LOSSES = [("mse", "mean_squared_error"), ("kl_divergence", "kullback_leibler_divergence"), ("log_cosh", "logcosh"),
+          ("cosine_similarity", "cosine_proximity"), ("bce", "binary_crossentropy"), (pn.losses.mean_absolute_error, "mean_absolute_error"),
+          (pn.losses.SquaredHinge(), "squared_hinge"),
+          ("categoricalHinge", "categorical_hinge"), (["mae"], ["mean_absolute_error"])]  # fmt: skip
+
+
+@pytest.mark.parametrize("loss, word", LOSSES, ids=lambda v: str(v)[:20])
+def test_losses_get_the_word_of_tensorflow_js(tmp_path, loss, word):
+    trained(loss=loss).save(tmp_path / "m")
+    assert description(tmp_path / "m")["trainingConfig"]["loss"] == word
+    (tmp_path / "m" / "pynn_state.safetensors").unlink()
+    with pytest.warns(UserWarning, match="not with the same bits"):
+        assert pn.load_model(tmp_path / "m").optimizer is not None
+
+
+METRICS = [(["mean_squared_error", "acc", "accuracy"], ["mse", "acc", "accuracy"]), ([pn.metrics.MeanAbsoluteError(name="x")], ["mae"]),
+           ([pn.metrics.CategoricalAccuracy()], ["categorical_accuracy"]), ([pn.metrics.CategoricalAccuracy], ["categorical_accuracy"]),
+           ({"dense_1": ["binary_accuracy"]}, {"dense_1": ["binaryAccuracy"]})]  # fmt: skip
+
+
+@pytest.mark.parametrize("given, words", METRICS, ids=lambda v: str(v)[:30])
+def test_metrics_get_the_word_of_tensorflow_js(tmp_path, given, words):
+    if isinstance(given, dict):
+        model = pn.Sequential([pn.layers.Dense(3, input_shape=(4,)), pn.layers.Dense(2, name="dense_1")])
+        model.compile("adam", "mse", metrics=given)
+        model.fit(X, Y, verbose=0)
+    else:
+        model = trained(metrics=given)
+    model.save(tmp_path / "m")
+    assert description(tmp_path / "m")["trainingConfig"]["metrics"] == words
+    assert pn.load_model(tmp_path / "m").optimizer is not None
+
+
+UNKNOWN = [{"loss": "huber"}, {"loss": pn.losses.MeanSquaredError(reduction="sum")}, {"loss": pn.losses.Huber(2.0)},
+           {"loss": pn.losses.BinaryCrossentropy(from_logits=True)}, {"metrics": ["auc"]}, {"metrics": ["cosine_similarity"]},
+           {"metrics": [pn.metrics.BinaryAccuracy(threshold=0.3)]}, {"loss_weights": [0.5]},
+           *({"optimizer": pn.optimizers.Adam(**{k: v})} for k, v in
+             {"clipnorm": 1.0, "clipvalue": 1.0, "global_clipnorm": 1.0, "weight_decay": 0.1, "use_ema": True}.items())]  # fmt: skip
+
+
+@pytest.mark.parametrize("arguments", UNKNOWN, ids=lambda v: str(v)[:60])
+def test_what_tensorflow_js_lacks_gives_no_training_config(tmp_path, arguments):
+    model = trained(**arguments)
+    with pytest.warns(UserWarning, match="TensorFlow.js will load this model without its optimizer"):
+        model.save(tmp_path / "m")
+    assert "trainingConfig" not in description(tmp_path / "m")
+    assert pn.load_model(tmp_path / "m").optimizer is not None

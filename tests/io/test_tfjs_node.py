@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import pynn as pn
-from tests.io.node_models import MODELS, OPTIMIZERS, inputs_for, randomize, trained, training_data
+from tests.io.node_models import COMPILED, MODELS, OPTIMIZERS, compiled, inputs_for, randomize, trained, training_data
 
 MODULES = Path(os.environ.get("PYNN_TFJS_NODE_MODULES", ""))
 SCRIPT = Path(__file__).with_name("predict.js")
@@ -52,6 +52,9 @@ def write_models(folder: Path) -> tuple[list[dict], dict]:
         kept[name] = inputs, outputs_of(model, inputs)
         jobs.append({"folder": str(folder / name), "inputs": [entry(a) for a in inputs], "resave": str(folder / f"{name}_by_tfjs")})
     x, y = training_data()
+    for name in COMPILED:
+        compiled(name).save(folder / f"loss_{name}")
+        jobs.append({"folder": str(folder / f"loss_{name}"), "inputs": [entry(x)], "y": entry(shares(y))})
     for name, make in OPTIMIZERS.items():
         trained(make()).save(folder / f"optimizer_{name}")
         jobs.append(
@@ -91,9 +94,15 @@ def test_what_tensorflow_js_saves_loads_here(node, name):
         np.testing.assert_allclose(got, want, rtol=1e-6, atol=1e-6)
 
 
-def two_steps(model) -> list[float]:
+def shares(y: np.ndarray) -> np.ndarray:
+    """Targets between 0 and 1: others mean something else to TensorFlow.js's divergence."""
+    return np.abs(y) / np.abs(y).sum(axis=-1, keepdims=True)
+
+
+def two_steps(model, targets=lambda y: y) -> list[float]:
     """Losses of two steps over all rows."""
     x, y = training_data()
+    y = targets(y)
     return [model.fit(x, y, batch_size=len(x), epochs=1, verbose=0, shuffle=False).history["loss"][0] for _ in range(2)]
 
 
@@ -108,6 +117,15 @@ def test_tensorflow_js_continues_the_training(node, name):
     weights = [w.numpy() for w in [*model.trainable_weights, *model.non_trainable_weights]]
     for got, want in zip(arrays(result["weights"]), weights, strict=True):
         np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-4)
+
+
+@needs_node
+@pytest.mark.parametrize("name", COMPILED)
+def test_tensorflow_js_knows_the_loss(node, name):
+    folder, _, results = node
+    result = results[f"loss_{name}"]
+    assert "error" not in result, result["error"]
+    np.testing.assert_allclose(two_steps(pn.load_model(folder / f"loss_{name}"), shares), result["losses"], rtol=1e-4, atol=1e-5)
 
 
 @needs_node

@@ -131,6 +131,34 @@ def test_settings_are_checked(folder, words):
         pn.load_model(folder)
 
 
+def compiled_with(**words):
+    return {"optimizer": "adam", "loss": "mse", "loss_weights": None, "metrics": None, "weighted_metrics": None, **words}
+
+
+@pytest.mark.parametrize("count", [20_000_000, 10**12, 1e12, "x", None])
+def test_thresholds_are_bounded(folder, count):
+    auc = [{"class_name": "AUC", "config": {"num_thresholds": count, "curve": "ROC", "name": "auc"}}]
+    rewrite(folder, lambda arrays, metadata: metadata.update(compile=json.dumps(compiled_with(metrics=auc))))
+    with pytest.raises(pn.DataError, match="num_thresholds"):
+        pn.load_model(folder)
+
+
+def test_thresholds_are_bounded_in_a_training_config(folder):
+    description = json.loads((folder / "model.json").read_text())
+    del description["pynnState"]
+    description["trainingConfig"]["metrics"] = [{"class_name": "AUC", "config": {"num_thresholds": 10**12}}]
+    (folder / "model.json").write_text(json.dumps(description))
+    with pytest.raises(pn.DataError, match="num_thresholds"):
+        pn.load_model(folder)
+
+
+@pytest.mark.parametrize("paths", [["x"], [3], [[]], 3, "x"], ids=repr)
+def test_paths_of_trained_weights_are_checked(folder, paths):
+    rewrite(folder, lambda arrays, metadata: metadata.update(compile=json.dumps(compiled_with(trained=paths))))
+    with pytest.raises(pn.DataError):
+        pn.load_model(folder)
+
+
 @pytest.mark.parametrize("name", ["state/0/x", "state/1/dropout/seed_counter", "weight/99/x", "evil", "optimizer/0/iterations/x"])
 def test_strange_arrays_are_refused(folder, name):
     rewrite(folder, lambda arrays, metadata: arrays.update({name: np.zeros(3, np.float32)}))
