@@ -19,6 +19,7 @@ from pynn.io import bounded_json
 from pynn.io.atomic import atomic_folder
 from pynn.io.files import open_regular, printable
 from pynn.io.manifest import encode, parse_manifest, read_groups
+from pynn.io.reloading import not_found_again
 from pynn.io.topology import model_from_topology
 from pynn.io.topology_writer import Writer
 from pynn.io.training_config import compile_from_config, optimizer_state, same_units, set_optimizer_state, training_config
@@ -136,10 +137,12 @@ def topology_json(model) -> str:
 def save_model(model, path: str | os.PathLike[str], *, include_optimizer: bool = True) -> None:
     """Writes a built model as a folder; a folder that is there is replaced in one step, or not at all.
 
-    Warns if TensorFlow.js can't load the result because it has no words for something.
+    Warns if TensorFlow.js can't load the result because it has no words for something, or nobody can, because something in it is a
+    function or class of the user's own.
 
     Raises:
-        ValueError: the model is subclassed or has no weights yet, or the path is empty.
+        ValueError: something of the user's own has the name of something else in pynn, the model is subclassed or has no weights yet,
+            the path is empty, or model.user_defined_metadata is not JSON that can be read again.
     """
     if not model.built:
         raise ValueError(f"[save] {model.label} has no weights yet. Give its first layer an input_shape, or call it once.")
@@ -149,8 +152,11 @@ def save_model(model, path: str | os.PathLike[str], *, include_optimizer: bool =
             f"[save] a model is saved as a folder, in TensorFlow.js's format, not as a {suffix} file. Received: {os.fspath(path)!r}. "
             "Leave the suffix out; for the weights alone use save_weights('name.safetensors')."
         )
+    unknown = not_found_again(model)
     model_topology, missing = topology(model)
-    if missing:
+    if unknown:
+        warnings.warn(f"this model can't be loaded again: files hold no code, and loading doesn't find {unknown[0]}.", stacklevel=3)
+    elif missing:
         warnings.warn(f"TensorFlow.js can't load this model: it has no {missing[0]}. pynn.load_model can.", stacklevel=3)
     description: dict[str, Any] = {
         "format": "layers-model",
@@ -171,14 +177,27 @@ def save_model(model, path: str | os.PathLike[str], *, include_optimizer: bool =
             description["trainingConfig"] = config
             _append(optimizer_state(model), "optimizer", entries, data)
             kept = same_units(model)
-    if getattr(model, "user_defined_metadata", None):
+    if getattr(model, "user_defined_metadata", None) is not None:
         description["userDefinedMetadata"] = model.user_defined_metadata
     description["weightsManifest"] = [{"paths": [WEIGHTS_FILE], "weights": entries}]
     with atomic_folder(path, commit="model.json", owned=_files_of_model(Path(path))) as folder:
         (folder / WEIGHTS_FILE).write_bytes(b"".join(data))
         if save_state(model, folder, words, kept):
             description[STATE_ENTRY] = STATE_FILE
-        (folder / "model.json").write_text(json.dumps(description, allow_nan=False), encoding="utf-8")
+        (folder / "model.json").write_bytes(_readable(description))
+
+
+def _readable(description: dict[str, Any]) -> bytes:
+    """The description as JSON text that our own reader takes."""
+    try:
+        text = json.dumps(description, allow_nan=False).encode()
+        bounded_json.loads(text, source="model.json")
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ValueError(
+            f"[save] model.json could not be read again: {printable(str(error), 300)} "
+            "Keep what model.user_defined_metadata holds within the limits of JSON files, or in a file of its own."
+        ) from error
+    return text
 
 
 def _files_of_model(folder: Path) -> set[str]:

@@ -147,3 +147,86 @@ def test_what_tensorflow_js_lacks_gives_no_training_config(tmp_path, arguments):
         model.save(tmp_path / "m")
     assert "trainingConfig" not in description(tmp_path / "m")
     assert pn.load_model(tmp_path / "m").optimizer is not None
+
+
+# -- functions and classes of one's own --------------------------------------------------------------------------------
+
+
+def relu(x):
+    return -x
+
+
+def swish(x):
+    return -x
+
+
+def mine(x):
+    return -x
+
+
+class Ones(pn.initializers.Initializer):
+    def __call__(self, shape, dtype="float32"):
+        return np.zeros(shape, dtype)
+
+
+TAKEN = [lambda: small(activation=relu), lambda: small(activation=swish), lambda: small(kernel_initializer=Ones()),
+         lambda: pn.Sequential([type("Dense", (pn.layers.Dense,), {})(2, input_shape=(4,))]),
+         lambda: pn.Sequential([pn.layers.TimeDistributed(pn.layers.Dense(2, activation=relu), input_shape=(3, 4))])]  # fmt: skip
+
+
+@pytest.mark.parametrize("make", TAKEN)
+def test_a_name_that_is_taken_is_refused(tmp_path, make):
+    with pytest.raises(ValueError, match=r"\[save\] files know a .* another name"):
+        make().save(tmp_path / "m")
+    assert not (tmp_path / "m").exists()
+
+
+def test_a_layer_as_activation_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="has a layer as its activation: leaky_re_lu.* Put that layer behind it"):
+        small(activation=pn.layers.LeakyReLU(0.3)).save(tmp_path / "m")
+
+
+UNKNOWN_NAMES = [(lambda: small(activation=lambda x: x), "<lambda>"), (lambda: small(activation=mine), "mine"),
+                 (lambda: small(kernel_initializer=lambda shape, dtype=None: np.zeros(shape)), "<lambda>"),
+                 (lambda: small(kernel_constraint=lambda x: x), "<lambda>"), (lambda: small(bias_regularizer=mine), "mine"),
+                 (lambda: pn.Sequential([pn.layers.Lambda(mine, input_shape=(4,))]), "a Lambda layer"),
+                 (lambda: pn.Sequential([type("Mine", (pn.layers.Dense,), {})(2, input_shape=(4,))]), "layer class Mine")]  # fmt: skip
+
+
+@pytest.mark.parametrize("make, word", UNKNOWN_NAMES, ids=lambda v: v if isinstance(v, str) else "")
+def test_what_loading_does_not_find_is_said(tmp_path, make, word):
+    with pytest.warns(UserWarning, match=f"can't be loaded again: .*{word}") as caught:
+        make().save(tmp_path / "m")
+    assert not [w for w in caught if "pynn.load_model can" in str(w.message)]
+    with pytest.raises(pn.DataError):
+        pn.load_model(tmp_path / "m")
+
+
+# -- metadata ----------------------------------------------------------------------------------------------------------
+
+
+def nested(depth):
+    value: list = []
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+@pytest.mark.parametrize("make", [lambda: [0] * 250_001, lambda: nested(101), lambda: nested(300), lambda: 2**70, lambda: float("nan"),
+                                  lambda: {1, 2}, lambda: {1: 2, "1": 3}])  # fmt: skip
+def test_metadata_that_could_not_be_read_is_refused(tmp_path, make):
+    small().save(tmp_path / "m")
+    before = (tmp_path / "m" / "model.json").read_bytes()
+    model = small()
+    model.user_defined_metadata = make()
+    with pytest.raises(ValueError, match=r"\[save\] model.json could not be read again"):
+        model.save(tmp_path / "m")
+    assert (tmp_path / "m" / "model.json").read_bytes() == before
+
+
+@pytest.mark.parametrize("value", [{}, [], 0, "", False, {"a": [1, None]}], ids=repr)
+def test_metadata_comes_back(tmp_path, value):
+    model = small()
+    model.user_defined_metadata = value
+    model.save(tmp_path / "m")
+    assert pn.load_model(tmp_path / "m").user_defined_metadata == value

@@ -1,0 +1,63 @@
+"""What loading would not find again in a model: files name classes and functions, and hold no code."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from pynn import activations, constraints, initializers, regularizers
+from pynn.layers.base import Layer
+from pynn.layers.core import Lambda
+from pynn.layers.names import find_class
+from pynn.models.functional import Functional
+from pynn.models.sequential import Sequential
+
+_KINDS = {"activation": activations, "initializer": initializers, "regularizer": regularizers, "constraint": constraints}
+
+
+def not_found_again(model) -> list[str]:
+    """Functions and classes of the user's own in a model that loading has no name for.
+
+    Raises:
+        ValueError: one of them has the name of another that loading would take in its place.
+    """
+    layers = [layer for layer in model.flattened_layers() if not isinstance(layer, (Sequential, Functional))]
+    return list(dict.fromkeys(problem for layer in layers for problem in _problems(layer)))
+
+
+def _problems(layer) -> Iterator[str]:
+    name = type(layer).__name__
+    if isinstance(layer, Lambda):
+        yield "a Lambda layer (write a layer of your own and register it with @pynn.register_layer)"
+    elif not _is_found(_named(find_class, name), type(layer), f"layer class {name}") and not _is_ours(type(layer)):
+        yield f"the layer class {name} (unless it is registered with @pynn.register_layer)"
+    for word in layer.get_config():
+        kind, value = word.rsplit("_", 1)[-1], getattr(layer, word, None)
+        if kind not in _KINDS or value is None or isinstance(value, str):
+            continue
+        if isinstance(value, Layer):
+            raise ValueError(f"[save] {layer.name} has a layer as its {word}: {value.name}. Put that layer behind it in the model.")
+        own = value if hasattr(value, "__name__") else type(value)
+        if not _is_found(_named(_KINDS[kind]._REGISTER.find, own.__name__), own, f"{kind} {own.__name__}"):
+            yield f"the {kind} {own.__name__} of {layer.name} (write a layer of your own and register it with @pynn.register_layer)"
+
+
+def _named(find: Callable[[str], Any], name: str) -> Any:
+    try:
+        return find(name)
+    except ValueError:
+        return None
+
+
+def _is_ours(value) -> bool:
+    return value.__module__.startswith("pynn.")
+
+
+def _is_found(found: Any, value: Any, what: str) -> bool:
+    """Whether a register has `value` itself under its name."""
+    if found is None or found is value:
+        return found is value
+    raise ValueError(
+        f"[save] files know a {what} that is not this model's: loading would take that one, and the model would compute something else. "
+        "Give yours another name."
+    )
