@@ -57,10 +57,10 @@ class BackupAndRestore(Callback):
         return Path(self.backup_dir) / self.FILE
 
     def overrides(self, hook: str) -> bool:
-        """Batches are looked at only where they are counted."""
-        if hook == "on_train_batch_end":
-            return self.save_freq != "epoch"
-        return hook in ("on_epoch_begin", "on_epoch_end", "on_train_end")
+        """Batches are looked at only where they are counted, ends of epochs where they are not."""
+        if hook in ("on_train_batch_end", "on_epoch_end"):
+            return (self.save_freq == "epoch") == (hook == "on_epoch_end")
+        return hook in ("on_epoch_begin", "on_train_end")
 
     def resume(self, run) -> None:
         """Called by `fit` when training has begun: puts the state of an interrupted training back."""
@@ -145,7 +145,7 @@ class BackupAndRestore(Callback):
 
 
 def _words(value, arrays: dict[str, np.ndarray], prefix: str):
-    """`value` in the words of JSON; arrays go to `arrays`, under names that start with `prefix`."""
+    """`value` in the words of JSON; arrays and lists of numbers go to `arrays`, under names that start with `prefix`."""
     if isinstance(value, np.ndarray) and value.ndim:
         name = f"{prefix}/{len(arrays)}"
         arrays[name] = value
@@ -157,8 +157,16 @@ def _words(value, arrays: dict[str, np.ndarray], prefix: str):
     if isinstance(value, dict):
         return {"dict": [[k, _words(v, arrays, prefix)] for k, v in value.items()]}
     if isinstance(value, (list, tuple)):
+        if _are_numbers(value):
+            return {"list": _words(np.array(value), arrays, prefix)["array"]}
         return [_words(v, arrays, prefix) for v in value]
     return value
+
+
+def _are_numbers(values: list | tuple) -> bool:
+    """Whether an array holds exactly these, as the values of a history, which grow with the epochs."""
+    whole = all(type(v) is int and -(1 << 63) <= v < 1 << 63 for v in values)
+    return len(values) > 0 and (whole or all(isinstance(v, float) for v in values))
 
 
 def _value(words, arrays: dict[str, np.ndarray]):
@@ -168,5 +176,7 @@ def _value(words, arrays: dict[str, np.ndarray]):
     if isinstance(words, dict):
         if "array" in words:
             return arrays[words["array"]]
+        if "list" in words:
+            return arrays[words["list"]].tolist()
         return float(words["float"]) if "float" in words else {k: _value(v, arrays) for k, v in words["dict"]}
     return words

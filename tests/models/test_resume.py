@@ -97,6 +97,43 @@ def test_resumed_after_an_interruption(tmp_path, name, freq):
     assert trained(name, tmp_path / "b", (3, 1), freq=freq) == trained(name)
 
 
+@pytest.mark.parametrize("at", [(2, 0), (2, 1), (3, 0)])
+@pytest.mark.parametrize("freq", [1, 2, 3, 7])
+def test_resumed_after_any_batch(tmp_path, freq, at):
+    assert trained("small", tmp_path / "b", at, freq=freq) == trained("small")
+
+
+def test_batches_are_counted_and_ends_of_epochs_are_not(tmp_path, monkeypatch):
+    saves = []
+    monkeypatch.setattr(BackupAndRestore, "_save", lambda self, epoch, batch: saves.append((epoch, batch)))
+    x, y = data()
+    for freq in (3, "epoch"):
+        MODELS["small"]().fit(x[:32], y[:32], batch_size=16, epochs=4, verbose=0, callbacks=[BackupAndRestore(tmp_path, save_freq=freq)])
+    assert saves == [(1, 1), (2, 2), (1, 0), (2, 0), (3, 0), (4, 0)]
+
+
+def test_a_long_history_comes_back(tmp_path):
+    class Long(pn.callbacks.Callback):
+        def __init__(self):
+            self.state = {}
+
+        def get_state(self):
+            return {"floats": [0.5, float("nan")] * 150_000, "whole": [*range(300_000)], "mixed": [1, 2.0, None, True]}
+
+        def set_state(self, state):
+            self.state = state
+
+    x, y = data()
+    with pytest.raises(KeyboardInterrupt):
+        MODELS["small"]().fit(x, y, verbose=0, epochs=3, callbacks=[Long(), BackupAndRestore(tmp_path), Interrupt(1, 0)])
+    long = Long()
+    history = MODELS["small"]().fit(x, y, verbose=0, epochs=3, callbacks=[long, BackupAndRestore(tmp_path)])
+    assert history.epoch == [0, 1, 2]
+    assert all(type(epoch) is int for epoch in history.epoch)
+    assert repr(long.state["floats"]) == repr(long.get_state()["floats"])
+    assert [repr(long.state[k]) for k in ("whole", "mixed")] == [repr(long.get_state()[k]) for k in ("whole", "mixed")]
+
+
 def test_callbacks_go_on(tmp_path):
     callbacks = [
         lambda: EarlyStopping("val_loss", patience=2, restore_best_weights=True, min_delta=0.5),
