@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import os
 import re
+import warnings
+
+import numpy as np
 
 from pynn.errors import suggestion
 from pynn.io import bounded_json
@@ -47,10 +50,11 @@ def load_weights(model, path: str | os.PathLike[str], *, strict: bool = True) ->
     Args:
         model: A built model.
         path: The file.
-        strict: The file must hold exactly the model's weights; otherwise those that are there are set.
+        strict: The file must hold exactly the model's weights; otherwise those that fit by name and shape are set, and a warning
+            says what was left out.
 
     Raises:
-        ValueError: names or shapes don't fit.
+        ValueError: names or shapes don't fit, or a value overflows the model's dtype.
     """
     if not model.built:
         raise ValueError(f"[{model.label}] the model has no weights yet. Give its first layer an input_shape, or call it once.")
@@ -64,14 +68,42 @@ def load_weights(model, path: str | os.PathLike[str], *, strict: bool = True) ->
         what = f"lacks the weight {name!r}" if missing else f"has a weight {name!r} that the model doesn't have"
         raise ValueError(f"[load_weights] {os.fspath(path)} {what}.{hint} Pass strict=False to load what fits.")
     chosen = {n: a for n, a in arrays.items() if n in weights}
+    unfit = [n for n, a in chosen.items() if a.shape != weights[n].shape]
+    if strict and unfit:
+        raise ValueError(f"[load_weights] the weight {_shapes(unfit[0], arrays, weights)}. Pass strict=False to load what fits.")
+    for name in unfit:
+        del chosen[name]
     for name, array in chosen.items():
-        if array.shape != weights[name].shape:
-            raise ValueError(
-                f"[load_weights] the weight {name!r} has another shape in the file. "
-                f"Received: {array.shape}. The model's: {weights[name].shape}."
-            )
+        _check_range(name, array, weights[name].dtype)
+    if len(chosen) < max(len(weights), len(arrays)):
+        _warn_of_rest(os.fspath(path), chosen, arrays, weights, unfit)
     for name, array in chosen.items():
         weights[name].assign(array)
+
+
+def _shapes(name: str, arrays: dict, weights: dict) -> str:
+    return f"{name!r} has another shape in the file. Received: {arrays[name].shape}. The model's: {weights[name].shape}"
+
+
+def _check_range(name: str, array: np.ndarray, dtype: np.dtype) -> None:
+    if array.dtype.kind != "f" or array.dtype.itemsize <= dtype.itemsize:
+        return
+    with np.errstate(over="ignore"):
+        lost = np.isinf(array.astype(dtype)) & np.isfinite(array)
+    if lost.any():
+        raise ValueError(
+            f"[load_weights] the weight {name!r} has values that {dtype} can't hold. Received: {array[lost].flat[0]}. "
+            f"Make the layer with dtype={array.dtype.name!r}."
+        )
+
+
+def _warn_of_rest(path: str, chosen: dict, arrays: dict, weights: dict, unfit: list[str]) -> None:
+    parts = [_shapes(n, arrays, weights) for n in unfit]
+    parts += [f"{n!r} isn't in the file" for n in weights if n not in arrays]
+    parts += [f"{n!r} isn't in the model" for n in arrays if n not in weights]
+    shown = "; ".join(parts[:5]) + (f"; and {len(parts) - 5} more" if len(parts) > 5 else "")
+    how_many = f"{len(chosen)} of the model's {len(weights)} weights were" if chosen else "nothing fits, no weight was"
+    warnings.warn(f"{how_many} set from {path}: {shown}.", stacklevel=4)
 
 
 def _in_order(arrays: dict, metadata: dict[str, str]) -> tuple[dict, bool]:

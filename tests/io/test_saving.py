@@ -230,3 +230,43 @@ def test_metadata_comes_back(tmp_path, value):
     model.user_defined_metadata = value
     model.save(tmp_path / "m")
     assert pn.load_model(tmp_path / "m").user_defined_metadata == value
+
+
+# -- weights alone -----------------------------------------------------------------------------------------------------
+
+
+def headed(units, **kwargs):
+    return pn.Sequential([pn.layers.Dense(3, input_shape=(4,), name="body", **kwargs), pn.layers.Dense(units, name="head", **kwargs)])
+
+
+def test_a_changed_head_is_left_out(tmp_path):
+    old, new = headed(2), headed(5)
+    head = new.layers[1].get_weights()
+    old.save_weights(tmp_path / "w.safetensors")
+    with pytest.raises(ValueError, match="'head/kernel' has another shape.*strict=False"):
+        new.load_weights(tmp_path / "w.safetensors")
+    with pytest.warns(
+        UserWarning, match=r"^2 of the model's 4 weights were set from .*'head/kernel' has another shape.*'head/bias'"
+    ) as caught:
+        new.load_weights(tmp_path / "w.safetensors", strict=False)
+    assert caught[0].filename == __file__
+    for a, b in zip(old.layers[0].get_weights() + head, new.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_nothing_that_fits_is_said(tmp_path):
+    pn.Sequential([pn.layers.Dense(1, input_shape=(7,), name="other")]).save_weights(tmp_path / "w.safetensors")
+    model = headed(2)
+    before = model.get_weights()
+    with pytest.warns(UserWarning, match="^nothing fits, no weight was set .*'other/kernel' isn't in the model"):
+        model.load_weights(tmp_path / "w.safetensors", strict=False)
+    for a, b in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_values_that_overflow_are_refused(tmp_path):
+    model = headed(2, dtype="float64")
+    model.layers[0].set_weights([np.full((4, 3), 1e300), np.zeros(3)])
+    model.save_weights(tmp_path / "w.safetensors")
+    with pytest.raises(ValueError, match="'body/kernel' has values that float32 can't hold. Received: 1e[+]300"):
+        headed(2).load_weights(tmp_path / "w.safetensors")
