@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from pynn import ops
 from pynn.config import backend, num_threads, set_num_threads, set_winograd, show_config, winograd
+from pynn.custom_op import custom_op  # at once: an import of that module would put the module in the place of the function
 from pynn.engine.tensor import Tensor, stop_gradient, tensor
 from pynn.engine.variable import Variable
 from pynn.errors import CaptureError, DataError, DownloadError, NonFiniteError, PynnError
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
         optimizers,
         regularizers,
     )
-    from pynn.custom_op import custom_op
     from pynn.io.layers_model import load_model
     from pynn.layers import Input, Layer
     from pynn.layers.names import register_layer
@@ -49,7 +49,6 @@ _NAMES = {
     "Layer": "layers",
     "Model": "models",
     "Sequential": "models",
-    "custom_op": "custom_op",
     "function": "program.function",
     "load_model": "io.layers_model",
     "register_layer": "layers.names",
@@ -72,6 +71,7 @@ __all__ = [
     "Variable",
     "backend",
     "custom_grad",
+    "custom_op",
     "grad",
     "grads",
     "num_threads",

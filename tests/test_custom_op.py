@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -229,3 +231,9 @@ def test_a_compiled_kernel_runs_on_its_dtype_only():
     for other in (np.ones(3), np.ones(3, np.int8)):
         with pytest.raises(TypeError, match=r"\[twice\] the kernel is compiled for float32. Received: dtype (float64|int8)"):
             op(pn.tensor(other))
+
+
+@pytest.mark.parametrize("first", ["from pynn.custom_op import custom_op", "import pynn.custom_op", "import pynn"])
+def test_the_name_stays_a_function(first):
+    code = f"{first}\nimport pynn as pn\nprint(float(pn.custom_op(lambda x: x + 1.0, name='one_more')(2.0)))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "3.0\n"
