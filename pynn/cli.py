@@ -26,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of the output has gone, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, ImportError) as error:
         print(f"pynn: {error}", file=sys.stderr)
         return 1
 
@@ -50,9 +50,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError("must be above zero")
+    value = int(text) if text.strip().isdecimal() and len(text) < 20 else 0
+    if not 0 < value < 1 << 31:
+        raise argparse.ArgumentTypeError(f"expected a whole number from 1 to {(1 << 31) - 1}. Received: {text!r}")
     return value
 
 
@@ -72,9 +72,28 @@ def _tutorials(options) -> int:
         raise ValueError(f"there is no tutorial {unknown[0]!r}. Choose from: {', '.join(tutorials.NAMES)}.")
     if options.threads:
         pynn.set_num_threads(options.threads)
-    rows = [_run_one(name, options) for name in names]
+    if options.output:
+        _prepare_output(Path(options.output))
+    try:
+        rows = [_run_one(name, options) for name in names]
+    except FileNotFoundError as error:
+        if options.data is None:
+            raise
+        problem = str(error).partition(". Put")[0]
+        raise ValueError(f"{problem}. Put the four files there, or use --full instead to have them downloaded.") from None
     _print_table(rows)
     return 0
+
+
+def _prepare_output(folder: Path) -> None:
+    """Fails before the training, not after it, if the curves can't be drawn or written."""
+    try:
+        importlib.import_module("matplotlib")
+    except ImportError:
+        raise ImportError("--output needs matplotlib. Install it with: pip install matplotlib") from None
+    folder.mkdir(parents=True, exist_ok=True)
+    if not os.access(folder, os.W_OK):
+        raise PermissionError(f"--output {str(folder)!r} can't be written to. Name another folder.")
 
 
 def _run_one(name: str, options) -> tuple[str, dict[str, float], float]:
@@ -100,7 +119,6 @@ def _plot(name: str, history, folder: Path) -> None:
     if isinstance(history, dict):
         values, history = history, History()
         history.history, history.epoch = values, list(range(len(next(iter(values.values())))))
-    folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.png"
     history.plot(path=path)
     print(f"Curves: {path}")
