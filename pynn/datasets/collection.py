@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import struct
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -31,6 +32,7 @@ class Collection:
         raw_folder: the subfolder of a common root in which others keep the files.
         mirrors: base addresses.
         sha256, md5: by the file's stem, of its uncompressed content and of the `.gz` as it is served.
+        not_labels: SHA-256 of the training labels of others, whose files have the same names and sizes -> what they are.
         counts: images for training and for testing.
     """
 
@@ -39,6 +41,7 @@ class Collection:
     mirrors: tuple[str, ...] = ()
     sha256: dict[str, str] = field(default_factory=dict)
     md5: dict[str, str] = field(default_factory=dict)
+    not_labels: dict[str, str] = field(default_factory=dict)
     counts: tuple[int, int] = (60_000, 10_000)
 
     def load(self, data_dir: str | os.PathLike[str] | None, *, download: bool | None, progress: bool) -> Splits:
@@ -47,8 +50,12 @@ class Collection:
         if download is None:
             download = data_dir is None
         paths = [self._path(folder, stem, download, progress) for stem in STEMS]
-        train, test = self.counts
-        return self._split(paths[:2], train), self._split(paths[2:], test)
+        again = "Remove it to have it downloaded again." if download else "Put a whole one there."
+        train, test = (self._split(paths[i : i + 2], count, again) for i, count in zip((0, 2), self.counts, strict=True))
+        other = self.not_labels.get(_digest(train[1])) if self.not_labels else None
+        if other:
+            raise DataError(f"[{self.name}] the files in {str(folder)!r} are those of {other}. Name another folder.")
+        return train, test
 
     def _path(self, folder: Path, stem: str, download: bool, progress: bool) -> Path:
         for place in (folder, folder / "raw", folder / self.raw_folder):
@@ -79,12 +86,28 @@ class Collection:
             progress=progress,
         )
 
-    def _split(self, paths: list[Path], count: int) -> Split:
-        images = read_idx(paths[0], shape=(count, SIDE, SIDE))
-        labels = read_idx(paths[1], shape=(count,))
-        for path, array in zip(paths, (images, labels), strict=True):
-            if array.dtype != np.uint8:
-                raise DataError(f"[{self.name}] {path.name} holds {array.dtype}, not uint8.")
+    def _split(self, paths: list[Path], count: int, again: str) -> Split:
+        images = self._read(paths[0], (count, SIDE, SIDE), again)
+        labels = self._read(paths[1], (count,), again)
         if labels.max(initial=0) >= CLASSES:
-            raise DataError(f"[{self.name}] {paths[1].name} has the label {labels.max()}; labels are 0 to {CLASSES - 1}.")
+            raise self._error(paths[1], f"has the label {labels.max()}; labels are 0 to {CLASSES - 1}.", again)
         return images, labels
+
+    def _read(self, path: Path, shape: tuple[int, ...], again: str) -> np.ndarray:
+        try:
+            array = read_idx(path, shape=shape)
+        except DataError as error:
+            raise self._error(path, f"can't be read: {error}", again) from None
+        if array.dtype != np.uint8:
+            raise self._error(path, f"holds {array.dtype}, not uint8.", again)
+        return array
+
+    def _error(self, path: Path, problem: str, again: str) -> DataError:
+        return DataError(f"[{self.name}] {str(path)!r} {problem} {again}")
+
+
+def _digest(labels: np.ndarray) -> str:
+    """SHA-256 of the IDX file, uncompressed, that holds these labels."""
+    import hashlib
+
+    return hashlib.sha256(struct.pack(">2I", 0x801, len(labels)) + labels.tobytes()).hexdigest()

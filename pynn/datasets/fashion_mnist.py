@@ -30,6 +30,7 @@ _FULL = Collection(
         "t10k-images-idx3-ubyte": "bef4ecab320f06d8554ea6380940ec79",
         "t10k-labels-idx1-ubyte": "bb300cfdad3c16e7a12a480ee83cd310",
     },
+    not_labels={"65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5": "MNIST, handwritten digits"},
 )
 
 
@@ -48,7 +49,7 @@ def load(*, data_dir: str | os.PathLike[str] | None = None, download: bool | Non
 
     Raises:
         FileNotFoundError: a file is missing and may not be downloaded.
-        DataError: a file is damaged, or isn't Fashion-MNIST.
+        DataError: a file is damaged, has another size than Fashion-MNIST's, or the files are MNIST's.
         DownloadError: no mirror had the file.
     """
     return _FULL.load(data_dir, download=download, progress=progress)

@@ -51,7 +51,8 @@ def load(
 
     Raises:
         FileNotFoundError: a file is missing and may not be downloaded.
-        DataError: a file is damaged, or isn't MNIST.
+        DataError: a file is damaged, or has another size than MNIST's.
+        TypeError: `full` is a path.
         DownloadError: no mirror had the file.
 
     Example:
@@ -59,6 +60,8 @@ def load(
         >>> x_train.shape, y_test.shape
         ((10000, 28, 28), (2000,))
     """
+    if isinstance(full, (str, os.PathLike)):
+        raise TypeError(f"[mnist] full is True or False. Received: full={os.fspath(full)!r}. Name a folder with data_dir=.")
     if full or data_dir is not None or download:
         return _FULL.load(data_dir, download=download, progress=progress)
     train, test = (_subset(part, count) for part, count in _SUBSET_COUNTS.items())

@@ -126,6 +126,36 @@ def test_files_that_do_not_fit_are_rejected(tmp_path, monkeypatch, stem, array, 
         mnist.load(data_dir=folder)
 
 
+def test_a_path_in_the_place_of_full_is_refused(tmp_path):
+    for path in ("folder", tmp_path):
+        with pytest.raises(TypeError, match=r"\[mnist\] full is True or False. Received: .* data_dir="):
+            mnist.load(path)
+
+
+def test_a_damaged_file_is_named_with_its_fix(tmp_path, monkeypatch):
+    folder = small(tmp_path, mnist, monkeypatch)
+    damaged = tmp_path / "mnist" / f"{STEMS[0]}.gz"
+    shutil.copytree(folder, tmp_path / "mnist")
+    damaged.write_bytes(damaged.read_bytes()[:-20])
+    monkeypatch.setenv("PYNN_DATA_DIR", str(tmp_path))
+    with pytest.raises(DataError, match="damaged or cut short.* Remove it to have it downloaded again[.]$") as caught:
+        mnist.load(full=True)
+    assert repr(str(damaged)) in str(caught.value)
+    with pytest.raises(DataError, match="Put a whole one there[.]$"):
+        mnist.load(data_dir=tmp_path / "mnist")
+
+
+def test_digits_are_not_clothes(tmp_path, monkeypatch):
+    folder = small(tmp_path, fashion_mnist, monkeypatch)
+    fashion_mnist.load(data_dir=folder)
+    with gzip.open(folder / f"{STEMS[1]}.gz") as file:
+        digest = hashlib.sha256(file.read()).hexdigest()
+    assert list(fashion_mnist._FULL.not_labels) == [mnist._FULL.sha256[STEMS[1]]]
+    monkeypatch.setattr(fashion_mnist, "_FULL", replace(fashion_mnist._FULL, not_labels={digest: "MNIST"}))
+    with pytest.raises(DataError, match=r"\[fashion_mnist\] the files in .* are those of MNIST[.] Name another folder"):
+        fashion_mnist.load(data_dir=folder)
+
+
 @pytest.mark.parametrize("module", [mnist, fashion_mnist])
 def test_the_full_collection_is_downloaded_once_to_the_cache(server, tmp_path, monkeypatch, module, capsys):
     folder = small(tmp_path, module, monkeypatch)
