@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from pynn.io.topology import KERAS3_HARD_SIGMOID
@@ -24,6 +25,7 @@ KNOWN_ACTIVATIONS = frozenset(
     "elu relu relu6 linear sigmoid hard_sigmoid softplus softsign tanh softmax log_softmax swish mish gelu selu".split()
 )
 _ACTIVATIONS = {"hard_sigmoid_keras2": "hard_sigmoid", "hard_sigmoid": KERAS3_HARD_SIGMOID, "silu": "swish"}
+_NAME = re.compile(r"[A-Za-z0-9][-A-Za-z0-9_./]*")
 _INITIALIZERS = {"LecunNormal": "LeCunNormal", "LecunUniform": "LeCunUniform"}
 
 
@@ -32,6 +34,7 @@ class Writer:
 
     def __init__(self) -> None:
         self.inexpressible: list[str] = []
+        self._masks = False  # whether a layer so far made a mask
 
     def model(self, model) -> dict[str, Any]:
         """`{"class_name", "config"}` of a Sequential or functional model.
@@ -64,16 +67,23 @@ class Writer:
         """`{"class_name", "config"}` of a layer."""
         if isinstance(layer, (Sequential, Functional)):
             return self.model(layer)
+        if not _NAME.fullmatch(layer.name):
+            self.inexpressible.append(f"layer named {layer.name!r}: letters, digits and -_./ only, the first a letter or digit")
         name, config = type(layer).__name__, layer.get_config()
         if name == "InputLayer":
             config = {"batch_input_shape": config["batch_shape"], "dtype": config["dtype"], "sparse": False, "name": layer.name}
             return {"class_name": name, "config": config}
+        if name == "Concatenate" and config["axis"] < -1 and len(layer._inbound_nodes) == 1:
+            config["axis"] += len(layer.output.shape)  # TensorFlow.js takes any axis below zero for the last
         return {"class_name": name, "config": self._config(name, config)}
 
     def _config(self, name: str, config: dict[str, Any]) -> dict[str, Any]:
         problem = _problem(name, config)
         if problem:
             self.inexpressible.append(problem)
+        self._masks |= name == "Masking" or bool(config.get("mask_zero"))
+        if name == "GlobalAveragePooling1D" and self._masks:
+            self.inexpressible.append("average over the steps that a mask leaves: its GlobalAveragePooling1D counts all")
         config = {key: self._value(key, value) for key, value in config.items()}
         if name == "LeakyReLU":
             config["alpha"] = config.pop("negative_slope")
@@ -130,4 +140,12 @@ def _problem(name: str, config: dict[str, Any]) -> str:
         return "causal convolution"
     if name == "ELU" and config.get("alpha", 1.0) != 1.0:
         return "ELU layer with an alpha other than 1"
+    if name == "ReLU" and (config.get("negative_slope") or config.get("threshold")):
+        return "ReLU layer with a negative_slope or threshold"
+    if name.startswith("Global") and config.get("keepdims"):
+        return f"{name} with keepdims=True"
+    if name == "Softmax" and config.get("axis", -1) != -1:
+        return "Softmax layer over another axis than the last"
+    if name == "Bidirectional" and config.get("backward_layer"):
+        return "Bidirectional with a backward_layer of its own"
     return ""

@@ -42,7 +42,7 @@ def two_inputs() -> pn.Model:
 def merging() -> pn.Model:
     """Every merging layer."""
     a, b = L.Input((3, 4)), L.Input((3, 4))
-    parts = [L.Maximum()([a, b]), L.Minimum()([a, b]), L.Average()([a, b]), L.Concatenate(axis=1)([a, b])]
+    parts = [L.Maximum()([a, b]), L.Minimum()([a, b]), L.Average()([a, b]), L.Concatenate(axis=-2)([a, b])]
     dot = L.Dot(axes=2)([a, b])
     normalized = L.Dot(axes=[2, 2], normalize=True)([a, b])
     return pn.Model([a, b], [L.Flatten()(L.Concatenate(axis=1)(parts)), dot, normalized])

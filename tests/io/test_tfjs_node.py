@@ -156,6 +156,10 @@ def test_a_saved_training_continues_with_the_same_bits(tmp_path):
         (pn.layers.Dense(2, activation="exponential"), "exponential"),
         (pn.layers.Dense(2, activity_regularizer="l2"), "activity"), (pn.layers.Conv1D(2, 3, padding="causal"), "causal"),
         (pn.layers.Dense(2, activation="hard_sigmoid"), "Keras 3"), (pn.layers.ELU(alpha=0.5), "ELU"),
+        (pn.layers.ReLU(negative_slope=0.1), "negative_slope"), (pn.layers.ReLU(threshold=0.1), "threshold"),
+        (pn.layers.GlobalAveragePooling1D(keepdims=True), "keepdims"), (pn.layers.Softmax(axis=1), "Softmax"),
+        (pn.layers.Bidirectional(pn.layers.LSTM(2), backward_layer=pn.layers.LSTM(2, go_backwards=True)), "backward_layer"),
+        (pn.layers.Dense(2, name="größe"), "layer named 'größe'"), (pn.layers.Dense(2, name="_first"), "layer named '_first'"),
     ],
     ids=lambda v: v if isinstance(v, str) else "",
 )  # fmt: skip
@@ -166,3 +170,9 @@ def test_saving_says_what_tensorflow_js_cannot_load_and_loads_here(layer, word, 
         model.save(tmp_path / "model")
     data = np.random.default_rng(0).standard_normal((2, 5, 3)).astype(np.float32)
     np.testing.assert_array_equal(pn.load_model(tmp_path / "model").predict(data, verbose=0), model.predict(data, verbose=0))
+
+
+def test_a_mask_before_the_average_is_said(tmp_path):
+    model = pn.Sequential([pn.layers.Masking(input_shape=(5, 3)), pn.layers.GlobalAveragePooling1D()])
+    with pytest.warns(UserWarning, match="average over the steps that a mask leaves"):
+        model.save(tmp_path / "model")
