@@ -20,6 +20,7 @@ from pynn.serialization import accepted
 MAX_NESTING = 20
 MAX_LAYERS = 5_000
 KERAS3_HARD_SIGMOID = "hard_sigmoid_keras3"  # our word in files whose hard_sigmoid is that of TensorFlow.js
+OWN_DTYPE = "pynn_dtype"  # beside the dtype of a layer where TensorFlow.js has another
 _OLD_NAMES = {
     "BatchNormalizationV1": "BatchNormalization", "UnifiedGRU": "GRU", "UnifiedLSTM": "LSTM", "CuDNNGRU": "GRU", "CuDNNLSTM": "LSTM",
 }  # fmt: skip
@@ -115,6 +116,8 @@ def layer_config(cls: type, name: str, config: dict[str, Any], dialect: Dialect,
         config["batch_shape"] = config.pop("batch_input_shape")
     if name in _RECURRENT:
         _recurrent_defaults(name, config, dialect)
+    if OWN_DTYPE in config:
+        config["dtype"] = config.pop(OWN_DTYPE)
     if name == "LeakyReLU" and "alpha" in config:
         config["negative_slope"] = config.pop("alpha")
     if name == "Reshape" and isinstance(config.get("target_shape"), tuple):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from pynn.io.topology import KERAS3_HARD_SIGMOID
+from pynn.io.topology import KERAS3_HARD_SIGMOID, OWN_DTYPE
 from pynn.layers.base import Layer
 from pynn.models.functional import Functional
 from pynn.models.sequential import Sequential
@@ -26,6 +26,7 @@ KNOWN_ACTIVATIONS = frozenset(
 )
 _ACTIVATIONS = {"hard_sigmoid_keras2": "hard_sigmoid", "hard_sigmoid": KERAS3_HARD_SIGMOID, "silu": "swish"}
 _NAME = re.compile(r"[A-Za-z0-9][-A-Za-z0-9_./]*")
+_DTYPES = {"float64": "float32", "int64": "int32"}  # in which TensorFlow.js computes what these would
 _INITIALIZERS = {"LecunNormal": "LeCunNormal", "LecunUniform": "LeCunUniform"}
 
 
@@ -72,7 +73,7 @@ class Writer:
         name, config = type(layer).__name__, layer.get_config()
         if name == "InputLayer":
             config = {"batch_input_shape": config["batch_shape"], "dtype": config["dtype"], "sparse": False, "name": layer.name}
-            return {"class_name": name, "config": config}
+            return {"class_name": name, "config": _with_known_dtype(config)}
         if name == "Concatenate" and config["axis"] < -1 and len(layer._inbound_nodes) == 1:
             config["axis"] += len(layer.output.shape)  # TensorFlow.js takes any axis below zero for the last
         return {"class_name": name, "config": self._config(name, config)}
@@ -87,7 +88,7 @@ class Writer:
         config = {key: self._value(key, value) for key, value in config.items()}
         if name == "LeakyReLU":
             config["alpha"] = config.pop("negative_slope")
-        return config
+        return _with_known_dtype(config)
 
     def _value(self, key: str, value: Any) -> Any:
         if isinstance(value, Layer):
@@ -124,6 +125,11 @@ class Writer:
         elif word is not None and word not in KNOWN_ACTIVATIONS:
             self.inexpressible.append(f"activation {word!r}")
         return word
+
+
+def _with_known_dtype(config: dict[str, Any]) -> dict[str, Any]:
+    dtype = config.get("dtype")
+    return {**config, "dtype": _DTYPES[dtype], OWN_DTYPE: dtype} if dtype in _DTYPES else config
 
 
 def _problem(name: str, config: dict[str, Any]) -> str:

@@ -39,6 +39,12 @@ def two_inputs() -> pn.Model:
     return pn.Model([a, b], [L.Dense(3, activation="softmax")(joined), L.Average()([x, y])])
 
 
+def float64_input() -> pn.Model:
+    """A functional model in float64."""
+    x = L.Input((4,), dtype="float64")
+    return pn.Model(x, L.Dense(2, dtype="float64")(x))
+
+
 def merging() -> pn.Model:
     """Every merging layer."""
     a, b = L.Input((3, 4)), L.Input((3, 4))
@@ -169,6 +175,8 @@ MODELS: dict[str, Callable[[], pn.Model]] = {
         lambda: L.Bidirectional(L.GRU(2, reset_after=False), merge_mode="sum"),
     ),
     "time_distributed": sequential((3, 4), lambda: L.TimeDistributed(L.Dense(2, activation="relu"))),
+    "float64": sequential((4,), layer("Dense", units=3, dtype="float64"), layer("Dense", units=2, dtype="float64")),
+    "float64_input": float64_input,
     "masking": sequential((4, 3), layer("Masking", mask_value=0.0), layer("SimpleRNN", units=2)),
     "category": sequential((5,), layer("CategoryEncoding", num_tokens=5, output_mode="multi_hot")),
 }  # fmt: skip

@@ -270,3 +270,12 @@ def test_values_that_overflow_are_refused(tmp_path):
     model.save_weights(tmp_path / "w.safetensors")
     with pytest.raises(ValueError, match="'body/kernel' has values that float32 can't hold. Received: 1e[+]300"):
         headed(2).load_weights(tmp_path / "w.safetensors")
+
+
+def test_float64_layers_come_back_as_they_are(tmp_path):
+    x = pn.layers.Input((4,), dtype="float64")
+    model = pn.Model(x, pn.layers.TimeDistributed(pn.layers.Dense(2, dtype="float64"), dtype="float64")(pn.layers.RepeatVector(2)(x)))
+    model.save(tmp_path / "m")
+    assert '"dtype": "float64"' not in (tmp_path / "m" / "model.json").read_text()
+    again = pn.load_model(tmp_path / "m")
+    assert [layer.get_config() for layer in again.layers] == [layer.get_config() for layer in model.layers]
