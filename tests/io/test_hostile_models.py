@@ -561,6 +561,7 @@ def fail_on(patch, target: str) -> None:
     patch.setattr(Path if target == "write_bytes" else os, target, fail)
 
 
+@pytest.mark.filterwarnings("ignore:TensorFlow.js can.t load this model")
 def test_saved_names_are_fixed(tmp_path):
     model = pn.Sequential([pn.layers.Dense(2, input_shape=(3,), name="..\\..\\evil")])
     model.save(tmp_path / "model")
