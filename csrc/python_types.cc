@@ -85,7 +85,7 @@ bool set_python_types(PyObject* tensor, PyObject* variable, PyObject* active) {
   }
   if (!find_slot(tensor, "_array", &found.tensor_array) || !find_slot(tensor, "spec", &found.tensor_spec) ||
       !find_slot(tensor, "logits", &found.tensor_logits) || !find_slot(tensor, "mask", &found.tensor_mask) ||
-      !find_slot(tensor, "source", &found.tensor_source) || !find_slot(tensor, "weak", &found.tensor_weak) ||
+      !find_slot(tensor, "source", &found.tensor_source) || !find_slot(tensor, "exact", &found.tensor_exact) ||
       !find_slot(variable, "_storage", &found.variable_storage) || !find_slot(variable, "_handed_out", &found.variable_handed_out))
     return false;
   capture_name = PyUnicode_InternFromString("capture");
@@ -125,7 +125,7 @@ PyObject* new_tensor(PyObject* array, PyObject* spec) {
   set_slot(tensor, types.tensor_logits, Py_None);
   set_slot(tensor, types.tensor_mask, Py_None);
   set_slot(tensor, types.tensor_source, no_text);
-  set_slot(tensor, types.tensor_weak, Py_False);
+  set_slot(tensor, types.tensor_exact, Py_None);
   return tensor;
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -86,7 +87,7 @@ def _define(kernel, name: str | None, output, gradient, fallback) -> Op:
         _free_name(base),
         inputs=("*",),
         infer=infer,
-        fallback=_checked(base, compute if address is None else _by_address(address, compute, infer), infer),
+        fallback=_checked(base, _owned(compute) if address is None else _by_address(address, compute, infer), infer),
         vjp=None if gradient is None else _vjp(base, gradient),
         foreign=True,
         address=address,
@@ -136,7 +137,7 @@ def _by_address(address: int, fallback: Callable, infer: Callable) -> Callable:
     def run(*arrays):
         if not kernels.native_enabled():
             return fallback(*arrays)
-        arrays = [np.ascontiguousarray(a) for a in arrays]
+        arrays = [np.asarray(a, order="C") for a in arrays]
         result = kernels.empty(infer(*(Spec(a.shape, a.dtype) for a in arrays)))
         pointers = np.array([a.ctypes.data for a in (*arrays, result)], np.uint64)
         lengths = np.array([n for a in (*arrays, result) for n in a.shape] or [0], np.int64)
@@ -153,12 +154,24 @@ def _checked(name: str, compute: Callable, infer: Callable) -> Callable:
             raise TypeError(f"[{name}] the kernel returned nothing. Return an array.")
         result = np.asarray(result)
         wanted = infer(*(Spec(a.shape, a.dtype) for a in arrays))
-        if result.shape != wanted.shape or not np.can_cast(result.dtype, wanted.dtype, "same_kind"):
+        if result.shape != wanted.shape or result.dtype.kind not in "biuf":
             raise ValueError(
                 f"[{name}] the kernel's result must have shape {wanted.shape} and dtype {wanted.dtype}. Received: shape {result.shape}, "
                 f"dtype {result.dtype}. Say with output= what the kernel returns."
             )
         return result
+
+    return run
+
+
+def _owned(compute: Callable) -> Callable:
+    """The kernel's result in memory that nobody else has: it may be a buffer that the kernel writes again."""
+
+    def run(*arrays):
+        result = compute(*arrays)
+        # of an array that was made for this call there are two references: the name here and the argument there
+        shared = isinstance(result, np.ndarray) and (result.base is not None or sys.getrefcount(result) > 2)
+        return np.array(result) if shared else result
 
     return run
 
@@ -169,6 +182,6 @@ def _vjp(name: str, gradient: Callable) -> Callable:
         found = tuple(found) if isinstance(found, Sequence) else (found,)
         if len(found) != len(inputs):
             raise ValueError(f"[{name}] gradient must return one gradient per input. Received: {len(found)} for {len(inputs)}.")
-        return checked_gradients(name, found, inputs)
+        return checked_gradients(name, found, inputs, needs)
 
     return vjp

@@ -155,7 +155,7 @@ def variable_grads(f: Callable, variables: Sequence[Variable] | None = None):
 
 
 def _checked_variables(variables) -> list[Variable]:
-    found = list(variables) if isinstance(variables, (list, tuple)) else [variables]
+    found = [variables] if isinstance(variables, Operators) else list(variables)
     for v in found:
         if not isinstance(v, Variable):
             raise TypeError(
@@ -191,17 +191,17 @@ def custom_grad(f: Callable) -> Callable:
         if any(value is t for t in inputs):
             value = stand_in(value)
         if tapes:
-            record_custom(inputs, (value,), lambda dys: _gradients(gradient(dys[0]), inputs))
+            record_custom(inputs, (value,), lambda dys, needs: _gradients(gradient(dys[0]), inputs, needs))
         return value
 
     return wrapped
 
 
-def _gradients(found, inputs: tuple) -> tuple:
+def _gradients(found, inputs: tuple, needs: tuple) -> tuple:
     found = tuple(found) if isinstance(found, (tuple, list)) else (found,)
     if len(found) != len(inputs):
         raise ValueError(
             "[custom_grad] the gradient function must return one gradient per argument. "
             f"Received: {len(found)} for {len(inputs)} arguments."
         )
-    return checked_gradients("custom_grad", found, inputs)
+    return checked_gradients("custom_grad", found, inputs, needs)

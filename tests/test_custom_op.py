@@ -223,11 +223,13 @@ def test_a_compiled_kernel_runs_on_its_dtype_only():
 
     @numba.cfunc(types.void(types.CPointer(types.CPointer(types.float32)), types.CPointer(types.int64)))
     def twice(operands, shape):
-        for i in range(shape[0]):
+        for i in range(shape[0] or 1):
             operands[1][i] = operands[0][i] * 2
 
     op = pn.custom_op(twice, name="twice", fallback=lambda x: x * 2)
+    assert op(1.0).tolist() == 2.0
     assert op(pn.ones(3)).tolist() == [2.0, 2.0, 2.0]
+    assert op(pn.ones((1, 1))).tolist() == [[2.0]]
     for other in (np.ones(3), np.ones(3, np.int8)):
         with pytest.raises(TypeError, match=r"\[twice\] the kernel is compiled for float32. Received: dtype (float64|int8)"):
             op(pn.tensor(other))
@@ -237,3 +239,17 @@ def test_a_compiled_kernel_runs_on_its_dtype_only():
 def test_the_name_stays_a_function(first):
     code = f"{first}\nimport pynn as pn\nprint(float(pn.custom_op(lambda x: x + 1.0, name='one_more')(2.0)))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "3.0\n"
+
+
+@pytest.mark.parametrize("run", [lambda f: f, pn.function], ids=["eager", "captured"])
+def test_a_kernel_may_write_its_result_into_a_buffer_of_its_own(run):
+    buffer = np.zeros(3, np.float32)
+
+    @pn.custom_op
+    def twice(a):
+        return np.multiply(a, 2, out=buffer)
+
+    call = run(lambda x: twice(x))
+    first = call(pn.tensor([1.0, 2.0, 3.0]))
+    call(pn.tensor([10.0, 10.0, 10.0]))
+    assert first.tolist() == [2.0, 4.0, 6.0]

@@ -234,3 +234,35 @@ def test_variable_grads_takes_trainable_variables():
         pn.variable_grads(lambda: frozen * 2.0, [frozen])
     with pytest.raises(TypeError, match=r"\[variable_grads\] variables must be a list of pn\.Variable.*Tensor"):
         pn.variable_grads(lambda: frozen * 2.0, [pn.ones(2)])
+
+
+@pytest.mark.parametrize("run", [lambda f: f, pn.function], ids=["eager", "captured"])
+def test_a_copy_of_a_variable_is_another_variable_to_gradients(run):
+    w, target = pn.Variable([[1.0], [2.0]]), pn.Variable([[0.0], [0.0]], trainable=False)
+    a, b = pn.Variable([0.0, 0.0]), pn.Variable([0.0, 0.0])
+
+    def follow(x):
+        target.assign(w)
+        loss, slopes = pn.variable_grads(lambda: ((x @ w - 0.5 * (x @ target)) ** 2).sum(), [w])
+        w.assign(w - 0.125 * slopes[0][1])
+        return loss
+
+    def both(x):
+        a.assign(x)
+        b.assign(x)
+        return [g for _, g in pn.variable_grads(lambda: (a * a * b).sum(), [a, b])[1]]
+
+    assert [float(run(follow)(pn.ones((1, 2)))) for _ in range(2)] == [2.25, 1.265625]
+    assert [g.tolist() for g in run(both)(pn.tensor([1.0, 2.0]))] == [[2.0, 8.0], [1.0, 4.0]]
+
+
+def test_gradients_that_nobody_asks_for_are_not_looked_at():
+    scaled = pn.custom_grad(lambda x, b: (x * b, lambda dy: (dy * b, dy * x)))
+    assert pn.grad(lambda t: scaled(t, pn.tensor([2.0])).sum())(pn.tensor([1.0, 2.0, 3.0])).tolist() == [2.0, 2.0, 2.0]
+    one = pn.custom_grad(lambda x: (x * x, lambda dy: pn.reshape(2 * x * dy, (1,))))
+    assert pn.grad(one)(3.0).shape == ()
+
+
+def test_variables_come_in_any_iterable():
+    v = pn.Variable(2.0)
+    assert [float(g) for _, g in pn.variable_grads(lambda: v * v, (v for _ in range(1)))[1]] == [4.0]

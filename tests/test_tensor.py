@@ -437,3 +437,12 @@ def test_integers_beyond_the_dtype_beside_them():
 def test_none_is_no_dtype():
     with pytest.raises(TypeError, match=r"\[dtype\].*Received: None"):
         pn.zeros(3, None)
+
+
+@pytest.mark.parametrize("run", [lambda f: f, pn.function], ids=["eager", "captured"])
+def test_lists_meet_in_one_dtype(run):
+    whole, double = pn.tensor([7], "int32"), pn.tensor(np.array([0.1]))
+    assert run(lambda t: pn.tensor([t[0], 5]))(whole).dtype == np.int32
+    assert run(lambda t: pn.tensor([t[0], 2**40], dtype="int64"))(whole).tolist() == [7, 2**40]
+    assert run(lambda t: pn.tensor([[0.1], [t[0]]]))(double).tolist() == [[0.1], [0.1]]
+    assert (pn.ones(2) * np.float64(0.1)).dtype == np.float32

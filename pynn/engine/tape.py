@@ -133,7 +133,7 @@ def ones_like(t: Tensor) -> Tensor:
 
 
 def record_custom(inputs: Sequence[Tensor], outputs: Sequence[Tensor], vjp: Callable) -> None:
-    """Tells the tapes of a call whose gradient a user has written; `vjp(dys) -> gradients by the inputs`."""
+    """Tells the tapes of a call whose gradient a user has written; `vjp(dys, needs) -> gradients by the inputs`."""
     op = Op(
         name="custom_grad",
         inputs=tuple(f"x{i}" for i in range(len(inputs))),
@@ -141,7 +141,7 @@ def record_custom(inputs: Sequence[Tensor], outputs: Sequence[Tensor], vjp: Call
         attrs={},
         infer=_never,
         fallback=_never,
-        vjp=lambda dys, *_: vjp(dys),
+        vjp=lambda dys, inputs, outputs, attrs, needs: vjp(dys, needs),
         decompose=None,
         residuals=0,
         updates={},
@@ -163,19 +163,21 @@ def record_custom(inputs: Sequence[Tensor], outputs: Sequence[Tensor], vjp: Call
         tape.record(op, tuple(inputs), tuple(outputs), {})
 
 
-def checked_gradients(name: str, gradients: Sequence, inputs: Sequence[Tensor | None]) -> tuple:
-    """What a user's gradient function returned, as tensors of the inputs' shapes and dtypes; None stays None.
+def checked_gradients(name: str, gradients: Sequence, inputs: Sequence[Tensor | None], needs: Sequence[bool]) -> tuple:
+    """What a user's gradient function returned, as tensors of the inputs' shapes and dtypes; None where there is none or no need.
 
     Raises:
         ValueError: a gradient has another shape than its input.
     """
-    pairs = enumerate(zip(gradients, inputs, strict=True))
-    return tuple(g if g is None or x is None else _gradient_of(name, i, as_tensor(g), x) for i, (g, x) in pairs)
+    each = enumerate(zip(gradients, inputs, needs, strict=True))
+    return tuple(_gradient_of(name, i, as_tensor(g), x) if need and g is not None else None for i, (g, x, need) in each)
 
 
 def _gradient_of(name: str, index: int, gradient: Tensor, x: Tensor) -> Tensor:
-    if not gradient.shape:
-        gradient = call("broadcast_to", gradient, x.shape) if x.shape else gradient
+    if gradient.size == x.size == 1:
+        gradient = call("reshape", gradient, x.shape)
+    elif not gradient.shape:
+        gradient = call("broadcast_to", gradient, x.shape)
     if gradient.shape != x.shape:
         raise ValueError(
             f"[{name}] a gradient has the shape of what it belongs to. Received: shape {gradient.shape} for operand {index} of shape "

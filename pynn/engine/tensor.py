@@ -18,7 +18,7 @@ class Tensor(Operators):
     Made by `pynn.tensor` and by every op. `numpy()` gives a read-only view of its memory.
     """
 
-    __slots__ = ("_array", "spec", "logits", "mask", "source", "weak", "exact", "__weakref__")
+    __slots__ = ("_array", "spec", "logits", "mask", "source", "exact", "__weakref__")
 
     def __init__(self, array: np.ndarray | None, spec: Spec | None = None):
         if array is not None and array.flags.writeable:
@@ -28,8 +28,7 @@ class Tensor(Operators):
         self.logits = None  # set by softmax and sigmoid: lets a loss use its stable form
         self.mask = None  # set by layers: which steps of a sequence count
         self.source = ""  # the op that made an abstract tensor, for messages
-        self.weak = False  # a Python number given to a captured function,
-        self.exact = None  # and the same number in float64
+        self.exact = None  # of a Python number given to a captured function: the same in float64
 
     # -- what it is --------------------------------------------------------------------------------------------------
 
@@ -177,8 +176,8 @@ def _aligned(array: np.ndarray) -> np.ndarray:
     return target
 
 
-def _own_array(value, dtype, *, strong: bool = False) -> np.ndarray:
-    """A new aligned array with the elements of anything that NumPy can read; `strong` if float64 is what the caller gave."""
+def _own_array(value, dtype) -> np.ndarray:
+    """A new aligned array with the elements of anything that NumPy can read."""
     if hasattr(value, "__dlpack__") and not hasattr(value, "__array__"):
         value = np.from_dlpack(value)
     try:
@@ -192,7 +191,7 @@ def _own_array(value, dtype, *, strong: bool = False) -> np.ndarray:
         )
     if array.ndim > MAX_RANK:
         raise ValueError(f"[tensor] tensors have at most {MAX_RANK} axes. Received: shape={array.shape}. Merge some with reshape.")
-    python_floats = not strong and not hasattr(value, "dtype") and array.dtype == np.float64
+    python_floats = not hasattr(value, "dtype") and array.dtype == np.float64
     wanted = as_dtype(dtype) if dtype is not None else as_dtype(np.float32 if python_floats else array.dtype)
     return _aligned(np.array(array, dtype=wanted, order="C", copy=True))
 
@@ -213,12 +212,9 @@ def tensor(value, dtype=None) -> Tensor:
     """
     if isinstance(value, Operators):
         found = as_tensor(value)
-        return found if dtype is None or as_dtype(dtype) == found.dtype else found.astype(dtype)
+        return found if dtype is None else _to_dtype(found, as_dtype(dtype))
     if isinstance(value, (list, tuple)) and not _kinds(value) <= _NUMBERS:
-        leaves = list(_leaves(value))
-        if any(_followed(leaf) for leaf in leaves):
-            return tensor(_stacked(value), dtype)
-        return Tensor(_own_array(_arrays(value), dtype, strong=any(getattr(v, "dtype", None) == np.float64 for v in leaves)))
+        return _from_list(value, None if dtype is None else as_dtype(dtype))
     return Tensor(_own_array(value, dtype))
 
 
@@ -234,6 +230,17 @@ def _kinds(value) -> set[type]:
             if isinstance(v, (list, tuple)):
                 kinds |= _kinds(v)
     return kinds
+
+
+def _from_list(value, dtype: np.dtype | None) -> Tensor:
+    leaves = list(_leaves(value))
+    strong = [as_dtype(v.dtype) for v in leaves if hasattr(v, "dtype")]
+    weak = [v for v in leaves if isinstance(v, (bool, int, float)) and not hasattr(v, "dtype")]
+    if dtype is None and len(strong) + len(weak) == len(leaves):
+        dtype = _meeting_dtype(strong, weak)
+    if any(_followed(leaf) for leaf in leaves):
+        return _stacked(value, dtype)
+    return Tensor(_own_array(_arrays(value), dtype))
 
 
 def _leaves(value) -> Iterator:
@@ -253,9 +260,8 @@ def _followed(value) -> bool:
     return value.is_abstract or any(id(value) in tape.tracked for tape in active.tapes)
 
 
-def _stacked(value) -> Tensor:
-    parts = [_stacked(v) if isinstance(v, (list, tuple)) else v for v in value]
-    return call("stack", promote(*parts))
+def _stacked(value, dtype: np.dtype) -> Tensor:
+    return call("stack", [_stacked(v, dtype) if isinstance(v, (list, tuple)) else tensor(v, dtype) for v in value])
 
 
 def _arrays(value):
@@ -289,15 +295,20 @@ def promote(*values) -> tuple[Tensor, ...]:
     Abstract weak tensors (numbers given to a captured function) behave like Python numbers.
     """
     tensors = [v if isinstance(v, (bool, int, float)) else as_tensor(v) for v in values]
-    strong = [t.dtype for t in tensors if isinstance(t, Tensor) and not t.weak]
-    if not strong:
-        strong = [t.dtype if isinstance(t, Tensor) else weak_dtype(t) for t in tensors]
-    common = promote_dtypes(*strong)
-    for t in tensors:
-        weak = weak_dtype(t, common) if not isinstance(t, Tensor) else t.dtype if t.weak and t.dtype.kind == "f" else common
-        if common == bool_ or (weak.kind == "f" and common.kind != "f"):
-            common = weak
+    strong = [t.dtype for t in tensors if isinstance(t, Tensor) and t.exact is None]
+    weak = [0.0 if isinstance(t, Tensor) else t for t in tensors if not isinstance(t, Tensor) or t.exact is not None]
+    common = _meeting_dtype(strong, weak)
     return tuple(_to_dtype(t, common) for t in tensors)
+
+
+def _meeting_dtype(strong: list[np.dtype], weak: list[bool | int | float]) -> np.dtype:
+    """Where dtypes and Python numbers meet."""
+    common = promote_dtypes(*(strong or map(weak_dtype, weak)))
+    for number in weak:
+        beside = weak_dtype(number, common)
+        if common == bool_ or (beside.kind == "f" and common.kind != "f"):
+            common = beside
+    return common
 
 
 def _to_dtype(value, dtype: np.dtype) -> Tensor:

@@ -125,22 +125,28 @@ class Variable(Operators):
 
     def read_value(self) -> Tensor:
         """The current value, an immutable tensor; tapes and captures are told of the read."""
-        value = active.capture.read(self) if active.capture is not None else self._current()
+        value = active.capture.read(self) if active.capture is not None else self.snapshot()
         for tape in active.tapes:
             tape.saw_variable(self, value)
         return value
 
-    def _current(self) -> Tensor:
+    def snapshot(self) -> Tensor:
+        """The current value; no tape or capture hears of it."""
         value = self._value() if self._value is not None else None
-        if value is None:
+        if value is not None:
+            return value
+        while True:
+            storage = self._storage
             lease = self._handed_out() if self._handed_out is not None else None
             if lease is None:
-                self._handed_out, array = _leased(self._storage)
+                self._handed_out, array = _leased(storage)
             else:
                 array = lease.view(np.ndarray)
             value = Tensor(array)
             self._value = weakref.ref(value)
-        return value
+            if storage is self._storage:
+                return value
+            self._handed_out = self._value = None  # another thread has assigned in between
 
     def numpy(self) -> np.ndarray:
         """A copy of the current value."""

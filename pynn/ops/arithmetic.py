@@ -205,9 +205,14 @@ def power(x, y) -> Tensor:
     The exponents 2, 3, 1, 0.5 and -1, given as Python numbers, are products, a root and a quotient. Integers to the power of a
     Python float are float32.
     """
-    base, exponent = promote(x, y)
-    small = _small_power(base, y) if isinstance(y, (int, float)) and not isinstance(x, (int, float)) else None
-    return _power(base, exponent) if small is None else small
+    if isinstance(y, (int, float)) and not isinstance(x, (int, float)):
+        base = as_tensor(x)
+        if not is_float(base.dtype):
+            base, _ = promote(base, y)
+        small = _small_power(base, y)
+        if small is not None:
+            return small
+    return _power(*promote(x, y))
 
 
 # ---- one operand ------------------------------------------------------------------------------------------------------

@@ -146,8 +146,9 @@ def expand_dims(x, axis: int | Sequence[int]) -> Tensor:
         ValueError: there is no such place, or one is named twice.
     """
     x = as_tensor(x)
-    rank = len(x.shape) + len(axis_numbers("expand_dims", axis))
-    places = checked_axes("expand_dims", axis, rank)
+    axes = axis_numbers("expand_dims", axis)
+    rank = len(x.shape) + len(axes)
+    places = checked_axes("expand_dims", axes, rank)
     lengths = iter(x.shape)
     return reshape(x, tuple(1 if i in places else next(lengths) for i in range(rank)))
 

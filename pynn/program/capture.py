@@ -19,6 +19,7 @@ class Capture:
         self.nodes: list[Node] = []
         self.reads: dict[int, tuple[Variable, Tensor]] = {}
         self.current: dict[int, tuple[Variable, Tensor]] = {}
+        self.seen: dict[int, Tensor] = {}  # what reads give, by variable, since its last assignment
         self.fused_away: dict[int, Node] = {}
         self.created: list[str] = []
         self.may_create = may_create
@@ -48,17 +49,20 @@ class Capture:
 
     def read(self, variable: Variable) -> Tensor:
         """The variable's value as of the assignments so far."""
-        found = self.current.get(id(variable))
+        key = id(variable)
+        found = self.current.get(key)
         if found is None:
             found = (variable, abstract(variable.spec, variable.name))
-            self.reads[id(variable)] = self.current[id(variable)] = found
-        return found[1]
+            self.reads[key] = self.current[key] = found
+            self.seen[key] = found[1]
+        elif key not in self.seen:
+            self.seen[key] = self.detach(found[1])  # a new value, as eagerly: no gradient flows through an assignment
+        return self.seen[key]
 
     def assign(self, variable: Variable, value: Tensor) -> None:
         """Reads after this see `value`; the memory changes when the program ends or nobody reads the old value any more."""
-        if any(id(value) in tape.tracked for tape in active.tapes):
-            value = self.detach(value)  # what is read again is a new value: no gradient flows through an assignment
         self.current[id(variable)] = (variable, value)
+        self.seen.pop(id(variable), None)
 
     def detach(self, x: Tensor) -> Tensor:
         """`x` under another name that no tape follows."""

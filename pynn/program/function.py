@@ -141,7 +141,7 @@ def _argument(leaf, stand_ins: Iterator[Tensor]):
     if not isinstance(leaf, float):
         return stand_in
     number = call("cast", stand_in, np.float32)
-    number.weak, number.exact = True, stand_in
+    number.exact = stand_in
     return number
 
 

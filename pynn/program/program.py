@@ -54,6 +54,7 @@ class Program:
         known = {id(t) for t in (*self.inputs, *(t for _, t in self.reads))}
         known.update(id(t) for n in self.nodes for t in n.outputs)
         readers = [*((n.op.name, t) for n in self.nodes for t in n.inputs), *(("function", t) for t in self.outputs)]
+        readers += [("assign", t) for _, t in self.finals]
         for name, t in readers:
             if t is not None and t.is_abstract and id(t) not in known:
                 raise CaptureError(

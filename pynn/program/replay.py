@@ -190,7 +190,7 @@ class FallbackReplay:
     def _run_once(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
         program = self.program
         values = {id(t): a for t, a in zip(program.inputs, arrays, strict=True)}
-        values.update((id(t), v.value.data) for v, t in program.reads)
+        values.update((id(t), v.snapshot().data) for v, t in program.reads)
         for node in program.nodes:
             self._run_node(node, values)
         results = [np.array(_value(t, values)) for t in program.outputs]

@@ -132,7 +132,7 @@ def test_results_have_memory_of_their_own():
     assert [float(r[0]) for r in results] == [i + 1.0 for i in range(50)] and len(seen) == 1
     array = results[0].numpy()
     assert not array.flags.writeable and array.ctypes.data % 64 == 0
-    assert not results[0].is_abstract and results[0].mask is None and not results[0].weak and results[0].source == ""
+    assert not results[0].is_abstract and results[0].mask is None and results[0].exact is None and results[0].source == ""
     view = array[:]
     del results, array
     gc.collect()

@@ -319,3 +319,22 @@ def test_scan_over_structures_with_nothing_in_them():
         pn.scan(lambda c, x: (c, c), 0.0, length=-2)
     with pytest.raises(ValueError, match=r"\[scan\] every tensor of xs needs a leading axis.*pn\.tensor\(values\)"):
         pn.scan(lambda c, x: (c, c), 0.0, [1.0, 2.0])
+
+
+def test_tensors_of_native_calls_are_whole():
+    plus = pn.function(lambda x: x + 1)
+    found = [plus(pn.tensor([1, 2, 3])) for _ in range(3)][-1]  # the later calls go past Python
+    for slot in pn.Tensor.__slots__[:-1]:
+        getattr(found, slot)
+    assert (found * 0.5).tolist() == [1.0, 1.5, 2.0]
+
+
+def test_values_of_an_ended_capture_are_not_assigned():
+    kept, v = [], pn.Variable([0.0, 0.0])
+    pn.function(lambda x: kept.append(x * 2) or x)(pn.ones(2))
+    with pytest.raises(pn.CaptureError, match="belongs to a capture that has ended"):
+        pn.function(lambda: v.assign(kept[0]))()
+
+
+def test_python_floats_become_tensors_with_all_their_digits():
+    assert pn.function(lambda a: pn.tensor(a, "float64"))(0.1).item() == 0.1
