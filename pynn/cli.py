@@ -118,7 +118,7 @@ def _plot(name: str, history, folder: Path) -> None:
 
     if isinstance(history, dict):
         values, history = history, History()
-        history.history, history.epoch = values, list(range(len(next(iter(values.values())))))
+        history.extend(0, list(values), list(values.values()))
     path = folder / f"{name}.png"
     history.plot(path=path)
     print(f"Curves: {path}")

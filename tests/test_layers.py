@@ -494,3 +494,11 @@ def test_nested_lists_of_numbers_are_one_input():
     model = pn.Sequential([pn.Input((2,)), dense])
     assert model([[1.0, 2.0]]).tolist() == model.predict([[1.0, 2.0]]).tolist() == [[3.0, 3.0]]
     assert pn.layers.Add()([pn.ones((1, 2)), pn.ones((1, 2))]).tolist() == [[2.0, 2.0]]
+
+
+def test_numbers_beside_tensors_are_several_inputs():
+    class Scaled(pn.Layer):
+        def call(self, x):
+            return x[0] * x[1]
+
+    assert Scaled()([2.0, pn.ones((1, 2))]).tolist() == [[2.0, 2.0]]

@@ -147,3 +147,15 @@ def test_merging_masks_of_inputs_with_fewer_axes():
 def test_dot_has_no_mask():
     x = L.Masking(-9.0)(steps())
     assert L.Dot(axes=1)([x, x]).mask is None
+
+
+def test_a_metric_of_one_number_is_no_matter_of_masks():
+    def whole(y, p):
+        return pn.mean(pn.abs(y - p))
+
+    model = pn.Sequential([pn.Input((4,)), pn.layers.Embedding(5, 3, mask_zero=True), pn.layers.Dense(1)])
+    model.compile("sgd", "mse", metrics=[whole, "mae"])
+    x = np.array([[1, 2, 0, 0], [3, 0, 0, 0]])
+    results = model.evaluate(x, np.ones((2, 4, 1), np.float32), return_dict=True)
+    assert results["whole"] == pytest.approx(float(np.abs(1 - model.predict(x)).mean()), rel=1e-5)
+    assert results["mae"] == pytest.approx(float(np.abs(1 - model.predict(x))[x > 0].mean()), rel=1e-5)

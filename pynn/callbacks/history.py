@@ -84,7 +84,7 @@ class History(Callback):
         curves = [(key, label) for key, label in ((name, "training"), (f"val_{name}", "validation")) if key in self.history]
         for key, label in curves:
             values = self.history[key]
-            panel.plot([e + 1 for e in self._epochs_of[key]], values, label=label, marker="." if len(values) <= 50 else "")
+            panel.plot([e + 1 for e in self._epochs_of.get(key, self.epoch)], values, label=label, marker="." if len(values) <= 50 else "")
         everything = np.concatenate([np.asarray(self.history[key], np.float64) for key, _ in curves])
         if everything.min() > 0 and everything.max() > 1000 * everything.min():
             panel.set_yscale("log")
@@ -132,6 +132,9 @@ class CSVLogger(Callback):
         return ["epoch", *(name for name in logs if name not in validation), *validation]
 
     def _open(self, names: list[str]) -> None:
+        if self._keep:
+            with open(self.filename, newline="", encoding="utf-8") as file:
+                names = next(csv.reader(file, delimiter=self.separator))  # lines go on under the columns that are there
         self._file = open(self.filename, "r+" if self._keep else "w", newline="", encoding="utf-8")
         self._file.seek(self._keep)
         self._file.truncate()

@@ -213,12 +213,17 @@ def tensor(value, dtype=None) -> Tensor:
     if isinstance(value, Operators):
         found = as_tensor(value)
         return found if dtype is None else _to_dtype(found, as_dtype(dtype))
-    if isinstance(value, (list, tuple)) and not _kinds(value) <= _NUMBERS:
+    if isinstance(value, (list, tuple)) and not holds_numbers(value):
         return _from_list(value, None if dtype is None else as_dtype(dtype))
     return Tensor(_own_array(value, dtype))
 
 
 _NUMBERS = frozenset((int, float, bool))
+
+
+def holds_numbers(value: list | tuple) -> bool:
+    """Whether all leaves of nested lists are Python numbers."""
+    return _kinds(value) <= _NUMBERS
 
 
 def _kinds(value) -> set[type]:

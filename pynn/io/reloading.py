@@ -31,9 +31,10 @@ def _problems(layer) -> Iterator[str]:
         yield "a Lambda layer (write a layer of your own and register it with @pynn.register_layer)"
     elif not _is_found(_named(find_class, name), type(layer), f"layer class {name}") and not _is_ours(type(layer)):
         yield f"the layer class {name} (unless it is registered with @pynn.register_layer)"
-    for word in layer.get_config():
-        kind, value = word.rsplit("_", 1)[-1], getattr(layer, word, None)
-        if kind not in _KINDS or value is None or isinstance(value, str):
+    for word, written in layer.get_config().items():
+        kind = word.rsplit("_", 1)[-1]
+        value = getattr(layer, word, None) if _is_ours(type(layer)) else written
+        if kind not in _KINDS or value is None or isinstance(value, (str, bool, int, float, dict)):
             continue
         if isinstance(value, Layer):
             raise ValueError(f"[save] {layer.name} has a layer as its {word}: {value.name}. Put that layer behind it in the model.")
@@ -54,10 +55,12 @@ def _is_ours(value) -> bool:
 
 
 def _is_found(found: Any, value: Any, what: str) -> bool:
-    """Whether a register has `value` itself under its name."""
-    if found is None or found is value:
-        return found is value
+    """Whether a register has `value` under its name: itself, an op that it stands for, or what it was before it was defined again."""
+    if found is None:
+        return False
+    if found is value or _is_ours(value) or (found.__module__, found.__qualname__) == (value.__module__, value.__qualname__):
+        return True
     raise ValueError(
-        f"[save] files know a {what} that is not this model's: loading would take that one, and the model would compute something else. "
+        f"[save] files know another {what} than this model's: loading would take that one, and the model would compute something else. "
         "Give yours another name."
     )

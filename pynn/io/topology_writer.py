@@ -138,6 +138,8 @@ def _problem(name: str, config: dict[str, Any]) -> str:
         return f"layer class {name}"
     if config.get("reset_after"):
         return "GRU with reset_after=True"
+    if config.get("output_padding") is not None:
+        return f"{name} with output_padding"
     if config.get("groups", 1) != 1:
         return "grouped convolution"
     if config.get("activity_regularizer"):

@@ -18,6 +18,7 @@ from pynn.io import bounded_json
 from pynn.io.files import printable
 from pynn.io.safetensors import load_file, load_metadata, save_file
 from pynn.io.training_config import check_sizes, trained_variables, trains_all
+from pynn.io.weight_names import weight_paths
 from pynn.models.state import check_state, random_keys, restore_state, state_variables
 from pynn.serialization import plain
 
@@ -38,7 +39,8 @@ def compile_words(model) -> tuple[dict[str, Any] | None, str]:
     trained, own = trained_variables(model), {id(v) for v in model.weights}
     if not all(id(v) in own for v in trained):
         return None, "it trained weights that the model no longer has"
-    return {**words, "trained": [v.path for v in trained]}, ""
+    names = {id(v): name for name, v in weight_paths(model)}
+    return {**words, "trained": [names[id(v)] for v in trained]}, ""
 
 
 def _leaves(value) -> list:
@@ -117,7 +119,7 @@ def _trained(model, paths: list[str] | None) -> list:
     """The variables that the optimizer had slots for: those of `paths`, by default all that are trainable."""
     if paths is None:
         return model.trainable_weights
-    by_path = {v.path: v for v in model.weights}
+    by_path = dict(weight_paths(model))
     return [by_path[path] for path in paths]
 
 

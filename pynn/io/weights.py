@@ -13,7 +13,6 @@ from pynn.errors import suggestion
 from pynn.io import bounded_json
 from pynn.io.safetensors import load_file, load_metadata, save_file
 from pynn.io.weight_names import weight_paths
-from pynn.serialization import snake_case
 
 
 def named_weights(model) -> dict:
@@ -59,7 +58,7 @@ def load_weights(model, path: str | os.PathLike[str], *, strict: bool = True) ->
     if not model.built:
         raise ValueError(f"[{model.label}] the model has no weights yet. Give its first layer an input_shape, or call it once.")
     weights = named_weights(model)
-    arrays = _renamed(model, *_in_order(load_file(path), load_metadata(path)), weights)
+    arrays = _renamed(_in_order(load_file(path), load_metadata(path)), weights)
     missing = [n for n in weights if n not in arrays]
     extra = [n for n in arrays if n not in weights]
     if strict and (missing or extra):
@@ -106,31 +105,21 @@ def _warn_of_rest(path: str, chosen: dict, arrays: dict, weights: dict, unfit: l
     warnings.warn(f"{how_many} set from {path}: {shown}.", stacklevel=4)
 
 
-def _in_order(arrays: dict, metadata: dict[str, str]) -> tuple[dict, bool]:
-    """The arrays in the order of the model that saved them, and whether the file tells it."""
+def _in_order(arrays: dict, metadata: dict[str, str]) -> dict:
+    """The arrays in the order of the model that saved them, if the file tells it."""
     order = bounded_json.loads(metadata.get("order", "[]").encode(), source="order")
     known = isinstance(order, list) and all(isinstance(n, str) for n in order) and sorted(order) == sorted(arrays)
-    return ({n: arrays[n] for n in order} if known else arrays), known
+    return {n: arrays[n] for n in order} if known else arrays
 
 
-def _renamed(model, arrays: dict, ordered: bool, weights: dict) -> dict:
-    """`arrays` under the model's names if only the layers' automatic names (`dense`, `dense_7`) differ: same order, kinds and shapes.
-
-    The same names in another order are such a case too: automatic names follow the order in which layers are made, and that need
-    not be the order in the model.
-    """
-    if len(arrays) != len(weights) or (set(arrays) == set(weights) and not ordered):
+def _renamed(arrays: dict, weights: dict) -> dict:
+    """`arrays` under the model's names if only the layers' automatic names (`dense`, `dense_7`) differ: same order, kinds and shapes."""
+    if set(arrays) == set(weights):
+        return arrays
+    if len(arrays) != len(weights):
         return _under_new_names(arrays, weights)
-    automatic = {snake_case(type(layer).__name__) for layer in model.flattened_layers()}
-    same_names = set(arrays) == set(weights)
-
-    def alike(a: str, array, w: str, v) -> bool:
-        kind = _kind(a)
-        named = kind in (_kind(w), _kind(v.path)) and (not same_names or kind.split("/")[0] in automatic)
-        return a == w or (named and array.shape == v.shape)
-
     pairs = list(zip(arrays.items(), weights.items(), strict=True))
-    if not all(alike(a, array, w, v) for (a, array), (w, v) in pairs):
+    if not all(_kind(a) in (_kind(w), _kind(v.path)) and array.shape == v.shape for (a, array), (w, v) in pairs):
         return _under_new_names(arrays, weights)
     return {name: array for (_, array), (name, _) in pairs}
 

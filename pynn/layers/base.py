@@ -12,7 +12,7 @@ import numpy as np
 from pynn import constraints, initializers, regularizers
 from pynn.dtypes import as_dtype, is_float
 from pynn.engine.tape import stand_in
-from pynn.engine.tensor import Tensor, as_tensor
+from pynn.engine.tensor import Tensor, as_tensor, holds_numbers
 from pynn.engine.variable import Variable
 from pynn.errors import suggestion
 from pynn.layers.context import call_context, call_number, current_loading
@@ -51,10 +51,7 @@ _ABSENT = frozenset({"lora_alpha", "lora_rank", "quantization_config", "renorm",
 
 def one_array(value):
     """Nested lists of numbers as the one array that they are; a list of tensors is several inputs."""
-    leaf = value
-    while isinstance(leaf, (list, tuple)) and leaf:
-        leaf = leaf[0]
-    return as_tensor(value) if leaf is not value and isinstance(leaf, (int, float)) else value
+    return as_tensor(value) if isinstance(value, (list, tuple)) and value and holds_numbers(value) else value
 
 
 @functools.cache

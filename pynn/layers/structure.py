@@ -20,7 +20,8 @@ def flatten(structure) -> Iterator:
 def map_structure(f: Callable, structure):
     """The same nesting with `f(leaf)` in place of each leaf."""
     if isinstance(structure, (list, tuple)):
-        return type(structure)(map_structure(f, item) for item in structure)
+        items = (map_structure(f, item) for item in structure)
+        return type(structure)(*items) if hasattr(structure, "_fields") else type(structure)(items)
     if isinstance(structure, dict):
         return {key: map_structure(f, item) for key, item in structure.items()}
     return f(structure)

@@ -45,13 +45,13 @@ def _refuse_options(name: str, first: tuple[str, ...], options: dict) -> None:
     raise TypeError(f"[{name}] options are arguments here, not a dict. Received: {options!r}. Write {line}.")
 
 
-def refuse_options_as_targets(y) -> None:
+def refuse_options_as_targets(y, outputs: list[str] | None) -> None:
     """For `fit(x, {epochs: 10})`, which leaves the targets out as well.
 
     Raises:
         TypeError: y is a dict of options as in JavaScript.
     """
-    if isinstance(y, dict) and y and all(isinstance(k, str) and snake_case(k) in _OPTIONS for k in y):
+    if isinstance(y, dict) and y and all(isinstance(k, str) and snake_case(k) in _OPTIONS and k not in (outputs or ()) for k in y):
         _refuse_options("fit", ("x", "y"), y)
 
 
@@ -75,7 +75,7 @@ def checked_frequency(value: Any) -> int | list[int]:
     Raises:
         ValueError: it is neither.
     """
-    if isinstance(value, (list, tuple, set, range)):
+    if np.iterable(value) and not isinstance(value, str):
         return [whole("fit", "each epoch in validation_freq", epoch, None) for epoch in value]
     return whole("fit", "validation_freq", value, 1)
 

@@ -79,7 +79,7 @@ def fit(
     validation_freq = checked_frequency(validation_freq)
     if x is None:
         raise TypeError("[fit] there is nothing to train on. Call fit(x, y).")
-    refuse_options_as_targets(y)
+    refuse_options_as_targets(y, model.output_names)
     check_validation(validation_data)
     arguments = dict(batch_size=batch_size, shuffle=shuffle, steps_per_epoch=steps_per_epoch)
     validation = None

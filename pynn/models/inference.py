@@ -144,7 +144,8 @@ def _may_mix_rows(layer) -> bool:
     if not type(layer).__module__.startswith("pynn.") or type(layer).__name__ == "Lambda":
         return True
     functions = (getattr(layer, "activation", None), getattr(layer, "recurrent_activation", None))
-    return any(callable(f) and not is_builtin(f) for f in functions) or 0 in np.atleast_1d(getattr(layer, "axis", -1))
+    axes = np.atleast_1d(getattr(layer, "axis", -1))  # from the end, any but the last may be the batch's
+    return any(callable(f) and not is_builtin(f) for f in functions) or any(a == 0 or a < -1 for a in axes)
 
 
 def _prediction(model, leaves: list[np.ndarray], batch_size: int) -> list[np.ndarray]:

@@ -137,8 +137,9 @@ class Objective:
         for running, part in zip(self.output_running, parts, strict=False):
             running.add(part, samples)
         for i, weighted, metric in self.metrics:
-            masked = weighted or isinstance(metric, metrics.MeanMetricWrapper)
-            weight = _weight(i, weights if weighted else (), y_pred) if masked else None
+            weight = _weight(i, weights if weighted else (), y_pred)
+            if weight is not None and not weighted and not _heeds_mask(metric, y_true[i], y_pred[i]):
+                weight = None
             metric.update_state(y_true[i], y_pred[i], sample_weight=weight)
 
     def check_targets(self, y_true: Sequence[np.ndarray]) -> None:
@@ -163,6 +164,13 @@ class Objective:
     def results(self) -> dict[str, float]:
         """The running values as numbers."""
         return {name: float(as_tensor(t.result())) for name, t in zip(self.names, self.trackers, strict=True)}
+
+
+def _heeds_mask(metric, y_true: Tensor, y_pred: Tensor) -> bool:
+    """Whether a metric that isn't weighted leaves out what the output's mask does: those of the user's that give one number can't."""
+    return isinstance(metric, metrics.MeanMetricWrapper) and (
+        type(metric) is not metrics.MeanMetricWrapper or metric.values(y_true, y_pred).ndim > 0
+    )
 
 
 def _label(loss) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 
 import numpy as np
 import pytest
@@ -176,7 +177,7 @@ TAKEN = [lambda: small(activation=relu), lambda: small(activation=swish), lambda
 
 @pytest.mark.parametrize("make", TAKEN)
 def test_a_name_that_is_taken_is_refused(tmp_path, make):
-    with pytest.raises(ValueError, match=r"\[save\] files know a .* another name"):
+    with pytest.raises(ValueError, match=r"\[save\] files know another .* than this model\'s.* another name"):
         make().save(tmp_path / "m")
     assert not (tmp_path / "m").exists()
 
@@ -279,3 +280,51 @@ def test_float64_layers_come_back_as_they_are(tmp_path):
     assert '"dtype": "float64"' not in (tmp_path / "m" / "model.json").read_text()
     again = pn.load_model(tmp_path / "m")
     assert [layer.get_config() for layer in again.layers] == [layer.get_config() for layer in model.layers]
+
+
+@pytest.mark.parametrize("name", ["relu", "sigmoid", "softmax", "gelu", "tanh"])
+def test_ops_as_activations_are_saved_under_their_names(tmp_path, name):
+    model = small(activation=getattr(pn.ops, name))
+    model.save(tmp_path / "m")
+    x = np.linspace(-1, 1, 8, dtype=np.float32).reshape(2, 4)
+    np.testing.assert_allclose(pn.load_model(tmp_path / "m").predict(x), model.predict(x), rtol=1e-6)
+
+
+def test_a_users_layer_may_hold_a_layer_as_its_activation(tmp_path):
+    @pn.register_layer
+    class Activated(pn.Layer):
+        def __init__(self, units, activation="relu", use_activation=True, **words):
+            super().__init__(**words)
+            self.units, self.word, self.use_activation = units, activation, use_activation
+            self.dense, self.activation = pn.layers.Dense(units), pn.layers.Activation(activation)
+
+        def call(self, x):
+            return self.activation(self.dense(x))
+
+        def get_config(self):
+            return {**super().get_config(), "units": self.units, "activation": self.word, "use_activation": True}
+
+    model = pn.Sequential([pn.Input((4,)), Activated(3)])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warnings.filterwarnings("ignore", message=".*TensorFlow.js.*")
+        model.save(tmp_path / "m")
+    x = np.ones((2, 4), np.float32)
+    np.testing.assert_array_equal(pn.load_model(tmp_path / "m").predict(x), model.predict(x))
+
+
+def test_a_class_defined_again_is_still_saved(tmp_path):
+    def define():
+        @pn.register_layer
+        class Again(pn.Layer):
+            def call(self, x):
+                return x * 2.0
+
+        return Again
+
+    model = pn.Sequential([pn.Input((4,)), define()()])
+    define()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model.save(tmp_path / "m")
+    assert pn.load_model(tmp_path / "m").predict(np.ones((1, 4), np.float32)).tolist() == [[2.0] * 4]

@@ -122,3 +122,18 @@ def test_curves_of_some_epochs_are_drawn_where_they_belong():
 def test_the_history_knows_what_it_was_part_of():
     history = line().fit(X, Y, epochs=2, verbose=0, validation_data=(X, Y))
     assert history.params["epochs"] == 2 and history.params["validation"] is True
+
+
+def test_lines_go_on_under_the_columns_that_are_there(tmp_path):
+    path = tmp_path / "log.csv"
+    path.write_text("epoch,val_loss,loss\n0,2,1\n")
+    line(metrics=["mae"]).fit(X, Y, epochs=2, initial_epoch=1, verbose=0, callbacks=[C.CSVLogger(path, append=True)])
+    header, _, row = [text.split(",") for text in path.read_text().splitlines()]
+    assert header == ["epoch", "val_loss", "loss"] and row[:2] == ["1", "NA"] and float(row[2]) >= 0 and len(row) == 3
+
+
+def test_a_history_that_was_filled_by_hand_is_drawn():
+    pytest.importorskip("matplotlib")
+    history = C.History()
+    history.history, history.epoch = {"loss": [2.0, 1.0]}, [0, 1]
+    assert history.plot().axes[0].lines[0].get_xdata().tolist() == [1, 2]
