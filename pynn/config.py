@@ -20,7 +20,7 @@ def backend() -> str:
     return "native" if kernels.native_enabled() else "fallback"
 
 
-MAX_THREADS = 1023
+MAX_THREADS = 1023  # kMaxThreads of csrc/base/threads.h
 
 
 def set_num_threads(threads: int) -> None:

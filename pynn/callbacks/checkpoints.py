@@ -6,8 +6,6 @@ import os
 
 from pynn.callbacks.monitors import Monitor
 
-_FILES = (".h5", ".hdf5", ".keras", ".json")  # what `Model.save` refuses: better said before the first epoch than after it
-
 
 class ModelCheckpoint(Monitor):
     """Saves the model (or its weights only) while training; each file appears whole or not at all.
@@ -31,8 +29,10 @@ class ModelCheckpoint(Monitor):
         self.filepath, self.verbose = os.fspath(filepath), verbose
         self.save_best_only, self.save_weights_only = save_best_only, save_weights_only
         self.save_freq = checked_frequency(self, save_freq)
-        suffix = os.path.splitext(self.filepath)[1]
-        if not save_weights_only and suffix in _FILES:
+        from pynn.io.files import file_suffix
+
+        suffix = file_suffix(self.filepath)
+        if suffix and not save_weights_only:  # `Model.save` would refuse it too, after the first epoch
             raise ValueError(
                 f"[ModelCheckpoint] a model is saved as a folder, not as a {suffix} file. Received: filepath={self.filepath!r}. "
                 "Leave the suffix out; for the weights alone use save_weights_only=True and 'name.safetensors'."

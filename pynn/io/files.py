@@ -8,7 +8,7 @@ from io import BufferedReader
 
 from pynn.errors import DataError
 
-__all__ = ["open_regular", "printable"]
+__all__ = ["file_suffix", "open_regular", "printable"]
 
 
 def printable(text: object, limit: int = 80) -> str:
@@ -20,6 +20,12 @@ def printable(text: object, limit: int = 80) -> str:
     """
     shown = ascii(text if not isinstance(text, str) else text[: limit + 1])
     return shown if len(shown) <= limit else shown[:limit] + "..."
+
+
+def file_suffix(path: str | os.PathLike[str]) -> str:
+    """The suffix of a path that names one file, where a model would be a folder; an empty string for any other path."""
+    suffix = os.path.splitext(os.fspath(path))[1]
+    return suffix if suffix in (".h5", ".hdf5", ".keras", ".json") else ""
 
 
 def open_regular(path: str | os.PathLike[str], *, follow: bool = True) -> BufferedReader:

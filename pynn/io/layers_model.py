@@ -17,7 +17,7 @@ import numpy as np
 from pynn.errors import DataError
 from pynn.io import bounded_json
 from pynn.io.atomic import atomic_folder
-from pynn.io.files import open_regular, printable
+from pynn.io.files import file_suffix, open_regular, printable
 from pynn.io.manifest import encode, parse_manifest, read_groups
 from pynn.io.reloading import not_found_again
 from pynn.io.topology import model_from_topology
@@ -146,8 +146,8 @@ def save_model(model, path: str | os.PathLike[str], *, include_optimizer: bool =
     """
     if not model.built:
         raise ValueError(f"[save] {model.label} has no weights yet. Give its first layer an input_shape, or call it once.")
-    suffix = os.path.splitext(os.fspath(path))[1]
-    if suffix in (".h5", ".hdf5", ".keras", ".json"):
+    suffix = file_suffix(path)
+    if suffix:
         raise ValueError(
             f"[save] a model is saved as a folder, in TensorFlow.js's format, not as a {suffix} file. Received: {os.fspath(path)!r}. "
             "Leave the suffix out; for the weights alone use save_weights('name.safetensors')."

@@ -110,7 +110,11 @@ _MATCHERS = (_match_conv_pool, _match_conv, _match_linear)
 
 
 def fuse_patterns(nodes: list[Node], keep: set[int], may_join: Callable[[Node], bool] = lambda member: True) -> list[Node]:
-    """Replaces matched groups in `nodes`, in place; values in `keep` stay. Returns the fused calls."""
+    """Replaces matched groups in `nodes`, in place; values in `keep` stay, and so do groups with a call that `may_join` refuses.
+
+    Returns:
+        The fused calls.
+    """
     fused: list[Node] = []
     for matcher in _MATCHERS:
         producers = Producers(nodes, keep)
