@@ -11,9 +11,12 @@ namespace py = pybind11;
 namespace pynn {
 namespace {
 
-py::dtype numpy_dtype(std::int32_t dtype) {
+// NumPy parses the name of a type in microseconds: once.
+py::object numpy_dtype(std::int32_t dtype) {
   static const char* const codes[] = {"<f4", "<f8", "<i4", "<i8", "|u1", "|b1"};
-  return py::dtype(std::string(codes[dtype]));
+  static PyObject* known[sizeof(codes) / sizeof(codes[0])];
+  if (!known[dtype]) known[dtype] = py::dtype(std::string(codes[dtype])).release().ptr();
+  return py::reinterpret_borrow<py::object>(known[dtype]);
 }
 
 // ---- memory of arrays: a Python object at the start of an aligned block, the elements one alignment further ------------------------
@@ -121,7 +124,7 @@ Spec spec_from(const py::handle& item) {
 
 py::array array_of(const Spec& spec, void* data, const py::handle& base) {
   std::vector<py::ssize_t> shape(spec.dims, spec.dims + spec.rank);
-  return py::array(numpy_dtype(spec.dtype), shape, data, base);
+  return py::array(py::reinterpret_borrow<py::dtype>(numpy_dtype(spec.dtype)), shape, data, base);
 }
 
 ArrayMaker::ArrayMaker(const Spec& spec)

@@ -13,6 +13,7 @@
 #include "callable.h"
 #include "contexts.h"
 #include "gil.h"
+#include "kernel_handle.h"
 #include "program.h"
 #include "python_types.h"
 #include "registry.h"
@@ -22,89 +23,11 @@ namespace py = pybind11;
 namespace pynn {
 namespace {
 
-// Above this estimate a run gives the interpreter to other threads.
-constexpr double kReleaseGilNs = 20000;
-
 py::object empty_array(const Spec& spec) {
   PyObject* array = ArrayMaker(spec).make(true);
   if (!array) throw py::error_already_set();
   return py::reinterpret_steal<py::object>(array);
 }
-
-void* checked_pointer(const py::handle& item, const Spec& spec, bool writable) {
-  if (spec.rank < 0) return nullptr;
-  if (!py::isinstance<py::array>(item)) throw py::type_error("kernel operands are NumPy arrays");
-  py::array array = py::reinterpret_borrow<py::array>(item);
-  if (array.size() != spec.size || array.itemsize() != dtype_bytes(spec.dtype))
-    throw py::value_error("kernel operand has another size than it was prepared for");
-  if (!(array.flags() & py::array::c_style)) throw py::value_error("kernel operands are C-contiguous");
-  if (writable && !array.writeable()) throw py::value_error("kernel output is read-only");
-  return const_cast<void*>(array.data());
-}
-
-class Kernel {
- public:
-  Kernel(const std::string& name, const py::list& inputs, const py::list& outputs, std::vector<std::int64_t> ints,
-         std::vector<double> floats, const std::string& target)
-      : prepared_(std::make_shared<PreparedKernel>()) {
-    const KernelEntry* entry = find_kernel(name.c_str());
-    if (!entry) throw py::key_error("no native kernel " + name);
-    const int wanted = target.empty() ? best_target() : target_from_name(target.c_str());
-    if (wanted < 0 || !entry->run[wanted] || !cpu_supports(wanted))
-      throw py::key_error("no target " + target + " for kernel " + name);
-    for (const py::handle& item : inputs) prepared_->specs.push_back(spec_from(item));
-    for (const py::handle& item : outputs) prepared_->specs.push_back(spec_from(item));
-    prepared_->ints = std::move(ints);
-    prepared_->floats = std::move(floats);
-    prepared_->run = entry->run[wanted];
-    prepared_->plan.phases = 1;
-    prepared_->plan.chunks[0] = 1;
-    prepared_->link(static_cast<int>(inputs.size()));
-    supported_ = entry->prepare[wanted](&prepared_->problem, &prepared_->plan);
-    if (prepared_->plan.run) prepared_->run = prepared_->plan.run;
-  }
-
-  bool supported() const { return supported_; }
-  const Plan& plan() const { return prepared_->plan; }
-  std::shared_ptr<const PreparedKernel> prepared() const { return prepared_; }
-
-  // Returns None, or (code, values) of the failure.
-  py::object run_into(const py::sequence& inputs, const py::sequence& outputs) const {
-    if (!supported_) throw std::logic_error("the kernel does not cover this problem");
-    const PreparedKernel& kernel = *prepared_;
-    const std::size_t num_inputs = static_cast<std::size_t>(kernel.problem.num_inputs);
-    if (inputs.size() != num_inputs || outputs.size() != static_cast<std::size_t>(kernel.problem.num_outputs))
-      throw py::value_error("wrong number of kernel operands");
-    std::vector<void*> data(kernel.specs.size());
-    for (std::size_t i = 0; i < data.size(); ++i)
-      data[i] = i < num_inputs ? checked_pointer(inputs[i], kernel.specs[i], false)
-                               : checked_pointer(outputs[i - num_inputs], kernel.specs[i], true);
-    Failure failure;
-    if (kernel.plan.cost_ns > kReleaseGilNs) {
-      GilRelease release;
-      failure = run_kernel(kernel, data.data());
-    } else {
-      failure = run_kernel(kernel, data.data());
-    }
-    if (!failure.code) return py::none();
-    return py::make_tuple(failure.code, py::make_tuple(failure.values[0], failure.values[1], failure.values[2], failure.values[3]));
-  }
-
-  // Allocates the outputs. Returns (outputs, failure).
-  py::tuple run(const py::sequence& inputs) const {
-    py::list outputs;
-    for (std::size_t i = static_cast<std::size_t>(prepared_->problem.num_inputs); i < prepared_->specs.size(); ++i) {
-      if (prepared_->specs[i].rank < 0) outputs.append(py::none());
-      else outputs.append(empty_array(prepared_->specs[i]));
-    }
-    py::object failure = run_into(inputs, outputs);
-    return py::make_tuple(outputs, failure);
-  }
-
- private:
-  std::shared_ptr<PreparedKernel> prepared_;
-  bool supported_ = false;
-};
 
 // A kernel that calls Python: ints[0] is the address of a callable taking (inputs, outputs) as lists of arrays over the operands' memory.
 void run_python(const Call* call, std::int32_t, std::int64_t, std::int64_t, void*) noexcept {
@@ -143,7 +66,7 @@ class ProgramBuilder {
   ProgramBuilder() : program_(std::make_shared<Program>()) {}
 
   // operands: (kind, value) for inputs, then outputs. keep: the workspace stays between runs.
-  void add_kernel(const Kernel& kernel, const std::vector<std::pair<int, std::int64_t>>& operands, std::int64_t shared_offset, bool keep) {
+  void add_kernel(const KernelHandle& kernel, const std::vector<std::pair<int, std::int64_t>>& operands, std::int64_t shared_offset, bool keep) {
     if (!kernel.supported()) throw std::logic_error("the kernel does not cover this problem");
     push(keep ? kernel.prepared()->keeping() : kernel.prepared(), operands, shared_offset);
   }
@@ -290,23 +213,25 @@ PYBIND11_MODULE(_core, m) {
   m.def("empty", [](const py::tuple& spec) { return empty_array(spec_from(spec)); }, py::arg("spec"),
         "Uninitialised 64-byte aligned array for a (shape, dtype code) pair.");
 
-  py::class_<Kernel>(m, "Kernel", "One native kernel fixed to shapes and attributes.")
+  m.attr("KernelFailure") = kernel_failure();
+  py::class_<KernelHandle>(m, "Kernel", "One native kernel fixed to shapes and attributes.")
       .def(py::init<const std::string&, const py::list&, const py::list&, std::vector<std::int64_t>, std::vector<double>,
                     const std::string&>(),
            py::arg("name"), py::arg("inputs"), py::arg("outputs"), py::arg("ints"), py::arg("floats"), py::arg("target") = "")
-      .def_property_readonly("supported", &Kernel::supported)
-      .def_property_readonly("phases", [](const Kernel& k) { return k.plan().phases; })
-      .def_property_readonly("variant", [](const Kernel& k) { return k.plan().variant; })
+      .def_property_readonly("supported", &KernelHandle::supported)
+      .def_property_readonly("phases", [](const KernelHandle& k) { return k.plan().phases; })
+      .def_property_readonly("variant", [](const KernelHandle& k) { return k.plan().variant; })
       .def_property_readonly("chunks",
-                             [](const Kernel& k) {
+                             [](const KernelHandle& k) {
                                return std::vector<std::int64_t>(k.plan().chunks, k.plan().chunks + k.plan().phases);
                              })
-      .def_property_readonly("shared_bytes", [](const Kernel& k) { return k.plan().shared_bytes; })
-      .def_property_readonly("kept_operand", [](const Kernel& k) { return k.plan().kept_bytes > 0 ? k.plan().kept_operand : -1; })
-      .def_property_readonly("scratch_bytes", [](const Kernel& k) { return k.plan().scratch_bytes; })
-      .def_property_readonly("cost_ns", [](const Kernel& k) { return k.plan().cost_ns; })
-      .def("run", &Kernel::run, py::arg("inputs"))
-      .def("run_into", &Kernel::run_into, py::arg("inputs"), py::arg("outputs"));
+      .def_property_readonly("shared_bytes", [](const KernelHandle& k) { return k.plan().shared_bytes; })
+      .def_property_readonly("kept_operand", [](const KernelHandle& k) { return k.plan().kept_bytes > 0 ? k.plan().kept_operand : -1; })
+      .def_property_readonly("scratch_bytes", [](const KernelHandle& k) { return k.plan().scratch_bytes; })
+      .def_property_readonly("cost_ns", [](const KernelHandle& k) { return k.plan().cost_ns; })
+      .def("apply", &KernelHandle::apply, py::arg("tensors"), py::arg("specs"))
+      .def("run", &KernelHandle::run, py::arg("inputs"))
+      .def("run_into", &KernelHandle::run_into, py::arg("inputs"), py::arg("outputs"));
 
   py::class_<ProgramBuilder>(m, "Program", "A list of instructions over an arena and bound externals.")
       .def(py::init<>())

@@ -230,15 +230,44 @@ std::int64_t Context::run(std::int64_t steps, Deadline* deadline) {
   return steps;
 }
 
+namespace {
+
+// Memory for single kernels: a thread keeps what its last one needed, because fresh pages cost more than most kernels.
+class Workspace {
+ public:
+  char* of(std::int64_t bytes) {
+    if (bytes > bytes_) {
+      memory_.reset();
+      bytes_ = 0;
+      memory_ = aligned_buffer(bytes);
+      bytes_ = bytes;
+    }
+    return static_cast<char*>(memory_.get());
+  }
+  void shrink() {
+    if (bytes_ <= kMostKept) return;
+    memory_.reset();
+    bytes_ = 0;
+  }
+
+ private:
+  static constexpr std::int64_t kMostKept = 32 << 20;
+  AlignedBuffer memory_;
+  std::int64_t bytes_ = 0;
+};
+
+}  // namespace
+
 Failure run_kernel(const PreparedKernel& kernel, void* const* data) {
+  thread_local Workspace workspace;
   FlushDenormals flush;
   Failure failure{};
   const int threads = kernel.parallel() ? num_threads() : 1;
-  const std::int64_t stride = round_up(kernel.plan.scratch_bytes);
-  const AlignedBuffer shared = aligned_buffer(kernel.plan.shared_bytes);
-  const AlignedBuffer scratch = aligned_buffer(stride * threads);
-  const Call call{&kernel.problem, &kernel.plan, data, shared.get(), &failure};
-  run_phases(kernel, call, static_cast<char*>(scratch.get()), stride, threads);
+  const std::int64_t shared = round_up(kernel.plan.shared_bytes), stride = round_up(kernel.plan.scratch_bytes);
+  char* memory = workspace.of(shared + stride * threads + 1);
+  const Call call{&kernel.problem, &kernel.plan, data, memory, &failure};
+  run_phases(kernel, call, memory + shared, stride, threads);
+  workspace.shrink();
   return failure;
 }
 

@@ -11,7 +11,8 @@ import numpy as np
 
 from pynn.dtypes import as_dtype
 from pynn.engine import kernels
-from pynn.engine.op import REGISTRY, Op, Spec, apply, define
+from pynn.engine.apply import apply
+from pynn.engine.op import REGISTRY, Op, Spec, define
 from pynn.engine.tape import checked_gradients
 from pynn.engine.tensor import as_tensor
 

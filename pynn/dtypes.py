@@ -65,6 +65,8 @@ def fits_float64(value) -> bool:
 
 def promote_dtypes(*dtypes: np.dtype) -> np.dtype:
     """The dtype in which two or more dtypes meet: `promote_dtypes(int64, float32) == float32`."""
+    if len(dtypes) == 1 or all(d is dtypes[0] for d in dtypes):
+        return dtypes[0]
     kinds = {d.kind for d in dtypes}
     if "f" in kinds:
         return float64 if float64 in dtypes else float32

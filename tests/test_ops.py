@@ -11,7 +11,8 @@ from op_checks import arrays_of, assert_close, check_gradients, fallback, native
 
 import pynn as pn
 from pynn.engine import kernels
-from pynn.engine.op import REGISTRY, Spec, apply, infer_outputs
+from pynn.engine.apply import apply
+from pynn.engine.op import REGISTRY, Spec, infer_outputs
 from pynn.engine.tape import Tape
 from pynn.engine.tensor import Tensor, tensor
 from pynn.program.capture import Capture, abstract

@@ -118,7 +118,7 @@ def matmul(row):
 
 
 def conv(row):
-    from pynn.engine.op import apply
+    from pynn.engine.apply import apply
     from pynn.ops.conv import CONV2D_GRAD_FILTER, CONV2D_GRAD_INPUT
 
     groups = row.in_channels if row.depthwise else 1
@@ -169,7 +169,7 @@ def adam(row):
 
 
 def max_pool(row):
-    from pynn.engine.op import apply
+    from pynn.engine.apply import apply
     from pynn.ops.pool import MAX_POOL2D, MAX_POOL2D_GRAD
 
     attrs = dict(pool_size=(2, 2), strides=(2, 2), padding="valid")

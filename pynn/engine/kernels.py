@@ -89,12 +89,18 @@ def prepare_native(op, inputs, outputs, attrs, target: str = ""):
     return kernel if kernel.supported else None
 
 
-def run_native(op, kernel, arrays):
-    """Runs a prepared kernel on arrays; returns its outputs as a list."""
-    outputs, failure = kernel.run(arrays)
-    if failure is not None:
-        raise failure_error(op, *failure)
-    return outputs
+def introduce(tensor: type, variable: type, active) -> None:
+    """Tells the extension of the classes and of the record of listeners that calls without Python look into."""
+    if _core is not None:
+        _core.set_python_types(tensor, variable, active)
+
+
+def run_native(op, kernel, tensors: tuple, outputs: tuple) -> tuple:
+    """Runs a prepared kernel on tensors; its outputs, of the specs `outputs`, as new tensors."""
+    try:
+        return kernel.apply(tensors, outputs)
+    except _core.KernelFailure as failure:
+        raise failure_error(op, *failure.args) from None
 
 
 def run_fallback(op, arrays, attrs, outputs):

@@ -1,4 +1,4 @@
-"""Op records and `apply`: the one way in which anything is ever computed.
+"""Op records, what is known of a call before it is computed, and who listens to calls.
 
 An op is defined once, with everything that anybody wants to know of it: shape rule, gradient, fallback, reference, samples,
 the packing of its attributes for the native kernel. Eager calls, tapes, capture, both executors, tests and file formats read the record.
@@ -108,9 +108,9 @@ class Op:
         """The attributes with the record's defaults, in the record's order."""
         if not attrs:
             return self.attrs
-        unknown = attrs.keys() - self.attrs.keys()
+        unknown = [name for name in attrs if name not in self.attrs]
         if unknown:
-            raise TypeError(f"[{self.name}] unknown attribute {sorted(unknown)[0]!r}. Known: {', '.join(self.attrs)}.")
+            raise TypeError(f"[{self.name}] unknown attribute {min(unknown)!r}. Known: {', '.join(self.attrs)}.")
         return {**self.attrs, **attrs}
 
 
@@ -226,26 +226,6 @@ class _Active(threading.local):
 active = _Active()
 
 
-def apply(op: Op, *inputs, **attrs):
-    """Computes (or, while a capture runs, records) `op` and tells the tapes.
-
-    Inputs are tensors, variables, arrays or Python numbers, None for an absent optional one. Returns the op's output, or a
-    tuple of them when there are several; residuals are left out.
-    """
-    from pynn.engine.tensor import as_tensor
-
-    tensors = tuple(None if value is None else as_tensor(value) for value in inputs)
-    attrs = op.complete(attrs)
-    if active.capture is not None:
-        outputs = active.capture.record(op, tensors, attrs)
-    else:
-        outputs = compute(op, tensors, attrs)
-    for tape in active.tapes:
-        tape.record(op, tensors, outputs, attrs)
-    visible = outputs[: len(outputs) - op.residuals] if op.residuals else outputs
-    return visible[0] if len(visible) == 1 else visible
-
-
 def infer_outputs(op: Op, specs: Sequence[Spec | None], attrs: dict[str, Any]) -> tuple[Spec | None, ...]:
     """The specs of the op's outputs, residuals included."""
     if not op.variadic:
@@ -281,19 +261,3 @@ def prepared(op: Op, specs: tuple, attrs: dict[str, Any]):
         op.cache.clear()
     op.cache[key] = outputs, kernel
     return outputs, kernel
-
-
-def compute(op: Op, tensors: tuple, attrs: dict[str, Any]) -> tuple:
-    """Runs the op now."""
-    from pynn.engine.tensor import Tensor
-
-    specs = tuple(None if t is None else t.spec for t in tensors)
-    outputs, kernel = prepared(op, specs, attrs)
-    if op.alias:
-        return (Tensor(tensors[0].data.reshape(outputs[0].shape)),)
-    arrays = [None if t is None else t.data for t in tensors]
-    if kernel is not None:
-        results = kernels.run_native(op, kernel, arrays)
-    else:
-        results = kernels.run_fallback(op, arrays, attrs, outputs)
-    return tuple(None if r is None else Tensor(r) for r in results)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from pynn.dtypes import is_float
+from pynn.engine.apply import apply
 from pynn.engine.op import Node, Op, active, define
 from pynn.engine.operators import call
 from pynn.engine.tensor import Tensor, as_tensor, scalar
@@ -48,9 +49,13 @@ class Tape:
         if op.vjp is None and op.decompose is None:
             return
         tracked = self.tracked
-        if any(t is not None and id(t) in tracked for t in inputs):
-            self.nodes.append(Node(op, inputs, outputs, attrs))
-            tracked.update(id(t) for t in outputs if t is not None and is_float(t.dtype))
+        for t in inputs:
+            if t is not None and id(t) in tracked:
+                break
+        else:
+            return
+        self.nodes.append(Node(op, inputs, outputs, attrs))
+        tracked.update([id(t) for t in outputs if t is not None and is_float(t.spec.dtype)])
 
     def gradient(self, target: Tensor, sources: Sequence[Tensor], dy: Tensor | None = None) -> list[Tensor | None]:
         """d target / d source for each source, None where the target doesn't depend on it.
@@ -121,8 +126,6 @@ IDENTITY = define(
 
 def stand_in(t: Tensor) -> Tensor:
     """Another tensor object with the same value, through which gradients by it alone can be asked for."""
-    from pynn.engine.op import apply
-
     return apply(IDENTITY, t)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from pynn.dtypes import as_dtype, bool_, promote_dtypes, weak_dtype
+from pynn.engine.kernels import empty
 from pynn.engine.op import MAX_RANK, Spec, active
 from pynn.engine.operators import Operators, call
 from pynn.errors import CaptureError
@@ -169,8 +170,6 @@ def _aligned(array: np.ndarray) -> np.ndarray:
     """`array` C-contiguous, native and 64-byte aligned; itself if it is all that already."""
     if array.flags.c_contiguous and array.ctypes.data % 64 == 0:
         return array
-    from pynn.engine.kernels import empty
-
     target = empty(Spec(array.shape, array.dtype))
     np.copyto(target, array)
     return target
@@ -285,8 +284,10 @@ def as_tensor(value) -> Tensor:
 
 def scalar(value, dtype: np.dtype) -> Tensor:
     """A tensor without axes."""
+    array = empty(Spec((), dtype))
     try:
-        return Tensor(_aligned(np.array(value, dtype)))
+        array[()] = value
+        return Tensor(array)
     except OverflowError:
         raise OverflowError(
             f"[{dtype}] the Python integer {value} is out of its range, and takes the dtype of the tensor beside it. "
@@ -300,10 +301,28 @@ def promote(*values) -> tuple[Tensor, ...]:
     Abstract weak tensors (numbers given to a captured function) behave like Python numbers.
     """
     tensors = [v if isinstance(v, (bool, int, float)) else as_tensor(v) for v in values]
-    strong = [t.dtype for t in tensors if isinstance(t, Tensor) and t.exact is None]
-    weak = [0.0 if isinstance(t, Tensor) else t for t in tensors if not isinstance(t, Tensor) or t.exact is not None]
-    common = _meeting_dtype(strong, weak)
-    return tuple(_to_dtype(t, common) for t in tensors)
+    common = _shared_dtype(tensors)
+    if common is None:
+        strong = [t.dtype for t in tensors if isinstance(t, Tensor) and t.exact is None]
+        weak = [0.0 if isinstance(t, Tensor) else t for t in tensors if not isinstance(t, Tensor) or t.exact is not None]
+        common = _meeting_dtype(strong, weak)
+    return tuple([_to_dtype(t, common) for t in tensors])
+
+
+def _shared_dtype(values: list) -> np.dtype | None:
+    """The one dtype of the tensors among these values, if the numbers beside them take it: the usual case, found quickly. Else None."""
+    dtype, floats = None, False
+    for v in values:
+        kind = type(v)
+        if kind is Tensor:
+            if v.exact is not None or (dtype is not None and v.spec.dtype is not dtype):
+                return None
+            dtype = v.spec.dtype
+        elif kind is float:
+            floats = True
+        elif kind is not int:
+            return None
+    return None if dtype is None or dtype.kind == "b" or (floats and dtype.kind != "f") else dtype
 
 
 def _meeting_dtype(strong: list[np.dtype], weak: list[bool | int | float]) -> np.dtype:
@@ -319,7 +338,7 @@ def _meeting_dtype(strong: list[np.dtype], weak: list[bool | int | float]) -> np
 def _to_dtype(value, dtype: np.dtype) -> Tensor:
     if not isinstance(value, Tensor):
         return scalar(value, dtype)
-    if value.dtype == dtype:
+    if value.spec.dtype == dtype:
         return value
     if value.exact is not None and value.exact.dtype == dtype:
         return value.exact

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from pynn import ops
-from pynn.engine.op import REGISTRY, apply
+from pynn.engine.apply import apply
+from pynn.engine.op import REGISTRY
 from pynn.layers import weight_settings
 from pynn.layers.arguments import one_of, positive, several
 from pynn.layers.base import InputSpec, Layer

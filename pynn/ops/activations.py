@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from pynn.engine.op import apply
+from pynn.engine.apply import apply
 from pynn.engine.operators import call
 from pynn.engine.tensor import Tensor
 from pynn.ops.elementwise import as_float, gradient_record, normal, unary, unary_record

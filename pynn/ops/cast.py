@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from pynn.dtypes import as_dtype, is_float
-from pynn.engine.op import Sample, Spec, apply, define
+from pynn.engine.apply import apply
+from pynn.engine.op import Sample, Spec, define
 from pynn.engine.tensor import Tensor, as_tensor
 
 __all__ = ["astype", "cast"]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from pynn.dtypes import bool_, is_float
-from pynn.engine.op import Sample, Spec, apply
+from pynn.engine.apply import apply
+from pynn.engine.op import Sample, Spec
 from pynn.engine.operators import call
 from pynn.engine.tensor import Tensor, as_tensor, promote
 from pynn.ops.elementwise import binary, broadcast_shape, ternary_record, unary_record

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pynn import config
 from pynn.dtypes import is_float
-from pynn.engine.op import Sample, Spec, apply, define
+from pynn.engine.apply import apply
+from pynn.engine.op import Sample, Spec, define
 from pynn.engine.tensor import Tensor, promote
 from pynn.errors import shapes
 from pynn.ops.conv_numpy import (

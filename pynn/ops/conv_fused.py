@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from pynn.engine.op import REGISTRY, Sample, Spec, apply, define
+from pynn.engine.apply import apply
+from pynn.engine.op import REGISTRY, Sample, Spec, define
 from pynn.engine.operators import call
 from pynn.engine.tensor import Tensor
 from pynn.errors import shapes

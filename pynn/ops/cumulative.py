@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from pynn.dtypes import int64, is_float
-from pynn.engine.op import Sample, Spec, apply, define
+from pynn.engine.apply import apply
+from pynn.engine.op import Sample, Spec, define
 from pynn.engine.operators import call
 from pynn.engine.tensor import Tensor, as_tensor
 from pynn.ops.shape import checked_axis

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from pynn.dtypes import bool_, float32, is_float
-from pynn.engine.op import Op, Sample, Spec, apply, define
+from pynn.engine.apply import apply
+from pynn.engine.op import Op, Sample, Spec, define
 from pynn.engine.operators import call
 from pynn.engine.tensor import Tensor, as_tensor, promote
 from pynn.errors import shapes

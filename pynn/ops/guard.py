@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from pynn.engine.op import Sample, Spec, apply, define
+from pynn.engine.apply import apply
+from pynn.engine.op import Sample, Spec, define
 from pynn.errors import GuardTripped
 
 __all__ = ["guard_finite"]

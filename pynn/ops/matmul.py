@@ -8,7 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from pynn.dtypes import is_float
-from pynn.engine.op import REGISTRY, Sample, Spec, apply, define
+from pynn.engine.apply import apply
+from pynn.engine.op import REGISTRY, Sample, Spec, define
 from pynn.engine.operators import call
 from pynn.engine.tensor import Tensor, promote
 from pynn.errors import shapes

@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from pynn.dtypes import is_float
-from pynn.engine.op import Sample, Spec, apply, define
+from pynn.engine.apply import apply
+from pynn.engine.op import Sample, Spec, define
 from pynn.engine.operators import call
 from pynn.engine.tape import Tape, stand_in
 from pynn.engine.tensor import Tensor, as_tensor

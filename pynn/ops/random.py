@@ -13,7 +13,8 @@ import math
 import numpy as np
 
 from pynn.dtypes import as_dtype, is_float
-from pynn.engine.op import Sample, Spec, apply, define
+from pynn.engine.apply import apply
+from pynn.engine.op import Sample, Spec, define
 from pynn.engine.tensor import Tensor, as_tensor, scalar
 
 __all__ = [

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from pynn.engine.op import Sample, Spec, active, apply, define, infer_outputs
+from pynn.engine.apply import apply
+from pynn.engine.op import Sample, Spec, active, define, infer_outputs
 from pynn.engine.tensor import Tensor
 from pynn.ops.recurrent_activations import NUMBERS
 from pynn.ops.recurrent_checks import check_activation, check_dtypes, check_sequence, check_state, check_weights

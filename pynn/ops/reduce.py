@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from pynn.dtypes import bool_, int64, is_float
-from pynn.engine.op import Op, Sample, Spec, apply, define
+from pynn.engine.apply import apply
+from pynn.engine.op import Op, Sample, Spec, define
 from pynn.engine.operators import call
 from pynn.engine.tensor import Tensor, as_tensor, scalar, stop_gradient
 from pynn.errors import shapes

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pynn.engine.op import Sample, Spec, apply, define
+from pynn.engine.apply import apply
+from pynn.engine.op import Sample, Spec, define
 from pynn.engine.operators import call
 from pynn.engine.tensor import Tensor, as_tensor
 from pynn.errors import shapes
@@ -79,6 +80,8 @@ def checked_axes(name: str, axis, rank: int) -> tuple[int, ...]:
 
 def as_shape(value) -> tuple[int, ...]:
     """A number or a sequence of numbers as a tuple."""
+    if type(value) is tuple and all([type(n) is int for n in value]):
+        return value
     return (int(value),) if isinstance(value, (int, np.integer)) else tuple(int(n) for n in value)
 
 

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from pynn.dtypes import fits_float64
-from pynn.engine.op import Sample, Spec, apply, define
+from pynn.engine.apply import apply
+from pynn.engine.op import Sample, Spec, define
 from pynn.engine.operators import Operators, call
 from pynn.engine.tensor import Tensor, as_tensor, promote, scalar
 from pynn.errors import shapes
@@ -370,7 +371,7 @@ def getitem(x, key) -> Tensor:
         for values, value in zip((begin, size, step), block, strict=True):
             values.append(value if block[1] else (1 if values is step else 0))
         axis += 1
-    out = reshape(slice_block(x, begin, size, step), shape)
+    out = reshape(slice_block(x, tuple(begin), tuple(size), tuple(step)), tuple(shape))
     return out if not picks else _picked(out, picks)
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from pynn.dtypes import is_float
-from pynn.engine.op import Sample, Spec, apply, define
+from pynn.engine.apply import apply
+from pynn.engine.op import Sample, Spec, define
 from pynn.engine.operators import call
 from pynn.engine.tape import ones_like
 from pynn.engine.tensor import Tensor, as_tensor, promote

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pynn.engine.op import Node, Op, active, compute, prepared
+from pynn.engine.apply import compute
+from pynn.engine.op import Node, Op, active, prepared
 from pynn.engine.tape import IDENTITY, Tape
 from pynn.engine.tensor import Tensor
 from pynn.engine.variable import Variable

@@ -8,9 +8,8 @@ import numpy as np
 
 from pynn.engine import kernels
 from pynn.engine.interrupts import undisturbed
-from pynn.engine.op import REGISTRY, Node, active, prepared
+from pynn.engine.op import REGISTRY, Node, prepared
 from pynn.engine.tensor import Tensor
-from pynn.engine.variable import Variable
 
 try:
     from pynn import _core
@@ -33,7 +32,6 @@ class PythonCallable:
 
 Callable = PythonCallable
 if _core is not None:
-    _core.set_python_types(Tensor, Variable, active)
     Callable = _core.Callable
 
 

@@ -8,7 +8,8 @@ from op_checks import TARGETS, assert_close, check_gradients, check_threads, che
 
 from pynn import config
 from pynn.engine import kernels
-from pynn.engine.op import Spec, apply, infer_outputs
+from pynn.engine.apply import apply
+from pynn.engine.op import Spec, infer_outputs
 from pynn.engine.tape import Tape
 from pynn.engine.tensor import tensor
 from pynn.ops.conv import CONV2D, CONV2D_GRAD_FILTER, CONV2D_GRAD_INPUT, CONV_ATTRS, conv2d, depthwise_conv2d

@@ -12,7 +12,8 @@ from guard import run_guarded
 from op_checks import TARGETS, check_gradients, check_threads, check_values, native
 
 import pynn as pn
-from pynn.engine.op import REGISTRY, apply
+from pynn.engine.apply import apply
+from pynn.engine.op import REGISTRY
 
 MATMUL, LINEAR = REGISTRY["matmul"], REGISTRY["linear"]
 TRANSPOSITIONS = list(itertools.product((False, True), repeat=2))

@@ -7,6 +7,7 @@ import itertools
 import numpy as np
 import pytest
 from guard import run_guarded
+from op_checks import run_on_arrays
 
 from pynn.engine import kernels
 from pynn.engine.op import Spec, infer_outputs
@@ -37,7 +38,7 @@ def run(op, arrays, attrs, backend=""):
     if backend == "fallback":
         return kernels.run_fallback(op, arrays, attrs, outputs)
     kernel = kernels.prepare_native(op, specs, outputs, attrs, backend)
-    return None if kernel is None else kernels.run_native(op, kernel, arrays)
+    return None if kernel is None else run_on_arrays(op, kernel, arrays)
 
 
 def assert_close(results, wanted, dtype):

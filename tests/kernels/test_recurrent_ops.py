@@ -8,7 +8,7 @@ from op_checks import check_gradients
 
 import pynn as pn
 from pynn.engine import kernels
-from pynn.engine.op import apply
+from pynn.engine.apply import apply
 from pynn.ops.recurrent_gru import GRU
 from pynn.ops.recurrent_lstm import LSTM
 from pynn.ops.recurrent_simple import SIMPLE_RNN

@@ -161,7 +161,8 @@ def test_a_failing_call_raises_and_the_next_one_works():
 
 
 def python_op(name, fallback):
-    from pynn.engine.op import apply, define
+    from pynn.engine.apply import apply
+    from pynn.engine.op import define
 
     op = define(name, inputs=("x",), infer=lambda x: x, fallback=fallback)
     return lambda x: apply(op, x)

@@ -248,7 +248,8 @@ def test_several_threads_may_run_one_function():
 
 
 def test_a_failing_step_commits_nothing():
-    from pynn.engine.op import REGISTRY, apply
+    from pynn.engine.apply import apply
+    from pynn.engine.op import REGISTRY
 
     v = pn.Variable([1.0, 2.0])
     count = pn.Variable(0.0)
