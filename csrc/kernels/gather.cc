@@ -1,5 +1,6 @@
 // Rows picked by index, and sums scattered back to them. Every index is checked where it is used: failure 1, values (index, its
 // position, number of rows). Copies don't look at the elements, so they serve all dtypes.
+#include "kernels/expected.h"
 #include "kernels/ranges.h"
 #include "registry.h"
 #include "simd/vec.h"
@@ -21,14 +22,6 @@ void fail(Failure* failure, std::int32_t code, std::int64_t a, std::int64_t b, s
 
 PYNN_INLINE std::int64_t index_at(const void* indices, std::int32_t dtype, std::int64_t i) {
   return dtype == kI32 ? static_cast<const std::int32_t*>(indices)[i] : static_cast<const std::int64_t*>(indices)[i];
-}
-
-PYNN_INLINE void prefetch(const void* p) {
-#if defined(__GNUC__) || defined(__clang__)
-  __builtin_prefetch(p, 0, 3);
-#else
-  static_cast<void>(p);
-#endif
 }
 
 PYNN_INLINE bool is_index(const Spec& spec) { return spec.dtype == kI32 || spec.dtype == kI64; }
@@ -58,7 +51,7 @@ PYNN_INLINE void fetch_row(const Picking& picking, std::int64_t outer, std::int6
   const std::int64_t index = index_at(picking.indices, picking.dtype, position);
   if (index < 0 || index >= picking.rows) return;
   const char* row = picking.data + (outer * picking.rows + index) * picking.row_bytes;
-  for (std::int64_t byte = 0; byte < picking.row_bytes; byte += 64) prefetch(row + byte);
+  for (std::int64_t byte = 0; byte < picking.row_bytes; byte += kCacheLine) prefetch_near(row + byte);
 }
 
 // out[o, p] = data[o, indices[p]] for the items o * positions + p in the range

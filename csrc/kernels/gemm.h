@@ -9,8 +9,8 @@
 // Paths. B is read where it lies if it is row-major and small, or m is; else a group of strips is packed into `scratch` right
 // before all rows use it: a 256 x 16 strip is 16 KB, so it stays in L1 while A streams through from L2. Who cuts a product along
 // m packs B once for all parts (pack_panels). A is never packed: the tile reads rows and columns alike. Row tiles are balanced
-// (32 rows are 6+6+5+5+5+5): fewer than 4 rows can't hide fma's latency. So few rows over one or two vectors have a path of their
-// own (gemm_narrow.h).
+// (32 rows are 6+6+5+5+5+5): fewer than 4 rows can't hide fma's latency. So one row, and few rows over one or two vectors, have a
+// path of their own (gemm_narrow.h).
 #pragma once
 
 #include "kernels/gemm_narrow.h"
@@ -241,10 +241,10 @@ PYNN_NOINLINE void pack_panels(const Gemm<T>& g, std::int64_t first, std::int64_
 }
 
 template <class T, bool kColumns>
-PYNN_INLINE void run_narrow(const Gemm<T>& g) {
-  TileTask<T> task{g.a, g.a_stride, g.b, g.b_stride, g.k, g.c, g.c_stride, g.bias, static_cast<std::int32_t>(g.n), g.activation, false, nullptr};
+PYNN_INLINE void run_rows(const Gemm<T>& g, T* scratch) {
+  TileTask<T> task{g.a, g.a_stride, g.b, g.b_stride, g.k, g.c, g.c_stride, g.bias, 0, g.activation, false, nullptr};
   for (std::int64_t i = 0; i < g.m; ++i) {
-    narrow_row<T, kColumns>(task, g.k > 0 ? gemm_block(g.k) : 1);
+    whole_row<T, kColumns>(task, g.n, g.k > 0 ? gemm_block(g.k) : 1, scratch);
     task.a += kColumns ? 1 : g.a_stride;
     task.c += g.c_stride;
   }
@@ -252,7 +252,8 @@ PYNN_INLINE void run_narrow(const Gemm<T>& g) {
 
 template <class T, bool kColumns>
 PYNN_INLINE void gemm_by_access(const Gemm<T>& g, T* scratch) {
-  if (g.m < kFewRows && g.n <= tile_columns<T>() && !g.b_columns && !g.panels && !g.rate) return run_narrow<T, kColumns>(g);
+  const bool rows = g.m == 1 || (g.m < kFewRows && g.n <= tile_columns<T>());
+  if (rows && !g.b_columns && !g.panels && !g.rate) return run_rows<T, kColumns>(g, scratch);
   const std::int64_t b_bytes = g.k * g.n * static_cast<std::int64_t>(sizeof(T));
   const bool pack = g.panels || packs<T>(g.m, g.k, g.b_columns, g.b_stride);
   if (!pack && g.k <= kDepth && b_bytes <= kResidentBytes && g.m > kTileRows) run_resident<T, kColumns>(g, scratch);

@@ -5,6 +5,7 @@
 // (b * steps + s) * n, with s counted in the order of processing; only x and dx are indexed by time.
 #pragma once
 
+#include "kernels/expected.h"
 #include "kernels/recurrent_product.h"
 #include "simd/math.h"
 
@@ -174,10 +175,8 @@ PYNN_INLINE void copy_row(const T* from, T* to, std::int64_t n) {
 // Asks for `n` elements that will be read soon: short rows at long strides, which no hardware prefetcher foresees.
 template <class T>
 PYNN_INLINE void expect_row(const T* from, std::int64_t n) {
-#if defined(__GNUC__) || defined(__clang__)
   if (!from) return;
-  for (std::int64_t j = 0; j < n; j += 64 / static_cast<std::int64_t>(sizeof(T))) __builtin_prefetch(from + j, 0, 2);
-#endif
+  for (std::int64_t j = 0; j < n; j += kCacheLine / static_cast<std::int64_t>(sizeof(T))) prefetch<Use::kRead>(from + j);
 }
 
 template <class T>

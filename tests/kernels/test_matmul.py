@@ -121,6 +121,21 @@ def test_few_rows_over_few_columns_have_the_bits_of_many(target, dtype, transpos
 
 @pytest.mark.parametrize("target", TARGETS)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("transpose_a", [False, True])
+def test_one_row_has_the_bits_of_many(target, dtype, transpose_a):
+    """Over strips of every width, and over so many columns that rows of B are read from end to end: in L1, beyond it, in two groups."""
+    for n, k in [(33, 300), (64, 784), (101, 257), (128, 784), (200, 600), (259, 64), (300, 1), (515, 1030), (4101, 260), (150, 0)]:
+        a, b = operands(5, n, k, dtype=dtype)
+        bias = b.sum(0) + dtype(1)
+        many = native(LINEAR, [a, b, bias], {"activation": "relu"}, target)[0]
+        for row in (0, 4):
+            one = np.ascontiguousarray(a[row : row + 1].T) if transpose_a else a[row : row + 1].copy()
+            attrs = {"activation": "relu", "transpose_a": transpose_a}
+            same_bits(native(LINEAR, [one, b, bias], attrs, target)[0], many[row : row + 1].copy())
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_a_single_row_by_rows_is_a_single_column_by_columns(target, dtype):
     for n, k in [(37, 77), (784, 128), (4, 16), (3, 1), (5, 0)]:
         a, b = operands(1, n, k, transpose_b=True, dtype=dtype)
@@ -195,7 +210,7 @@ def test_relu_passes_nan_on_and_makes_zeros_positive():
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_nothing_beyond_the_operands_is_touched(target, dtype):
     sizes = [(m, n, k) for m in (1, 2, 5, 13) for n in (1, 3, 10, 17, 35) for k in (1, 6, 19)]
-    for m, n, k in [*sizes, (40, 70, 300), (50, 300, 700)]:
+    for m, n, k in [*sizes, (40, 70, 300), (50, 300, 700), (1, 139, 784), (1, 300, 700)]:
         for transpose_a, transpose_b in TRANSPOSITIONS:
             a, b = operands(m, n, k, transpose_a, transpose_b, dtype)
             (c,) = run_guarded(MATMUL, [a, b], dict(transpose_a=transpose_a, transpose_b=transpose_b), target)
