@@ -8,10 +8,13 @@
 //
 // Paths. B is read where it lies if it is row-major and small, or m is; else a group of strips is packed into `scratch` right
 // before all rows use it: a 256 x 16 strip is 16 KB, so it stays in L1 while A streams through from L2. Who cuts a product along
-// m packs B once for all parts (pack_panels). A is never packed: the tile reads rows and columns alike. Row tiles are balanced
-// (32 rows are 6+6+5+5+5+5): fewer than 4 rows can't hide fma's latency. So one row, and few rows over one or two vectors, have a
-// path of their own (gemm_narrow.h).
+// m packs B once for all parts (pack_panels). A is read where it lies, too, as the tile takes rows and columns alike; only rows that
+// are so far apart that they share few sets of the caches are copied together (copy_block) where many strips use them. Row tiles are
+// balanced (32 rows are 6+6+5+5+5+5): fewer than 4 rows can't hide fma's latency. So one row, and few rows over one or two vectors,
+// have a path of their own (gemm_narrow.h).
 #pragma once
+
+#include <cstring>
 
 #include "kernels/gemm_narrow.h"
 #include "kernels/gemm_pack.h"
@@ -28,6 +31,8 @@ constexpr std::int64_t kFewRows = 4;                   // fewer can't hide fma's
 constexpr std::int64_t kResidentBytes = 24 << 10;      // a B up to this size stays in L1 under all rows
 constexpr std::int64_t kRowBlock = 120;                // rows under one group of strips: A's block stays in L2,
 constexpr std::int64_t kGroupBytes = 512 << 10;        // and so does the group, packed
+constexpr std::int64_t kCopyStrips = 8;                // so many strips use a row of A often enough to copy it
+constexpr std::int64_t kCopyStride = 2048;             // bytes from row to row where that pays
 
 template <class T>
 struct Gemm {
@@ -69,13 +74,34 @@ PYNN_INLINE bool packs(std::int64_t m, std::int64_t k, bool b_columns, std::int6
   return b_columns || (m > kDirectRows && k * row > kDirectBytes && gemm_block(k) * row > kDirectBlock);
 }
 
-// Bytes of scratch that gemm needs for products with at most this n and k. A shorter k may take a wider group, up to kGroupBytes.
+// The distance of the rows of a copied block of A: an odd number of cache lines, so that neighbours are in other sets.
 template <class T>
-PYNN_INLINE std::int64_t gemm_scratch_bytes(std::int64_t n, std::int64_t k) {
+constexpr std::int64_t copy_stride(std::int64_t length) {
+  constexpr std::int64_t line = 64 / static_cast<std::int64_t>(sizeof(T));
+  return (ceil_div(length, line) | 1) * line;
+}
+
+// Bytes of such a block, by rows or by columns; 0 for products that never copy.
+template <class T>
+constexpr std::int64_t copy_bytes(std::int64_t n, std::int64_t k) {
+  const std::int64_t depth = gemm_block(k), by_rows = kRowBlock * copy_stride<T>(depth), by_columns = depth * copy_stride<T>(kRowBlock);
+  if (n < kCopyStrips * tile_columns<T>()) return 0;
+  return (by_rows > by_columns ? by_rows : by_columns) * static_cast<std::int64_t>(sizeof(T));
+}
+
+// Bytes that the packed strips of one group need. A shorter k may take a wider group, up to kGroupBytes.
+template <class T>
+constexpr std::int64_t group_bytes(std::int64_t n, std::int64_t k) {
   constexpr std::int64_t width = tile_columns<T>();
   const std::int64_t column = gemm_block(k) * static_cast<std::int64_t>(sizeof(T));
   const std::int64_t whole = ceil_div(n, width) * width * column, strip = width * column;
   return least(whole, strip > kGroupBytes ? strip : kGroupBytes);
+}
+
+// Bytes of scratch that gemm needs for products with at most this n and k.
+template <class T>
+PYNN_INLINE std::int64_t gemm_scratch_bytes(std::int64_t n, std::int64_t k) {
+  return group_bytes<T>(n, k) + copy_bytes<T>(n, k);
 }
 
 // Vectors across the next tile: wide ones for one or two rows, one vector for the last few columns.
@@ -153,28 +179,43 @@ PYNN_INLINE void pack_group(const Gemm<T>& g, std::int64_t first, std::int64_t e
   }
 }
 
-// Rows [row, row_end) of C under one strip, for the block of K that starts at p.
+// Rows [begin, end) of A in one block of K.
+template <class T>
+struct RowBlock {
+  std::int64_t begin, end;
+  const T* a;  // the first row's first element
+  std::int64_t stride;
+};
+
 template <class T, bool kColumns>
-PYNN_INLINE void run_strip(const Gemm<T>& g, const Strip<T>& strip, std::int64_t row, std::int64_t row_end, std::int64_t p, std::int64_t depth) {
+PYNN_INLINE RowBlock<T> rows_in_place(const Gemm<T>& g, std::int64_t begin, std::int64_t end, std::int64_t p) {
+  return {begin, end, kColumns ? g.a + p * g.a_stride + begin : g.a + begin * g.a_stride + p, g.a_stride};
+}
+
+// These rows of C under one strip, for the block of K that starts at p.
+template <class T, bool kColumns>
+PYNN_INLINE void run_strip(const Gemm<T>& g, const Strip<T>& strip, const RowBlock<T>& rows, std::int64_t p, std::int64_t depth) {
   const bool last = p + depth >= g.k;
   TileTask<T> task;
-  task.a_stride = g.a_stride;
+  task.a = rows.a;
+  task.a_stride = rows.stride;
   task.b = strip.b;
   task.b_stride = strip.b_stride;
   task.k = depth;
+  task.c = g.c + rows.begin * g.c_stride + strip.first;
   task.c_stride = g.c_stride;
   task.bias = last && g.bias ? g.bias + strip.first : nullptr;
   task.columns = strip.columns;
   task.activation = last ? g.activation : kLinear;
   task.add = p > 0;
   task.rate = g.rate;
-  std::int64_t tiles = ceil_div(row_end - row, tile_rows<T>(strip.vectors));
-  for (; tiles > 0; --tiles) {
-    const std::int64_t rows = ceil_div(row_end - row, tiles);
-    task.a = kColumns ? g.a + p * g.a_stride + row : g.a + row * g.a_stride + p;
-    task.c = g.c + row * g.c_stride + strip.first;
-    tile_function<T, kColumns>(static_cast<int>(rows), strip.vectors)(task);
-    row += rows;
+  std::int64_t left = rows.end - rows.begin;
+  for (std::int64_t tiles = ceil_div(left, tile_rows<T>(strip.vectors)); tiles > 0; --tiles) {
+    const std::int64_t here = ceil_div(left, tiles);
+    tile_function<T, kColumns>(static_cast<int>(here), strip.vectors)(task);
+    task.a += kColumns ? here : here * rows.stride;
+    task.c += here * g.c_stride;
+    left -= here;
   }
 }
 
@@ -184,14 +225,15 @@ PYNN_INLINE void run_resident(const Gemm<T>& g, T* scratch) {
   Strip<T> tail{};
   for (std::int64_t row = 0; row < g.m;) {
     const std::int64_t row_end = row + ceil_div(g.m - row, ceil_div(g.m - row, tile_rows<T>(kTileVectors)));
+    const RowBlock<T> rows = rows_in_place<T, kColumns>(g, row, row_end, 0);
     for (std::int64_t j = 0; j < g.n;) {
       if (tail.columns == 0 || j < tail.first) {
         const Strip<T> strip = direct_strip(g, j, 0, g.k, scratch);
         if (strip.b == scratch) tail = strip;
-        run_strip<T, kColumns>(g, strip, row, row_end, 0, g.k);
+        run_strip<T, kColumns>(g, strip, rows, 0, g.k);
         j += strip.columns;
       } else {
-        run_strip<T, kColumns>(g, tail, row, row_end, 0, g.k);
+        run_strip<T, kColumns>(g, tail, rows, 0, g.k);
         j += tail.columns;
       }
     }
@@ -199,16 +241,35 @@ PYNN_INLINE void run_resident(const Gemm<T>& g, T* scratch) {
   }
 }
 
+// Whether blocks of A are copied together.
+template <class T>
+PYNN_INLINE bool copies(const Gemm<T>& g, std::int64_t columns) {
+  const std::int64_t stride = g.a_stride * static_cast<std::int64_t>(sizeof(T));
+  return columns >= kCopyStrips * tile_columns<T>() && stride % kCopyStride == 0 && g.m >= tile_rows<T>(kTileVectors);
+}
+
+// The same rows side by side in `to`.
+template <class T, bool kColumns>
+PYNN_NOINLINE RowBlock<T> copy_block(const RowBlock<T>& rows, std::int64_t depth, T* to) {
+  const std::int64_t height = rows.end - rows.begin;
+  const std::int64_t length = kColumns ? height : depth, lines = kColumns ? depth : height;
+  const std::int64_t stride = copy_stride<T>(length);
+  for (std::int64_t i = 0; i < lines; ++i) std::memcpy(to + i * stride, rows.a + i * rows.stride, static_cast<std::size_t>(length) * sizeof(T));
+  return {rows.begin, rows.end, to, stride};
+}
+
 // Columns [first, end) over one block of K, a block of rows at a time.
 template <class T, bool kColumns>
 PYNN_INLINE void run_group(const Gemm<T>& g, std::int64_t first, std::int64_t end, std::int64_t p, std::int64_t depth, const T* panels,
                            T* scratch) {
   const std::int64_t blocks = ceil_div(g.m, kRowBlock);
+  const bool copy = copies(g, end - first);
   for (std::int64_t block = 0; block < blocks; ++block) {
-    const std::int64_t row = block * g.m / blocks, row_end = (block + 1) * g.m / blocks;
+    RowBlock<T> rows = rows_in_place<T, kColumns>(g, block * g.m / blocks, (block + 1) * g.m / blocks, p);
+    if (copy) rows = copy_block<T, kColumns>(rows, depth, scratch + group_bytes<T>(g.n, g.k) / static_cast<std::int64_t>(sizeof(T)));
     for (std::int64_t j = first; j < end;) {
       const Strip<T> strip = panels ? packed_strip(g, j, first, depth, panels) : direct_strip(g, j, p, depth, scratch);
-      run_strip<T, kColumns>(g, strip, row, row_end, p, depth);
+      run_strip<T, kColumns>(g, strip, rows, p, depth);
       j += strip.columns;
     }
   }

@@ -170,6 +170,17 @@ def test_panels_that_row_groups_share_change_no_bit(target, transpose_a, transpo
 
 
 @pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_blocks_of_a_that_are_copied_change_no_bit(target, dtype):
+    """Rows of A that are a multiple of 2 KB apart are copied under many strips, by rows or by columns; in the other order they aren't."""
+    for m, n, k in [(131, 300, 512), (40, 700, 1024), (512, 300, 131), (1024, 270, 30), (121, 1030, 512)]:
+        a, b = operands(m, n, k, dtype=dtype)
+        by_rows = product(a, b, target=target)
+        check(a, b, False, False, target)
+        same_bits(product(np.ascontiguousarray(a.T), b, True, False, target), by_rows)
+
+
+@pytest.mark.parametrize("target", TARGETS)
 def test_rows_of_a_single_column_do_not_depend_on_each_other(target):
     a, b = operands(37, 1, 77)
     whole = product(a, b, target=target)
@@ -210,7 +221,7 @@ def test_relu_passes_nan_on_and_makes_zeros_positive():
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_nothing_beyond_the_operands_is_touched(target, dtype):
     sizes = [(m, n, k) for m in (1, 2, 5, 13) for n in (1, 3, 10, 17, 35) for k in (1, 6, 19)]
-    for m, n, k in [*sizes, (40, 70, 300), (50, 300, 700), (1, 139, 784), (1, 300, 700)]:
+    for m, n, k in [*sizes, (40, 270, 512), (40, 70, 300), (50, 300, 700), (1, 139, 784), (1, 300, 700)]:
         for transpose_a, transpose_b in TRANSPOSITIONS:
             a, b = operands(m, n, k, transpose_a, transpose_b, dtype)
             (c,) = run_guarded(MATMUL, [a, b], dict(transpose_a=transpose_a, transpose_b=transpose_b), target)
