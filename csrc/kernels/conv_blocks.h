@@ -14,8 +14,8 @@ enum BlockParam { kBands, kBandRows, kBlockImages, kUnits, kFreeParam };
 
 constexpr std::int64_t kSourceBlockBytes = 192 << 10;  // a block's source stays in L2 while the panels go over it
 constexpr std::int64_t kMaxChunks = 32;
-constexpr double kChunkNs = 4000;
-constexpr double kBandNs = 20000;  // a small batch worth sharing between threads is cut into rows
+constexpr double kChunkNs = 2000;
+constexpr double kBandNs = 3000;  // a small batch worth sharing between threads is cut into rows
 
 struct BlockRequest {
   std::int64_t batch, rows, row_multiple;
