@@ -16,26 +16,40 @@ namespace {
 constexpr std::int64_t kMaxWinogradPartials = 8, kLeastWinogradPartials = 4;
 constexpr std::int64_t kPartialTiles = 256;
 constexpr std::int64_t kReducedChannels = 8;
+constexpr std::int64_t kFarChannels = 128;             // from which V is in L3, and all panels are multiplied point by point
+constexpr std::int64_t kFarFloats = 36 * 128 * 512;    // of V and the transformed gradient then
 constexpr std::int64_t kPartialBytes = 20 << 20;  // of all partial sums together
 
 struct WinogradFilter {
   WinogradShape shape;
   std::int64_t partials, sections;   // a chunk is one partial x one section of the panels
   std::int64_t partial_size, plane;  // elements: of a partial, and of one of the 36 planes of the transformed gradient
+  std::int64_t together, panel_room; // panels that are multiplied point by point, and the elements of one in a plane
 };
+
+// Tiles of a block. The larger the sums, the fewer passes over them; from kFarChannels on blocks of a partial are equal, and V and the
+// transformed gradient have some megabytes.
+inline std::int64_t filter_block_tiles(const WinogradFilter& f, std::int64_t partial_tiles) {
+  const WinogradShape& w = f.shape;
+  if (f.together == 1) return clamped(w.channels / 64 * 48, 24, 96);
+  const std::int64_t most = larger(24, kFarFloats / kPoints / (w.padded_channels + f.together * kPanelVectors * w.panels.lanes));
+  return ceil_div(larger(partial_tiles, 1), ceil_div(larger(partial_tiles, 1), most));
+}
 
 template <class T>
 WinogradFilter winograd_filter(const ConvShape& s) {
   WinogradFilter f;
   f.shape = winograd_shape<T>(s, false, false);
-  f.shape.block_tiles = clamped(s.in_channels / 64 * 48, 24, 96);  // the larger the sums, the fewer passes over them
-  f.shape.plane = f.shape.block_tiles * f.shape.padded_channels + 16;
   const std::int64_t panels = panel_count(f.shape.panels);
   f.partial_size = packed_size(f.shape.panels);
   const std::int64_t most = kPartialBytes / (f.partial_size * static_cast<std::int64_t>(sizeof(T)));
   f.partials = s.batch == 0 ? 0 : clamped(clamped(f.shape.tiles / kPartialTiles, kLeastWinogradPartials, kMaxWinogradPartials), 1, smaller(larger(most, 1), s.batch));
   f.sections = clamped(ceil_div(kLeastWinogradPartials, larger(1, f.partials)), 1, panels);
-  f.plane = product_plane<T>(f.shape);
+  f.together = f.shape.channels >= kFarChannels ? ceil_div(panels, f.sections) : 1;
+  f.shape.block_tiles = filter_block_tiles(f, ceil_div(f.shape.tiles, larger(1, f.partials)));
+  f.shape.plane = f.shape.block_tiles * f.shape.padded_channels + 16;
+  f.panel_room = product_plane<T>(f.shape) - 16;
+  f.plane = f.together * f.panel_room + 16;
   return f;
 }
 
@@ -74,16 +88,18 @@ void sum_winograd_block(const WinogradFilter& f, const XSource& x, const Gradien
   transform_tiles(w, x, first_tile, last_tile, v, room);
   const std::int64_t after = smaller(last_tile + w.block_tiles, w.tiles), products = (last_panel - first_panel) * kPoints;
   Expected<Use::kRead> next_x = expected_source(w, x, last_tile, after, products), next_dy = expected_source(w, dy, last_tile, after, products);
-  for (std::int64_t i = first_panel; i < last_panel; ++i) {
-    const Panel panel = panel_at(w.panels, i);
-    transform_gradient(w, dy, panel, first_tile, last_tile, y, f.plane, room);
-    for (int p = 0; p < kPoints; ++p) {
-      T* to = sums + panel.offset + p * w.channels * panel.width;
-      const T* rows = v + p * w.plane;
-      next_x.ask();
-      next_dy.ask();
-      column_product(panel.width, rows, w.padded_channels, w.channels, y + p * f.plane, tiles, to, first);
-    }
+  for (std::int64_t i = first_panel; i < last_panel; i += f.together) {
+    const std::int64_t end = smaller(i + f.together, last_panel);
+    for (std::int64_t q = i; q < end; ++q)
+      transform_gradient(w, dy, panel_at(w.panels, q), first_tile, last_tile, y + (q - i) * f.panel_room, f.plane, room);
+    for (int p = 0; p < kPoints; ++p)
+      for (std::int64_t q = i; q < end; ++q) {
+        const Panel panel = panel_at(w.panels, q);
+        T* to = sums + panel.offset + p * w.channels * panel.width;
+        next_x.ask();
+        next_dy.ask();
+        column_product(panel.width, v + p * w.plane, w.padded_channels, w.channels, y + p * f.plane + (q - i) * f.panel_room, tiles, to, first);
+      }
   }
 }
 
