@@ -41,17 +41,26 @@ struct Picking {
   std::int32_t dtype;
 };
 
-// Rows at random places of a large data set come from memory, one after the other as fast as the processor can have misses under
-// way: those of the rows to come are asked for early.
+// Rows at random places of a large data set come from memory as fast as the processor can have misses under way. Those of a row to
+// come are asked for line by line while this one is copied: all at once they would wait for each other.
 constexpr std::int64_t kRowsAhead = 2;
 constexpr std::int64_t kFetchedBytes = 256;  // shorter rows aren't worth it
 
-PYNN_INLINE void fetch_row(const Picking& picking, std::int64_t outer, std::int64_t position) {
-  if (position >= picking.positions || picking.row_bytes < kFetchedBytes) return;
+// The row for a later item, null if there is none.
+PYNN_INLINE const char* row_ahead(const Picking& picking, std::int64_t outer, std::int64_t position) {
+  if (position >= picking.positions) return nullptr;
   const std::int64_t index = index_at(picking.indices, picking.dtype, position);
-  if (index < 0 || index >= picking.rows) return;
-  const char* row = picking.data + (outer * picking.rows + index) * picking.row_bytes;
-  for (std::int64_t byte = 0; byte < picking.row_bytes; byte += kCacheLine) prefetch_near(row + byte);
+  return index < 0 || index >= picking.rows ? nullptr : picking.data + (outer * picking.rows + index) * picking.row_bytes;
+}
+
+PYNN_INLINE void copy_and_fetch(char* to, const char* from, std::int64_t bytes, const char* ahead) {
+  std::int64_t byte = 0;
+  for (; byte + kCacheLine <= bytes; byte += kCacheLine) {
+    prefetch_near(ahead + byte);
+    std::memcpy(to + byte, from + byte, static_cast<std::size_t>(kCacheLine));
+  }
+  prefetch_near(ahead + byte);
+  std::memcpy(to + byte, from + byte, static_cast<std::size_t>(bytes - byte));
 }
 
 // out[o, p] = data[o, indices[p]] for the items o * positions + p in the range
@@ -60,9 +69,11 @@ void pick(const Picking& picking, Range range, Failure* failure) {
   for (std::int64_t item = range.first; item < range.last; ++item) {
     const std::int64_t index = index_at(picking.indices, picking.dtype, position);
     if (index < 0 || index >= picking.rows) return fail(failure, kIndexFailure, index, position, picking.rows);
-    fetch_row(picking, outer, position + kRowsAhead);
-    copy_row(picking.out + item * picking.row_bytes, picking.data + (outer * picking.rows + index) * picking.row_bytes,
-             picking.row_bytes);
+    char* to = picking.out + item * picking.row_bytes;
+    const char* from = picking.data + (outer * picking.rows + index) * picking.row_bytes;
+    const char* ahead = picking.row_bytes < kFetchedBytes ? nullptr : row_ahead(picking, outer, position + kRowsAhead);
+    if (ahead) copy_and_fetch(to, from, picking.row_bytes, ahead);
+    else copy_row(to, from, picking.row_bytes);
     if (++position == picking.positions) {
       position = 0;
       ++outer;
