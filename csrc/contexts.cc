@@ -11,9 +11,6 @@ namespace py = pybind11;
 namespace pynn {
 namespace {
 
-// Above this estimate a run gives the interpreter to other threads.
-constexpr double kReleaseGilNs = 20000;
-
 constexpr std::size_t kIdleContexts = 4;
 
 void* memory_of(PyObject* array) { return array_fields(array)->data; }

@@ -12,6 +12,9 @@
 
 namespace pynn {
 
+// Work that is estimated to take longer gives the lock to other threads.
+constexpr double kReleaseGilNs = 20000;
+
 [[noreturn]] inline void stop_thread() {
   for (;;) std::this_thread::sleep_for(std::chrono::hours(1));
 }

@@ -12,9 +12,6 @@ namespace py = pybind11;
 namespace pynn {
 namespace {
 
-// Above this estimate a kernel gives the interpreter to other threads.
-constexpr double kReleaseGilNs = 20000;
-
 void* checked_pointer(const py::handle& item, const Spec& spec, bool writable) {
   if (spec.rank < 0) return nullptr;
   if (!py::isinstance<py::array>(item)) throw py::type_error("kernel operands are NumPy arrays");

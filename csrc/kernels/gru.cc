@@ -365,7 +365,7 @@ void gru_block_back(const GruGradient<T>& f, std::int64_t block, void* scratch) 
       if (f.attributes.reset_after)
         multiply_add(Rows<const T>{dz.data + 3 * g.units, dz.stride}, rows, f.candidate_transposed, dh);
     }
-    if (f.dx) multiply<T>(constant(dz), rows, f.kernel_transposed, f.sequence.x_rows(f.dx, work.part.first, step), nullptr);
+    input_gradients<T>(f, work.part, step);
   }
   if (f.d_initial_h) save_state(dh, work.part, g.units, f.d_initial_h);
 }

@@ -276,7 +276,7 @@ void lstm_block_back(const LstmGradient<T>& f, std::int64_t block, void* scratch
                         [&](const auto& activation, const auto& gate) { lstm_cells_back(f, work, step, dz, activation, gate); });
     if (step > 0) lstm_expect_step(f, part, step - 1);
     if (step > 0 || f.d_initial_h) multiply_add(constant(dz), part.rows, f.recurrent_transposed, dh);
-    if (f.dx) multiply<T>(constant(dz), part.rows, f.kernel_transposed, f.sequence.x_rows(f.dx, part.first, step), nullptr);
+    input_gradients<T>(f, part, step);
   }
   if (f.d_initial_h) save_state(dh, part, g.units, f.d_initial_h);
   if (f.d_initial_c) save_state(dc, part, g.units, f.d_initial_c);

@@ -173,7 +173,35 @@ PYNN_INLINE void product_strip(const RowProduct<T>& product, std::int64_t column
   for (int q = 0; q < NP; ++q) finish_tile(product, 0, column + q * panel_columns<T>(), tiles[q], tile_columns<T>());
 }
 
-// One to three rows, four where there are 32 registers: strips over the columns from the first on, as far as they go. Returns the columns that are done.
+// Whole panels that a lone row takes next: as many sums as hide fma's latency, or six panels where four would leave a rest that doesn't.
+PYNN_INLINE int next_panels(std::int64_t left) {
+  if (kVectorRegisters >= 32 && (left == 6 || left == 9 || left == 10)) return 6;
+  return static_cast<int>(minimum(left, 4));
+}
+
+// All whole panels for one row. Returns the columns that are done.
+template <class T>
+PYNN_NOINLINE std::int64_t lone_row(const RowProduct<T>& product, const PanelMatrix<T>& b) {
+  const std::int64_t panels = b.n / panel_columns<T>();
+  for (std::int64_t q = 0; q < panels;) {
+    const int take = next_panels(panels - q);
+    const std::int64_t column = q * panel_columns<T>();
+    const T* panel = b.data + q * b.panel;
+    switch (take) {
+      case 1: product_strip<T, 1, 1>(product, column, panel, b); break;
+      case 2: product_strip<T, 1, 2>(product, column, panel, b); break;
+      case 3: product_strip<T, 1, 3>(product, column, panel, b); break;
+      case 4: product_strip<T, 1, 4>(product, column, panel, b); break;
+      default:
+        if constexpr (kVectorRegisters >= 32) product_strip<T, 1, 6>(product, column, panel, b);
+    }
+    q += take;
+  }
+  return panels * panel_columns<T>();
+}
+
+// One to three rows, four where there are 32 registers: strips over the columns from the first on, as far as they go. Returns the
+// columns that are done.
 template <class T, int MR, int NP>
 PYNN_NOINLINE std::int64_t product_strips(const RowProduct<T>& product, const PanelMatrix<T>& b) {
   constexpr std::int64_t width = NP * tile_columns<T>();
@@ -185,7 +213,7 @@ PYNN_NOINLINE std::int64_t product_strips(const RowProduct<T>& product, const Pa
 template <class T>
 PYNN_INLINE std::int64_t product_strips(const RowProduct<T>& product, std::int64_t rows, const PanelMatrix<T>& b) {
   switch (rows) {
-    case 1: return product_strips<T, 1, 4>(product, b);
+    case 1: return lone_row(product, b);
     case 2: return product_strips<T, 2, 2>(product, b);
     case 3: return product_strips<T, 3, 2>(product, b);
     case 4: return kVectorRegisters >= 32 ? product_strips<T, 4, 2>(product, b) : 0;

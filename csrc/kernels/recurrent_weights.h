@@ -226,6 +226,9 @@ struct Sequence {
   Rows<T> x_rows(T* like_x, std::int64_t b, std::int64_t step) const {
     return {like_x + x_at(b, step), geometry.steps * geometry.features};
   }
+  Rows<T> x_steps(T* like_x, std::int64_t b, std::int64_t step) const {
+    return {like_x + x_at(b, step), go_backwards ? -geometry.features : geometry.features};
+  }
   bool masked(std::int64_t b, std::int64_t step) const { return mask && !mask[row(b, time(step))]; }
   // The state before a step, from the states after every step and the initial one; null for zeros.
   const T* before(const T* states, const T* initial, std::int64_t b, std::int64_t step) const {
@@ -328,6 +331,20 @@ PYNN_INLINE auto step_rows(const Backward& f, std::int64_t b, std::int64_t step)
   rows.data = rows.row(f.sequence.row(b, step));
   rows.stride *= f.sequence.geometry.steps;
   return rows;
+}
+
+// dx of a block's rows at a step, from the gate gradients of that step and, for a lone row, of kStepsAhead steps at once, when the first of
+// them has its own.
+template <class T, class Backward>
+PYNN_INLINE void input_gradients(const Backward& f, const RowBlock& part, std::int64_t step) {
+  if (!f.dx) return;
+  if (part.rows != 1)
+    return multiply(constant(step_rows(f, part.first, step)), part.rows, f.kernel_transposed, f.sequence.x_rows(f.dx, part.first, step),
+                    static_cast<const T*>(nullptr));
+  if (step % kStepsAhead != 0) return;
+  const Rows<const T> dz{f.weights.gates.row(f.sequence.row(part.first, step)), f.weights.gates.stride};
+  multiply(dz, minimum(kStepsAhead, f.sequence.geometry.steps - step), f.kernel_transposed, f.sequence.x_steps(f.dx, part.first, step),
+           static_cast<const T*>(nullptr));
 }
 
 // Sources 0 and 1 of a cell: x, where it lies if the steps go forwards, and the state before the step.

@@ -182,7 +182,7 @@ void simple_rnn_block_back(const SimpleRnnGradient<T>& f, std::int64_t block, vo
     const Rows<T> dz = step_rows(f, part.first, step);
     for (std::int64_t r = 0; r < part.rows; ++r) simple_rnn_cell_back(f, part.first + r, step, dz.row(r), dh.row(r), activation);
     if (step > 0 || f.d_initial_h) multiply_add(constant(dz), part.rows, f.recurrent_transposed, dh);
-    if (f.dx) multiply<T>(constant(dz), part.rows, f.kernel_transposed, f.sequence.x_rows(f.dx, part.first, step), nullptr);
+    input_gradients<T>(f, part, step);
   }
   if (f.d_initial_h) save_state(dh, part, g.units, f.d_initial_h);
 }
