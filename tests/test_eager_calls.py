@@ -90,6 +90,7 @@ def test_threads_compute_at_the_same_time():
 def test_numbers_meet_tensors_as_a_promotion_of_all_kinds_would(number, dtype):
     x = pn.tensor(np.ones(3), dtype)
     together, alone = pn.add(x, number), pn.add(x, pn.tensor(number, pn.add(x, number).dtype))
-    expected = "float32" if isinstance(number, float) and x.dtype.kind != "f" else "int64" if dtype == "bool" and number is not True else dtype
+    raised = "float32" if isinstance(number, float) else "int64" if number is not True else "bool"  # beside bools
+    expected = raised if dtype == "bool" else "float32" if isinstance(number, float) and x.dtype.kind != "f" else dtype
     assert together.dtype == expected
     np.testing.assert_array_equal(together, alone)
