@@ -264,11 +264,16 @@ def write_between_markers(path: Path, text: str) -> None:
 
 
 def load(paths: Iterable[Path]) -> dict:
-    """One result from the files of one or more runs: the first one's description, all verdicts and measurements, the highest peaks."""
+    """One result from the files of one or more runs: the first one's description, all verdicts and measurements, the highest peaks.
+
+    Runs of the same rows with the same libraries are rounds of one.
+    """
     results = [json.loads(Path(path).read_text(encoding="utf-8")) for path in paths]
     merged = results[0]
     merged["quiet"]["verdict"] = " ".join(dict.fromkeys(result["quiet"]["verdict"] for result in results))
     for other in results[1:]:
+        if other["settings"]["rows"] == merged["settings"]["rows"] and other["versions"].keys() == merged["versions"].keys():
+            merged["settings"]["rounds"] += other["settings"]["rounds"]
         merged["measurements"] += other["measurements"]
         merged["versions"] |= other["versions"]
         for threads, peak in other["peak"].items():
