@@ -8,6 +8,7 @@ from .report import GROUP_OF, Row
 
 WON, LOST, LINE = "#2b7bba", "#c8553d", "#888888"
 MARKERS = {1: "o", 2: "s"}
+TICKS = (0.1, 0.2, 0.3, 0.5, 0.7, 1, 1.5, 2, 3, 5, 7, 10, 20, 50, 100, 200, 500, 1000)
 
 
 def plot_ratios(rows: list[Row], path: Path) -> None:
@@ -31,7 +32,10 @@ def plot_ratios(rows: list[Row], path: Path) -> None:
             )
     axes.axvline(1, color=LINE, linewidth=1)
     axes.set_xscale("log")
+    low, high = axes.get_xlim()
+    axes.set_xticks([ratio for ratio in TICKS if low <= ratio <= high], minor=False)
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    axes.xaxis.set_minor_formatter(lambda *_: "")
     axes.set_xlabel("time of the fastest other library / time of pynn (right of 1: pynn is faster)")
     axes.set_yticks(list(height.values()), list(height), fontsize=7)
     axes.set_ylim(0.2, len(names) + 0.8)
