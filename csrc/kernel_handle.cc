@@ -73,6 +73,13 @@ void* KernelHandle::input_memory(std::size_t i, PyObject* tensor) const {
   return checked_pointer(py::reinterpret_borrow<py::object>(tensor).attr("data"), prepared_->specs[i], false);
 }
 
+py::object KernelHandle::new_array(std::size_t i, bool writable) const {
+  if (prepared_->specs[i].rank < 0) return py::none();
+  PyObject* array = makers_[i].make(writable);
+  if (!array) throw py::error_already_set();
+  return py::reinterpret_steal<py::object>(array);
+}
+
 py::tuple KernelHandle::apply(const py::tuple& tensors, const py::tuple& specs) const {
   const std::size_t num_inputs = static_cast<std::size_t>(prepared_->problem.num_inputs);
   const std::size_t num_outputs = static_cast<std::size_t>(prepared_->problem.num_outputs);
@@ -81,16 +88,13 @@ py::tuple KernelHandle::apply(const py::tuple& tensors, const py::tuple& specs) 
   for (std::size_t i = 0; i < num_inputs; ++i) data[i] = input_memory(i, tensors[i].ptr());
   py::tuple results(num_outputs);
   for (std::size_t i = 0; i < num_outputs; ++i) {
-    if (prepared_->specs[num_inputs + i].rank < 0) {
-      results[i] = py::none();
-      continue;
+    py::object result = new_array(num_inputs + i, false);
+    if (!result.is_none()) {
+      data[num_inputs + i] = array_fields(result.ptr())->data;
+      result = py::reinterpret_steal<py::object>(new_tensor(result.release().ptr(), specs[i].ptr()));
+      if (!result) throw py::error_already_set();
     }
-    PyObject* array = makers_[num_inputs + i].make(false);
-    if (!array) throw py::error_already_set();
-    data[num_inputs + i] = array_fields(array)->data;
-    PyObject* tensor = new_tensor(array, specs[i].ptr());
-    if (!tensor) throw py::error_already_set();
-    results[i] = py::reinterpret_steal<py::object>(tensor);
+    results[i] = std::move(result);
   }
   const Failure failure = execute(data.data());
   if (!failure.code) return results;
@@ -113,15 +117,8 @@ py::object KernelHandle::run_into(const py::sequence& inputs, const py::sequence
 
 py::tuple KernelHandle::run(const py::sequence& inputs) const {
   py::list outputs;
-  for (std::size_t i = static_cast<std::size_t>(prepared_->problem.num_inputs); i < prepared_->specs.size(); ++i) {
-    if (prepared_->specs[i].rank < 0) {
-      outputs.append(py::none());
-      continue;
-    }
-    PyObject* array = makers_[i].make(true);
-    if (!array) throw py::error_already_set();
-    outputs.append(py::reinterpret_steal<py::object>(array));
-  }
+  for (std::size_t i = static_cast<std::size_t>(prepared_->problem.num_inputs); i < prepared_->specs.size(); ++i)
+    outputs.append(new_array(i, true));
   py::object failure = run_into(inputs, outputs);
   return py::make_tuple(outputs, failure);
 }

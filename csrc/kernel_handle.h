@@ -32,6 +32,7 @@ class KernelHandle {
 
  private:
   void* input_memory(std::size_t i, PyObject* tensor) const;
+  pybind11::object new_array(std::size_t i, bool writable) const;  // for an operand; None where absent
   Failure execute(void* const* data) const;
 
   std::shared_ptr<PreparedKernel> prepared_;

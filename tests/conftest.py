@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib.util
 import os
 import sys
+import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -46,3 +48,17 @@ def shared() -> Path:
         if (candidate / "data").is_dir():
             return candidate
     pytest.skip(f"no shared test data in {' or '.join(map(str, candidates))}; set PYNN_TEST_SHARED to its folder")
+
+
+@pytest.fixture(scope="session")
+def in_threads() -> Callable[[Callable[[int], None]], None]:
+    """Runs `work(0)` to `work(3)` in threads of their own at once, and waits for them."""
+
+    def run(work: Callable[[int], None]) -> None:
+        threads = [threading.Thread(target=work, args=(i,)) for i in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    return run

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-
 import numpy as np
 import pytest
 
@@ -66,7 +64,7 @@ def test_large_products_share_a_workspace_and_small_ones_come_after_them():
         np.testing.assert_allclose(pn.tensor(a) @ pn.tensor(b), a @ b, rtol=0, atol=1e-4 * n**0.5)
 
 
-def test_threads_compute_at_the_same_time():
+def test_threads_compute_at_the_same_time(in_threads):
     rng = np.random.default_rng(1)
     matrices = [pn.tensor(rng.normal(size=(200 + 30 * i, 260)).astype(np.float32)) for i in range(4)]
     wanted = [pn.matmul(m, m, transpose_b=True).numpy().tobytes() for m in matrices]
@@ -77,11 +75,7 @@ def test_threads_compute_at_the_same_time():
             if pn.matmul(matrices[i], matrices[i], transpose_b=True).numpy().tobytes() != wanted[i]:
                 wrong.append(i)
 
-    threads = [threading.Thread(target=work, args=(i,)) for i in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    in_threads(work)
     assert not wrong
 
 

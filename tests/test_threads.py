@@ -86,7 +86,7 @@ def test_workers_flush_denormals_like_the_caller():
             assert not np.any(pn.multiply(tiny, tiny).numpy())
 
 
-def test_callers_from_several_python_threads():
+def test_callers_from_several_python_threads(in_threads):
     _core.set_num_threads(3)
     wrong = []
 
@@ -95,11 +95,7 @@ def test_callers_from_several_python_threads():
         kernel = copy_kernel(FLOATS)
         wrong.extend(1 for _ in range(30) if not np.array_equal(kernel.run([x])[0][0], x))
 
-    callers = [threading.Thread(target=call, args=(seed,)) for seed in range(4)]
-    for caller in callers:
-        caller.start()
-    for caller in callers:
-        caller.join()
+    in_threads(call)
     assert not wrong
 
 

@@ -48,8 +48,8 @@ WinogradFilter winograd_filter(const ConvShape& s) {
   f.together = f.shape.channels >= kFarChannels ? ceil_div(panels, f.sections) : 1;
   f.shape.block_tiles = filter_block_tiles(f, ceil_div(f.shape.tiles, larger(1, f.partials)));
   f.shape.plane = f.shape.block_tiles * f.shape.padded_channels + 16;
-  f.panel_room = product_plane<T>(f.shape) - 16;
-  f.plane = f.together * f.panel_room + 16;
+  f.panel_room = f.shape.block_tiles * kPanelVectors * Simd<T>::kLanes;
+  f.plane = f.together * f.panel_room + 16;  // not a multiple of a page
   return f;
 }
 

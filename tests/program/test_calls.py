@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import sys
-import threading
 import tracemalloc
 import weakref
 from collections import namedtuple
@@ -199,7 +198,7 @@ def test_a_call_inside_a_call_of_the_same_function(request):
 
 
 @native
-def test_threads_share_a_function():
+def test_threads_share_a_function(in_threads):
     weight = pn.tensor(np.random.default_rng(0).normal(size=(64, 64)).astype(np.float32))
     f, seen = counted(lambda x: pn.tanh(x @ weight) @ weight)
     inputs = [pn.tensor(np.full((96, 64), i, np.float32)) for i in range(4)]
@@ -211,11 +210,7 @@ def test_threads_share_a_function():
             if not np.array_equal(f(inputs[i]).numpy(), wanted[i]):
                 wrong.append(i)
 
-    threads = [threading.Thread(target=work, args=(i,)) for i in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    in_threads(work)
     assert not wrong and len(seen) == 1
 
 

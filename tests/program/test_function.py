@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections import namedtuple
 
 import numpy as np
@@ -227,7 +226,7 @@ def test_scan_without_xs_and_with_bad_ones():
         pn.scan(lambda c, x: (c, c), 0.0, (pn.ones((2,)), pn.ones((3,))))
 
 
-def test_several_threads_may_run_one_function():
+def test_several_threads_may_run_one_function(in_threads):
     weight = pn.tensor(np.random.default_rng(0).normal(size=(32, 32)).astype(np.float32))
     f = pn.function(lambda x: pn.tanh(x @ weight).sum(axis=1))
     inputs = [np.full((16, 32), i, np.float32) for i in range(4)]
@@ -239,11 +238,7 @@ def test_several_threads_may_run_one_function():
             if not np.array_equal(f(inputs[i]).numpy(), wanted[i]):
                 wrong.append(i)
 
-    threads = [threading.Thread(target=work, args=(i,)) for i in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    in_threads(work)
     assert not wrong
 
 
