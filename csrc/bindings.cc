@@ -17,6 +17,7 @@
 #include "program.h"
 #include "python_types.h"
 #include "registry.h"
+#include "slots.h"
 
 namespace py = pybind11;
 
@@ -95,6 +96,12 @@ class ProgramBuilder {
   void finish(std::int64_t arena_bytes, std::int64_t externals) { program_->finish(arena_bytes, externals); }
   std::shared_ptr<const Program> program() const { return program_; }
   std::size_t size() const { return program_->instructions.size(); }
+  std::vector<std::size_t> micro_ops() const {
+    const Slots slots(*program_);
+    std::vector<std::size_t> counts;
+    for (std::size_t i = 0; i < size(); ++i) counts.push_back(slots.codes(i).size());
+    return counts;
+  }
 
  private:
   void push(std::shared_ptr<const PreparedKernel> kernel, const std::vector<std::pair<int, std::int64_t>>& operands,
@@ -116,6 +123,7 @@ class ProgramBuilder {
     prepared->plan.chunks[0] = 1;
     prepared->plan.cost_ns = kForeignNs;
     prepared->link(static_cast<int>(inputs.size()));
+    program_->foreign = true;
     push(prepared, operands, 0);
   }
 
@@ -241,6 +249,7 @@ PYBIND11_MODULE(_core, m) {
       .def("add_address", &ProgramBuilder::add_address, py::arg("address"), py::arg("keep"), py::arg("inputs"), py::arg("outputs"),
            py::arg("operands"))
       .def("finish", &ProgramBuilder::finish, py::arg("arena_bytes"), py::arg("externals"))
+      .def_property_readonly("micro_ops", &ProgramBuilder::micro_ops, "The number of micro-operations of each instruction, 0 for a kernel.")
       .def("__len__", &ProgramBuilder::size);
 
   py::class_<ContextHandle, std::shared_ptr<ContextHandle>>(m, "Context", "The memory of one running program.")

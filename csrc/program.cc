@@ -8,6 +8,7 @@
 
 #include "base/cpu.h"
 #include "base/threads.h"
+#include "slots.h"
 
 #if defined(__linux__)
 #include <sys/mman.h>
@@ -154,25 +155,59 @@ bool Deadline::passed(double cost_ns) {
   return steady_nanoseconds() >= at_;
 }
 
+// The arena has a unit behind it: see micro_op.h.
 Context::Context(std::shared_ptr<const Program> program)
-    : program_(std::move(program)), arena_(aligned_buffer(program_->arena_bytes)) {
-  std::size_t total = 0;
-  for (const Instruction& instruction : program_->instructions) total += instruction.operands.size();
+    : program_(std::move(program)), arena_(aligned_buffer(program_->arena_bytes + kSlotUnit)),
+      slots_(std::make_unique<const Slots>(*program_)) {
+  std::size_t total = 0, micro_ops = 0;
+  for (std::size_t i = 0; i < program_->instructions.size(); ++i) {
+    total += program_->instructions[i].operands.size();
+    micro_ops += slots_->codes(i).size();
+  }
   pointers_.resize(total, nullptr);
+  micro_ops_.reserve(micro_ops);  // steps point into it
   positions_.resize(static_cast<std::size_t>(program_->num_externals));
   externals_.resize(static_cast<std::size_t>(program_->num_externals), nullptr);
-  char* arena = static_cast<char*>(arena_.get());
   std::size_t at = 0;
-  for (const Instruction& instruction : program_->instructions) {
-    const PreparedKernel& kernel = *instruction.kernel;
-    const Call call{&kernel.problem, &kernel.plan, pointers_.data() + at, workspace(instruction), &failure_};
-    steps_.push_back({kernel.run, call, single(kernel) ? kernel.plan.chunks[0] : 0, &kernel});
-    for (const Operand& operand : instruction.operands) {
-      if (operand.kind == Operand::kArena) pointers_[at] = arena + operand.value;
-      if (operand.kind == Operand::kExternal) positions_[static_cast<std::size_t>(operand.value)].push_back(at);
-      ++at;
-    }
+  for (std::size_t i = 0; i < program_->instructions.size(); ++i) {
+    place_operands(program_->instructions[i], at);
+    if (slots_->codes(i).empty()) add_step(i, at);
+    else add_micro_ops(i, at);
+    at += program_->instructions[i].operands.size();
   }
+}
+
+Context::~Context() = default;
+
+// Sets the pointers from `at` on, as far as they are known before externals are bound.
+void Context::place_operands(const Instruction& instruction, std::size_t at) {
+  for (const Operand& operand : instruction.operands) {
+    if (operand.kind == Operand::kArena) pointers_[at] = static_cast<char*>(arena_.get()) + operand.value;
+    if (operand.kind == Operand::kExternal) {
+      pointers_[at] = slots_->of(operand.value);
+      if (!pointers_[at]) positions_[static_cast<std::size_t>(operand.value)].push_back(at);
+    }
+    ++at;
+  }
+}
+
+void Context::add_step(std::size_t index, std::size_t at) {
+  const Instruction& instruction = program_->instructions[index];
+  const PreparedKernel& kernel = *instruction.kernel;
+  const Call call{&kernel.problem, &kernel.plan, pointers_.data() + at, workspace(instruction), &failure_};
+  steps_.push_back({kernel.run, call, single(kernel) ? kernel.plan.chunks[0] : 0, &kernel});
+  instructions_.push_back(static_cast<std::int32_t>(index));
+}
+
+// Those of neighbouring instructions are one step.
+void Context::add_micro_ops(std::size_t index, std::size_t at) {
+  if (steps_.empty() || steps_.back().kernel) {
+    const Call call{nullptr, nullptr, nullptr, micro_ops_.data() + micro_ops_.size(), &failure_};
+    steps_.push_back({run_micro_ops, call, 0, nullptr});
+    instructions_.push_back(static_cast<std::int32_t>(index));
+  }
+  for (const MicroCode& code : slots_->codes(index)) micro_ops_.push_back(slots_->addressed(code, pointers_.data() + at));
+  steps_.back().chunks += static_cast<std::int64_t>(slots_->codes(index).size());
 }
 
 void* Context::workspace(const Instruction& instruction) {
@@ -193,7 +228,7 @@ void Context::bind(std::int64_t external, void* data) {
 bool Context::bound() const {
   for (std::size_t i = 0; i < externals_.size(); ++i)
     if (!externals_[i] && !positions_[i].empty()) return false;
-  return true;
+  return slots_->bound(externals_);
 }
 
 void Context::ensure_scratch() {
@@ -203,31 +238,37 @@ void Context::ensure_scratch() {
   scratch_threads_ = threads;
 }
 
-bool Context::run_step() {
-  char* scratch = static_cast<char*>(scratch_.get());
-  const std::int64_t stride = round_up(program_->scratch_bytes);
-  // The scratch is for so many threads, whatever another Python thread asks for meanwhile.
-  const int wanted = num_threads();
-  const int threads = wanted < scratch_threads_ ? wanted : scratch_threads_;
+bool Context::run_step(char* scratch, std::int64_t stride, int threads) {
   for (const Step& step : steps_) {
     if (step.chunks) step.run(&step.call, 0, 0, step.chunks, scratch);
     else run_phases(*step.kernel, step.call, scratch, stride, step.kernel->parallel() ? threads : 1);
     if (failure_.code) {
-      failure_.instruction = static_cast<std::int32_t>(&step - steps_.data());
+      failure_.instruction = instructions_[static_cast<std::size_t>(&step - steps_.data())];
       return false;
     }
   }
   return true;
 }
 
+std::int64_t Context::run_steps(std::int64_t steps, Deadline* deadline) {
+  char* scratch = static_cast<char*>(scratch_.get());
+  const std::int64_t stride = round_up(program_->scratch_bytes);
+  for (std::int64_t done = 0; done < steps; ++done) {
+    if (done > 0 && deadline->passed(program_->cost_ns)) return done;
+    // The scratch is for so many threads, whatever another Python thread asks for meanwhile.
+    const int wanted = num_threads();
+    if (!run_step(scratch, stride, wanted < scratch_threads_ ? wanted : scratch_threads_)) return done;
+  }
+  return steps;
+}
+
 std::int64_t Context::run(std::int64_t steps, Deadline* deadline) {
   ensure_scratch();
   failure_ = Failure{};
-  for (std::int64_t done = 0; done < steps; ++done) {
-    if (done > 0 && deadline->passed(program_->cost_ns)) return done;
-    if (!run_step()) return done;
-  }
-  return steps;
+  slots_->fill(externals_);
+  const std::int64_t done = run_steps(steps, deadline);
+  slots_->write_back(externals_);
+  return done;
 }
 
 namespace {

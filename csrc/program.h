@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/kernel.h"
+#include "base/micro_op.h"
 
 namespace pynn {
 
@@ -46,6 +47,7 @@ struct Program {
   std::int64_t num_externals = 0;
   std::int64_t scratch_bytes = 0;  // the largest any kernel asks for
   double cost_ns = 0;
+  bool foreign = false;            // some of it is Python, or compiled by the user
 
   void finish(std::int64_t arena, std::int64_t externals);
 };
@@ -69,9 +71,12 @@ class Deadline {
   double unseen_ns_ = 0;
 };
 
+class Slots;
+
 class Context {
  public:
   explicit Context(std::shared_ptr<const Program> program);
+  ~Context();
   void bind(std::int64_t external, void* data);
   bool bound() const;  // every external has memory
   // Runs whole steps until `steps` are done, one fails, or the deadline has passed. At least one step is run. Returns the
@@ -82,12 +87,17 @@ class Context {
   const Program& program() const { return *program_; }
 
  private:
-  bool run_step();
+  std::int64_t run_steps(std::int64_t steps, Deadline* deadline);
+  bool run_step(char* scratch, std::int64_t stride, int threads);
   void ensure_scratch();
   void* workspace(const Instruction& instruction);
+  void place_operands(const Instruction& instruction, std::size_t at);
+  void add_step(std::size_t index, std::size_t at);
+  void add_micro_ops(std::size_t index, std::size_t at);
 
   std::shared_ptr<const Program> program_;
   AlignedBuffer arena_;
+  std::unique_ptr<const Slots> slots_;
   std::vector<AlignedBuffer> kept_;  // workspaces that stay between runs
   AlignedBuffer scratch_;
   int scratch_threads_ = 0;
@@ -96,12 +106,14 @@ class Context {
     Run run;
     Call call;
     std::int64_t chunks;             // of its only phase, if all of it is one call on this thread; else 0
-    const PreparedKernel* kernel;
+    const PreparedKernel* kernel;    // null for micro-operations
   };
 
   std::vector<void*> pointers_;                       // of all operands of all instructions
+  std::vector<MicroOp> micro_ops_;                    // of all steps that are such
   std::vector<Step> steps_;
-  std::vector<std::vector<std::size_t>> positions_;   // external -> places in pointers_
+  std::vector<std::int32_t> instructions_;            // of each step, the first if it has several
+  std::vector<std::vector<std::size_t>> positions_;   // external -> places in pointers_; none for one with a slot
   std::vector<void*> externals_;
   Failure failure_{};
 };

@@ -43,7 +43,12 @@ struct Problem {
 };
 
 struct Call;
+struct Plan;
+struct MicroCode;
 using Run = void (*)(const Call* call, std::int32_t phase, std::int64_t begin, std::int64_t end, void* scratch) noexcept;
+
+// See base/micro_op.h.
+using MicroForm = int (*)(const Problem* problem, const Plan* plan, MicroCode* codes) noexcept;
 
 // What `prepare` decides. Defaults: one phase of one chunk, no workspace.
 struct Plan {
@@ -58,6 +63,7 @@ struct Plan {
   std::int32_t kept_operand;
   bool keeps;  // set by the executor: the workspace has kept_bytes, zeros at first, and is left alone between the runs of a program
   Run run;  // called instead of the kernel's `run` if it isn't null: a shorter way for this very problem
+  MicroForm micro;  // not null: the same call on operands in slots
 };
 
 // Set by a kernel that meets data it can't accept (an index out of range, say). The first failure of a run wins, that of the

@@ -1,12 +1,22 @@
 // Copies between tensors of the same bytes.
+#include "kernels/micro.h"
 #include "registry.h"
-#include "simd/vec.h"
 
 namespace pynn {
 namespace PYNN_TARGET {
 namespace {
 
 constexpr std::int64_t kCopyChunkBytes = 1 << 16;
+
+// size[0]: elements of float that cover the tensor
+void micro_copy(const MicroOp* op) noexcept {
+  for (int i = 0; i < op->size[0]; i += Simd<float>::kLanes) store(micro_output<float>(op) + i, load(micro_input<float>(op, 0) + i));
+}
+int micro_copy_form(const Problem*, const Plan* plan, MicroCode* codes) noexcept {
+  codes[0] = micro_code(micro_copy, 0, kMicroAbsent, kMicroAbsent, 1);
+  codes[0].op.size[0] = static_cast<std::int16_t>((plan->params[0] + 3) / 4);
+  return 1;
+}
 
 }  // namespace
 
@@ -17,6 +27,7 @@ bool prepare_copy(const Problem* problem, Plan* plan) noexcept {
   plan->params[0] = bytes;
   plan->chunks[0] = (bytes + kCopyChunkBytes - 1) / kCopyChunkBytes;
   plan->cost_ns = static_cast<double>(bytes) / 30;
+  plan->micro = micro_copy_form;
   return true;
 }
 

@@ -50,37 +50,51 @@ void run_block(const T* a, const T* b, const T* c, T* out, std::int64_t n, T p, 
   } else if (rest > 0) store_partial(out + i, Function<kCode>::of(x.at(i, rest), y.at(i, rest), z.at(i, rest), vp, vq), rest);
 }
 
-// A block function always has an operand that isn't a scalar; a program runs instructions over scalars alone with n = 1.
-template <class T, int kCode>
-PYNN_INLINE BlockFunction<T> variant_of(int scalars) {
-  if constexpr (arity_of(kCode) == 1) return run_block<T, kCode, 0>;
+// Tables of functions by opcode and scalar operands have a `Pointer` and `of<code, scalars>()`. There always is an operand that isn't a
+// scalar; a program runs instructions over scalars alone with n = 1.
+template <class Table, int kCode>
+PYNN_INLINE typename Table::Pointer variant_of(int scalars) {
+  if constexpr (arity_of(kCode) == 1) return Table::template of<kCode, 0>();
   if constexpr (arity_of(kCode) == 2)
-    return scalars == 1 ? run_block<T, kCode, 1> : scalars == 2 ? run_block<T, kCode, 2> : run_block<T, kCode, 0>;
+    return scalars == 1 ? Table::template of<kCode, 1>() : scalars == 2 ? Table::template of<kCode, 2>() : Table::template of<kCode, 0>();
   if constexpr (arity_of(kCode) == 3) {
-    constexpr BlockFunction<T> variants[8] = {
-        run_block<T, kCode, 0>, run_block<T, kCode, 1>, run_block<T, kCode, 2>, run_block<T, kCode, 3>,
-        run_block<T, kCode, 4>, run_block<T, kCode, 5>, run_block<T, kCode, 6>, run_block<T, kCode, 0>};
+    constexpr typename Table::Pointer variants[8] = {
+        Table::template of<kCode, 0>(), Table::template of<kCode, 1>(), Table::template of<kCode, 2>(), Table::template of<kCode, 3>(),
+        Table::template of<kCode, 4>(), Table::template of<kCode, 5>(), Table::template of<kCode, 6>(), Table::template of<kCode, 0>()};
     return variants[scalars];
   }
 }
 
-template <class T, int kFirst, int kEnd>
-PYNN_INLINE BlockFunction<T> search_codes(int code, int scalars) {
+template <class Table, int kFirst, int kEnd>
+PYNN_INLINE typename Table::Pointer search_codes(int code, int scalars) {
   if constexpr (kFirst < kEnd) {
-    if (code == kFirst) return variant_of<T, kFirst>(scalars);
-    return search_codes<T, kFirst + 1, kEnd>(code, scalars);
+    if (code == kFirst) return variant_of<Table, kFirst>(scalars);
+    return search_codes<Table, kFirst + 1, kEnd>(code, scalars);
   } else {
     return nullptr;
   }
 }
 
-template <class T>
-PYNN_NOINLINE BlockFunction<T> find_block_function(int code, int scalars) {
+template <class Table>
+PYNN_NOINLINE typename Table::Pointer find_function(int code, int scalars) {
   switch (arity_of(code)) {
-    case 1: return search_codes<T, kIdentity, kUnaryEnd>(code, scalars);
-    case 2: return search_codes<T, kAdd, kBinaryEnd>(code, scalars);
-    default: return search_codes<T, kWhere, kTernaryEnd>(code, scalars);
+    case 1: return search_codes<Table, kIdentity, kUnaryEnd>(code, scalars);
+    case 2: return search_codes<Table, kAdd, kBinaryEnd>(code, scalars);
+    default: return search_codes<Table, kWhere, kTernaryEnd>(code, scalars);
   }
+}
+
+template <class T>
+struct BlockFunctions {
+  typedef BlockFunction<T> Pointer;
+  template <int kCode, int kScalars>
+  static constexpr Pointer of() {
+    return run_block<T, kCode, kScalars>;
+  }
+};
+template <class T>
+PYNN_INLINE BlockFunction<T> find_block_function(int code, int scalars) {
+  return find_function<BlockFunctions<T>>(code, scalars);
 }
 
 // ---- between operands in memory and registers -------------------------------------------------------------------------------

@@ -9,7 +9,7 @@
 // A register that has one value for the whole block (a scalar operand, or computed from such) is kept as one number.
 #pragma once
 
-#include "kernels/elementwise_small.h"
+#include "kernels/elementwise_micro.h"
 
 namespace pynn {
 namespace PYNN_TARGET {
@@ -55,12 +55,7 @@ PYNN_INLINE bool outputs_have_one_shape(const Problem& problem) {
 }
 
 // Nanoseconds for one element of float.
-PYNN_INLINE double instruction_cost(int opcode) {
-  const bool lanes = (opcode >= kSin && opcode <= kAtanh) || (opcode >= kPower && opcode <= kAtan2);
-  const bool smooth = (opcode >= kExp && opcode <= kLog1p) || (opcode >= kErf && opcode <= kSigmoid) ||
-                      (opcode >= kElu && opcode <= kLogSigmoid) || opcode == kSiluGrad || opcode == kGeluGrad;
-  return lanes ? 6 : smooth ? 0.5 : 0.05;
-}
+PYNN_INLINE double instruction_cost(int opcode) { return runs_by_lanes(opcode) ? 6 : is_smooth(opcode) ? 0.5 : 0.05; }
 
 template <class T>
 double cost_per_element(const Problem& problem) {
@@ -93,6 +88,7 @@ bool prepare_program(const Problem* problem, Plan* plan, bool bools_only) {
   const std::int64_t smallest = static_cast<std::int64_t>(2500 / cost);
   plan->params[kChunkParam] = split(plan, 0, layout.size, smallest, plan->params[kBlockParam]);
   plan->cost_ns = cost * static_cast<double>(layout.size);
+  if (has_micro_form<T>(*problem, layout)) plan->micro = micro_elementwise<T>;
   if (prepare_direct<T>(*problem, layout, plan)) return true;
   plan->scratch_bytes = code.registers() * (plan->params[kBlockParam] + kPad) * static_cast<std::int64_t>(sizeof(T));
   prepare_small<T>(*problem, layout, plan);

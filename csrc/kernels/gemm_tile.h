@@ -22,7 +22,7 @@
 // so do 8 x 1, and for few rows 2 x 4 and 1 x 8. The same shapes serve AVX-512 and SSE2, with kLanes columns to a vector.
 #pragma once
 
-#include "simd/vec.h"
+#include "simd/lanes.h"
 
 #if defined(__GNUC__) && !defined(__clang__)
 #define PYNN_UNROLL _Pragma("GCC unroll 16")
@@ -156,17 +156,6 @@ PYNN_INLINE void for_each_vector(const Tile<T, MR, NV>& tile, int columns, Visit
     PYNN_UNROLL
     for (int i = 0; i < MR; ++i) visit(i, v, tile.acc[i][v], lanes);
   }
-}
-
-// `lanes` elements from p, or to p; whole vectors where lanes is the constant kLanes.
-template <class T>
-PYNN_INLINE typename Simd<T>::V load_lanes(const T* p, int lanes) {
-  return lanes == Simd<T>::kLanes ? load<T>(p) : load_partial(p, lanes);
-}
-template <class T>
-PYNN_INLINE void store_lanes(T* p, typename Simd<T>::V x, int lanes) {
-  if (lanes == Simd<T>::kLanes) store<T>(p, x);
-  else store_partial(p, x, lanes);
 }
 
 // c[i * c_stride + j] = acc(i, j) for j < columns

@@ -3,6 +3,7 @@
 // An element's bits follow from its row, its column and K, as gemm.h says, whatever the other rows and columns, with one exception:
 // where the result is a single column, or a single row by a transposed matrix, its elements are dot products, summed across lanes.
 #include "kernels/gemm.h"
+#include "kernels/matmul_micro.h"
 #include "registry.h"
 
 namespace pynn {
@@ -119,6 +120,23 @@ void plan_chunks(Plan* plan) {
   plan->cost_ns = static_cast<double>(batch) * (20 + flops / (kFlopsPerNs * 4 / sizeof(T)));
 }
 
+// One product whose B isn't stored by columns, unless these are single numbers or its elements are dot products.
+template <class T>
+int micro_form(const Problem* problem, const Plan* plan, MicroCode* codes) noexcept {
+  const std::int64_t* params = plan->params;
+  if (params[kBatch] != 1 || (params[kTransposeB] && params[kK] > 1 && !params[kDot])) return 0;
+  const bool exchange = params[kExchange] != 0, linear = problem->num_inputs == 3;
+  const int bias = linear && problem->specs[2].rank >= 0 ? 2 : kMicroAbsent;
+  const auto run = find_micro_product<T>(params[kDot] != 0, params[kTransposeA] != 0, params[kM], params[kN], params[kK]);
+  codes[0] = micro_code(run, exchange ? 1 : 0, exchange ? 0 : 1, bias, problem->num_inputs);
+  for (int k = 0; k < 3; ++k) codes[0].op.size[k] = static_cast<std::int16_t>(params[kM + k]);
+  // Exchanged dot products are one row of the result, other single columns have one bias.
+  const bool one_bias = problem->specs[problem->num_inputs].dims[problem->specs[problem->num_inputs].rank - 1] == 1;
+  const bool relu = linear && problem->ints[2] == kRelu;
+  codes[0].op.size[3] = static_cast<std::int16_t>((relu ? kReluFlag : 0) | (one_bias ? kOneBias : 0) | (params[kTransposeA] ? kAColumns : 0));
+  return 1;
+}
+
 // C = A B over the last two axes; the axes before them broadcast. A two-dimensional B under an A of more axes is one product.
 template <class T>
 bool prepare_product(const Problem* problem, Plan* plan) {
@@ -146,6 +164,7 @@ bool prepare_product(const Problem* problem, Plan* plan) {
     params[kTransposeA] = params[kTransposeB] = 0;
   }
   plan_chunks<T>(plan);
+  plan->micro = micro_form<T>;
   return true;
 }
 
@@ -186,7 +205,7 @@ PYNN_INLINE void dots(const T* rows, const T* x, std::int64_t k, T* sums) {
     for (int r = 0; r < kRows; ++r) even[r] = fma(load_lanes<T>(rows + r * k + p, here), load_lanes<T>(x + p, here), even[r]);
   }
   PYNN_UNROLL
-  for (int r = 0; r < kRows; ++r) sums[r] = reduce_add(even[r] + odd[r]);
+  for (int r = 0; r < kRows; ++r) sums[r] = fold_add(even[r] + odd[r]);
 }
 
 // c[i] = act(c[i] + bias[i * bias_step])

@@ -3,6 +3,7 @@
 // Operands: the tensors that change (weight, slots), the gradient, then scalars as 0-d tensors; outputs: the changed tensors in
 // the same order. An output may be the very memory of its input. Multiplies and adds are not fused, so every step has the bits
 // of the same formula in NumPy.
+#include "kernels/micro.h"
 #include "kernels/ranges.h"
 #include "registry.h"
 #include "simd/vec.h"
@@ -214,6 +215,20 @@ struct WeightDecay : Rule<T> {
   PYNN_INLINE void operator()(const V* x, V* y) const { y[0] = x[0] - x[0] * decay; }
 };
 
+// The plain step is so short that what leads to it takes longer.
+template <class T>
+void micro_descent(const MicroOp* op) noexcept {
+  const T *w = micro_input<T>(op, 0), *g = micro_input<T>(op, 1);
+  const typename Simd<T>::V rate = broadcast(*micro_input<T>(op, 2));
+  for (int i = 0; i < op->size[0]; i += Simd<T>::kLanes) store(micro_output<T>(op) + i, load(w + i) - rate * load(g + i));
+}
+template <class T>
+int micro_descent_form(const Problem* problem, const Plan*, MicroCode* codes) noexcept {
+  codes[0] = micro_code(micro_descent<T>, 0, 1, 2, problem->num_inputs);
+  codes[0].op.size[0] = static_cast<std::int16_t>(problem->specs[0].size);
+  return 1;
+}
+
 template <class R>
 bool prepare_update(const Problem* problem, Plan* plan) {
   const std::int64_t size = problem->specs[0].size;
@@ -249,6 +264,12 @@ void run_update(const Call* call, std::int64_t begin, std::int64_t end) {
 }
 
 template <class T>
+bool prepare_descent(const Problem* problem, Plan* plan) {
+  plan->micro = micro_descent_form<T>;
+  return prepare_update<Sgd<T>>(problem, plan);
+}
+
+template <class T>
 void run_momentum(const Call* call, std::int64_t begin, std::int64_t end) {
   if (call->problem->ints[0]) run_update<Momentum<T, true>>(call, begin, end);
   else run_update<Momentum<T, false>>(call, begin, end);
@@ -279,7 +300,6 @@ bool prepare_rate(Plan* plan) {
   PYNN_UPDATE(name##_f32, rule<float>)     \
   PYNN_UPDATE(name##_f64, rule<double>)
 
-PYNN_UPDATES(sgd_update, Sgd)
 PYNN_UPDATES(adam_update, Adam)
 PYNN_UPDATES(adamw_update, AdamW)
 PYNN_UPDATES(amsgrad_update, Amsgrad)
@@ -290,6 +310,15 @@ PYNN_UPDATES(rmsprop_centered_update, RmsPropCentered)
 PYNN_UPDATES(adagrad_update, Adagrad)
 PYNN_UPDATES(adadelta_update, Adadelta)
 PYNN_UPDATES(weight_decay_update, WeightDecay)
+
+bool prepare_sgd_update_f32(const Problem* problem, Plan* plan) noexcept { return prepare_descent<float>(problem, plan); }
+bool prepare_sgd_update_f64(const Problem* problem, Plan* plan) noexcept { return prepare_descent<double>(problem, plan); }
+void run_sgd_update_f32(const Call* call, std::int32_t, std::int64_t begin, std::int64_t end, void*) noexcept {
+  run_update<Sgd<float>>(call, begin, end);
+}
+void run_sgd_update_f64(const Call* call, std::int32_t, std::int64_t begin, std::int64_t end, void*) noexcept {
+  run_update<Sgd<double>>(call, begin, end);
+}
 
 bool prepare_momentum_update_f32(const Problem* problem, Plan* plan) noexcept {
   return prepare_update<Momentum<float, false>>(problem, plan);

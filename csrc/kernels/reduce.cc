@@ -1,6 +1,6 @@
 // Sum, mean, max, min, product, any and all over any axes of a float tensor; see reduce_stages.h for the order of the arithmetic.
+#include "kernels/micro.h"
 #include "kernels/reduce_stages.h"
-#include "kernels/rows.h"
 #include "registry.h"
 #include "simd/math.h"
 
@@ -219,6 +219,76 @@ Run simple_run(const Stages& stages, std::int64_t kind) {
   }
 }
 
+// ---- as micro-operations: size[0] results of size[1] elements each, divided by p if size[2] says so -------------------------------
+
+template <class T, class Op>
+struct SlotRow : Row<T, Op> {};
+template <class T>
+struct SlotRow<T, Addition> {
+  static T reduce(const T* x, std::int64_t n) {
+    if (n > SumLanes<T>::kLogical) return sum_group(x, n);
+    if (n <= Simd<T>::kLanes) return fold_add_first(zero<T>() + keep_lanes(load(x), T(0), static_cast<int>(n)), static_cast<int>(n));
+    constexpr int lanes = Simd<T>::kLanes;
+    typename Simd<T>::V parts[SumLanes<T>::kPerAccumulator];
+    for (int j = 0; j < SumLanes<T>::kPerAccumulator; ++j) {
+      const std::int64_t here = most(0, least(lanes, n - j * lanes));
+      parts[j] = zero<T>() + keep_lanes(load(x + j * lanes), T(0), static_cast<int>(here));
+    }
+    return fold_lanes<T>(parts);
+  }
+};
+
+template <class T, class Op>
+void micro_rows(const MicroOp* op) noexcept {
+  const T* x = micro_input<T>(op, 0);
+  const int n = op->size[1];
+  const typename Simd<T>::V divisor = broadcast(static_cast<T>(op->p));
+  micro_gather<T>(micro_output<T>(op), op->size[0], [&](int i) { return SlotRow<T, Op>::reduce(x + i * n, n); },
+                  [&](typename Simd<T>::V sums, int) { return op->size[2] ? sums / divisor : sums; });
+}
+
+// One sum of at most a vector.
+template <class T>
+void micro_sum(const MicroOp* op) noexcept {
+  const T sum = SlotRow<T, Addition>::reduce(micro_input<T>(op, 0), least(Simd<T>::kLanes, op->size[1]));
+  const typename Simd<T>::V sums = broadcast(sum);
+  store(micro_output<T>(op), op->size[2] ? sums / broadcast(static_cast<T>(op->p)) : sums);
+}
+
+template <class T, class Op>
+void micro_columns(const MicroOp* op) noexcept {
+  const int columns = op->size[0], rows = op->size[1];
+  const typename Simd<T>::V divisor = broadcast(static_cast<T>(op->p));
+  for (int c = 0; c < columns; c += Simd<T>::kLanes) {
+    const T* x = micro_input<T>(op, 0) + c;
+    typename Simd<T>::V value = broadcast(Op::template neutral<T>());
+    for (int r = 0; r < rows; ++r) value = Op::join(value, Op::of(load(x + r * columns)));
+    store(micro_output<T>(op) + c, op->size[2] ? value / divisor : value);
+  }
+}
+
+template <class T, class Op>
+MicroCode micro_reduction(const Stage& stage) {
+  MicroCode code = micro_code(stage.rows() ? micro_rows<T, Op> : micro_columns<T, Op>, 0, kMicroAbsent, kMicroAbsent, 1);
+  code.op.size[0] = static_cast<std::int16_t>(stage.rows() ? stage.outer : stage.inner);
+  code.op.size[1] = static_cast<std::int16_t>(stage.n);
+  return code;
+}
+
+template <class T>
+int micro_reduce(const Problem*, const Plan* plan, MicroCode* codes) noexcept {
+  const Stage stage = restored_stages(*plan).stage[0];
+  const std::int64_t kind = plan->params[kKindParam];
+  if (!stage.rows() && stage.outer > 1) return 0;
+  codes[0] = kind == kLargest    ? micro_reduction<T, Largest>(stage)
+             : kind == kSmallest ? micro_reduction<T, Smallest>(stage)
+                                 : micro_reduction<T, Addition>(stage);
+  if ((kind == kSum || kind == kMean) && stage.rows() && stage.outer == 1 && stage.n <= Simd<T>::kLanes) codes[0].op.run = micro_sum<T>;
+  codes[0].op.size[2] = kind == kMean;
+  codes[0].op.p = static_cast<double>(plan->params[kCountParam]);
+  return 1;
+}
+
 template <class T>
 bool prepare_reduce(const Problem* problem, Plan* plan) {
   const std::int64_t kind = problem->ints[0];
@@ -241,6 +311,7 @@ bool prepare_reduce(const Problem* problem, Plan* plan) {
   plan->cost_ns = static_cast<double>(problem->specs[0].size) * static_cast<double>(sizeof(T)) / 20;
   plan->params[kKindParam] = kind;
   plan->run = simple_run<T>(stages, kind);
+  if (plan->run) plan->micro = micro_reduce<T>;
   return true;
 }
 

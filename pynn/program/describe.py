@@ -18,12 +18,12 @@ def _place(place) -> str:
     return "constant" if place.kind == "constant" else f"{place.kind} {place.where}"
 
 
-def _runs_on(node: Node, native: bool) -> str:
-    if not native:
-        return "fallback"
+def _runs_on(node: Node, micro_ops: int) -> str:
     kernel = native_kernel(node)
     if kernel is None:
         return "address" if node.op.address is not None else "python"
+    if micro_ops:
+        return f"native, micro-ops {micro_ops}"
     chunks = "+".join(map(str, kernel.chunks))
     return f"native, variant {kernel.variant}, chunks {chunks}" if kernel.variant else f"native, chunks {chunks}"
 
@@ -51,10 +51,11 @@ def describe(program) -> str:
         f"{'native' if native else 'fallback'} executor"
     ]
     lines += [f"  input {i}: {_spec(t)}" for i, t in enumerate(program.inputs)]
-    for node in plan.steps:
+    micro_ops = program.replay.core.micro_ops if native else []
+    for i, node in enumerate(plan.steps):
         inputs = ", ".join(name(t) for t in node.inputs)
         outputs = ", ".join(f"{name(t)}:{_spec(t)} in {_place(plan.place(t))}" for t in node.outputs if t is not None)
         fused = f" <{' + '.join(m.op.name for m in node.members)}>" if node.members else ""
-        lines.append(f"  {outputs or '()'} = {node.op.name}({inputs}){fused}  # {_runs_on(node, native)}")
+        lines.append(f"  {outputs or '()'} = {node.op.name}({inputs}){fused}  # {_runs_on(node, micro_ops[i]) if native else 'fallback'}")
     lines += [f"  copy {name(c.source)} -> {_place(c.place)}" for c in plan.copies]
     return "\n".join(lines)

@@ -1,0 +1,108 @@
+// Elementwise programs as micro-operations: one for each instruction over inputs that are whole or scalars, of one type.
+#pragma once
+
+#include "kernels/elementwise_small.h"
+#include "kernels/micro.h"
+
+namespace pynn {
+namespace PYNN_TARGET {
+namespace {
+
+// Instructions of so little code that each gets a copy for a single vector.
+constexpr bool is_light(int code) { return !runs_by_lanes(code) && !is_smooth(code); }
+
+template <class T, int kCode, int kScalars>
+void micro_vector(const MicroOp* op) noexcept {
+  constexpr int arity = arity_of(kCode);
+  const Source<T, true, (kScalars & 1) != 0> x(micro_input<T>(op, 0));
+  const Source<T, (arity > 1), (kScalars & 2) != 0> y(micro_input<T>(op, 1));
+  const Source<T, (arity > 2), (kScalars & 4) != 0> z(micro_input<T>(op, 2));
+  store(micro_output<T>(op), Function<kCode>::of(x.at(0), y.at(0), z.at(0), broadcast(static_cast<T>(op->p)), broadcast(static_cast<T>(op->q))));
+}
+
+// size[0]: elements, in whole vectors
+template <class T, int kCode, int kScalars>
+void micro_block(const MicroOp* op) noexcept {
+  run_block<T, kCode, kScalars>(micro_input<T>(op, 0), micro_input<T>(op, 1), micro_input<T>(op, 2), micro_output<T>(op), op->size[0],
+                                static_cast<T>(op->p), static_cast<T>(op->q));
+}
+
+template <class T>
+struct MicroVectors {
+  typedef void (*Pointer)(const MicroOp*) noexcept;
+  template <int kCode, int kScalars>
+  static constexpr Pointer of() {
+    if constexpr (is_light(kCode)) return micro_vector<T, kCode, kScalars>;
+    else return micro_block<T, kCode, kScalars>;
+  }
+};
+template <class T>
+struct MicroBlocks {
+  typedef void (*Pointer)(const MicroOp*) noexcept;
+  template <int kCode, int kScalars>
+  static constexpr Pointer of() {
+    return micro_block<T, kCode, kScalars>;
+  }
+};
+
+// Which registers are one number: the inputs that are, and what is computed from such alone.
+PYNN_INLINE std::int32_t scalar_registers(const Code& code, const Layout& layout) {
+  std::int32_t scalars = 0;
+  for (int k = 0; k < code.inputs; ++k) scalars |= layout.is_scalar(k) ? 1 << k : 0;
+  for (int i = 0; i < code.count; ++i) {
+    bool all = true;
+    for (int k = 0; k < arity_of(code.opcode(i)); ++k) all = all && (scalars >> code.operand(i, k) & 1);
+    scalars |= all ? 1 << (code.inputs + i) : 0;
+  }
+  return scalars;
+}
+
+// Instruction i of a program whose registers are `scalars` or `size` elements long.
+template <class T>
+MicroCode micro_instruction(const Code& code, int i, std::int32_t scalars, std::int64_t size) {
+  constexpr int lanes = Simd<T>::kLanes;
+  const int arity = arity_of(code.opcode(i)), self = code.inputs + i;
+  const bool alone = scalars >> self & 1;
+  int repeated = 0, operands[3] = {kMicroAbsent, kMicroAbsent, kMicroAbsent};
+  for (int k = 0; k < arity; ++k) {
+    const int r = code.operand(i, k);
+    if (!alone && scalars >> r & 1) repeated |= 1 << k;
+    operands[k] = r < code.inputs ? r : kMicroTemporary + r - code.inputs;
+  }
+  const std::int64_t count = alone ? 1 : size;
+  const auto run = count <= lanes ? find_function<MicroVectors<T>>(code.opcode(i), repeated)
+                                  : find_function<MicroBlocks<T>>(code.opcode(i), repeated);
+  MicroCode micro = micro_code(run, operands[0], operands[1], operands[2], kMicroTemporary + i);
+  micro.op.p = code.floats[2 * i];
+  micro.op.q = code.floats[2 * i + 1];
+  micro.op.size[0] = static_cast<std::int16_t>(ceil_divide(count, lanes) * lanes);
+  return micro;
+}
+
+// Only the last instruction writes to the output, whose memory an input may share.
+template <class T>
+int micro_elementwise(const Problem* problem, const Plan* plan, MicroCode* codes) noexcept {
+  const Code code(*problem);
+  const Layout layout = Layout::restored(*plan);
+  const std::int32_t scalars = scalar_registers(code, layout);
+  for (int i = 0; i < code.count; ++i) codes[i] = micro_instruction<T>(code, i, scalars, layout.size);
+  codes[code.count - 1].operand[3] = static_cast<std::int8_t>(code.inputs);
+  return code.count;
+}
+
+// What runs lane by lane is left out: it would compute what lies behind the last element, too.
+template <class T>
+bool has_micro_form(const Problem& problem, const Layout& layout) {
+  const Code code(problem);
+  const int last = code.registers() - 1;
+  if (layout.rank > 1 || code.count > kMostMicroOps || code.outputs != 1 || code.output(0) != last) return false;
+  for (int k = 0; k <= problem.num_inputs; ++k)
+    if (problem.specs[k].dtype != dtype_of<T>()) return false;
+  for (int i = 0; i < code.count; ++i)
+    if (runs_by_lanes(code.opcode(i))) return false;
+  return !(scalar_registers(code, layout) >> last & 1);
+}
+
+}  // namespace
+}  // namespace PYNN_TARGET
+}  // namespace pynn

@@ -1,0 +1,272 @@
+"""Calls on a few numbers run as micro-operations over slots: with the bits of their kernels, and externals as these would leave them."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+from guard import guarded, guarded_copy
+from op_checks import TARGETS
+
+import pynn as pn
+from pynn import _core
+from pynn.dtypes import NATIVE_CODES
+from pynn.engine import kernels
+from pynn.engine.op import REGISTRY, Spec, infer_outputs
+from pynn.ops.elementwise import OPCODES
+
+pytestmark = pytest.mark.skipif(not kernels.native_enabled(), reason="the fallback has no micro-operations")
+
+SPECIAL = [0.0, -0.0, np.inf, -np.inf, np.nan, 1e-30, -3.5, 1.0]
+RECORDS = {name: op for name, op in REGISTRY.items() if op.kernel == "elementwise" and op.opcode is not None}
+BY_LANES = "sin cos tan asin acos atan sinh cosh asinh acosh atanh power mod floor_divide atan2".split()
+
+
+def values(shape, dtype=np.float32, seed=0):
+    """Normal numbers, each of the special ones where there is room."""
+    array = np.random.default_rng(seed).normal(size=shape).astype(dtype)
+    if array.size > len(SPECIAL):
+        array.reshape(-1)[: len(SPECIAL)] = SPECIAL
+    return array
+
+
+def both_ways(op, arrays, attrs=None, target=""):
+    """The outputs of a call as a kernel, those of a program of it, and the number of its micro-operations. In the program every operand
+    ends where its memory ends."""
+    attrs = op.complete(attrs or {})
+    specs = tuple(None if a is None else Spec(a.shape, a.dtype) for a in arrays)
+    outputs = infer_outputs(op, specs, attrs)
+    kernel = kernels.prepare_native(op, specs, outputs, attrs, target)
+    assert kernel is not None
+    expected, failure = kernel.run(arrays)
+    assert failure is None
+    program = _core.Program()
+    operands = [None if a is None else guarded_copy(a) for a in arrays] + [guarded(s.shape, s.dtype) for s in outputs]
+    program.add_kernel(kernel, [(0, 0) if a is None else (2, i) for i, a in enumerate(operands)], 0)
+    program.finish(kernel.shared_bytes, len(operands))
+    context = _core.Context(program)
+    for i, operand in enumerate(operands):
+        if operand is not None:
+            context.bind(i, operand)
+    assert context.run(2) == 2
+    return expected, operands[len(arrays) :], program.micro_ops[0]
+
+
+def assert_same_bits(op, arrays, attrs=None, target="", micro_ops=1):
+    expected, results, count = both_ways(op, arrays, attrs, target)
+    assert count == micro_ops
+    for a, b in zip(expected, results, strict=True):
+        np.testing.assert_array_equal(np.isnan(a), np.isnan(b))
+        assert np.where(np.isnan(a), 0, a).tobytes() == np.where(np.isnan(b), 0, b).tobytes()
+
+
+def arity(name):
+    return 1 if OPCODES[name] < 64 else 2 if OPCODES[name] < 112 else 3
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("name", sorted(n for n in RECORDS if n not in BY_LANES))
+def test_elementwise(name, target):
+    op = RECORDS[name]
+    for dtype, size in itertools.product([np.float32, np.float64], [1, 2, 7, 8, 9, 16, 17, 32, 33, 64]):
+        if size * np.dtype(dtype).itemsize > 256:
+            continue
+        for scalars in range(2 ** arity(name) - 1):
+            arrays = [values((1,) if scalars >> k & 1 else (size,), dtype, seed=k) for k in range(arity(name))]
+            if infer_outputs(op, tuple(Spec(a.shape, a.dtype) for a in arrays), op.complete({}))[0].dtype != dtype:
+                continue  # truth goes through the kernel
+            with np.errstate(all="ignore"):
+                assert_same_bits(op, arrays, target=target)
+
+
+@pytest.mark.parametrize("name", BY_LANES)
+def test_what_runs_lane_by_lane_stays_a_kernel(name):
+    assert_same_bits(RECORDS[name], [values((5,), seed=k) for k in range(arity(name))], micro_ops=0)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", ["sum", "mean", "max", "min"])
+def test_reductions(name, dtype, target):
+    cases = [((n,), (0,)) for n in (1, 2, 3, 4, 5, 8, 9, 16, 17, 31, 32)]
+    cases += [((3, 5), (1,)), ((5, 3), (0,)), ((17, 1), (1,)), ((1, 17), (0,)), ((2, 16), (0,)), ((2, 16), (1,))]
+    cases += [((4, 8), (0, 1)), ((2, 3, 4), (2,))]
+    for shape, axes in cases:
+        assert_same_bits(REGISTRY[name], [values(shape, dtype)], {"axis": axes, "keepdims": False}, target)
+    assert_same_bits(REGISTRY[name], [values((2, 3, 4), dtype)], {"axis": (1,), "keepdims": False}, target, micro_ops=0)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("transposed", list(itertools.product([False, True], repeat=2)))
+def test_products(transposed, dtype, target):
+    attrs = dict(zip(("transpose_a", "transpose_b"), transposed, strict=True))
+    for m, n, k in [*itertools.product([1, 2, 4, 5], [1, 3, 4, 6], [0, 1, 2, 4, 5]), (1, 1, 32), (2, 1, 15), (1, 2, 16), (1, 32, 1)]:
+        a, b = values((m, k), dtype), values((k, n), dtype, seed=1)
+        a, b = (np.ascontiguousarray(x.T) if t else x for x, t in zip((a, b), transposed, strict=True))
+        dot = n == 1 and not transposed[0] or m == 1 and n > 1 and transposed[1]
+        stays = k == 0 or (transposed[1] and k > 1 and not dot and not (n == 1 and transposed[0]))
+        with np.errstate(all="ignore"):
+            assert_same_bits(REGISTRY["matmul"], [a, b], attrs, target, micro_ops=0 if stays else 1)
+            for activation in ("linear", "relu"):
+                operands = [a, b, values((n,), dtype, seed=2)]
+                assert_same_bits(REGISTRY["linear"], operands, {**attrs, "activation": activation}, target, micro_ops=0 if stays else 1)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("size", [1, 5, 8, 17, 32])
+def test_descent(size, dtype, target):
+    assert_same_bits(REGISTRY["sgd_update"], [values(size, dtype), values(size, dtype, 1), np.array(0.1, dtype)], target=target)
+
+
+@pytest.mark.parametrize("size", [16, 32])
+def test_what_doesnt_fit_into_a_slot_stays_a_kernel(size):
+    op = REGISTRY["add"]
+    arrays = [values((size, 4)), values((size, 4), seed=1)]
+    assert_same_bits(op, arrays, micro_ops=1 if size == 16 else 0)
+    assert_same_bits(op, [np.empty((0, 4), np.float32)] * 2, micro_ops=0)
+
+
+def test_operands_that_dont_begin_at_a_unit_of_the_arena_go_to_the_kernel():
+    spec = ((4,), NATIVE_CODES[np.dtype(np.float32)])
+    kernel = _core.Kernel("elementwise_f32", [spec], [spec], [1, OPCODES["negative"], 0, -1, -1, 1], [0.0, 0.0])
+    for offset, count in ((64, 1), (16, 0)):
+        program = _core.Program()
+        program.add_kernel(kernel, [(2, 0), (1, offset)], 0)
+        program.finish(128, 1)
+        assert program.micro_ops == [count]
+
+
+# ---- captured programs ---------------------------------------------------------------------------------------------------
+
+
+def micro_ops_of(function):
+    return function.program().replay.core.micro_ops
+
+
+def regression(rows, columns, dtype=np.float32):
+    rng = np.random.default_rng(3)
+    x = pn.tensor(rng.normal(size=(rows, columns)).astype(dtype))
+    y = pn.tensor(rng.normal(size=(rows, 1)).astype(dtype))
+    w, b = pn.Variable(np.zeros((columns, 1), dtype)), pn.Variable(np.zeros(1, dtype))
+
+    def step(rate=0.1):
+        cost, (dw, db) = pn.value_and_grads(lambda w, b: ((pn.tanh(x @ w) * 2.0 + b - y) ** 2).mean())(w, b)
+        w.assign(w - rate * dw)
+        b.assign(b - rate * db)
+        return cost
+
+    return step, w, b
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(("rows", "columns"), [(1, 1), (4, 4), (3, 5), (7, 4), (16, 2), (40, 3)])
+def test_captured_descent_has_the_bits_of_the_eager_one(rows, columns, dtype):
+    eager, w, b = regression(rows, columns, dtype)
+    costs = [eager().numpy() for _ in range(5)]
+    step, captured_w, captured_b = regression(rows, columns, dtype)
+    captured = pn.function(step)
+    assert captured().numpy() == costs[0]
+    assert pn.repeat(captured, 4).numpy() == costs[-1]
+    assert captured_w.numpy().tobytes() == w.numpy().tobytes()
+    assert captured_b.numpy().tobytes() == b.numpy().tobytes()
+
+
+def test_a_step_on_a_few_numbers_is_micro_operations_alone():
+    step = pn.function(regression(4, 4)[0])
+    step()
+    assert all(micro_ops_of(step))
+    assert "micro-ops" in step.program().describe()
+
+
+def test_results_go_to_new_memory_in_each_call():
+    v = pn.Variable(np.zeros(3, np.float32))
+
+    @pn.function
+    def add(x):
+        v.assign(v + x)
+        return v * 1.0
+
+    one = pn.tensor(np.ones(3, np.float32))
+    first, second = add(one), add(one)
+    np.testing.assert_array_equal(first.numpy(), [1, 1, 1])
+    np.testing.assert_array_equal(second.numpy(), [2, 2, 2])
+    np.testing.assert_array_equal(add(np.arange(9, dtype=np.float32)[::3]).numpy(), [2, 5, 8])
+    v.assign(np.full(3, 10, np.float32))
+    np.testing.assert_array_equal(add(one).numpy(), [11, 11, 11])
+    np.testing.assert_array_equal(v.numpy(), [11, 11, 11])
+
+
+def test_a_chain_may_write_over_what_it_reads():
+    x = pn.Variable(values(6))
+    y = pn.Variable(values(6, seed=1))
+
+    def swap():
+        a, b = x + 0.0, y + 0.0
+        x.assign((b - a) * b + a)
+        y.assign(a * 2.0 - b * a)
+
+    for _ in range(3):
+        swap()
+    expected = x.numpy().copy(), y.numpy().copy()
+    x.assign(values(6))
+    y.assign(values(6, seed=1))
+    pn.repeat(pn.function(swap), 3)
+    assert (x.numpy().tobytes(), y.numpy().tobytes()) == tuple(e.tobytes() for e in expected)
+
+
+def test_variables_are_as_the_last_whole_call_left_them_where_a_later_one_fails():
+    table = pn.Variable(np.arange(4, dtype=np.float32))
+    place = pn.Variable(np.array(0, np.int32))
+    seen = pn.Variable(np.zeros(1, np.float32))
+
+    @pn.function
+    def step():
+        seen.assign(seen + 1.0)
+        picked = pn.take(table, place)
+        place.assign(place + 1)
+        return picked
+
+    with pytest.raises(ValueError, match="take"):
+        pn.repeat(step, 10)
+    assert seen.numpy()[0] == 5
+    assert place.numpy() == 4
+
+
+def test_a_program_that_calls_python_has_none():
+    seen = []
+
+    def double(x):
+        seen.append(float(v.numpy()[0]))
+        return x * 2
+
+    op = pn.custom_op(double, name="watching_double")
+    v = pn.Variable(np.ones(2, np.float32))
+
+    @pn.function
+    def step():
+        v.assign(v + 1.0)
+        return op(v * 1.0)
+
+    np.testing.assert_array_equal(step().numpy(), [4, 4])
+    assert not any(micro_ops_of(step))
+
+
+def test_many_threads_may_run_one_program(in_threads):
+    x = values(8, seed=4)
+
+    @pn.function
+    def double(t):
+        return (t * 2.0 + t).sum()
+
+    double(pn.tensor(x))
+    results = {}
+
+    def work(i):
+        results[i] = [float(double(pn.tensor(x[:8] * 0 + i)).numpy()) for _ in range(200)]
+
+    x = np.ones(8, np.float32)
+    in_threads(work)
+    assert all(results[i] == [24.0 * i] * 200 for i in range(4))
