@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "base/micro_op.h"
 #include "program.h"
 
 namespace py = pybind11;
@@ -91,11 +92,12 @@ PyTypeObject* memory_type() {
   return type;
 }
 
-// Throws std::bad_alloc.
+// Throws std::bad_alloc. Small memory has a unit behind it, as slots do.
 PyObject* new_memory(std::int64_t bytes) {
   const std::int64_t units = (bytes + static_cast<std::int64_t>(kAlignment) - 1) / static_cast<std::int64_t>(kAlignment);
   void* block = kept_block(units);
-  if (!block) block = aligned_buffer(static_cast<std::int64_t>(kHead) + (units > 0 ? bytes : 1)).release();
+  const std::int64_t behind = bytes <= kSlotBytes ? kSlotUnit : 0;
+  if (!block) block = aligned_buffer(static_cast<std::int64_t>(kHead) + bytes + behind).release();
   PyObject* memory = PyObject_Init(static_cast<PyObject*>(block), memory_type());
   reinterpret_cast<Memory*>(memory)->units = units;
   return memory;
@@ -120,6 +122,12 @@ Spec spec_from(const py::handle& item) {
     spec.size *= spec.dims[i];
   }
   return spec;
+}
+
+bool is_slot(PyObject* array) {
+  const py::detail::PyArray_Proxy* fields = array_fields(array);
+  PyObject* base = fields->base;
+  return base && Py_TYPE(base) == memory_type() && fields->data == reinterpret_cast<char*>(base) + kHead;
 }
 
 py::array array_of(const Spec& spec, void* data, const py::handle& base) {

@@ -19,6 +19,9 @@ inline bool is_exact_array(PyObject* object) {
   return Py_TYPE(object) == pybind11::detail::npy_api::get().PyArray_Type_;
 }
 
+// True for an array at the start of memory of ours, which is a slot if the array fits into one: see base/micro_op.h.
+bool is_slot(PyObject* array);
+
 // An array over memory of another owner, which `base` keeps alive.
 pybind11::array array_of(const Spec& spec, void* data, const pybind11::handle& base);
 

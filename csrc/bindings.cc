@@ -221,6 +221,7 @@ PYBIND11_MODULE(_core, m) {
   m.def("empty", [](const py::tuple& spec) { return empty_array(spec_from(spec)); }, py::arg("spec"),
         "Uninitialised 64-byte aligned array for a (shape, dtype code) pair.");
 
+  m.attr("SLOT_BYTES") = kSlotBytes;
   m.attr("KernelFailure") = kernel_failure();
   py::class_<KernelHandle>(m, "Kernel", "One native kernel fixed to shapes and attributes.")
       .def(py::init<const std::string&, const py::list&, const py::list&, std::vector<std::int64_t>, std::vector<double>,

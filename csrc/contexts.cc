@@ -32,7 +32,7 @@ ContextHandle::ContextHandle(std::shared_ptr<const Program> program)
 void ContextHandle::bind(std::int64_t external, py::array array) {
   if (!(array.flags() & py::array::c_style)) throw py::value_error("bound arrays are C-contiguous");
   py::object& kept = arrays_.at(static_cast<std::size_t>(external));
-  context_.bind(external, memory_of(array.ptr()));
+  context_.bind(external, memory_of(array.ptr()), is_slot(array.ptr()));
   kept = std::move(array);
 }
 
@@ -109,12 +109,12 @@ bool Runner::make_outputs(ContextHandle& context, bool writable, PyObject** outp
     outputs[i] = outputs_[i].make(writable);
     if (!outputs[i]) return false;
   }
-  for (const auto& [external, index] : output_places_) context.bind_memory(external, memory_of(outputs[index]));
+  for (const auto& [external, index] : output_places_) context.bind_memory(external, memory_of(outputs[index]), true);
   return true;
 }
 
 void Runner::execute(ContextHandle& context, void* const* inputs, std::int64_t steps) const {
-  for (const auto& [external, index] : input_places_) context.bind_memory(external, inputs[index]);
+  for (const auto& [external, index] : input_places_) context.bind_memory(external, inputs[index], false);
   bind_variables(context);
   context.run(steps, 0);
   if (context.context().failure().code) {

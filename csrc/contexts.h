@@ -20,7 +20,7 @@ class ContextHandle {
   // Keeps the array alive until another takes its place.
   void bind(std::int64_t external, pybind11::array array);
   // For memory that outlives the next run.
-  void bind_memory(std::int64_t external, void* data) { context_.bind(external, data); }
+  void bind_memory(std::int64_t external, void* data, bool is_slot) { context_.bind(external, data, is_slot); }
   PyObject* bound(std::int64_t external) const { return arrays_[static_cast<std::size_t>(external)].ptr(); }
   // Lets go of the interpreter if the steps take long. Throws the Python error of a step that called Python.
   std::int64_t run(std::int64_t steps, double seconds);

@@ -158,15 +158,15 @@ bool Deadline::passed(double cost_ns) {
 // The arena has a unit behind it: see micro_op.h.
 Context::Context(std::shared_ptr<const Program> program)
     : program_(std::move(program)), arena_(aligned_buffer(program_->arena_bytes + kSlotUnit)),
-      slots_(std::make_unique<const Slots>(*program_)) {
+      slots_(std::make_unique<Slots>(*program_)) {
   std::size_t total = 0, micro_ops = 0;
   for (std::size_t i = 0; i < program_->instructions.size(); ++i) {
     total += program_->instructions[i].operands.size();
     micro_ops += slots_->codes(i).size();
   }
   pointers_.resize(total, nullptr);
-  micro_ops_.reserve(micro_ops);  // steps point into it
-  positions_.resize(static_cast<std::size_t>(program_->num_externals));
+  micro_ops_.reserve(micro_ops);  // steps and places point into it
+  places_.resize(static_cast<std::size_t>(program_->num_externals));
   externals_.resize(static_cast<std::size_t>(program_->num_externals), nullptr);
   std::size_t at = 0;
   for (std::size_t i = 0; i < program_->instructions.size(); ++i) {
@@ -179,14 +179,11 @@ Context::Context(std::shared_ptr<const Program> program)
 
 Context::~Context() = default;
 
-// Sets the pointers from `at` on, as far as they are known before externals are bound.
+// Sets the pointers from `at` on, but for those of externals.
 void Context::place_operands(const Instruction& instruction, std::size_t at) {
   for (const Operand& operand : instruction.operands) {
     if (operand.kind == Operand::kArena) pointers_[at] = static_cast<char*>(arena_.get()) + operand.value;
-    if (operand.kind == Operand::kExternal) {
-      pointers_[at] = slots_->of(operand.value);
-      if (!pointers_[at]) positions_[static_cast<std::size_t>(operand.value)].push_back(at);
-    }
+    if (operand.kind == Operand::kExternal) places_[static_cast<std::size_t>(operand.value)].push_back(&pointers_[at]);
     ++at;
   }
 }
@@ -206,7 +203,15 @@ void Context::add_micro_ops(std::size_t index, std::size_t at) {
     steps_.push_back({run_micro_ops, call, 0, nullptr});
     instructions_.push_back(static_cast<std::int32_t>(index));
   }
-  for (const MicroCode& code : slots_->codes(index)) micro_ops_.push_back(slots_->addressed(code, pointers_.data() + at));
+  const std::vector<Operand>& operands = program_->instructions[index].operands;
+  for (const MicroCode& code : slots_->codes(index)) {
+    micro_ops_.push_back(slots_->addressed(code, pointers_.data() + at));
+    for (int k = 0; k < 4; ++k) {
+      if (code.operand[k] < 0 || code.operand[k] >= kMicroTemporary) continue;
+      const Operand& operand = operands[static_cast<std::size_t>(code.operand[k])];
+      if (operand.kind == Operand::kExternal) places_[static_cast<std::size_t>(operand.value)].push_back(&micro_ops_.back().data[k]);
+    }
+  }
   steps_.back().chunks += static_cast<std::int64_t>(slots_->codes(index).size());
 }
 
@@ -218,17 +223,18 @@ void* Context::workspace(const Instruction& instruction) {
   return kept_.back().get();
 }
 
-void Context::bind(std::int64_t external, void* data) {
+void Context::bind(std::int64_t external, void* data, bool is_slot) {
   const std::size_t index = static_cast<std::size_t>(external);
-  if (externals_[index] == data) return;
+  if (externals_[index] == data && slots_->stays(external, is_slot)) return;
   externals_[index] = data;
-  for (std::size_t position : positions_[index]) pointers_[position] = data;
+  void* at = slots_->place(external, data, is_slot);
+  for (void** place : places_[index]) *place = at;
 }
 
 bool Context::bound() const {
   for (std::size_t i = 0; i < externals_.size(); ++i)
-    if (!externals_[i] && !positions_[i].empty()) return false;
-  return slots_->bound(externals_);
+    if (!externals_[i] && !places_[i].empty()) return false;
+  return true;
 }
 
 void Context::ensure_scratch() {
@@ -265,9 +271,9 @@ std::int64_t Context::run_steps(std::int64_t steps, Deadline* deadline) {
 std::int64_t Context::run(std::int64_t steps, Deadline* deadline) {
   ensure_scratch();
   failure_ = Failure{};
-  slots_->fill(externals_);
+  slots_->fill();
   const std::int64_t done = run_steps(steps, deadline);
-  slots_->write_back(externals_);
+  slots_->write_back();
   return done;
 }
 

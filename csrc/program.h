@@ -77,7 +77,8 @@ class Context {
  public:
   explicit Context(std::shared_ptr<const Program> program);
   ~Context();
-  void bind(std::int64_t external, void* data);
+  // `is_slot`: there is room for whole vectors.
+  void bind(std::int64_t external, void* data, bool is_slot);
   bool bound() const;  // every external has memory
   // Runs whole steps until `steps` are done, one fails, or the deadline has passed. At least one step is run. Returns the
   // number of steps completed. The caller holds a FlushDenormals.
@@ -97,7 +98,7 @@ class Context {
 
   std::shared_ptr<const Program> program_;
   AlignedBuffer arena_;
-  std::unique_ptr<const Slots> slots_;
+  std::unique_ptr<Slots> slots_;
   std::vector<AlignedBuffer> kept_;  // workspaces that stay between runs
   AlignedBuffer scratch_;
   int scratch_threads_ = 0;
@@ -113,8 +114,8 @@ class Context {
   std::vector<MicroOp> micro_ops_;                    // of all steps that are such
   std::vector<Step> steps_;
   std::vector<std::int32_t> instructions_;            // of each step, the first if it has several
-  std::vector<std::vector<std::size_t>> positions_;   // external -> places in pointers_; none for one with a slot
-  std::vector<void*> externals_;
+  std::vector<std::vector<void**>> places_;           // external -> where its address stands in pointers_ and micro_ops_
+  std::vector<void*> externals_;                      // as they were bound
   Failure failure_{};
 };
 

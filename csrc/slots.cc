@@ -29,23 +29,24 @@ void run_micro_ops(const Call* call, std::int32_t, std::int64_t begin, std::int6
   for (const MicroOp* op = ops + begin; op != ops + end; ++op) op->run(op);
 }
 
-Slots::Slots(const Program& program) : codes_(program.instructions.size()) {
+Slots::Slots(const Program& program) : codes_(program.instructions.size()), index_(static_cast<std::size_t>(program.num_externals), -1) {
   if (program.foreign) return;  // what Python code is called may look at the externals themselves
   for (std::size_t i = 0; i < codes_.size(); ++i)
     if (in_units(program.instructions[i])) codes_[i] = codes_of(*program.instructions[i].kernel);
-  stage(program);
-  place();
+  choose(program);
+  make_slots();
 }
 
-void Slots::stage(const Program& program) {
+void Slots::choose(const Program& program) {
   for (std::size_t i = 0; i < codes_.size(); ++i) {
     if (codes_[i].empty()) continue;
     const Instruction& instruction = program.instructions[i];
     for (std::size_t k = 0; k < instruction.operands.size(); ++k) {
       const Operand& operand = instruction.operands[k];
       const Spec& spec = instruction.kernel->specs[k];
-      if (operand.kind == Operand::kExternal && !staged(operand.value))
-        staged_.push_back({operand.value, spec.size * dtype_bytes(spec.dtype), false, nullptr});
+      if (operand.kind != Operand::kExternal || staged(operand.value)) continue;
+      index_[static_cast<std::size_t>(operand.value)] = static_cast<std::int32_t>(staged_.size());
+      staged_.push_back({static_cast<std::size_t>(spec.size * dtype_bytes(spec.dtype)), false, nullptr, nullptr});
     }
   }
   for (const Instruction& instruction : program.instructions)
@@ -55,28 +56,20 @@ void Slots::stage(const Program& program) {
 }
 
 Slots::Staged* Slots::staged(std::int64_t external) {
-  for (Staged& staged : staged_)
-    if (staged.external == external) return &staged;
-  return nullptr;
+  const std::int32_t index = index_[static_cast<std::size_t>(external)];
+  return index < 0 ? nullptr : &staged_[static_cast<std::size_t>(index)];
 }
 
 // A vector read from a slot's last element on ends one unit behind the slot.
-void Slots::place() {
+void Slots::make_slots() {
   const std::int64_t slots = static_cast<std::int64_t>(staged_.size()) * kSlotBytes;
   memory_ = aligned_buffer(slots + kMostMicroOps * kSlotBytes + kSlotUnit);
   char* at = static_cast<char*>(memory_.get());
-  std::memset(at, 0, static_cast<std::size_t>(slots));
   for (Staged& staged : staged_) {
     staged.slot = at;
     at += kSlotBytes;
   }
   temporaries_ = at;
-}
-
-void* Slots::of(std::int64_t external) const {
-  for (const Staged& staged : staged_)
-    if (staged.external == external) return staged.slot;
-  return nullptr;
 }
 
 MicroOp Slots::addressed(const MicroCode& code, void* const* operands) const {
@@ -90,21 +83,29 @@ MicroOp Slots::addressed(const MicroCode& code, void* const* operands) const {
   return op;
 }
 
-bool Slots::bound(const std::vector<void*>& externals) const {
-  for (const Staged& staged : staged_)
-    if (!externals[static_cast<std::size_t>(staged.external)]) return false;
-  return true;
+void* Slots::place(std::int64_t external, void* data, bool is_slot) {
+  Staged* here = staged(external);
+  if (!here) return data;
+  active_ += (is_slot ? 0 : 1) - (here->data ? 1 : 0);
+  here->data = is_slot ? nullptr : data;
+  return is_slot ? data : here->slot;
 }
 
-void Slots::fill(const std::vector<void*>& externals) const {
-  for (const Staged& staged : staged_)
-    std::memcpy(staged.slot, externals[static_cast<std::size_t>(staged.external)], static_cast<std::size_t>(staged.bytes));
+bool Slots::stays(std::int64_t external, bool is_slot) const {
+  const std::int32_t index = index_[static_cast<std::size_t>(external)];
+  return index < 0 || is_slot == !staged_[static_cast<std::size_t>(index)].data;
 }
 
-void Slots::write_back(const std::vector<void*>& externals) const {
+void Slots::fill() const {
+  if (!active_) return;
   for (const Staged& staged : staged_)
-    if (staged.written)
-      std::memcpy(externals[static_cast<std::size_t>(staged.external)], staged.slot, static_cast<std::size_t>(staged.bytes));
+    if (staged.data) std::memcpy(staged.slot, staged.data, staged.bytes);
+}
+
+void Slots::write_back() const {
+  if (!active_) return;
+  for (const Staged& staged : staged_)
+    if (staged.data && staged.written) std::memcpy(staged.data, staged.slot, staged.bytes);
 }
 
 }  // namespace pynn

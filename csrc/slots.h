@@ -1,7 +1,8 @@
-// Which calls of a program run as micro-operations, and the slots that stand for its small externals meanwhile.
+// Which calls of a program run as micro-operations, and the slots that stand for its externals where these aren't slots themselves.
 //
-// Externals are memory of others, as long as their tensors and no longer. Where a micro-operation has one as an operand, the whole
-// program works on a copy in a slot: filled before a run of any number of steps, and written back after it if the program changes it.
+// Memory of ours is: variables, constants, outputs. What a user hands in ends where it ends. Where a micro-operation has such memory as
+// an operand, the whole program works on a copy: filled before a run of any number of steps, written back after it if the program
+// changes it.
 #pragma once
 
 #include <vector>
@@ -17,30 +18,34 @@ class Slots {
 
   // The micro-operations of an instruction, none if it runs as its kernel.
   const std::vector<MicroCode>& codes(std::size_t instruction) const { return codes_[instruction]; }
-  // Null for an external without one.
-  void* of(std::int64_t external) const;
   // With the addresses of the operands of its instruction.
   MicroOp addressed(const MicroCode& code, void* const* operands) const;
-  bool bound(const std::vector<void*>& externals) const;
 
-  void fill(const std::vector<void*>& externals) const;
-  void write_back(const std::vector<void*>& externals) const;
+  // Where the program finds an external that is bound to `data`: there, or in a slot.
+  void* place(std::int64_t external, void* data, bool is_slot);
+  // True if `place` would say the same again for the same memory.
+  bool stays(std::int64_t external, bool is_slot) const;
+
+  void fill() const;
+  void write_back() const;
 
  private:
   struct Staged {
-    std::int64_t external;
-    std::int64_t bytes;
+    std::size_t bytes;
     bool written;
-    char* slot;
+    void* slot;
+    void* data;  // what the slot stands for; null if nothing
   };
 
-  void stage(const Program& program);
+  void choose(const Program& program);
   Staged* staged(std::int64_t external);
-  void place();
+  void make_slots();
 
   std::vector<std::vector<MicroCode>> codes_;
+  std::vector<std::int32_t> index_;  // external -> staged_, below zero for one that no micro-operation has
   std::vector<Staged> staged_;
-  AlignedBuffer memory_;  // of the slots, then of the temporaries
+  int active_ = 0;                   // slots that stand for something
+  AlignedBuffer memory_;             // of the slots, then of the temporaries
   char* temporaries_ = nullptr;
 };
 

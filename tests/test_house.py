@@ -111,6 +111,7 @@ def test_the_stub_names_what_the_extension_has():
     core = pytest.importorskip("pynn._core")
     stub = ast.parse((PACKAGE / "_core.pyi").read_text(encoding="utf-8"))
     declared = {d.name for d in stub.body if isinstance(d, (ast.FunctionDef, ast.ClassDef))}
+    declared |= {d.target.id for d in stub.body if isinstance(d, ast.AnnAssign)}
     assert declared == {n for n in dir(core) if not n.startswith("_")}
 
 

@@ -6,9 +6,10 @@ import weakref
 
 import numpy as np
 
+from pynn.engine.kernels import empty
 from pynn.engine.op import Spec, active
 from pynn.engine.operators import Operators
-from pynn.engine.tensor import Tensor, _aligned, as_tensor, tensor
+from pynn.engine.tensor import Tensor, as_tensor, tensor
 from pynn.errors import CaptureError
 
 
@@ -76,10 +77,11 @@ class Variable(Operators):
             active.capture = capture
         if capture is not None:
             capture.saw_creation(name)
-        self._storage = _aligned(np.array(data, order="C", copy=True))
+        self.spec = Spec(data.shape, data.dtype)
+        self._storage = empty(self.spec)
+        np.copyto(self._storage, data)
         self._handed_out: weakref.ref | None = None  # to the lease of the current memory
         self._value: weakref.ref | None = None  # to the tensor over it, so that all reads of a value are one tensor
-        self.spec = Spec(self._storage.shape, self._storage.dtype)
         self.name = name
         self.path = name
         self.trainable = trainable
@@ -210,7 +212,7 @@ class Variable(Operators):
         if self._handed_out is not None:
             if self._handed_out() is not None:
                 old = self._storage
-                self._storage = _aligned(np.empty_like(old))
+                self._storage = empty(self.spec)
                 if copy:
                     np.copyto(self._storage, old)
             self._handed_out = self._value = None

@@ -112,7 +112,7 @@ class NativeReplay:
             input_places=places("input"),
             outputs=_spec_codes(program.outputs),
             output_places=places("output"),
-            constants=[(i, t.data) for i, t in places("constant")],
+            constants=[(i, _in_slot(t)) for i, t in places("constant")],
             variables=[(i, v, id(v) in written) for i, v in places("variable")],
             failed=failed,
         )
@@ -120,6 +120,15 @@ class NativeReplay:
     def run(self, arrays: Sequence[np.ndarray], steps: int) -> list[np.ndarray]:
         """See `Program.run`."""
         return self.runner.run(arrays, steps)
+
+
+def _in_slot(t: Tensor) -> np.ndarray:
+    """The elements of a constant; few of them in memory of ours, so that micro-operations can have them as operands where they are."""
+    if t.data.nbytes > _core.SLOT_BYTES:
+        return t.data
+    memory = kernels.empty(t.spec)
+    np.copyto(memory, t.data)
+    return memory
 
 
 class NativeContext:

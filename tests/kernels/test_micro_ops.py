@@ -6,7 +6,7 @@ import itertools
 
 import numpy as np
 import pytest
-from guard import guarded, guarded_copy
+from guard import guarded_copy
 from op_checks import TARGETS
 
 import pynn as pn
@@ -31,9 +31,16 @@ def values(shape, dtype=np.float32, seed=0):
     return array
 
 
-def both_ways(op, arrays, attrs=None, target=""):
-    """The outputs of a call as a kernel, those of a program of it, and the number of its micro-operations. In the program every operand
-    ends where its memory ends."""
+def moved(array):
+    """The elements in memory of ours, which is a slot."""
+    memory = kernels.empty(Spec(array.shape, array.dtype))
+    memory[...] = array
+    return memory
+
+
+def both_ways(op, arrays, attrs=None, target="", memory=guarded_copy):
+    """The outputs of a call as a kernel, those of a program of it, and the number of its micro-operations. In the program the operands
+    are what `memory` makes of them: they end where their memory ends, or lie in slots."""
     attrs = op.complete(attrs or {})
     specs = tuple(None if a is None else Spec(a.shape, a.dtype) for a in arrays)
     outputs = infer_outputs(op, specs, attrs)
@@ -42,7 +49,7 @@ def both_ways(op, arrays, attrs=None, target=""):
     expected, failure = kernel.run(arrays)
     assert failure is None
     program = _core.Program()
-    operands = [None if a is None else guarded_copy(a) for a in arrays] + [guarded(s.shape, s.dtype) for s in outputs]
+    operands = [None if a is None else memory(a) for a in (*arrays, *(np.zeros(s.shape, s.dtype) for s in outputs))]
     program.add_kernel(kernel, [(0, 0) if a is None else (2, i) for i, a in enumerate(operands)], 0)
     program.finish(kernel.shared_bytes, len(operands))
     context = _core.Context(program)
@@ -54,11 +61,12 @@ def both_ways(op, arrays, attrs=None, target=""):
 
 
 def assert_same_bits(op, arrays, attrs=None, target="", micro_ops=1):
-    expected, results, count = both_ways(op, arrays, attrs, target)
-    assert count == micro_ops
-    for a, b in zip(expected, results, strict=True):
-        np.testing.assert_array_equal(np.isnan(a), np.isnan(b))
-        assert np.where(np.isnan(a), 0, a).tobytes() == np.where(np.isnan(b), 0, b).tobytes()
+    for memory in (guarded_copy, moved):
+        expected, results, count = both_ways(op, arrays, attrs, target, memory)
+        assert count == micro_ops
+        for a, b in zip(expected, results, strict=True):
+            np.testing.assert_array_equal(np.isnan(a), np.isnan(b))
+            assert np.where(np.isnan(a), 0, a).tobytes() == np.where(np.isnan(b), 0, b).tobytes()
 
 
 def arity(name):
@@ -127,6 +135,21 @@ def test_what_doesnt_fit_into_a_slot_stays_a_kernel(size):
     arrays = [values((size, 4)), values((size, 4), seed=1)]
     assert_same_bits(op, arrays, micro_ops=1 if size == 16 else 0)
     assert_same_bits(op, [np.empty((0, 4), np.float32)] * 2, micro_ops=0)
+
+
+def test_memory_may_become_a_slot_and_cease_to_be_one():
+    spec = ((3,), NATIVE_CODES[np.dtype(np.float32)])
+    kernel = _core.Kernel("elementwise_f32", [spec], [spec], [1, OPCODES["negative"], 0, -1, -1, 1], [0.0, 0.0])
+    program = _core.Program()
+    program.add_kernel(kernel, [(2, 0), (2, 1)], 0)
+    program.finish(0, 2)
+    context = _core.Context(program)
+    for i, (first, second) in enumerate(itertools.product([guarded_copy, moved, moved, guarded_copy], repeat=2)):
+        x, y = first(np.full(3, i, np.float32)), second(np.zeros(3, np.float32))
+        context.bind(0, x)
+        context.bind(1, y)
+        assert context.run(1) == 1
+        np.testing.assert_array_equal(y, np.full(3, -i, np.float32))
 
 
 def test_operands_that_dont_begin_at_a_unit_of_the_arena_go_to_the_kernel():
