@@ -118,9 +118,7 @@ PYNN_NOINLINE void finish_row(T* c, const T* more, const T* bias, std::int32_t a
     const int here = columns - j < lanes ? static_cast<int>(columns - j) : lanes;
     typename Simd<T>::V x = load_lanes<T>(c + j, here);
     if (more) x = x + load_lanes<T>(more + j, here);
-    if (bias) x = x + load_lanes<T>(bias + j, here);
-    if (activation == kRelu) x = vmax(x, zero<T>());
-    store_lanes<T>(c + j, x, here);
+    store_lanes<T>(c + j, finished(x, bias, false, activation, j, here), here);
   }
 }
 

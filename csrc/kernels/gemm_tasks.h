@@ -9,6 +9,14 @@ namespace {
 
 enum Activation : std::int32_t { kLinear = 0, kRelu = 1 };
 
+// act(sum + bias) for `lanes` elements of a row from `column` on; one bias for all of them, or one each.
+template <class T>
+PYNN_INLINE typename Simd<T>::V finished(typename Simd<T>::V sum, const T* bias, bool one_bias, std::int32_t activation, std::int64_t column,
+                                         int lanes) {
+  if (bias) sum = sum + (one_bias ? broadcast(*bias) : load_lanes<T>(bias + column, lanes));
+  return activation == kRelu ? vmax(sum, zero<T>()) : sum;
+}
+
 // One tile of C over one block of K.
 template <class T>
 struct TileTask {

@@ -208,13 +208,14 @@ PYNN_INLINE void dots(const T* rows, const T* x, std::int64_t k, T* sums) {
   for (int r = 0; r < kRows; ++r) sums[r] = fold_add(even[r] + odd[r]);
 }
 
-// c[i] = act(c[i] + bias[i * bias_step])
+// c[i] = act(c[i] + bias[i]), or bias[0]
 template <class T>
-void finish_all(T* c, Range range, const T* bias, std::int64_t bias_step, std::int32_t activation) {
+void finish_all(T* c, Range range, const T* bias, bool one_bias, std::int32_t activation) {
+  constexpr int lanes = Simd<T>::kLanes;
   if (!bias && activation == kLinear) return;
-  for (std::int64_t i = range.begin; i < range.end; ++i) {
-    const T x = bias ? c[i] + bias[i * bias_step] : c[i];
-    c[i] = activation == kRelu && !(x > T(0)) && x == x ? T(0) : x;
+  for (std::int64_t i = range.begin; i < range.end; i += lanes) {
+    const int here = static_cast<int>(least(lanes, range.end - i));
+    store_lanes<T>(c + i, finished(load_lanes<T>(c + i, here), bias, one_bias, activation, i, here), here);
   }
 }
 
@@ -286,7 +287,7 @@ void run_dots(const std::int64_t* params, const Operands<T>& at, Range rows, con
   std::int64_t i = rows.begin;
   for (; i + kTogether <= rows.end; i += kTogether) dots<T, kTogether>(matrix + i * k, x, k, at.c + i);
   for (; i < rows.end; ++i) dots<T, 1>(matrix + i * k, x, k, at.c + i);
-  finish_all(at.c, rows, bias, exchange ? 1 : 0, activation);
+  finish_all(at.c, rows, bias, !exchange, activation);
 }
 
 // One block of the output of one product.
@@ -312,7 +313,7 @@ void run_block(const Call* call, std::int64_t index, Range rows, Range columns, 
     g.activation = activation;
   }
   gemm(g, scratch);
-  if (params[kExchange]) finish_all(at.c, columns, bias, 0, activation);
+  if (params[kExchange]) finish_all(at.c, columns, bias, true, activation);
 }
 
 // Blocks [begin, end) of K: their products, each from zero, one after the other in the shared workspace.
@@ -344,9 +345,7 @@ void add_depth_blocks(const Call* call, const T* bias, std::int32_t activation) 
       const T* partial = static_cast<const T*>(call->shared) + i * n + j;
       typename Simd<T>::V sum = load_lanes<T>(partial, here);
       for (std::int64_t block = 1; block < params[kDepthBlocks]; ++block) sum = sum + load_lanes<T>(partial + block * size, here);
-      if (bias) sum = sum + (params[kExchange] ? broadcast(bias[0]) : load_lanes<T>(bias + j, here));
-      if (activation == kRelu) sum = vmax(sum, zero<T>());
-      store_lanes<T>(c + i * n + j, sum, here);
+      store_lanes<T>(c + i * n + j, finished(sum, bias, params[kExchange] != 0, activation, j, here), here);
     }
 }
 

@@ -14,9 +14,7 @@ enum MicroProductFlag { kReluFlag = 1, kOneBias = 2, kAColumns = 4 };  // the bi
 
 template <class T>
 PYNN_INLINE typename Simd<T>::V micro_finish(typename Simd<T>::V sum, const MicroOp* op, int column) {
-  const T* bias = micro_input<T>(op, 2);
-  if (bias) sum = sum + (op->size[3] & kOneBias ? broadcast(*bias) : load(bias + column));
-  return op->size[3] & kReluFlag ? vmax(sum, zero<T>()) : sum;
+  return finished(sum, micro_input<T>(op, 2), op->size[3] & kOneBias, op->size[3] & kReluFlag ? kRelu : kLinear, column, Simd<T>::kLanes);
 }
 
 // Dot product with what lies in a slot; see `dots` in matmul.cc for the order of the sum.

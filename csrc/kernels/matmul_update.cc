@@ -68,6 +68,11 @@ void plan_blocks(Plan* plan) {
   plan->chunks[0] = ceil_div(p[kBlocks], p[kBlocksPerChunk]);
 }
 
+// Of a block, between the product and the step.
+std::int64_t gradient_elements(const Plan& plan) {
+  return plan.variant == kDescent ? 0 : plan.params[kBlockRows] * plan.params[kBlockColumns];
+}
+
 template <class T>
 bool prepare_product_step(const Problem* problem, Plan* plan) {
   const int first = updated(*problem);
@@ -80,8 +85,7 @@ bool prepare_product_step(const Problem* problem, Plan* plan) {
   plan->params[kK] = a.dims[ints[0] ? 0 : 1];
   plan->variant = ints[2] == kPlainStep && plan->params[kK] <= kDepth ? kDescent : kStepOfBlock;
   plan_blocks<T>(plan);
-  const std::int64_t block = plan->params[kBlockRows] * plan->params[kBlockColumns] * static_cast<std::int64_t>(sizeof(T));
-  plan->scratch_bytes = block + gemm_scratch_bytes<T>(plan->params[kBlockColumns], plan->params[kK]);
+  plan->scratch_bytes = gradient_elements(*plan) * static_cast<std::int64_t>(sizeof(T)) + gemm_scratch_bytes<T>(plan->params[kBlockColumns], plan->params[kK]);
   const double elements = static_cast<double>(weight.size) * sizeof(T);
   plan->cost_ns = elements * (2.0 * static_cast<double>(plan->params[kK]) / (4 * kFlopsPerNs) + 2.0 * first / 30);
   return true;
@@ -118,7 +122,7 @@ Factors<T> factors_of(const Call* call) {
 
 // Takes the plain step for the block of the weight at element `offset`.
 template <class T>
-void descend(const Call* call, std::int64_t offset, Gemm<T>* g, T* packing) {
+void descend_block(const Call* call, std::int64_t offset, Gemm<T>* g, T* packing) {
   const T* weight = static_cast<const T*>(call->data[0]) + offset;
   g->c = static_cast<T*>(call->data[call->problem->num_inputs]) + offset;
   g->c_stride = call->plan->params[kN];
@@ -132,14 +136,14 @@ template <class T>
 void run_product_step(const Call* call, std::int64_t begin, std::int64_t end, void* scratch) {
   const std::int64_t* p = call->plan->params;
   T* gradient = static_cast<T*>(scratch);
-  T* packing = gradient + p[kBlockRows] * p[kBlockColumns];
+  T* packing = gradient + gradient_elements(*call->plan);
   const Factors<T> factors = factors_of<T>(call);
   const std::int64_t last = least(end * p[kBlocksPerChunk], p[kBlocks]);
   for (std::int64_t block = begin * p[kBlocksPerChunk]; block < last; ++block) {
     const std::int64_t row = block / p[kColumnBlocks] * p[kBlockRows], column = block % p[kColumnBlocks] * p[kBlockColumns];
     Gemm<T> g = gemm_block_of(factors, row, column, p[kBlockRows], p[kBlockColumns], gradient);
     if (call->plan->variant == kDescent) {
-      descend(call, row * p[kN] + column, &g, packing);
+      descend_block(call, row * p[kN] + column, &g, packing);
       continue;
     }
     gemm(g, packing);

@@ -215,18 +215,14 @@ struct Sequence {
   std::int64_t time(std::int64_t step) const { return go_backwards ? geometry.steps - 1 - step : step; }
   std::int64_t row(std::int64_t b, std::int64_t step) const { return b * geometry.steps + step; }
   std::int64_t x_at(std::int64_t b, std::int64_t step) const { return row(b, time(step)) * geometry.features; }
-  // The features of all rows from row b on, at a step; in x, or in another tensor of its shape.
-  Rows<const T> x_rows(std::int64_t b, std::int64_t step) const {
-    return {x + x_at(b, step), geometry.steps * geometry.features};
-  }
-  // The features of row b, from a step on.
-  Rows<const T> x_steps(std::int64_t b, std::int64_t step) const {
-    return {x + x_at(b, step), go_backwards ? -geometry.features : geometry.features};
-  }
-  Rows<T> x_rows(T* like_x, std::int64_t b, std::int64_t step) const {
+  // The features of all rows from row b on, at a step: in x or in another tensor of its shape.
+  template <class U>
+  Rows<U> x_rows(U* like_x, std::int64_t b, std::int64_t step) const {
     return {like_x + x_at(b, step), geometry.steps * geometry.features};
   }
-  Rows<T> x_steps(T* like_x, std::int64_t b, std::int64_t step) const {
+  // The features of row b, from a step on.
+  template <class U>
+  Rows<U> x_steps(U* like_x, std::int64_t b, std::int64_t step) const {
     return {like_x + x_at(b, step), go_backwards ? -geometry.features : geometry.features};
   }
   bool masked(std::int64_t b, std::int64_t step) const { return mask && !mask[row(b, time(step))]; }
@@ -245,11 +241,11 @@ template <class T>
 PYNN_INLINE Rows<T> input_products(const Sequence<T>& sequence, const RowBlock& part, std::int64_t step, const PanelMatrix<T>& kernel,
                                    const T* bias, const Rows<T>& z) {
   if (part.rows != 1) {
-    multiply(sequence.x_rows(part.first, step), part.rows, kernel, z, bias);
+    multiply(sequence.x_rows(sequence.x, part.first, step), part.rows, kernel, z, bias);
     return z;
   }
   const std::int64_t ahead = step % kStepsAhead, left = sequence.geometry.steps - step;
-  if (ahead == 0) multiply(sequence.x_steps(part.first, step), minimum(kStepsAhead, left), kernel, z, bias);
+  if (ahead == 0) multiply(sequence.x_steps(sequence.x, part.first, step), minimum(kStepsAhead, left), kernel, z, bias);
   return {z.row(ahead), z.stride};
 }
 PYNN_INLINE std::int64_t input_rows(std::int64_t rows) { return rows > kStepsAhead ? rows : kStepsAhead; }
