@@ -15,7 +15,7 @@ import pytest
 
 _core = pytest.importorskip("pynn._core")
 
-ROOT = Path(__file__).resolve().parents[1]
+INSTALLED = Path(_core.__file__).resolve().parents[1]  # Python 3.10 would take the sources of another working folder
 FLOATS = 1 << 20  # 4 MiB: 64 chunks, and worth waking sleepers for
 linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
@@ -38,7 +38,7 @@ def run_python(code: str, timeout: float = 60, **environment: str) -> str:
     """What the lines print in an interpreter of their own; it must exit with 0 and without a word on stderr."""
     result = subprocess.run(
         [sys.executable, "-W", "ignore::DeprecationWarning", "-c", PRELUDE + textwrap.dedent(code)],
-        cwd=ROOT, env={**os.environ, **environment}, capture_output=True, text=True, timeout=timeout, check=False,
+        cwd=INSTALLED, env={**os.environ, **environment}, capture_output=True, text=True, timeout=timeout, check=False,
     )  # fmt: skip
     assert (result.returncode, result.stderr) == (0, "")
     return result.stdout.strip()

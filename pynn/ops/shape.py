@@ -35,7 +35,7 @@ def axis_number(name: str, axis) -> int:
         TypeError: it is none; a bool isn't one either.
     """
     try:
-        number = None if isinstance(axis, bool) else operator.index(axis)
+        number = None if isinstance(axis, (bool, np.bool_)) else operator.index(axis)
     except TypeError:
         number = None
     if number is None:

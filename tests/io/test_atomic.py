@@ -6,6 +6,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from pathlib import Path
 
 import pytest
 
@@ -206,14 +207,14 @@ def test_the_working_folder_stays(tmp_path, monkeypatch):
 
 def test_folder_under_a_parent_that_is_not_writable(tmp_path, monkeypatch):
     save(tmp_path / "m", "one", ["a.bin", "b.bin"])
-    real = os.mkdir
+    real = Path.mkdir
 
     def mkdir(path, *args, **keywords):
-        if os.path.dirname(path) == str(tmp_path):
-            raise PermissionError(errno.EACCES, "Permission denied", path)
+        if path.parent == tmp_path:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
         return real(path, *args, **keywords)
 
-    monkeypatch.setattr(os, "mkdir", mkdir)
+    monkeypatch.setattr(Path, "mkdir", mkdir)
     save(tmp_path / "m", "two")
     assert contents(tmp_path / "m") == {"model.json": "two", "a.bin": "two"}
     with pytest.raises(PermissionError) as caught:
