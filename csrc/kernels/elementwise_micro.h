@@ -1,8 +1,7 @@
-// Elementwise programs as micro-operations: one for each instruction over inputs that are whole or scalars, of one type.
+// Elementwise programs as micro-operations: one for each instruction, or for two, over inputs that are whole or scalars, of one type.
 #pragma once
 
-#include "kernels/elementwise_small.h"
-#include "kernels/micro.h"
+#include "kernels/elementwise_pairs.h"
 
 namespace pynn {
 namespace PYNN_TARGET {
@@ -57,37 +56,65 @@ PYNN_INLINE std::int32_t scalar_registers(const Code& code, const Layout& layout
   return scalars;
 }
 
-// Instruction i of a program whose registers are `scalars` or `size` elements long.
+// A program whose registers are `scalars`, or `size` elements long.
 template <class T>
-MicroCode micro_instruction(const Code& code, int i, std::int32_t scalars, std::int64_t size) {
-  constexpr int lanes = Simd<T>::kLanes;
-  const int arity = arity_of(code.opcode(i)), self = code.inputs + i;
-  const bool alone = scalars >> self & 1;
-  int repeated = 0, operands[3] = {kMicroAbsent, kMicroAbsent, kMicroAbsent};
-  for (int k = 0; k < arity; ++k) {
-    const int r = code.operand(i, k);
-    if (!alone && scalars >> r & 1) repeated |= 1 << k;
-    operands[k] = r < code.inputs ? r : kMicroTemporary + r - code.inputs;
-  }
-  const std::int64_t count = alone ? 1 : size;
-  const auto run = count <= lanes ? find_function<MicroVectors<T>>(code.opcode(i), repeated)
-                                  : find_function<MicroBlocks<T>>(code.opcode(i), repeated);
-  MicroCode micro = micro_code(run, operands[0], operands[1], operands[2], kMicroTemporary + i);
-  micro.op.p = code.floats[2 * i];
-  micro.op.q = code.floats[2 * i + 1];
-  micro.op.size[0] = static_cast<std::int16_t>(ceil_divide(count, lanes) * lanes);
-  return micro;
-}
+struct MicroWriter {
+  const Code& code;
+  std::int32_t scalars;
+  std::int64_t size;
 
-// Only the last instruction writes to the output, whose memory an input may share.
+  bool is_scalar(int r) const { return scalars >> r & 1; }
+  bool alone(int i) const { return is_scalar(code.inputs + i); }
+  int place(int r) const { return r < code.inputs ? r : kMicroTemporary + r - code.inputs; }
+  int uses(int r) const {
+    int count = 0;
+    for (int i = 0; i < code.count; ++i)
+      for (int k = 0; k < arity_of(code.opcode(i)); ++k) count += code.operand(i, k) == r;
+    return count;
+  }
+  // Instruction i + 1 alone reads what i gives, and both are of a vector.
+  bool pairs(int i) const {
+    const int r = code.inputs + i;
+    if (i + 1 >= code.count || size > Simd<T>::kLanes || !may_pair(code.opcode(i)) || !may_pair(code.opcode(i + 1))) return false;
+    return !alone(i) && uses(r) == 1 && (code.operand(i + 1, 0) == r || code.operand(i + 1, 1) == r);
+  }
+
+  MicroCode pair(int i) const {
+    const bool right = code.operand(i + 1, 1) == code.inputs + i;
+    const int a = code.operand(i, 0), b = code.operand(i, 1), c = code.operand(i + 1, right ? 0 : 1);
+    const int repeated = (is_scalar(a) ? 1 : 0) | (is_scalar(b) ? 2 : 0) | (is_scalar(c) ? 4 : 0);
+    const auto run = find_pair<T>(code.opcode(i), code.opcode(i + 1), right, repeated);
+    return micro_code(run, place(a), place(b), place(c), kMicroTemporary + i + 1);
+  }
+
+  MicroCode single(int i) const {
+    constexpr int lanes = Simd<T>::kLanes;
+    int repeated = 0, operands[3] = {kMicroAbsent, kMicroAbsent, kMicroAbsent};
+    for (int k = 0; k < arity_of(code.opcode(i)); ++k) {
+      if (!alone(i) && is_scalar(code.operand(i, k))) repeated |= 1 << k;
+      operands[k] = place(code.operand(i, k));
+    }
+    const std::int64_t count = alone(i) ? 1 : size;
+    const auto run = count <= lanes ? find_function<MicroVectors<T>>(code.opcode(i), repeated)
+                                    : find_function<MicroBlocks<T>>(code.opcode(i), repeated);
+    MicroCode micro = micro_code(run, operands[0], operands[1], operands[2], kMicroTemporary + i);
+    micro.op.p = code.floats[2 * i];
+    micro.op.q = code.floats[2 * i + 1];
+    micro.op.size[0] = static_cast<std::int16_t>(ceil_divide(count, lanes) * lanes);
+    return micro;
+  }
+};
+
+// Only the last one writes to the output, whose memory an input may share.
 template <class T>
 int micro_elementwise(const Problem* problem, const Plan* plan, MicroCode* codes) noexcept {
   const Code code(*problem);
   const Layout layout = Layout::restored(*plan);
-  const std::int32_t scalars = scalar_registers(code, layout);
-  for (int i = 0; i < code.count; ++i) codes[i] = micro_instruction<T>(code, i, scalars, layout.size);
-  codes[code.count - 1].operand[3] = static_cast<std::int8_t>(code.inputs);
-  return code.count;
+  const MicroWriter<T> writer{code, scalar_registers(code, layout), layout.size};
+  int count = 0;
+  for (int i = 0; i < code.count; ++i) codes[count++] = writer.pairs(i) ? writer.pair(i++) : writer.single(i);
+  codes[count - 1].operand[3] = static_cast<std::int8_t>(code.inputs);
+  return count;
 }
 
 // What runs lane by lane is left out: it would compute what lies behind the last element, too.

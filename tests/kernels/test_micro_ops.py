@@ -38,35 +38,37 @@ def moved(array):
     return memory
 
 
-def both_ways(op, arrays, attrs=None, target="", memory=guarded_copy):
-    """The outputs of a call as a kernel, those of a program of it, and the number of its micro-operations. In the program the operands
-    are what `memory` makes of them: they end where their memory ends, or lie in slots."""
-    attrs = op.complete(attrs or {})
-    specs = tuple(None if a is None else Spec(a.shape, a.dtype) for a in arrays)
-    outputs = infer_outputs(op, specs, attrs)
-    kernel = kernels.prepare_native(op, specs, outputs, attrs, target)
-    assert kernel is not None
-    expected, failure = kernel.run(arrays)
+def assert_same(expected, results):
+    for a, b in zip(expected, results, strict=True):
+        np.testing.assert_array_equal(np.isnan(a), np.isnan(b))
+        assert np.where(np.isnan(a), 0, a).tobytes() == np.where(np.isnan(b), 0, b).tobytes()
+
+
+def check_program(kernel, arrays):
+    """Compares the outputs of a kernel with those of a program of it, whose operands end where their memory ends, or lie in slots. The
+    number of its micro-operations."""
+    with np.errstate(all="ignore"):
+        expected, failure = kernel.run(arrays)
     assert failure is None
-    program = _core.Program()
-    operands = [None if a is None else memory(a) for a in (*arrays, *(np.zeros(s.shape, s.dtype) for s in outputs))]
-    program.add_kernel(kernel, [(0, 0) if a is None else (2, i) for i, a in enumerate(operands)], 0)
-    program.finish(kernel.shared_bytes, len(operands))
-    context = _core.Context(program)
-    for i, operand in enumerate(operands):
-        if operand is not None:
-            context.bind(i, operand)
-    assert context.run(2) == 2
-    return expected, operands[len(arrays) :], program.micro_ops[0]
+    for memory in (guarded_copy, moved):
+        program = _core.Program()
+        operands = [None if a is None else memory(a) for a in (*arrays, *(np.zeros_like(e) for e in expected))]
+        program.add_kernel(kernel, [(0, 0) if a is None else (2, i) for i, a in enumerate(operands)], 0)
+        program.finish(kernel.shared_bytes, len(operands))
+        context = _core.Context(program)
+        for i, operand in enumerate(operands):
+            if operand is not None:
+                context.bind(i, operand)
+        assert context.run(2) == 2
+        assert_same(expected, operands[len(arrays) :])
+    return program.micro_ops[0]
 
 
 def assert_same_bits(op, arrays, attrs=None, target="", micro_ops=1):
-    for memory in (guarded_copy, moved):
-        expected, results, count = both_ways(op, arrays, attrs, target, memory)
-        assert count == micro_ops
-        for a, b in zip(expected, results, strict=True):
-            np.testing.assert_array_equal(np.isnan(a), np.isnan(b))
-            assert np.where(np.isnan(a), 0, a).tobytes() == np.where(np.isnan(b), 0, b).tobytes()
+    attrs = op.complete(attrs or {})
+    specs = tuple(None if a is None else Spec(a.shape, a.dtype) for a in arrays)
+    kernel = kernels.prepare_native(op, specs, infer_outputs(op, specs, attrs), attrs, target)
+    assert check_program(kernel, arrays) == micro_ops
 
 
 def arity(name):
@@ -84,13 +86,43 @@ def test_elementwise(name, target):
             arrays = [values((1,) if scalars >> k & 1 else (size,), dtype, seed=k) for k in range(arity(name))]
             if infer_outputs(op, tuple(Spec(a.shape, a.dtype) for a in arrays), op.complete({}))[0].dtype != dtype:
                 continue  # truth goes through the kernel
-            with np.errstate(all="ignore"):
-                assert_same_bits(op, arrays, target=target)
+            assert_same_bits(op, arrays, target=target)
 
 
 @pytest.mark.parametrize("name", BY_LANES)
 def test_what_runs_lane_by_lane_stays_a_kernel(name):
     assert_same_bits(RECORDS[name], [values((5,), seed=k) for k in range(arity(name))], micro_ops=0)
+
+
+def elementwise_program(instructions, arrays, target):
+    """A prepared elementwise kernel of (opcode, operands) over `arrays`, whose output is the last result."""
+    words = [len(instructions)]
+    for name, operands in instructions:
+        words += [OPCODES[name], *operands, *([-1] * (3 - len(operands)))]
+    codes = [(a.shape, NATIVE_CODES[a.dtype]) for a in arrays]
+    out = (np.broadcast_shapes(*(a.shape for a in arrays)), codes[0][1])
+    suffix = "f32" if arrays[0].dtype == np.float32 else "f64"
+    last = len(arrays) + len(instructions) - 1
+    return _core.Kernel(f"elementwise_{suffix}", codes, [out], [*words, last], [0.0] * (2 * len(instructions)), target)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_two_instructions_as_one(dtype, target):
+    arithmetic = ["add", "subtract", "multiply"]
+    for first, second, right, size in itertools.product(arithmetic, arithmetic, [False, True], [1, 4, 5, 17]):
+        for scalars in (0, 1, 2, 4, 5, 6):
+            arrays = [values((1,) if scalars >> k & 1 else (size,), dtype, seed=k) for k in range(3)]
+            operands = (2, 3) if right else (3, 2)
+            check_program(elementwise_program([(first, (0, 1)), (second, operands)], arrays, target), arrays)
+    arrays = [values(2, dtype, seed=k) for k in range(3)]
+    for instructions, count in (
+        ([("add", (0, 1)), ("multiply", (3, 3))], 2),  # read twice
+        ([("add", (0, 1)), ("subtract", (3, 2)), ("multiply", (4, 3))], 2),
+        ([("add", (0, 1)), ("subtract", (3, 2)), ("multiply", (4, 0)), ("add", (5, 1))], 2),
+        ([("add", (0, 1)), ("exp", (3,)), ("multiply", (4, 2)), ("subtract", (1, 5))], 3),
+    ):
+        assert check_program(elementwise_program(instructions, arrays, target), arrays) == count
 
 
 @pytest.mark.parametrize("target", TARGETS)
@@ -115,11 +147,10 @@ def test_products(transposed, dtype, target):
         a, b = (np.ascontiguousarray(x.T) if t else x for x, t in zip((a, b), transposed, strict=True))
         dot = n == 1 and not transposed[0] or m == 1 and n > 1 and transposed[1]
         stays = k == 0 or (transposed[1] and k > 1 and not dot and not (n == 1 and transposed[0]))
-        with np.errstate(all="ignore"):
-            assert_same_bits(REGISTRY["matmul"], [a, b], attrs, target, micro_ops=0 if stays else 1)
-            for activation in ("linear", "relu"):
-                operands = [a, b, values((n,), dtype, seed=2)]
-                assert_same_bits(REGISTRY["linear"], operands, {**attrs, "activation": activation}, target, micro_ops=0 if stays else 1)
+        assert_same_bits(REGISTRY["matmul"], [a, b], attrs, target, micro_ops=0 if stays else 1)
+        for activation in ("linear", "relu"):
+            operands = [a, b, values((n,), dtype, seed=2)]
+            assert_same_bits(REGISTRY["linear"], operands, {**attrs, "activation": activation}, target, micro_ops=0 if stays else 1)
 
 
 @pytest.mark.parametrize("target", TARGETS)
