@@ -50,8 +50,7 @@ void run_grad_filter(const Call* call, std::int32_t phase, std::int64_t begin, s
   const T *x = static_cast<const T*>(call->data[0]), *dy = static_cast<const T*>(call->data[1]);
   T* sums = static_cast<T*>(call->shared);
   if (phase == 1) return reduce_filter_grad(f, sums, static_cast<T*>(call->data[2]), begin, end);
-  const T* ahead = is_depthwise(s) ? dy : nullptr;
-  sum_filter_grad(f, x, ahead, sums, begin, end, scratch, [&](const Panel& panel, const Region& block, T* to) {
+  sum_filter_grad(f, x, dy, sums, begin, end, scratch, [&](const Panel& panel, const Region& block, T* to) {
     pack_gradient(s, f.panels, panel, dy, block, to);
   });
 }

@@ -13,6 +13,7 @@ namespace {
 enum BlockParam { kBands, kBandRows, kBlockImages, kUnits, kFreeParam };
 
 constexpr std::int64_t kSourceBlockBytes = 192 << 10;  // a block's source stays in L2 while the panels go over it
+constexpr std::int64_t kL3Elements = 4 << 20;           // what of a whole pass may stay in L3
 constexpr std::int64_t kMaxChunks = 32;
 constexpr double kChunkNs = 2000;
 constexpr double kBandNs = 3000;  // a small batch worth sharing between threads is cut into rows
@@ -61,7 +62,7 @@ Panels filter_panels(const ConvShape& s, bool adjoint) {
 inline Correlation correlation_of(const ConvShape& s, bool adjoint) {
   const std::int64_t depth = is_depthwise(s) ? 1 : adjoint ? s.group_out : s.group_in;
   return Correlation{TapAxis{s.rows, adjoint}, TapAxis{s.cols, adjoint}, 0, adjoint ? s.cols.size : s.cols.out_size, depth,
-                     is_depthwise(s)};
+                     is_depthwise(s), pass_elements(s) > kL3Elements};
 }
 
 // The filter is its own packing: one panel without padding.
@@ -96,6 +97,7 @@ inline std::int64_t output_column(const Panels& p, const Panel& panel) { return 
 template <class T>
 void correlate_panels(const Correlation& g, const Panels& p, Pixels<const T> source, Pixels<T> out, const T* packed,
                       const Region& region, const T* bias, bool relu) {
+  if (g.depthwise) return correlate_depthwise(g, source, out, packed, p.columns, region, bias, relu);
   for (std::int64_t i = 0; i < panel_count(p); ++i) {
     const Panel panel = panel_at(p, i);
     const std::int64_t column = output_column(p, panel);

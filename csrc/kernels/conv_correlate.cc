@@ -1,27 +1,10 @@
 // The direct convolution of one panel of columns (conv_correlate.h), compiled once for all kernels that use it.
+#include "kernels/conv_depthwise.h"
 #include "kernels/conv_single.h"
-#include "kernels/expected.h"
 
 namespace pynn {
 namespace PYNN_TARGET {
 namespace {
-
-constexpr std::int64_t kRowsBelow = 3;  // far enough for memory to answer; of the source twice that, as a window reads rows below its first
-
-inline Runs runs_of(const Correlation& g, const TapClass& row, const TapClass& col, std::int64_t source_row, std::int64_t source_pixel,
-                    std::int64_t width) {
-  const std::int64_t tap = g.depth * width;
-  const std::int64_t filter_row = g.cols.window.window * tap;
-  Runs runs{row.taps, row.tap_source_step * source_row, row.tap_step * filter_row,
-            col.taps, col.tap_source_step * source_pixel, col.tap_step * tap,
-            g.depth, row.first_tap * filter_row + col.first_tap * tap};
-  if (!row.taps || !col.taps) runs.rows = runs.runs = runs.first = 0;
-  if (!g.depthwise && col.tap_source_step == 1 && col.tap_step == 1 && source_pixel == g.depth) {
-    runs.length = col.taps * g.depth;
-    runs.runs = runs.runs ? 1 : 0;
-  }
-  return runs;
-}
 
 // Walks the pixels of a row class x a column class, image by image, row by row.
 template <class T>
@@ -66,21 +49,6 @@ struct PixelWalk {
   }
 };
 
-// Asks for what the tile some rows below reads and writes. A depthwise panel takes a few vectors of each pixel, which no hardware
-// prefetcher foresees, and has little to compute meanwhile.
-template <int NV, class T>
-PYNN_INLINE void ask_for_rows_below(int count, const T* const* from, std::int64_t source_row, T* const* to, std::int64_t out_row) {
-  constexpr std::int64_t kRowBytes = kRowsBelow * static_cast<std::int64_t>(sizeof(T));
-  for (int i = 0; i < count; ++i) {
-    PYNN_UNROLL
-    for (int v = 0; v < NV; ++v) {
-      const std::int64_t lanes = v * kVectorBytes;
-      prefetch<Use::kRead>(reinterpret_cast<const char*>(from[i]) + 2 * kRowBytes * source_row + lanes);
-      prefetch<Use::kWrite>(reinterpret_cast<const char*>(to[i]) + kRowBytes * out_row + lanes);
-    }
-  }
-}
-
 template <class T, int NV>
 void correlate_class(const Correlation& g, const TapClass& row, const TapClass& col, const Pixels<const T>& source,
                      const Pixels<T>& out, const T* panel, const Region& region, const Epilogue<T>& e) {
@@ -94,15 +62,29 @@ void correlate_class(const Correlation& g, const TapClass& row, const TapClass& 
     const TileSpan span = next_tile<NV>(done, pixels);
     if (span.first < done) walk.restart(region.image0, span.first);
     walk.take(span.count, from, to);
-    if (g.depthwise) ask_for_rows_below<NV>(span.count, from, source.row, to, out.row);
-    run_tile<T, NV>(g.depthwise, span.count, from, to, panel, runs, e);
+    run_tile<T, NV>(span.count, from, to, panel, runs, e);
     done = span.first + span.count;
   }
+}
+
+// The panels that are full, then the last one if it isn't.
+template <class T>
+void correlate_columns(const Correlation& g, const Pixels<const T>& source, const Pixels<T>& out, const T* packed, std::int64_t columns,
+                       const Region& region, const T* bias, bool relu) {
+  constexpr int kWidth = kPanelVectors * Simd<T>::kLanes;
+  const std::int64_t panel_size = g.rows.window.window * g.cols.window.window * kWidth, full = columns / kWidth;
+  const int left = static_cast<int>(columns - full * kWidth), vectors = left > Simd<T>::kLanes ? kPanelVectors : 1;
+  if (full) correlate_range(g, source, out, region, PanelRange<T>{packed, full, panel_size, kPanelVectors, kWidth, 0, bias, relu});
+  if (!left) return;
+  const std::int64_t first = columns - left;
+  correlate_range(g, source, out, region,
+                  PanelRange<T>{packed + full * panel_size, 1, 0, vectors, left, first, bias ? bias + first : nullptr, relu});
 }
 
 template <class T>
 void correlate_panel(const Correlation& g, const Pixels<const T>& source, const Pixels<T>& out, const T* panel, std::int64_t width,
                      const Region& region, const Epilogue<T>& e) {
+  if (g.depthwise) return correlate_columns(g, source, out, panel, e.columns, region, e.bias, e.relu);
   for_each_class(g.rows, region.row0, region.row1, [&](const TapClass& row) {
     for_each_class(g.cols, g.first_column, g.last_column, [&](const TapClass& col) {
       if (width == Simd<T>::kLanes) correlate_class<T, 1>(g, row, col, source, out, panel, region, e);
@@ -113,6 +95,14 @@ void correlate_panel(const Correlation& g, const Pixels<const T>& source, const 
 
 }  // namespace
 
+void correlate_depthwise(const Correlation& g, const Pixels<const float>& source, const Pixels<float>& out, const float* packed,
+                         std::int64_t columns, const Region& region, const float* bias, bool relu) noexcept {
+  correlate_columns<float>(g, source, out, packed, columns, region, bias, relu);
+}
+void correlate_depthwise(const Correlation& g, const Pixels<const double>& source, const Pixels<double>& out, const double* packed,
+                         std::int64_t columns, const Region& region, const double* bias, bool relu) noexcept {
+  correlate_columns<double>(g, source, out, packed, columns, region, bias, relu);
+}
 void correlate(const Correlation& g, const Pixels<const float>& source, const Pixels<float>& out, const float* panel, std::int64_t width,
                const Region& region, const Epilogue<float>& e) noexcept {
   correlate_panel<float>(g, source, out, panel, width, region, e);

@@ -38,6 +38,7 @@ struct Correlation {
   std::int64_t first_column, last_column;  // of the output, to compute
   std::int64_t depth;                      // channels that a column sums over
   bool depthwise;                          // column j reads channel j only
+  bool streams;                            // source and output together are more than caches hold
 };
 
 // out = acc, + bias, then max(., 0)
@@ -53,6 +54,12 @@ void correlate(const Correlation& g, const Pixels<const float>& source, const Pi
                const Region& region, const Epilogue<float>& e) noexcept;
 void correlate(const Correlation& g, const Pixels<const double>& source, const Pixels<double>& out, const double* panel,
                std::int64_t width, const Region& region, const Epilogue<double>& e) noexcept;
+
+// All columns of a depthwise convolution over a region; `packed` is the filter in panels.
+void correlate_depthwise(const Correlation& g, const Pixels<const float>& source, const Pixels<float>& out, const float* packed,
+                         std::int64_t columns, const Region& region, const float* bias, bool relu) noexcept;
+void correlate_depthwise(const Correlation& g, const Pixels<const double>& source, const Pixels<double>& out, const double* packed,
+                         std::int64_t columns, const Region& region, const double* bias, bool relu) noexcept;
 
 namespace {
 

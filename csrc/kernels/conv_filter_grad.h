@@ -20,6 +20,7 @@ constexpr std::int64_t kMaxPartials = 8;
 constexpr std::int64_t kPanelBlockBytes = 16 << 10;   // of dy, in L1
 constexpr std::int64_t kImageBlockBytes = 128 << 10;  // of x, in L2
 constexpr std::int64_t kFilterGradChunks = 16;
+constexpr std::int64_t kL2Elements = 256 << 10;       // what of a whole pass may stay in L2
 
 struct FilterGrad {
   ConvShape shape;
@@ -47,7 +48,8 @@ FilterGrad filter_grad(const ConvShape& s) {
   const std::int64_t row_pixels = larger(1, s.cols.out_size);
   const std::int64_t row_bytes = s.rows.stride * larger(1, s.cols.size * s.in_channels) * kBytes;
   const std::int64_t width = kPanelVectors * Simd<T>::kLanes;
-  const std::int64_t most = larger(1, smaller(kPanelBlockBytes / (row_pixels * width * kBytes), kImageBlockBytes / row_bytes));
+  const std::int64_t panel_rows = is_depthwise(s) ? kImageBlockBytes / row_bytes : kPanelBlockBytes / (row_pixels * width * kBytes);
+  const std::int64_t most = larger(1, smaller(panel_rows, kImageBlockBytes / row_bytes));
   const std::int64_t rows = larger(1, s.rows.out_size);
   f.block_rows = most >= rows ? rows : larger(1, smaller(rows, most / 2 * 2));
   f.block_images = clamped(most / rows, 1, larger(1, s.batch));
@@ -142,32 +144,46 @@ void filter_block(const FilterGrad& f, const Panel& panel, const BlockSource<T>&
       kw = 0;
       ++kh;
     }
-    filter_tile(false, panel.width, panel.columns, count, taps, loops, dy, sums, first);
+    filter_tile(panel.width, count, taps, loops, dy, sums, first);
     sums += count * panel.width;
   }
 }
 
 // One panel over one block. pack(panel, block, to) writes the block's output gradient as [pixels][panel.width].
 template <class T, class PackPanel>
-void sum_panel(const FilterGrad& f, std::int64_t index, const T* x, const Region& block, T* sums, bool first, void* scratch, PackPanel pack,
-               DepthwiseAhead<T>* ahead) {
+void sum_panel(const FilterGrad& f, std::int64_t index, const T* x, const Region& block, T* sums, bool first, void* scratch, PackPanel pack) {
   const ConvShape& s = f.shape;
   const Panel panel = panel_at(f.panels, index);
-  const std::int64_t channel = source_channel(f.panels, panel, is_depthwise(s));
+  const std::int64_t channel = source_channel(f.panels, panel, false);
   T* dy = static_cast<T*>(scratch);
   pack(panel, block, dy);
-  if (is_depthwise(s)) {
-    if (first) fill_zeros(sums + panel.offset, gradient_rows(f) * panel.width);
-    return add_depthwise_block(s, panel, x + channel, block, dy, sums + panel.offset, ahead);
-  }
   const std::int64_t row = s.cols.size * s.in_channels;
   BlockSource<T> source{x + (block.image0 * s.rows.size + block.row0 * s.rows.stride) * row + channel, s.rows.size * row, row, s.in_channels};
   if (f.padded) source = pad_block(f, x, channel, s.group_in, block, reinterpret_cast<T*>(static_cast<char*>(scratch) + f.panel_bytes));
   filter_block(f, panel, source, block, dy, sums + panel.offset, first);
 }
 
-// Chunks [begin, end) of partial x section.
-// dy is where a depthwise packing reads the output gradient one pixel after the other, or null.
+// The same of a depthwise filter. dy is the whole output gradient, or null where only pack knows it.
+template <class T, class PackPanel>
+void sum_depthwise_panel(const FilterGrad& f, std::int64_t index, const T* x, const T* dy, const Region& block, T* sums, bool first,
+                         void* scratch, PackPanel pack) {
+  const ConvShape& s = f.shape;
+  const Panel panel = panel_at(f.panels, index);
+  Pixels<const T> gradient;
+  if (dy) {
+    gradient = dense_pixels(dy, s.rows.out_size, s.cols.out_size, s.out_channels);
+    gradient.base += block.image0 * gradient.image + block.row0 * gradient.row + panel.first_column;
+  } else {
+    pack(panel, block, static_cast<T*>(scratch));
+    gradient = dense_pixels(static_cast<const T*>(scratch), block.row1 - block.row0, s.cols.out_size, panel.width);
+  }
+  if (first) fill_zeros(sums + panel.offset, gradient_rows(f) * panel.width);
+  const DepthwiseBlock<T> work{s.rows, s.cols, block, x + panel.first_column, s.in_channels, gradient, panel.columns, panel.width,
+                               dy && pass_elements(s) > kL2Elements};
+  add_depthwise_block(work, sums + panel.offset);
+}
+
+// Chunks [begin, end) of partial x section. dy: as in sum_depthwise_panel.
 template <class T, class PackPanel>
 void sum_filter_grad(const FilterGrad& f, const T* x, const T* dy, T* sums, std::int64_t begin, std::int64_t end, void* scratch, PackPanel pack) {
   const ConvShape& s = f.shape;
@@ -175,14 +191,15 @@ void sum_filter_grad(const FilterGrad& f, const T* x, const T* dy, T* sums, std:
   for (std::int64_t chunk = begin; chunk < end; ++chunk) {
     const std::int64_t partial = chunk / f.sections, section = chunk % f.sections;
     const std::int64_t first_image = s.batch * partial / f.partials, last_image = s.batch * (partial + 1) / f.partials;
+    T* const own = sums + partial * packed_size(f.panels);
     bool first = true;
     for (std::int64_t n = first_image; n < last_image; n += f.block_images)
       for (std::int64_t r = 0; r < larger(1, s.rows.out_size); r += f.block_rows, first = false) {
         const Region block{n, smaller(n + f.block_images, last_image), r, smaller(r + f.block_rows, s.rows.out_size)};
-        const std::int64_t first_panel = panels * section / f.sections, last_panel = panels * (section + 1) / f.sections;
-        DepthwiseAhead<T> ahead(s, x, dy, block, last_panel - first_panel);
-        for (std::int64_t i = first_panel; i < last_panel; ++i)
-          sum_panel(f, i, x, block, sums + partial * packed_size(f.panels), first, scratch, pack, &ahead);
+        for (std::int64_t i = panels * section / f.sections; i < panels * (section + 1) / f.sections; ++i) {
+          if (is_depthwise(s)) sum_depthwise_panel(f, i, x, dy, block, own, first, scratch, pack);
+          else sum_panel(f, i, x, block, own, first, scratch, pack);
+        }
       }
   }
 }

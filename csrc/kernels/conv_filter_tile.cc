@@ -32,33 +32,6 @@ PYNN_NOINLINE void dense_tile(const T* const* rows, const PixelLoops& l, const T
   else add_tile(tile, sums, kWidth, kWidth);
 }
 
-// Depthwise: sums[i][j] (+)= sum over p of rows[i][p][j] * dy[p][j]
-template <class T, int MR, int NV, bool kFull>
-PYNN_NOINLINE void depthwise_tile(const T* const* rows, const PixelLoops& l, const T* dy, T* sums, bool first, int columns) {
-  constexpr int kLanes = Simd<T>::kLanes;
-  constexpr std::int64_t kWidth = NV * kLanes;
-  Tile<T, MR, NV> tile;
-  clear(tile);
-  for (std::int64_t n = 0; n < l.count[0]; ++n)
-    for (std::int64_t r = 0; r < l.count[1]; ++r) {
-      std::int64_t offset = n * l.step[0] + r * l.step[1];
-      for (std::int64_t c = 0; c < l.count[2]; ++c, offset += l.step[2], dy += kWidth) {
-        PYNN_UNROLL
-        for (int v = 0; v < NV; ++v) {
-          const int lanes = kFull ? kLanes : lanes_of<T>(columns, v);
-          const typename Simd<T>::V d = load<T>(dy + v * kLanes);
-          PYNN_UNROLL
-          for (int i = 0; i < MR; ++i) {
-            const T* from = rows[i] + offset + v * kLanes;
-            tile.acc[i][v] = fma(load_lanes<T>(from, lanes), d, tile.acc[i][v]);
-          }
-        }
-      }
-    }
-  if (first) store_tile(tile, sums, kWidth, kWidth);
-  else add_tile(tile, sums, kWidth, kWidth);
-}
-
 // Finds the tile of `count` rows among those of up to MR.
 template <class T, int MR, int NV>
 void run_dense_tile(int count, const T* const* rows, const PixelLoops& l, const T* dy, T* sums, bool first) {
@@ -66,38 +39,20 @@ void run_dense_tile(int count, const T* const* rows, const PixelLoops& l, const 
   if constexpr (MR > 1) run_dense_tile<T, MR - 1, NV>(count, rows, l, dy, sums, first);
 }
 
-template <class T, int NV, bool kFull>
-void run_depthwise_tile(int count, const T* const* rows, const PixelLoops& l, const T* dy, T* sums, bool first, int columns) {
-  switch (count) {
-    case 1: return depthwise_tile<T, 1, NV, kFull>(rows, l, dy, sums, first, columns);
-    case 2: return depthwise_tile<T, 2, NV, kFull>(rows, l, dy, sums, first, columns);
-    case 3: return depthwise_tile<T, 3, NV, kFull>(rows, l, dy, sums, first, columns);
-    case 4: return depthwise_tile<T, 4, NV, kFull>(rows, l, dy, sums, first, columns);
-    default: return depthwise_tile<T, 5, NV, kFull>(rows, l, dy, sums, first, columns);
-  }
-}
-
 template <class T>
-void run_tile(bool depthwise, std::int64_t width, std::int64_t columns, int count, const T* const* rows, const PixelLoops& l, const T* dy,
-              T* sums, bool first) {
-  const bool narrow = width == Simd<T>::kLanes;
-  const int used = static_cast<int>(columns);
-  if (depthwise && narrow) run_depthwise_tile<T, 1, false>(count, rows, l, dy, sums, first, used);
-  else if (depthwise && columns < width) run_depthwise_tile<T, 2, false>(count, rows, l, dy, sums, first, used);
-  else if (depthwise) run_depthwise_tile<T, 2, true>(count, rows, l, dy, sums, first, used);
-  else if (narrow) run_dense_tile<T, filter_rows(1), 1>(count, rows, l, dy, sums, first);
+void run_tile(std::int64_t width, int count, const T* const* rows, const PixelLoops& l, const T* dy, T* sums, bool first) {
+  if (width == Simd<T>::kLanes) run_dense_tile<T, filter_rows(1), 1>(count, rows, l, dy, sums, first);
   else run_dense_tile<T, filter_rows(2), 2>(count, rows, l, dy, sums, first);
 }
 
 }  // namespace
 
-void filter_tile(bool depthwise, std::int64_t width, std::int64_t columns, int count, const float* const* rows, const PixelLoops& l,
-                 const float* dy, float* sums, bool first) noexcept {
-  run_tile<float>(depthwise, width, columns, count, rows, l, dy, sums, first);
+void filter_tile(std::int64_t width, int count, const float* const* rows, const PixelLoops& l, const float* dy, float* sums, bool first) noexcept {
+  run_tile<float>(width, count, rows, l, dy, sums, first);
 }
-void filter_tile(bool depthwise, std::int64_t width, std::int64_t columns, int count, const double* const* rows, const PixelLoops& l,
-                 const double* dy, double* sums, bool first) noexcept {
-  run_tile<double>(depthwise, width, columns, count, rows, l, dy, sums, first);
+void filter_tile(std::int64_t width, int count, const double* const* rows, const PixelLoops& l, const double* dy, double* sums,
+                 bool first) noexcept {
+  run_tile<double>(width, count, rows, l, dy, sums, first);
 }
 
 }  // namespace PYNN_TARGET

@@ -21,12 +21,10 @@ struct PixelLoops {
   std::int64_t count[3], step[3];
 };
 
-// sums[i][j] (+)= sum over the pixels p of rows[i][p] * dy[p][j], for i < count and j < width, a panel of one vector or two;
-// depthwise, where `columns` of the panel exist: of rows[i][p][j] * dy[p][j].
-void filter_tile(bool depthwise, std::int64_t width, std::int64_t columns, int count, const float* const* rows, const PixelLoops& l,
-                 const float* dy, float* sums, bool first) noexcept;
-void filter_tile(bool depthwise, std::int64_t width, std::int64_t columns, int count, const double* const* rows, const PixelLoops& l,
-                 const double* dy, double* sums, bool first) noexcept;
+// sums[i][j] (+)= sum over the pixels p of rows[i][p] * dy[p][j], for i < count and j < width, a panel of one vector or two.
+void filter_tile(std::int64_t width, int count, const float* const* rows, const PixelLoops& l, const float* dy, float* sums, bool first) noexcept;
+void filter_tile(std::int64_t width, int count, const double* const* rows, const PixelLoops& l, const double* dy, double* sums,
+                 bool first) noexcept;
 
 }  // namespace PYNN_TARGET
 }  // namespace pynn

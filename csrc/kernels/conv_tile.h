@@ -43,6 +43,21 @@ struct Runs {
   std::int64_t first;  // offset of the first run in the panel
 };
 
+inline Runs runs_of(const Correlation& g, const TapClass& row, const TapClass& col, std::int64_t source_row, std::int64_t source_pixel,
+                    std::int64_t width) {
+  const std::int64_t tap = g.depth * width;
+  const std::int64_t filter_row = g.cols.window.window * tap;
+  Runs runs{row.taps, row.tap_source_step * source_row, row.tap_step * filter_row,
+            col.taps, col.tap_source_step * source_pixel, col.tap_step * tap,
+            g.depth, row.first_tap * filter_row + col.first_tap * tap};
+  if (!row.taps || !col.taps) runs.rows = runs.runs = runs.first = 0;
+  if (!g.depthwise && col.tap_source_step == 1 && col.tap_step == 1 && source_pixel == g.depth) {
+    runs.length = col.taps * g.depth;
+    runs.runs = runs.runs ? 1 : 0;
+  }
+  return runs;
+}
+
 template <class T, int MR>
 struct OffsetRows {
   const T* row[MR];
@@ -102,43 +117,9 @@ PYNN_NOINLINE void correlate_tile(const T* const* source, T* const* out, const T
   finish_tile<T, MR, NV>(tile, out, e);
 }
 
-// acc(i, j) += source_i[j] * panel[j], tap by tap.
-template <class T, int MR, int NV, bool kFull>
-PYNN_NOINLINE void depthwise_tile(const T* const* source, T* const* out, const T* panel, const Runs& runs, const Epilogue<T>& e) {
-  constexpr int kLanes = Simd<T>::kLanes;
-  Tile<T, MR, NV> tile;
-  clear(tile);
-  for (std::int64_t r = 0; r < runs.rows; ++r)
-    for (std::int64_t s = 0; s < runs.runs; ++s) {
-      const std::int64_t offset = r * runs.source_row + s * runs.source_run;
-      const T* tap = panel + runs.first + r * runs.panel_row + s * runs.panel_run;
-      PYNN_UNROLL
-      for (int v = 0; v < NV; ++v) {
-        const int lanes = kFull ? kLanes : lanes_of<T>(e.columns, v);
-        const typename Simd<T>::V weight = load<T>(tap + v * kLanes);
-        PYNN_UNROLL
-        for (int i = 0; i < MR; ++i) {
-          const T* from = source[i] + offset + v * kLanes;
-          tile.acc[i][v] = fma(load_lanes<T>(from, lanes), weight, tile.acc[i][v]);
-        }
-      }
-    }
-  finish_tile<T, MR, NV>(tile, out, e);
-}
-
-template <class T, int NV, bool kFull>
-void run_depthwise_tile(int rows, const T* const* source, T* const* out, const T* panel, const Runs& runs, const Epilogue<T>& e) {
-  constexpr int kPixels = tile_pixels<NV>();
-  if (rows == kPixels) return depthwise_tile<T, kPixels, NV, kFull>(source, out, panel, runs, e);
-  if (rows == kPixels / 2) return depthwise_tile<T, kPixels / 2, NV, kFull>(source, out, panel, runs, e);
-  depthwise_tile<T, 1, NV, kFull>(source, out, panel, runs, e);
-}
-
 template <class T, int NV>
-void run_tile(bool depthwise, int rows, const T* const* source, T* const* out, const T* panel, const Runs& runs, const Epilogue<T>& e) {
+void run_tile(int rows, const T* const* source, T* const* out, const T* panel, const Runs& runs, const Epilogue<T>& e) {
   constexpr int kFull = tile_pixels<NV>();
-  if (depthwise && e.columns == NV * Simd<T>::kLanes) return run_depthwise_tile<T, NV, true>(rows, source, out, panel, runs, e);
-  if (depthwise) return run_depthwise_tile<T, NV, false>(rows, source, out, panel, runs, e);
   if (rows == kFull) return correlate_tile<T, kFull, NV>(source, out, panel, runs, e);
   if (rows == kFull / 2) return correlate_tile<T, kFull / 2, NV>(source, out, panel, runs, e);
   correlate_tile<T, 1, NV>(source, out, panel, runs, e);

@@ -84,7 +84,34 @@ def test_odd_shapes(case, dtype, target):
         assert_close(native(op, inputs, all_attrs, target), (wanted,), 100, op.name)
 
 
-@pytest.mark.parametrize("case", [((9, 13, 13, 32), (3, 3, 32, 64), {}), ((2, 28, 28, 8), (3, 3, 8, 24), {"padding": "same"})])
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("padding", ["same", "valid", ((1, 0), (1, 0)), ((0, 2), (0, 1)), ((1, 1), (3, 2))], ids=str)
+@pytest.mark.parametrize("stride", [1, 2])
+def test_depthwise_rows_of_any_width(stride, padding, target):
+    """Sliding windows with and without borders: full tiles, small ones, and rows that are too short for either."""
+    attrs = {"groups": 48, "strides": (stride, stride), "padding": padding}
+    for width in range(3, 24):
+        for op, inputs, all_attrs in calls(*operands((2, 4, width, 48), (3, 3, 1, 48), attrs, np.float32), attrs):
+            wanted = op.fallback(*[a.astype(np.float64) for a in inputs], **op.complete(all_attrs))
+            assert_close(native(op, inputs, all_attrs, target), (wanted,), 100, f"{op.name} of width {width}")
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_depthwise_beyond_the_caches(target):
+    x_shape, filter_shape, attrs = (1, 150, 250, 64), (3, 3, 1, 64), {"groups": 64, "padding": "same"}
+    for op, inputs, all_attrs in calls(*operands(x_shape, filter_shape, attrs, np.float32), attrs):
+        wanted = op.fallback(*[a.astype(np.float64) for a in inputs], **op.complete(all_attrs))
+        assert_close(native(op, inputs, all_attrs, target), (wanted,), 200, op.name)
+
+
+THREADED = [
+    ((9, 13, 13, 32), (3, 3, 32, 64), {}),
+    ((2, 28, 28, 8), (3, 3, 8, 24), {"padding": "same"}),
+    ((5, 30, 28, 40), (3, 3, 1, 40), {"groups": 40, "padding": "same"}),
+]
+
+
+@pytest.mark.parametrize("case", THREADED, ids=lambda case: f"{case[0]}-{case[1]}")
 def test_threads_give_the_same_bits(case):
     x_shape, filter_shape, attrs = case
     for op, inputs, all_attrs in calls(*operands(x_shape, filter_shape, attrs, np.float32), attrs):
