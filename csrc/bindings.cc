@@ -97,9 +97,8 @@ class ProgramBuilder {
   std::shared_ptr<const Program> program() const { return program_; }
   std::size_t size() const { return program_->instructions.size(); }
   std::vector<std::size_t> micro_ops() const {
-    const Slots slots(*program_);
     std::vector<std::size_t> counts;
-    for (std::size_t i = 0; i < size(); ++i) counts.push_back(slots.codes(i).size());
+    for (const std::vector<MicroCode>& codes : micro_codes(*program_)) counts.push_back(codes.size());
     return counts;
   }
 

@@ -29,10 +29,15 @@ void run_micro_ops(const Call* call, std::int32_t, std::int64_t begin, std::int6
   for (const MicroOp* op = ops + begin; op != ops + end; ++op) op->run(op);
 }
 
-Slots::Slots(const Program& program) : codes_(program.instructions.size()), index_(static_cast<std::size_t>(program.num_externals), -1) {
-  if (program.foreign) return;  // what Python code is called may look at the externals themselves
-  for (std::size_t i = 0; i < codes_.size(); ++i)
-    if (in_units(program.instructions[i])) codes_[i] = codes_of(*program.instructions[i].kernel);
+std::vector<std::vector<MicroCode>> micro_codes(const Program& program) {
+  std::vector<std::vector<MicroCode>> codes(program.instructions.size());
+  if (program.foreign) return codes;  // what Python code is called may look at the externals themselves
+  for (std::size_t i = 0; i < codes.size(); ++i)
+    if (in_units(program.instructions[i])) codes[i] = codes_of(*program.instructions[i].kernel);
+  return codes;
+}
+
+Slots::Slots(const Program& program) : codes_(micro_codes(program)), index_(static_cast<std::size_t>(program.num_externals), -1) {
   choose(program);
   make_slots();
 }

@@ -12,11 +12,13 @@
 
 namespace pynn {
 
+// The micro-operations of each instruction, none where it runs as its kernel.
+std::vector<std::vector<MicroCode>> micro_codes(const Program& program);
+
 class Slots {
  public:
   explicit Slots(const Program& program);
 
-  // The micro-operations of an instruction, none if it runs as its kernel.
   const std::vector<MicroCode>& codes(std::size_t instruction) const { return codes_[instruction]; }
   // With the addresses of the operands of its instruction.
   MicroOp addressed(const MicroCode& code, void* const* operands) const;

@@ -14,7 +14,7 @@ enum BlockParam { kBands, kBandRows, kBlockImages, kUnits, kFreeParam };
 
 constexpr std::int64_t kSourceBlockBytes = 192 << 10;  // a block's source stays in L2 while the panels go over it
 constexpr std::int64_t kL3Elements = 4 << 20;           // what of a whole pass may stay in L3
-constexpr std::int64_t kMaxChunks = 32;
+constexpr std::int64_t kManyChunks = 32, kMaxChunks = 128;  // more than many only where each is a whole block or more
 constexpr double kChunkNs = 2000;
 constexpr double kBandNs = 3000;  // a small batch worth sharing between threads is cut into rows
 
@@ -35,7 +35,9 @@ inline void plan_blocks(const BlockRequest& q, Plan* plan, int phase) {
   plan->params[kBandRows] = band_rows;
   plan->params[kBlockImages] = bands > 1 ? 1 : clamped(q.budget / larger(q.image_bytes, 1), 1, larger(q.batch, 1));
   plan->params[kUnits] = q.batch * bands;
-  plan->chunks[phase] = clamped(static_cast<std::int64_t>(q.cost_ns / kChunkNs), 1, smaller(kMaxChunks, larger(1, q.batch * bands)));
+  const std::int64_t blocks = plan->params[kUnits] / plan->params[kBlockImages];
+  const std::int64_t most = smaller(plan->params[kUnits], clamped(blocks, kManyChunks, kMaxChunks));
+  plan->chunks[phase] = clamped(static_cast<std::int64_t>(q.cost_ns / kChunkNs), 1, larger(1, most));
   plan->cost_ns = q.cost_ns;
 }
 

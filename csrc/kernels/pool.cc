@@ -14,7 +14,7 @@ namespace PYNN_TARGET {
 namespace {
 
 constexpr std::int64_t kLargestByteWindow = 255;
-constexpr std::int64_t kPoolChunks = 16;
+constexpr std::int64_t kPoolChunks = 64;
 
 // One chunk is a range of rows of all images (output rows of a pool, input rows of a gradient).
 inline void plan_rows(std::int64_t rows, std::int64_t bytes, Plan* plan) {

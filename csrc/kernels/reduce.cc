@@ -228,42 +228,39 @@ struct SlotRow<T, Addition> {
   static T reduce(const T* x, std::int64_t n) {
     if (n > SumLanes<T>::kLogical) return sum_group(x, n);
     if (n <= Simd<T>::kLanes) return fold_add_first(zero<T>() + keep_lanes(load(x), T(0), static_cast<int>(n)), static_cast<int>(n));
-    constexpr int lanes = Simd<T>::kLanes;
-    typename Simd<T>::V parts[SumLanes<T>::kPerAccumulator];
-    for (int j = 0; j < SumLanes<T>::kPerAccumulator; ++j) {
-      const std::int64_t here = most(0, least(lanes, n - j * lanes));
-      parts[j] = zero<T>() + keep_lanes(load(x + j * lanes), T(0), static_cast<int>(here));
-    }
-    return fold_lanes<T>(parts);
+    return sum_few(x, static_cast<int>(n), InSlot());
   }
 };
+
+// Sums, or the means of a micro-operation that says so.
+template <class T>
+PYNN_INLINE typename Simd<T>::V divided(const MicroOp* op, typename Simd<T>::V sums) {
+  return op->size[2] ? sums / broadcast(static_cast<T>(op->p)) : sums;
+}
 
 template <class T, class Op>
 void micro_rows(const MicroOp* op) noexcept {
   const T* x = micro_input<T>(op, 0);
   const int n = op->size[1];
-  const typename Simd<T>::V divisor = broadcast(static_cast<T>(op->p));
   micro_gather<T>(micro_output<T>(op), op->size[0], [&](int i) { return SlotRow<T, Op>::reduce(x + i * n, n); },
-                  [&](typename Simd<T>::V sums, int) { return op->size[2] ? sums / divisor : sums; });
+                  [&](typename Simd<T>::V sums, int) { return divided<T>(op, sums); });
 }
 
 // One sum of at most a vector.
 template <class T>
 void micro_sum(const MicroOp* op) noexcept {
   const T sum = SlotRow<T, Addition>::reduce(micro_input<T>(op, 0), least(Simd<T>::kLanes, op->size[1]));
-  const typename Simd<T>::V sums = broadcast(sum);
-  store(micro_output<T>(op), op->size[2] ? sums / broadcast(static_cast<T>(op->p)) : sums);
+  store(micro_output<T>(op), divided<T>(op, broadcast(sum)));
 }
 
 template <class T, class Op>
 void micro_columns(const MicroOp* op) noexcept {
   const int columns = op->size[0], rows = op->size[1];
-  const typename Simd<T>::V divisor = broadcast(static_cast<T>(op->p));
   for (int c = 0; c < columns; c += Simd<T>::kLanes) {
     const T* x = micro_input<T>(op, 0) + c;
     typename Simd<T>::V value = broadcast(Op::template neutral<T>());
     for (int r = 0; r < rows; ++r) value = Op::join(value, Op::of(load(x + r * columns)));
-    store(micro_output<T>(op) + c, op->size[2] ? value / divisor : value);
+    store(micro_output<T>(op) + c, divided<T>(op, value));
   }
 }
 

@@ -10,6 +10,7 @@
 #pragma once
 
 #include "simd/fold.h"
+#include "simd/lanes.h"
 
 namespace pynn {
 namespace PYNN_TARGET {
@@ -38,6 +39,12 @@ struct Same {
 template <class T>
 PYNN_INLINE typename Simd<T>::V mapped_partial(const T* x, int n, Same) {
   return load_partial(x, n);
+}
+// Of elements in a slot (base/micro_op.h), whose vectors are there in full.
+struct InSlot : Same {};
+template <class T>
+PYNN_INLINE typename Simd<T>::V mapped_partial(const T* x, int n, InSlot) {
+  return keep_lanes(load(x), T(0), n);
 }
 template <class T, class Map>
 PYNN_INLINE typename Simd<T>::V mapped_partial(const T* x, int n, Map map) {
