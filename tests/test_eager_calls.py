@@ -8,7 +8,7 @@ import pytest
 import pynn as pn
 from pynn.engine import kernels
 from pynn.engine.op import REGISTRY, prepared
-from pynn.engine.tensor import Tensor
+from pynn.engine.tensor import Tensor, promote
 from pynn.errors import CaptureError
 
 needs_native = pytest.mark.skipif(not kernels.native_enabled(), reason="the fallback has no native kernels")
@@ -49,6 +49,15 @@ def test_a_tensor_without_a_value_is_no_operand():
     pn.function(lambda x: kept.append(x * 2) or x)(pn.ones((3,)))
     with pytest.raises(CaptureError, match="multiply"):
         kept[0] + 1.0
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int32", "uint8", "bool"])
+@pytest.mark.parametrize("number", [2, 2.5, -1.0, 0.0, -0.0, True, float("nan"), np.float32(3)], ids=repr)
+def test_numbers_beside_a_tensor_take_its_dtype_however_often_they_come(number, dtype):
+    x = pn.tensor(np.ones(3), dtype=dtype)
+    wanted = pn.multiply(*promote(x, number))
+    for got in (x * number, number * x, x * number):
+        assert got.dtype == wanted.dtype and got.numpy().tobytes() == wanted.numpy().tobytes()
 
 
 def test_arrays_with_a_dtype_of_their_own_object_are_operands():

@@ -67,17 +67,15 @@ class Tape:
         grads: dict[int, Tensor] = {id(target): dy if dy is not None else ones_like(target)}
         wanted = {id(s) for s in sources}
         for node in reversed(self.nodes):
-            dys = tuple(None if t is None else grads.get(id(t)) for t in node.outputs)
-            if all(d is None for d in dys):
-                continue
-            for t in node.outputs:
-                if t is not None and id(t) not in wanted:
-                    grads.pop(id(t), None)
-            self._propagate(node, dys, grads)
+            ids = [id(t) for t in node.outputs]  # of None as well: nothing has its gradient
+            dys = tuple([(grads.get if i in wanted else grads.pop)(i, None) for i in ids])
+            if any([d is not None for d in dys]):
+                self._propagate(node, dys, grads)
         return [grads.get(id(s)) for s in sources]
 
     def _propagate(self, node: Node, dys: tuple, grads: dict[int, Tensor]) -> None:
-        needs = tuple(t is not None and id(t) in self.tracked for t in node.inputs)
+        tracked = self.tracked
+        needs = tuple([t is not None and id(t) in tracked for t in node.inputs])
         if node.op.vjp is not None:
             dxs = node.op.vjp(dys, node.inputs, node.outputs, node.attrs, needs)
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 
 import numpy as np
@@ -283,7 +284,17 @@ def as_tensor(value) -> Tensor:
 
 
 def scalar(value, dtype: np.dtype) -> Tensor:
-    """A tensor without axes."""
+    """A tensor without axes; for a Python number the same one again, as the constants of a computation come back in every step."""
+    kind = type(value)
+    return _known_scalar(value, dtype) if (kind is float or kind is int) and value else _new_scalar(value, dtype)  # 0.0 == -0.0
+
+
+@functools.lru_cache(maxsize=256, typed=True)
+def _known_scalar(value: float | int, dtype: np.dtype) -> Tensor:
+    return _new_scalar(value, dtype)
+
+
+def _new_scalar(value, dtype: np.dtype) -> Tensor:
     array = empty(Spec((), dtype))
     try:
         array[()] = value
@@ -293,6 +304,25 @@ def scalar(value, dtype: np.dtype) -> Tensor:
             f"[{dtype}] the Python integer {value} is out of its range, and takes the dtype of the tensor beside it. "
             "Cast the tensor first, for example with x.astype('int64')."
         ) from None
+
+
+def promoted_pair(x, y) -> tuple[Tensor, Tensor]:
+    """`promote(x, y)`, at once for two tensors of one dtype, and for a tensor beside a number that takes its dtype."""
+    if type(x) is Tensor:
+        if type(y) is Tensor:
+            if x.spec.dtype is y.spec.dtype:
+                return x, y
+        elif _gives_dtype(x, y):
+            return x, scalar(y, x.spec.dtype)
+    elif type(y) is Tensor and _gives_dtype(y, x):
+        return scalar(x, y.spec.dtype), y
+    return promote(x, y)
+
+
+def _gives_dtype(tensor: Tensor, number) -> bool:
+    """Whether this value beside the tensor is a Python number of its dtype."""
+    kind, dtype = type(number), tensor.spec.dtype.kind
+    return tensor.exact is None and (dtype == "f" if kind is float else kind is int and dtype != "b")
 
 
 def promote(*values) -> tuple[Tensor, ...]:

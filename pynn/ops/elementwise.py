@@ -15,7 +15,7 @@ from pynn.dtypes import bool_, float32, is_float
 from pynn.engine.apply import apply
 from pynn.engine.op import Op, Sample, Spec, define
 from pynn.engine.operators import call
-from pynn.engine.tensor import Tensor, as_tensor, promote
+from pynn.engine.tensor import Tensor, as_tensor, promoted_pair
 from pynn.errors import shapes
 
 _UNARY = (
@@ -40,10 +40,11 @@ OPCODES = {
 
 def unbroadcast(dy: Tensor, shape: tuple[int, ...]) -> Tensor:
     """`dy` summed over the axes along which an operand of this shape was repeated."""
-    if dy.shape == shape:
+    found = dy.spec.shape
+    if found == shape:
         return dy
-    extra = len(dy.shape) - len(shape)
-    axes = tuple(i for i, n in enumerate(dy.shape) if i < extra or (shape[i - extra] == 1 and n != 1))
+    extra = len(found) - len(shape)
+    axes = tuple([i for i, n in enumerate(found) if i < extra or (shape[i - extra] == 1 and n != 1)])
     return call("reshape", call("sum", dy, axis=axes) if axes else dy, shape)
 
 
@@ -188,10 +189,10 @@ def _binary_samples(values: Callable, second: Callable, attrs: dict, grad: bool)
 
 def _vjp_of(grads: Sequence[Callable | None]) -> Callable:
     def vjp(dys, inputs, outputs, attrs, needs):
-        return tuple(
-            unbroadcast(g(dys[0], *inputs, outputs[0], **attrs), x.shape) if need and g else None
+        return tuple([
+            unbroadcast(g(dys[0], *inputs, outputs[0], **attrs), x.spec.shape) if need and g else None
             for g, x, need in zip(grads, inputs, needs, strict=True)
-        )
+        ])
 
     return vjp
 
@@ -225,8 +226,7 @@ def binary(name: str, doc: str, numpy: Callable, *, floats: bool = False, **fiel
     op = binary_record(name, numpy, **fields)
 
     def function(x, y) -> Tensor:
-        if not (type(x) is Tensor and type(y) is Tensor and x.spec.dtype == y.spec.dtype):
-            x, y = promote(x, y)
+        x, y = promoted_pair(x, y)
         return apply(op, as_float(x), as_float(y)) if floats else apply(op, x, y)
 
     return _public(function, name, doc)

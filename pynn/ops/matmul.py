@@ -11,7 +11,7 @@ from pynn.dtypes import is_float
 from pynn.engine.apply import apply
 from pynn.engine.op import REGISTRY, Sample, Spec, define
 from pynn.engine.operators import call
-from pynn.engine.tensor import Tensor, promote
+from pynn.engine.tensor import Tensor, promote, promoted_pair
 from pynn.errors import shapes
 from pynn.ops.elementwise import unbroadcast
 from pynn.ops.shape import axis_number, checked_axes, transpose
@@ -121,17 +121,17 @@ def matmul(a, b, *, transpose_a: bool = False, transpose_b: bool = False) -> Ten
         >>> pn.matmul([[1.0, 2.0]], [[3.0], [4.0]]).tolist()
         [[11.0]]
     """
-    a, b = promote(a, b)
+    a, b = promoted_pair(a, b)
     if not a.ndim or not b.ndim:
         raise ValueError(f"[matmul] operands must have an axis. Received: {shapes(a=a, b=b)}. Use * to multiply by a number.")
     row, column = a.ndim == 1, b.ndim == 1
+    if not (row or column):
+        return apply(MATMUL, a, b, transpose_a=bool(transpose_a), transpose_b=bool(transpose_b))
     if (row and transpose_a) or (column and transpose_b):
         raise ValueError(f"[matmul] a vector can't be transposed. Received: {shapes(a=a, b=b)}. Leave transpose_a or transpose_b out.")
     x = call("reshape", a, (1, a.shape[0])) if row else a
     y = call("reshape", b, (b.shape[0], 1)) if column else b
     product = apply(MATMUL, x, y, transpose_a=bool(transpose_a), transpose_b=bool(transpose_b))
-    if not row and not column:
-        return product
     kept = [n for i, n in enumerate(product.shape) if not (row and i == product.ndim - 2) and not (column and i == product.ndim - 1)]
     return call("reshape", product, tuple(kept))
 
