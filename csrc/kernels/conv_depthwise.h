@@ -204,6 +204,7 @@ inline bool is_border(const TapClass& c, const TapClass& middle, std::int64_t di
          c.first_source - c.first_tap == middle.first_source + distance * middle.source_step;
 }
 
+// Marks what slides, if it may, and joins it with its borders.
 inline void join_borders(RowColumns* row, bool may_slide) {
   TapClass* const classes = row->classes;
   int kept = 0;
@@ -238,30 +239,37 @@ PYNN_INLINE void correlate_run(const PixelRun<T>& run, const T* from, T* to) {
   else depthwise_row<T, 1, false>(run, from, to);
 }
 
+// Rows of one class over a region, their columns run by run.
+template <class T>
+void correlate_rows(const TapClass& rows, const Region& region, const Pixels<const T>& source, const Pixels<T>& out, const PixelRun<T>* runs,
+                    int count) {
+  for (std::int64_t n = region.image0; n < region.image1; ++n)
+    for (std::int64_t r = 0; r < rows.count; ++r) {
+      const T* from = source.base + n * source.image + (rows.first_source + r * rows.source_step) * source.row;
+      T* to = out.base + n * out.image + (rows.first_position + r * rows.position_step) * out.row;
+      for (int i = 0; i < count; ++i) correlate_run<T>(runs[i], from + runs[i].first_source, to + runs[i].first_out);
+    }
+}
+
 // One range of panels over a region.
 template <class T>
 void correlate_range(const Correlation& g, const Pixels<const T>& source, const Pixels<T>& out, const Region& region,
                      const PanelRange<T>& range) {
-  const std::int64_t width = range.vectors * Simd<T>::kLanes;
+  const std::int64_t width = range.vectors * Simd<T>::kLanes, column = range.first_column;
   const std::int64_t source_below = g.streams ? 2 * kRowsBelow * source.row : 0, out_below = g.streams ? kRowsBelow * out.row : 0;
   for_each_class(g.rows, region.row0, region.row1, [&](const TapClass& rows) {
     RowColumns row;
     row.count = 0;
     const auto walk = [&]() {
-      join_borders(&row, !g.streams && range.columns == width);
       PixelRun<T> runs[kMostClasses];
+      join_borders(&row, !g.streams && range.columns == width);
       for (int i = 0; i < row.count; ++i) {
         const TapClass& c = row.classes[i];
-        runs[i] = PixelRun<T>{range, c.first_source * source.pixel + range.first_column, c.first_position * out.pixel + range.first_column,
-                              c.count, c.source_step * source.pixel, c.position_step * out.pixel,
-                              runs_of(g, rows, c, source.row, source.pixel, width), row.stride[i], row.border[i], source_below, out_below};
+        runs[i] = PixelRun<T>{range, c.first_source * source.pixel + column, c.first_position * out.pixel + column, c.count,
+                              c.source_step * source.pixel, c.position_step * out.pixel, runs_of(g, rows, c, source.row, source.pixel, width),
+                              row.stride[i], row.border[i], source_below, out_below};
       }
-      for (std::int64_t n = region.image0; n < region.image1; ++n)
-        for (std::int64_t r = 0; r < rows.count; ++r) {
-          const T* from = source.base + n * source.image + (rows.first_source + r * rows.source_step) * source.row;
-          T* to = out.base + n * out.image + (rows.first_position + r * rows.position_step) * out.row;
-          for (int i = 0; i < row.count; ++i) correlate_run<T>(runs[i], from + runs[i].first_source, to + runs[i].first_out);
-        }
+      correlate_rows(rows, region, source, out, runs, row.count);
       row.count = 0;
     };
     for_each_class(g.cols, g.first_column, g.last_column, [&](const TapClass& columns) {
