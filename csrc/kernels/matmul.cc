@@ -32,9 +32,7 @@ constexpr std::int64_t kChunkRows = 48;              // fewest rows of a chunk,
 constexpr std::int64_t kLargeBytes = 4 << 20;        // more where each reads a B of at least this size from memory,
 constexpr std::int64_t kRowsOfLarge = 128;
 constexpr std::int64_t kTogetherBytes = 384 << 10;   // of A and C under one block of K
-constexpr std::int64_t kChunkStrips = 4;             // and fewest strips where B is large: its rows may be pages apart;
-constexpr std::int64_t kTallRows = 600;              // so many rows make enough chunks by themselves,
-constexpr std::int64_t kWideStrips = 16;             // whose blocks of A more strips may use then
+constexpr std::int64_t kChunkStrips = 4;             // and fewest strips where B is large: its rows may be pages apart
 constexpr std::int64_t kPanelBytes = 64 << 20;       // B is packed for all row groups together up to this size
 constexpr std::int64_t kSkinnyRows = 64;             // so few rows leave most of the traffic to B:
 constexpr std::int64_t kSkinnyBytes = 128 << 10;     // one of at least this size is cut along K, so that a thread reads
@@ -48,8 +46,7 @@ template <class T>
 void split_output(double flops, std::int64_t m, std::int64_t n, std::int64_t k, std::int64_t* row_groups, std::int64_t* column_groups) {
   const std::int64_t most = flops > 100 * kChunkFlops ? kMostChunks : kManyChunks;
   const std::int64_t wanted = between(1, static_cast<std::int64_t>(flops / kChunkFlops), most);
-  const std::int64_t large = m < kTallRows ? kChunkStrips : kWideStrips;
-  const std::int64_t strips = n * k * static_cast<std::int64_t>(sizeof(T)) > kDirectBytes ? large : 1;
+  const std::int64_t strips = n * k * static_cast<std::int64_t>(sizeof(T)) > kDirectBytes ? kChunkStrips : 1;
   const std::int64_t columns = between(1, ceil_div(n, strips * tile_columns<T>()), kMostChunks);
   const std::int64_t fewest = n * k * static_cast<std::int64_t>(sizeof(T)) > kLargeBytes ? between(kChunkRows, m / 4, kRowsOfLarge) : kChunkRows;
   const std::int64_t rows = between(1, ceil_div(m, fewest), kMostChunks);
