@@ -183,25 +183,31 @@ void sum_depthwise_panel(const FilterGrad& f, std::int64_t index, const T* x, co
   add_depthwise_block(work, sums + panel.offset);
 }
 
-// Chunks [begin, end) of partial x section. dy: as in sum_depthwise_panel.
-template <class T, class PackPanel>
-void sum_filter_grad(const FilterGrad& f, const T* x, const T* dy, T* sums, std::int64_t begin, std::int64_t end, void* scratch, PackPanel pack) {
+// visit(partial, panel, block, whether it is the partial's first block) for the chunks [begin, end) of partial x section.
+template <class Visit>
+PYNN_INLINE void for_each_filter_block(const FilterGrad& f, std::int64_t begin, std::int64_t end, Visit visit) {
   const ConvShape& s = f.shape;
   const std::int64_t panels = panel_count(f.panels);
   for (std::int64_t chunk = begin; chunk < end; ++chunk) {
     const std::int64_t partial = chunk / f.sections, section = chunk % f.sections;
     const std::int64_t first_image = s.batch * partial / f.partials, last_image = s.batch * (partial + 1) / f.partials;
-    T* const own = sums + partial * packed_size(f.panels);
     bool first = true;
     for (std::int64_t n = first_image; n < last_image; n += f.block_images)
       for (std::int64_t r = 0; r < larger(1, s.rows.out_size); r += f.block_rows, first = false) {
         const Region block{n, smaller(n + f.block_images, last_image), r, smaller(r + f.block_rows, s.rows.out_size)};
-        for (std::int64_t i = panels * section / f.sections; i < panels * (section + 1) / f.sections; ++i) {
-          if (is_depthwise(s)) sum_depthwise_panel(f, i, x, dy, block, own, first, scratch, pack);
-          else sum_panel(f, i, x, block, own, first, scratch, pack);
-        }
+        for (std::int64_t i = panels * section / f.sections; i < panels * (section + 1) / f.sections; ++i) visit(partial, i, block, first);
       }
   }
+}
+
+// The chunks [begin, end). dy: as in sum_depthwise_panel.
+template <class T, class PackPanel>
+void sum_filter_grad(const FilterGrad& f, const T* x, const T* dy, T* sums, std::int64_t begin, std::int64_t end, void* scratch, PackPanel pack) {
+  for_each_filter_block(f, begin, end, [&](std::int64_t partial, std::int64_t panel, const Region& block, bool first) {
+    T* const own = sums + partial * packed_size(f.panels);
+    if (is_depthwise(f.shape)) sum_depthwise_panel(f, panel, x, dy, block, own, first, scratch, pack);
+    else sum_panel(f, panel, x, block, own, first, scratch, pack);
+  });
 }
 
 // dfilter = partial 0 + partial 1 + ..., panels [begin, end), from panel layout to (kh, kw, ci, co).

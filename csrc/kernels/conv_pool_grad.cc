@@ -5,8 +5,7 @@
 //   dbias is the column sum of dz over pixels: blocks of 128 pixels, added pixel by pixel from zero, then block by block.
 // conv2d_bias_relu_pool_grad_input: dy, residual, filter -> dx, as conv2d_grad_input does over dz.
 // dz exists for one block at a time, in scratch.
-#include "kernels/conv_filter_grad.h"
-#include "kernels/conv_scatter.h"
+#include "kernels/conv_sparse_input.h"
 #include "kernels/winograd_filter.h"
 #include "registry.h"
 
@@ -15,43 +14,6 @@ namespace PYNN_TARGET {
 namespace {
 
 constexpr std::int64_t kSumRows = 128;  // of the canonical column sum
-
-template <class T>
-struct PooledGradient {
-  const T* dy;
-  const std::uint8_t* residual;
-  std::int64_t rows, cols, channels;  // pooled rows and columns of an image
-};
-
-template <class T>
-PooledGradient<T> pooled_gradient(const ConvShape& s, const void* dy, const void* residual) {
-  return PooledGradient<T>{static_cast<const T*>(dy), static_cast<const std::uint8_t*>(residual), s.rows.out_size / 2, s.cols.out_size / 2,
-                           s.out_channels};
-}
-
-// Where a row of dz goes: `columns` channels from `column` on, to pixels `stride` apart; `stored` >= columns are written.
-struct ExpandTo {
-  std::int64_t column, columns, stored, stride;
-};
-
-// One row of dz (`pixels` of them): row `oh` of image `n`.
-template <class T>
-void expand_row(const PooledGradient<T>& g, std::int64_t n, std::int64_t oh, std::int64_t pixels, const ExpandTo& e, T* to) {
-  const std::int64_t pooled = oh / 2 < g.rows ? g.cols : 0;
-  const std::int64_t at = (n * g.rows + oh / 2) * g.cols * g.channels + e.column;
-  const Codes<T> left = code<T>(oh % 2 * 2), right = code<T>(oh % 2 * 2 + 1);
-  const T* d = g.dy + at;
-  const std::uint8_t* codes = g.residual + at;
-  for (std::int64_t p = 0; p < pooled; ++p, to += 2 * e.stride, d += g.channels, codes += g.channels)
-    for_each_channels<T>(e.columns, [&](std::int64_t j, int lanes) {
-      const int stored = lanes == Simd<T>::kLanes || e.stored > e.columns ? Simd<T>::kLanes : lanes;
-      const typename Simd<T>::V value = load_lanes<T>(d + j, lanes);
-      const Codes<T> place = load_codes<T>(codes + j, lanes);
-      store_lanes<T>(to + j, where_code<T>(place, left, value), stored);
-      store_lanes<T>(to + e.stride + j, where_code<T>(place, right, value), stored);
-    });
-  if (pixels > 2 * pooled) fill_zeros(to, (pixels - 2 * pooled) * e.stride);
-}
 
 // dz for Winograd's algorithm, which asks for strips of rows.
 template <class T>
@@ -132,6 +94,7 @@ bool prepare_grad_params(const Problem* problem, Plan* plan) {
   const ConvShape s = conv_shape(problem->specs[0], problem->specs[3], problem->ints);
   if (has_winograd<T>() && use_winograd(s, problem->ints, s.rows.out_size, s.cols.out_size))
     plan_pooled_filter<T>(s, plan);
+  else if (prefers_sparse_filter<T>(s)) plan_sparse_filter<T>(sparse_filter<T>(filter_grad<T>(s)), plan);
   else plan_filter_grad<T>(filter_grad<T>(s), plan);
   plan->params[0] = plan->shared_bytes / static_cast<std::int64_t>(sizeof(T));  // where the sums of the bias start
   plan->chunks[1] += 1;  // the bias
@@ -172,9 +135,14 @@ void run_grad_params(const Call* call, std::int32_t phase, std::int64_t begin, s
     if (call->plan->variant == kWinogradVariant) return run_winograd_params<T>(call, s, phase, begin, end, scratch);
   const FilterGrad f = filter_grad<T>(s);
   const PooledGradient<T> g = pooled_gradient<T>(s, call->data[1], call->data[2]);
-  T* sums = static_cast<T*>(call->shared);
-  if (phase == 1) return reduce_filter_grad(f, sums, static_cast<T*>(call->data[3]), begin, smaller(end, panel_count(f.panels)));
   const T* x = static_cast<const T*>(call->data[0]);
+  T *sums = static_cast<T*>(call->shared), *dfilter = static_cast<T*>(call->data[3]);
+  const std::int64_t last = smaller(end, panel_count(f.panels));
+  if (call->plan->variant == kSparseVariant) {
+    const SparseFilter sparse = sparse_filter<T>(f);
+    return phase == 1 ? reduce_sparse_filter(sparse, sums, dfilter, begin, last) : sum_sparse_filter(sparse, g, x, sums, begin, end, scratch);
+  }
+  if (phase == 1) return reduce_filter_grad(f, sums, dfilter, begin, last);
   sum_filter_grad<T>(f, x, nullptr, sums, begin, end, scratch, [&](const Panel& panel, const Region& block, T* to) {
     const ExpandTo e{output_column(f.panels, panel), panel.columns, panel.width, panel.width};
     for (std::int64_t n = block.image0; n < block.image1; ++n)
@@ -204,6 +172,10 @@ bool prepare_pool_grad_input(const Problem* problem, Plan* plan) {
     plan_winograd<T>(w, conv_cost_ns<T>(s), plan);
     const std::int64_t edges = edge_images(s) * image_elements(s), tiles = winograd_room<T>(w) + strip_elements(s);
     plan->scratch_bytes = larger(tiles, edges) * static_cast<std::int64_t>(sizeof(T));
+    return true;
+  }
+  if (prefers_sparse_input<T>(s)) {
+    plan_sparse_input<T>(sparse_input<T>(s), plan);
     return true;
   }
   const bool scatter = use_scatter<T>(s);
@@ -251,12 +223,15 @@ void run_pool_grad_input(const Call* call, std::int32_t phase, std::int64_t begi
   const ConvShape s = conv_shape(problem.specs[3], problem.specs[2], problem.ints);
   if constexpr (has_winograd<T>())
     if (call->plan->variant == kWinogradVariant) return run_winograd_input<T>(call, s, phase, begin, end, scratch);
+  const PooledGradient<T> g = pooled_gradient<T>(s, call->data[0], call->data[1]);
+  T* dx = static_cast<T*>(call->data[3]);
+  if (call->plan->variant == kSparseVariant)
+    return run_sparse_input(sparse_input<T>(s), g, static_cast<const T*>(call->data[2]), dx, call, phase, begin, end, scratch);
   const bool scatter = call->plan->variant == kScatterVariant;
   const Panels panels = scatter ? scatter_panels<T>(s) : filter_panels<T>(s, true);
   T* packed = static_cast<T*>(call->shared);
   if (phase == 0) return pack_panels(panels, true, static_cast<const T*>(call->data[2]), packed, begin, end);
-  const PooledGradient<T> g = pooled_gradient<T>(s, call->data[0], call->data[1]);
-  const Pixels<T> out = dense_pixels(static_cast<T*>(call->data[3]), s.rows.size, s.cols.size, s.in_channels);
+  const Pixels<T> out = dense_pixels(dx, s.rows.size, s.cols.size, s.in_channels);
   for_each_block(*call->plan, 1, s.rows.size, begin, end, [&](const Region& region) {
     const Span rows = reached_rows(s.rows, region.row0, region.row1);
     T* dz = static_cast<T*>(scratch);

@@ -1,6 +1,6 @@
 // A guard stops a step before anything of it is committed.
+#include "kernels/finite.h"
 #include "registry.h"
-#include "simd/vec.h"
 
 namespace pynn {
 namespace PYNN_TARGET {
@@ -8,21 +8,6 @@ namespace {
 
 constexpr std::int64_t kGuardChunk = 1 << 15;  // elements
 constexpr std::int32_t kNotFinite = 1;
-
-// True if no element is NaN or infinite: x * 0 is zero for finite x and NaN otherwise.
-template <class T>
-bool all_finite(const T* x, std::int64_t n) {
-  constexpr int lanes = Simd<T>::kLanes;
-  typename Simd<T>::V a = zero<T>(), b = zero<T>();
-  const typename Simd<T>::V nought = zero<T>();
-  std::int64_t i = 0;
-  for (; i + 2 * lanes <= n; i += 2 * lanes) {
-    a = fma(load(x + i), nought, a);
-    b = fma(load(x + i + lanes), nought, b);
-  }
-  for (; i < n; i += lanes) a = fma(load_partial(x + i, n - i < lanes ? static_cast<int>(n - i) : lanes), nought, a);
-  return reduce_add(a + b) == T(0);
-}
 
 template <class T>
 bool prepare_guard(const Problem* problem, Plan* plan) noexcept {

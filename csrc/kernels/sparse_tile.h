@@ -1,0 +1,213 @@
+// The register tile of a sum over few terms: R rows of NV vectors to which scaled rows from anywhere are added.
+//
+//   sums(r, j) (+)= sum over the terms t, in order, of t.value * from[t.at + r * from_row + j]      j < columns
+//
+// Each product is added with one fma, as in the dense tiles (gemm_tile.h), so the bits are those of a sum that also has the terms whose value
+// is zero, as long as `from` is finite. Vectors are of 32 bytes at most: rows are short, and a vector as long as a cache line would lie in two of
+// them wherever it doesn't start at one.
+#pragma once
+
+#include "kernels/gemm_tile.h"
+
+namespace pynn {
+namespace PYNN_TARGET {
+namespace {
+
+#if defined(PYNN_TARGET_AVX512)
+template <class T>
+struct Short;
+template <>
+struct Short<float> {
+  typedef float V __attribute__((vector_size(32)));
+  static constexpr int kLanes = 8;
+  static PYNN_INLINE V load(const float* p) { return (V)_mm256_loadu_ps(p); }
+  static PYNN_INLINE V load_first(const float* p, int n) { return (V)_mm256_maskz_loadu_ps((__mmask8)((1u << n) - 1u), p); }
+  static PYNN_INLINE void store(float* p, V v) { _mm256_storeu_ps(p, (__m256)v); }
+  static PYNN_INLINE void store_first(float* p, V v, int n) { _mm256_mask_storeu_ps(p, (__mmask8)((1u << n) - 1u), (__m256)v); }
+  static PYNN_INLINE V broadcast(float x) { return (V)_mm256_set1_ps(x); }
+  static PYNN_INLINE V fma(V a, V b, V c) { return (V)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c); }
+};
+template <>
+struct Short<double> {
+  typedef double V __attribute__((vector_size(32)));
+  static constexpr int kLanes = 4;
+  static PYNN_INLINE V load(const double* p) { return (V)_mm256_loadu_pd(p); }
+  static PYNN_INLINE V load_first(const double* p, int n) { return (V)_mm256_maskz_loadu_pd((__mmask8)((1u << n) - 1u), p); }
+  static PYNN_INLINE void store(double* p, V v) { _mm256_storeu_pd(p, (__m256d)v); }
+  static PYNN_INLINE void store_first(double* p, V v, int n) { _mm256_mask_storeu_pd(p, (__mmask8)((1u << n) - 1u), (__m256d)v); }
+  static PYNN_INLINE V broadcast(double x) { return (V)_mm256_set1_pd(x); }
+  static PYNN_INLINE V fma(V a, V b, V c) { return (V)_mm256_fmadd_pd((__m256d)a, (__m256d)b, (__m256d)c); }
+};
+#else
+template <class T>
+struct Short {
+  typedef typename Simd<T>::V V;
+  static constexpr int kLanes = Simd<T>::kLanes;
+  static PYNN_INLINE V load(const T* p) { return pynn::PYNN_TARGET::load<T>(p); }
+  static PYNN_INLINE V load_first(const T* p, int n) { return load_partial(p, n); }
+  static PYNN_INLINE void store(T* p, V v) { pynn::PYNN_TARGET::store<T>(p, v); }
+  static PYNN_INLINE void store_first(T* p, V v, int n) { store_partial(p, v, n); }
+  static PYNN_INLINE V broadcast(T x) { return pynn::PYNN_TARGET::broadcast(x); }
+  static PYNN_INLINE V fma(V a, V b, V c) { return pynn::PYNN_TARGET::fma(a, b, c); }
+};
+#endif
+
+// A term: what is multiplied, and where the row begins that it multiplies.
+template <class T>
+struct Term {
+  T value;
+  std::int32_t at;
+};
+
+enum class Sums { kStore, kAdd, kContinue };  // the sum from zero, stored or added to what is there; the terms one by one added to that
+
+template <class T>
+struct SparseTask {
+  const Term<T>* terms;
+  std::int64_t count;
+  const T* from;  // readable to the end of the last vector of each row
+  std::int64_t from_row;
+  T* sums;
+  std::int64_t sums_row;
+  std::int64_t columns;  // of the tile
+  Sums mode;
+};
+
+constexpr int kSparseRows = 5;  // of the largest tile
+#if defined(PYNN_TARGET_AVX512)
+constexpr int kSparseVectors = 25;  // accumulators of a tile, of 32 registers
+#else
+constexpr int kSparseVectors = 12;  // of 16
+#endif
+// Vectors across a tile of so many rows.
+constexpr int sparse_width(int rows) { return rows * 5 <= kSparseVectors ? 5 : rows * 4 <= kSparseVectors ? 4 : rows * 3 <= kSparseVectors ? 3 : 2; }
+static_assert(2 * kSparseRows <= kSparseVectors, "two vectors fit in any tile");
+
+template <class T, int R, int NV>
+struct SparseTile {
+  typedef Short<T> S;
+  typename S::V acc[R][NV];
+};
+
+// tile = what lies at p, its last vector `last` lanes long
+template <class T, int R, int NV>
+PYNN_INLINE void load_sums(SparseTile<T, R, NV>& tile, const T* p, std::int64_t row, int last) {
+  typedef Short<T> S;
+  PYNN_UNROLL
+  for (int r = 0; r < R; ++r) {
+    PYNN_UNROLL
+    for (int v = 0; v + 1 < NV; ++v) tile.acc[r][v] = S::load(p + r * row + v * S::kLanes);
+    tile.acc[r][NV - 1] = S::load_first(p + r * row + (NV - 1) * S::kLanes, last);
+  }
+}
+
+template <class T, int R, int NV>
+PYNN_INLINE void store_sums(const SparseTile<T, R, NV>& tile, T* p, std::int64_t row, int last) {
+  typedef Short<T> S;
+  PYNN_UNROLL
+  for (int r = 0; r < R; ++r) {
+    PYNN_UNROLL
+    for (int v = 0; v + 1 < NV; ++v) S::store(p + r * row + v * S::kLanes, tile.acc[r][v]);
+    S::store_first(p + r * row + (NV - 1) * S::kLanes, tile.acc[r][NV - 1], last);
+  }
+}
+
+template <class T, int R, int NV>
+PYNN_INLINE void add_terms(SparseTile<T, R, NV>& tile, const SparseTask<T>& task) {
+  typedef Short<T> S;
+  for (const Term<T>*t = task.terms, *end = t + task.count; t != end; ++t) {
+    const T* from = task.from + t->at;
+    const typename S::V x = S::broadcast(t->value);
+    PYNN_UNROLL
+    for (int r = 0; r < R; ++r) {
+      PYNN_UNROLL
+      for (int v = 0; v < NV; ++v) {
+        tile.acc[r][v] = S::fma(x, S::load(from + r * task.from_row + v * S::kLanes), tile.acc[r][v]);
+        PYNN_KEEP(tile.acc[r][v]);
+      }
+    }
+  }
+}
+
+template <class T, int R, int NV>
+PYNN_NOINLINE void sparse_tile(const SparseTask<T>& task) {
+  typedef Short<T> S;
+  const int last = static_cast<int>(task.columns - (NV - 1) * S::kLanes);
+  SparseTile<T, R, NV> tile;
+  if (task.mode == Sums::kContinue) {
+    load_sums<T, R, NV>(tile, task.sums, task.sums_row, last);
+  } else {
+    PYNN_UNROLL
+    for (int r = 0; r < R; ++r) {
+      PYNN_UNROLL
+      for (int v = 0; v < NV; ++v) tile.acc[r][v] = S::broadcast(T(0));
+    }
+  }
+  add_terms<T, R, NV>(tile, task);
+  if (task.mode == Sums::kAdd) {
+    SparseTile<T, R, NV> before;
+    load_sums<T, R, NV>(before, task.sums, task.sums_row, last);
+    PYNN_UNROLL
+    for (int r = 0; r < R; ++r) {
+      PYNN_UNROLL
+      for (int v = 0; v < NV; ++v) tile.acc[r][v] = before.acc[r][v] + tile.acc[r][v];
+    }
+  }
+  store_sums<T, R, NV>(tile, task.sums, task.sums_row, last);
+}
+
+template <class T, int R, int NV>
+PYNN_INLINE void sparse_tile_of(int vectors, const SparseTask<T>& task) {
+  if (vectors == NV) return sparse_tile<T, R, NV>(task);
+  if constexpr (NV > 1) sparse_tile_of<T, R, NV - 1>(vectors, task);
+}
+
+template <class T, int R>
+PYNN_INLINE void run_sparse_tile(int rows, int vectors, const SparseTask<T>& task) {
+  if (rows == R) return sparse_tile_of<T, R, sparse_width(R)>(vectors, task);
+  if constexpr (R > 1) run_sparse_tile<T, R - 1>(rows, vectors, task);
+}
+
+// Vectors of a row of `columns` elements.
+template <class T>
+constexpr std::int64_t short_vectors(std::int64_t columns) {
+  return (columns + Short<T>::kLanes - 1) / Short<T>::kLanes;
+}
+
+// What is one tile's, of a whole that begins at (row, first vector).
+template <class T>
+PYNN_INLINE SparseTask<T> part_of(const SparseTask<T>& whole, std::int64_t row, std::int64_t first, std::int64_t columns) {
+  SparseTask<T> part = whole;
+  part.from += row * whole.from_row + first * Short<T>::kLanes;
+  part.sums += row * whole.sums_row + first * Short<T>::kLanes;
+  part.columns = columns;
+  return part;
+}
+
+// In balanced tiles, where it is more than one.
+template <class T>
+PYNN_NOINLINE void sparse_tiles(const SparseTask<T>& task, std::int64_t rows, std::int64_t vectors) {
+  const std::int64_t bands = (rows + kSparseRows - 1) / kSparseRows;
+  for (std::int64_t band = 0; band < bands; ++band) {
+    const std::int64_t row = rows * band / bands;
+    const int here = static_cast<int>(rows * (band + 1) / bands - row);
+    const std::int64_t parts = (vectors + sparse_width(here) - 1) / sparse_width(here);
+    for (std::int64_t part = 0; part < parts; ++part) {
+      const std::int64_t first = vectors * part / parts, last = vectors * (part + 1) / parts;
+      const std::int64_t columns = (part + 1 < parts ? last * Short<T>::kLanes : task.columns) - first * Short<T>::kLanes;
+      run_sparse_tile<T, kSparseRows>(here, static_cast<int>(last - first), part_of(task, row, first, columns));
+    }
+  }
+}
+
+// The sums of `rows` rows of task.columns columns.
+template <class T>
+PYNN_INLINE void sparse_sums(const SparseTask<T>& task, std::int64_t rows) {
+  const std::int64_t vectors = short_vectors<T>(task.columns);
+  if (rows > kSparseRows || vectors > sparse_width(static_cast<int>(rows))) return sparse_tiles(task, rows, vectors);
+  run_sparse_tile<T, kSparseRows>(static_cast<int>(rows), static_cast<int>(vectors), task);
+}
+
+}  // namespace
+}  // namespace PYNN_TARGET
+}  // namespace pynn
