@@ -82,7 +82,7 @@ PYNN_NOINLINE void depthwise_tile(const PixelRun<T>& run, const T* filter, const
   T* out[MR];
   PYNN_UNROLL
   for (int i = 0; i < MR; ++i) out[i] = to + i * run.out_step;
-  finish_tile<T, MR, NV>(tile, out, e);
+  finish_vectors<Whole<T>, MR, NV>(tile.acc, out, e);
 }
 
 template <class T, int NV, bool kFull>
@@ -135,7 +135,7 @@ PYNN_INLINE void sliding_tile(const PixelRun<T>& run, const T* filter, const T* 
   T* out[MR];
   PYNN_UNROLL
   for (int i = 0; i < MR; ++i) out[i] = to + i * run.out_step;
-  finish_tile<T, MR, 1>(tile, out, e);
+  finish_vectors<Whole<T>, MR, 1>(tile.acc, out, e);
 }
 
 template <class T, int kStride, int MR, int kBorder>

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "kernels/conv_taps.h"
+#include "simd/short.h"
 
 namespace pynn {
 namespace PYNN_TARGET {
@@ -67,37 +68,36 @@ struct OffsetRows {
 
 // Only a panel's last vector can be narrow. Conditions stay outside of the loops over accumulators: gcc keeps a tile in registers only
 // if those unroll at once.
-template <class T, int MR, int NV>
-PYNN_INLINE void finish_tile(Tile<T, MR, NV>& tile, T* const* out, const Epilogue<T>& e) {
-  constexpr int kLanes = Simd<T>::kLanes;
-  constexpr int kLast = (NV - 1) * kLanes;
+template <class S, int MR, int NV>
+PYNN_INLINE void finish_vectors(typename S::V (&acc)[MR][NV], typename S::Element* const* out, const Epilogue<typename S::Element>& e) {
+  constexpr int kLast = (NV - 1) * S::kLanes;
   const int lanes = e.columns - kLast;
   if (e.bias) {
     PYNN_UNROLL
     for (int v = 0; v < NV; ++v) {
-      const typename Simd<T>::V bias = load_lanes<T>(e.bias + v * kLanes, v + 1 < NV ? kLanes : lanes);
+      const typename S::V bias = v + 1 < NV ? S::load(e.bias + v * S::kLanes) : S::load(e.bias + kLast, lanes);
       PYNN_UNROLL
-      for (int i = 0; i < MR; ++i) tile.acc[i][v] = tile.acc[i][v] + bias;
+      for (int i = 0; i < MR; ++i) acc[i][v] = acc[i][v] + bias;
     }
   }
   if (e.relu) {
     PYNN_UNROLL
     for (int i = 0; i < MR; ++i) {
       PYNN_UNROLL
-      for (int v = 0; v < NV; ++v) tile.acc[i][v] = vmax(tile.acc[i][v], zero<T>());
+      for (int v = 0; v < NV; ++v) acc[i][v] = vmax(acc[i][v], S::broadcast(0));
     }
   }
   PYNN_UNROLL
   for (int i = 0; i < MR; ++i) {
     PYNN_UNROLL
-    for (int v = 0; v + 1 < NV; ++v) store<T>(out[i] + v * kLanes, tile.acc[i][v]);
+    for (int v = 0; v + 1 < NV; ++v) S::store(out[i] + v * S::kLanes, acc[i][v]);
   }
-  if (lanes == kLanes) {
+  if (lanes == S::kLanes) {
     PYNN_UNROLL
-    for (int i = 0; i < MR; ++i) store<T>(out[i] + kLast, tile.acc[i][NV - 1]);
+    for (int i = 0; i < MR; ++i) S::store(out[i] + kLast, acc[i][NV - 1]);
   } else {
     PYNN_UNROLL
-    for (int i = 0; i < MR; ++i) store_partial(out[i] + kLast, tile.acc[i][NV - 1], lanes);
+    for (int i = 0; i < MR; ++i) S::store(out[i] + kLast, acc[i][NV - 1], lanes);
   }
 }
 
@@ -114,7 +114,7 @@ PYNN_NOINLINE void correlate_tile(const T* const* source, T* const* out, const T
       rows.offset = r * runs.source_row + s * runs.source_run;
       accumulate(tile, rows, panel + runs.first + r * runs.panel_row + s * runs.panel_run, kWidth, runs.length);
     }
-  finish_tile<T, MR, NV>(tile, out, e);
+  finish_vectors<Whole<T>, MR, NV>(tile.acc, out, e);
 }
 
 template <class T, int NV>

@@ -3,54 +3,16 @@
 //   sums(r, j) (+)= sum over the terms t, in order, of t.value * from[t.at + r * from_row + j]      j < columns
 //
 // Each product is added with one fma, as in the dense tiles (gemm_tile.h), so the bits are those of a sum that also has the terms whose value
-// is zero, as long as `from` is finite. Vectors are of 32 bytes at most: rows are short, and a vector as long as a cache line would lie in two of
-// them wherever it doesn't start at one.
+// is zero, as long as `from` is finite. Vectors are short ones: so are the rows, and a vector as long as a cache line would lie in two of them
+// wherever it doesn't start at one.
 #pragma once
 
 #include "kernels/gemm_tile.h"
+#include "simd/short.h"
 
 namespace pynn {
 namespace PYNN_TARGET {
 namespace {
-
-#if defined(PYNN_TARGET_AVX512)
-template <class T>
-struct Short;
-template <>
-struct Short<float> {
-  typedef float V __attribute__((vector_size(32)));
-  static constexpr int kLanes = 8;
-  static PYNN_INLINE V load(const float* p) { return (V)_mm256_loadu_ps(p); }
-  static PYNN_INLINE V load_first(const float* p, int n) { return (V)_mm256_maskz_loadu_ps((__mmask8)((1u << n) - 1u), p); }
-  static PYNN_INLINE void store(float* p, V v) { _mm256_storeu_ps(p, (__m256)v); }
-  static PYNN_INLINE void store_first(float* p, V v, int n) { _mm256_mask_storeu_ps(p, (__mmask8)((1u << n) - 1u), (__m256)v); }
-  static PYNN_INLINE V broadcast(float x) { return (V)_mm256_set1_ps(x); }
-  static PYNN_INLINE V fma(V a, V b, V c) { return (V)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c); }
-};
-template <>
-struct Short<double> {
-  typedef double V __attribute__((vector_size(32)));
-  static constexpr int kLanes = 4;
-  static PYNN_INLINE V load(const double* p) { return (V)_mm256_loadu_pd(p); }
-  static PYNN_INLINE V load_first(const double* p, int n) { return (V)_mm256_maskz_loadu_pd((__mmask8)((1u << n) - 1u), p); }
-  static PYNN_INLINE void store(double* p, V v) { _mm256_storeu_pd(p, (__m256d)v); }
-  static PYNN_INLINE void store_first(double* p, V v, int n) { _mm256_mask_storeu_pd(p, (__mmask8)((1u << n) - 1u), (__m256d)v); }
-  static PYNN_INLINE V broadcast(double x) { return (V)_mm256_set1_pd(x); }
-  static PYNN_INLINE V fma(V a, V b, V c) { return (V)_mm256_fmadd_pd((__m256d)a, (__m256d)b, (__m256d)c); }
-};
-#else
-template <class T>
-struct Short {
-  typedef typename Simd<T>::V V;
-  static constexpr int kLanes = Simd<T>::kLanes;
-  static PYNN_INLINE V load(const T* p) { return pynn::PYNN_TARGET::load<T>(p); }
-  static PYNN_INLINE V load_first(const T* p, int n) { return load_partial(p, n); }
-  static PYNN_INLINE void store(T* p, V v) { pynn::PYNN_TARGET::store<T>(p, v); }
-  static PYNN_INLINE void store_first(T* p, V v, int n) { store_partial(p, v, n); }
-  static PYNN_INLINE V broadcast(T x) { return pynn::PYNN_TARGET::broadcast(x); }
-  static PYNN_INLINE V fma(V a, V b, V c) { return pynn::PYNN_TARGET::fma(a, b, c); }
-};
-#endif
 
 // A term: what is multiplied, and where the row begins that it multiplies.
 template <class T>
@@ -97,7 +59,7 @@ PYNN_INLINE void load_sums(SparseTile<T, R, NV>& tile, const T* p, std::int64_t 
   for (int r = 0; r < R; ++r) {
     PYNN_UNROLL
     for (int v = 0; v + 1 < NV; ++v) tile.acc[r][v] = S::load(p + r * row + v * S::kLanes);
-    tile.acc[r][NV - 1] = S::load_first(p + r * row + (NV - 1) * S::kLanes, last);
+    tile.acc[r][NV - 1] = S::load(p + r * row + (NV - 1) * S::kLanes, last);
   }
 }
 
@@ -108,7 +70,7 @@ PYNN_INLINE void store_sums(const SparseTile<T, R, NV>& tile, T* p, std::int64_t
   for (int r = 0; r < R; ++r) {
     PYNN_UNROLL
     for (int v = 0; v + 1 < NV; ++v) S::store(p + r * row + v * S::kLanes, tile.acc[r][v]);
-    S::store_first(p + r * row + (NV - 1) * S::kLanes, tile.acc[r][NV - 1], last);
+    S::store(p + r * row + (NV - 1) * S::kLanes, tile.acc[r][NV - 1], last);
   }
 }
 
