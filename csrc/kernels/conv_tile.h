@@ -2,6 +2,7 @@
 #pragma once
 
 #include "kernels/conv_taps.h"
+#include "kernels/expected.h"
 #include "simd/short.h"
 
 namespace pynn {
@@ -109,6 +110,11 @@ PYNN_NOINLINE void correlate_tile(const T* const* source, T* const* out, const T
   OffsetRows<T, MR> rows;
   PYNN_UNROLL
   for (int i = 0; i < MR; ++i) rows.row[i] = source[i];
+  PYNN_UNROLL
+  for (int i = 0; i < MR; ++i) {
+    PYNN_UNROLL
+    for (int v = 0; v < NV; ++v) prefetch<Use::kWrite>(out[i] + v * Simd<T>::kLanes);  // stores wait for their lines one by one
+  }
   for (std::int64_t r = 0; r < runs.rows; ++r)
     for (std::int64_t s = 0; s < runs.runs; ++s) {
       rows.offset = r * runs.source_row + s * runs.source_run;

@@ -42,8 +42,8 @@ struct Picking {
 };
 
 // Rows at random places of a large data set come from memory as fast as the processor can have misses under way. Those of a row to
-// come are asked for line by line while this one is copied: all at once they would wait for each other.
-constexpr std::int64_t kRowsAhead = 2;
+// come are asked for line by line while this one is copied: all at once they would wait for each other. L2 has more misses under way than L1.
+constexpr std::int64_t kAheadBytes = 16 << 10, kMostRowsAhead = 8;
 constexpr std::int64_t kFetchedBytes = 256;  // shorter rows aren't worth it
 
 // The row for a later item, null if there is none.
@@ -56,22 +56,23 @@ PYNN_INLINE const char* row_ahead(const Picking& picking, std::int64_t outer, st
 PYNN_INLINE void copy_and_fetch(char* to, const char* from, std::int64_t bytes, const char* ahead) {
   std::int64_t byte = 0;
   for (; byte + kCacheLine <= bytes; byte += kCacheLine) {
-    prefetch_near(ahead + byte);
+    prefetch<Use::kRead>(ahead + byte);
     std::memcpy(to + byte, from + byte, static_cast<std::size_t>(kCacheLine));
   }
-  prefetch_near(ahead + byte);
+  prefetch<Use::kRead>(ahead + byte);
   std::memcpy(to + byte, from + byte, static_cast<std::size_t>(bytes - byte));
 }
 
 // out[o, p] = data[o, indices[p]] for the items o * positions + p in the range
 void pick(const Picking& picking, Range range, Failure* failure) {
   std::int64_t outer = range.first / picking.positions, position = range.first % picking.positions;
+  const std::int64_t fitting = kAheadBytes / most(picking.row_bytes, 1), rows_ahead = fitting < kMostRowsAhead ? most(fitting, 1) : kMostRowsAhead;
   for (std::int64_t item = range.first; item < range.last; ++item) {
     const std::int64_t index = index_at(picking.indices, picking.dtype, position);
     if (index < 0 || index >= picking.rows) return fail(failure, kIndexFailure, index, position, picking.rows);
     char* to = picking.out + item * picking.row_bytes;
     const char* from = picking.data + (outer * picking.rows + index) * picking.row_bytes;
-    const char* ahead = picking.row_bytes < kFetchedBytes ? nullptr : row_ahead(picking, outer, position + kRowsAhead);
+    const char* ahead = picking.row_bytes < kFetchedBytes ? nullptr : row_ahead(picking, outer, position + rows_ahead);
     if (ahead) copy_and_fetch(to, from, picking.row_bytes, ahead);
     else copy_row(to, from, picking.row_bytes);
     if (++position == picking.positions) {
