@@ -31,8 +31,9 @@ constexpr std::int64_t kFewRows = 4;                   // fewer can't hide fma's
 constexpr std::int64_t kResidentBytes = 24 << 10;      // a B up to this size stays in L1 under all rows
 constexpr std::int64_t kRowBlock = 120;                // rows under one group of strips: A's block stays in L2,
 constexpr std::int64_t kGroupBytes = 512 << 10;        // and so does the group, packed
-constexpr std::int64_t kCopyStrips = 8;                // so many strips use a row of A often enough to copy it
-constexpr std::int64_t kCopyStride = 2048;             // bytes from row to row where that pays
+constexpr std::int64_t kCopyStride = 2048;             // rows a multiple of so many bytes apart share few sets of L1:
+constexpr std::int64_t kCopyStrips = 8;                // so many strips use a row of A often enough to copy it,
+constexpr std::int64_t kFarCopyStrips = 4;             // or so many where a tile's rows are more than a set holds, at twice that distance
 
 template <class T>
 struct Gemm {
@@ -85,7 +86,7 @@ constexpr std::int64_t copy_stride(std::int64_t length) {
 template <class T>
 constexpr std::int64_t copy_bytes(std::int64_t n, std::int64_t k) {
   const std::int64_t depth = gemm_block(k), by_rows = kRowBlock * copy_stride<T>(depth), by_columns = depth * copy_stride<T>(kRowBlock);
-  if (n < kCopyStrips * tile_columns<T>()) return 0;
+  if (n < kFarCopyStrips * tile_columns<T>()) return 0;
   return (by_rows > by_columns ? by_rows : by_columns) * static_cast<std::int64_t>(sizeof(T));
 }
 
@@ -245,7 +246,8 @@ PYNN_INLINE void run_resident(const Gemm<T>& g, T* scratch) {
 template <class T>
 PYNN_INLINE bool copies(const Gemm<T>& g, std::int64_t columns) {
   const std::int64_t stride = g.a_stride * static_cast<std::int64_t>(sizeof(T));
-  return columns >= kCopyStrips * tile_columns<T>() && stride % kCopyStride == 0 && g.m >= tile_rows<T>(kTileVectors);
+  const std::int64_t strips = !g.a_columns && stride % (2 * kCopyStride) == 0 ? kFarCopyStrips : kCopyStrips;
+  return columns >= strips * tile_columns<T>() && stride % kCopyStride == 0 && g.m >= tile_rows<T>(kTileVectors);
 }
 
 // The same rows side by side in `to`.
