@@ -17,6 +17,7 @@ namespace {
 
 constexpr int kSparseVariant = 3;
 constexpr double kSparseCost = 0.4;  // of the dense pass's
+constexpr int kPlaces = 8;           // codes are 0 to 4; any others are nothing, too
 constexpr std::int64_t kMostAt = std::int64_t{1} << 30;  // elements that Term::at may reach
 
 struct SparseFilter {
@@ -74,18 +75,18 @@ struct CellRow {
   const std::uint8_t* codes;
   std::int64_t cells, channels;  // channels: elements from cell to cell
   std::int32_t at, step;         // of the cells' first pixels
-  std::int32_t places[5];
+  std::int32_t places[kPlaces];
 };
 
 // Appends the terms of one of the two rows of pixels, those whose code `kept` counts, and returns the list's end, behind which it may have written
-// one more. Tables in place of conditions, which could not be foreseen.
+// one more: cells fill half of a list at most. Tables in place of conditions, which could not be foreseen.
 template <class T>
 PYNN_NOINLINE Term<T>* append_row(Term<T>* end, const CellRow<T>& row, const std::int64_t* kept) {
   const T* dy = row.dy;
   const std::uint8_t* codes = row.codes;
   std::int32_t at = row.at;
   for (std::int64_t left = row.cells; left > 0; --left, dy += row.channels, codes += row.channels, at += row.step) {
-    const std::int64_t place = *codes;
+    const std::int64_t place = *codes % kPlaces;
     end->value = *dy;
     end->at = at + row.places[place];
     end += kept[place];
@@ -122,7 +123,7 @@ SparseScratch<T> sparse_scratch(const SparseFilter& f, void* scratch) {
 template <class T>
 void list_cells(const SparseFilter& f, const PooledGradient<T>& g, const Panel& panel, const Region& block, const BlockSource<T>& source,
                 const TermLists<T>& lists) {
-  static const std::int64_t kUpper[5] = {1, 1, 0, 0, 0}, kLower[5] = {0, 0, 1, 1, 0};
+  static const std::int64_t kUpper[kPlaces] = {1, 1}, kLower[kPlaces] = {0, 0, 1, 1};
   const ConvShape& s = f.f.shape;
   const std::int64_t down = s.rows.stride * source.row, right = s.cols.stride * source.pixel;
   for (std::int64_t n = block.image0; n < block.image1; ++n)
@@ -190,11 +191,14 @@ void reduce_sparse_filter(const SparseFilter& f, const T* sums, T* dfilter, std:
   for (std::int64_t i = begin; i < end; ++i) {
     const Panel panel = panel_at(f.f.panels, i);
     for (std::int64_t co = panel.first_column; co < panel.first_column + panel.columns; ++co)
-      for (std::int64_t m = 0; m < s.rows.window * row; ++m) {
-        const T* from = sums + co * sums_of_channel(f) + m / row * f.segment + m % row;
-        T sum = *from;
-        for (std::int64_t p = 1; p < f.f.partials; ++p) sum += from[p * sums_of_partial(f)];
-        dfilter[m * s.out_channels + co] = sum;
+      for (std::int64_t kh = 0; kh < s.rows.window; ++kh) {
+        const T* from = sums + co * sums_of_channel(f) + kh * f.segment;
+        T* to = dfilter + kh * row * s.out_channels + co;
+        for (std::int64_t j = 0; j < row; ++j, to += s.out_channels) {
+          T sum = from[j];
+          for (std::int64_t p = 1; p < f.f.partials; ++p) sum += from[j + p * sums_of_partial(f)];
+          *to = sum;
+        }
       }
   }
 }

@@ -50,7 +50,7 @@ bool prefers_sparse_input(const ConvShape& s) {
   return rows_under(s, s.rows.out_size) * f.row < kMostAt && s.out_channels * filter_of_channel(f) < kMostAt;
 }
 
-// packed[co][kh][j] of `channels` channels from `first` on, and *not_finite = 0 if all of them are finite, else 1
+// packed[co][kh][j] of the channels [first, last), and *not_finite = 0 if all of them are finite, else 1
 template <class T>
 void pack_sparse(const SparseInput& f, const T* filter, std::int64_t first, std::int64_t last, T* packed, T* not_finite) {
   const ConvShape& s = f.shape;
@@ -86,11 +86,11 @@ void list_cell_row(const SparseInput& f, const PooledGradient<T>& g, std::int64_
   const std::int32_t step = static_cast<std::int32_t>(filter_of_channel(f));
   for (std::int64_t p = 0; p < 2 * pixels; ++p) lists.ends[p] = static_cast<std::int32_t>(p * channels);
   for (std::int64_t c = 0; c < g.cols; ++c, dy += channels, codes += channels) {
-    std::int32_t next[5];
+    std::int32_t next[kPlaces];
     for (int k = 0; k < 4; ++k) next[k] = static_cast<std::int32_t>((k / 2 * pixels + 2 * c + k % 2) * channels);
-    next[4] = static_cast<std::int32_t>(terms_of_pair(s));
+    for (int k = 4; k < kPlaces; ++k) next[k] = static_cast<std::int32_t>(terms_of_pair(s));
     for (std::int32_t co = 0; co < channels; ++co) {
-      const int place = codes[co];
+      const int place = codes[co] % kPlaces;
       Term<T>* term = lists.terms + next[place];
       term->value = dy[co];
       term->at = co * step;

@@ -146,19 +146,21 @@ PYNN_INLINE SparseTask<T> part_of(const SparseTask<T>& whole, std::int64_t row, 
   return part;
 }
 
-// In balanced tiles, where it is more than one.
+// The next part of what is left: as much as fits, the last two alike. Without a division, which takes as long as a term.
+constexpr std::int64_t next_part(std::int64_t left, std::int64_t most) { return left >= 2 * most ? most : left > most ? (left + 1) / 2 : left; }
+
+// Where it is more than one tile.
 template <class T>
 PYNN_NOINLINE void sparse_tiles(const SparseTask<T>& task, std::int64_t rows, std::int64_t vectors) {
-  const std::int64_t bands = (rows + kSparseRows - 1) / kSparseRows;
-  for (std::int64_t band = 0; band < bands; ++band) {
-    const std::int64_t row = rows * band / bands;
-    const int here = static_cast<int>(rows * (band + 1) / bands - row);
-    const std::int64_t parts = (vectors + sparse_width(here) - 1) / sparse_width(here);
-    for (std::int64_t part = 0; part < parts; ++part) {
-      const std::int64_t first = vectors * part / parts, last = vectors * (part + 1) / parts;
-      const std::int64_t columns = (part + 1 < parts ? last * Short<T>::kLanes : task.columns) - first * Short<T>::kLanes;
-      run_sparse_tile<T, kSparseRows>(here, static_cast<int>(last - first), part_of(task, row, first, columns));
+  for (std::int64_t row = 0; row < rows;) {
+    const int here = static_cast<int>(next_part(rows - row, kSparseRows));
+    for (std::int64_t first = 0; first < vectors;) {
+      const std::int64_t wide = next_part(vectors - first, sparse_width(here)), end = first + wide;
+      const std::int64_t columns = (end < vectors ? end * Short<T>::kLanes : task.columns) - first * Short<T>::kLanes;
+      run_sparse_tile<T, kSparseRows>(here, static_cast<int>(wide), part_of(task, row, first, columns));
+      first = end;
     }
+    row += here;
   }
 }
 
