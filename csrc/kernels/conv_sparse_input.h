@@ -166,7 +166,7 @@ void take_rows(const SparseInput& f, const Region& region, std::int64_t n, std::
   }
 }
 
-// One region; scratch has sparse_input_bytes.
+// One region; `room` has its dx with borders, scratch has pixel_lists_bytes.
 template <class T>
 void sparse_region(const SparseInput& f, const PooledGradient<T>& g, const T* packed, bool finite, const Region& region, T* dx, T* room, void* scratch) {
   const ConvShape& s = f.shape;
