@@ -144,7 +144,7 @@ PYNN_NOINLINE void gru_cells(const GruForward<T>& f, const GruRows<T>& work, std
     for (std::int64_t r = 0; r < part.rows; ++r)
       gru_gates(f, work.zx.row(r), work.zh.row(r), work.h.row(r), work.reset.row(r), gate);
     const Rows<T> candidate{work.zx.data + 2 * f.sequence.geometry.units, work.zx.stride};
-    if (!first) multiply_add(constant(work.reset), part.rows, f.candidate_kernel, candidate);
+    if (!first) multiply_add(constant(work.reset), part.rows, f.candidate_kernel, candidate, walk_of(step));
   }
   for (std::int64_t r = 0; r < part.rows; ++r)
     gru_state(f, part.first + r, step, after, work.zx.row(r), work.zh.row(r), work.h.row(r), activation, gate);
@@ -162,7 +162,7 @@ void gru_block(const GruForward<T>& f, std::int64_t block, void* scratch) {
     const bool first = step == 0 && !f.sequence.initial_h;
     if (first) recurrent.k = 0;  // h is zero
     const GruRows<T> work{part, input_products(f.sequence, part, step, f.kernel, f.bias, zx), zh, h, reset};
-    multiply(constant(h), part.rows, recurrent, zh, f.recurrent_bias);
+    multiply(constant(h), part.rows, recurrent, zh, f.recurrent_bias, walk_of(step));
     with_activations<T>(f.attributes.activation, f.attributes.recurrent_activation,
                         [&](const auto& activation, const auto& gate) { gru_cells(f, work, step, first, activation, gate); });
   }
@@ -361,7 +361,7 @@ void gru_block_back(const GruGradient<T>& f, std::int64_t block, void* scratch) 
                         [&](const auto& activation, const auto& gate) { gru_cells_back(f, work, step, dz, activation, gate); });
     if (step > 0) gru_expect_step(f, work.part, step - 1);
     if (step > 0 || f.d_initial_h) {
-      multiply_add(constant(dz), rows, f.gates_transposed, dh);
+      multiply_add(constant(dz), rows, f.gates_transposed, dh, walk_of(step));
       if (f.attributes.reset_after)
         multiply_add(Rows<const T>{dz.data + 3 * g.units, dz.stride}, rows, f.candidate_transposed, dh);
     }

@@ -118,7 +118,7 @@ void lstm_block(const LstmForward<T>& f, std::int64_t block, void* scratch) {
   load_state(f.initial_c, part, g.units, c);
   for (std::int64_t step = 0; step < g.steps; ++step) {
     const Rows<T> z = input_products(f.sequence, part, step, f.kernel, f.bias, sums);
-    if (step > 0 || f.sequence.initial_h) multiply_add(constant(h), part.rows, f.recurrent_kernel, z);
+    if (step > 0 || f.sequence.initial_h) multiply_add(constant(h), part.rows, f.recurrent_kernel, z, walk_of(step));
     with_activations<T>(f.attributes.activation, f.attributes.recurrent_activation,
                         [&](const auto& activation, const auto& gate) { lstm_cells(f, part, step, z, h, c, activation, gate); });
   }
@@ -275,7 +275,7 @@ void lstm_block_back(const LstmGradient<T>& f, std::int64_t block, void* scratch
     with_activations<T>(f.attributes.activation, f.attributes.recurrent_activation,
                         [&](const auto& activation, const auto& gate) { lstm_cells_back(f, work, step, dz, activation, gate); });
     if (step > 0) lstm_expect_step(f, part, step - 1);
-    if (step > 0 || f.d_initial_h) multiply_add(constant(dz), part.rows, f.recurrent_transposed, dh);
+    if (step > 0 || f.d_initial_h) multiply_add(constant(dz), part.rows, f.recurrent_transposed, dh, walk_of(step));
     input_gradients<T>(f, part, step);
   }
   if (f.d_initial_h) save_state(dh, part, g.units, f.d_initial_h);

@@ -105,6 +105,13 @@ PYNN_INLINE Rows<const T> constant(const Rows<T>& rows) {
 }
 
 enum Finish : int { kStore = 0, kAdd = 1 };
+// The order in which a product goes over the columns. Where a sequence multiplies by the same weights at each step and they are more
+// than a cache holds, every other step goes backwards: it begins with the columns that the step before read last.
+enum Walk : int { kForwards = 0, kBackwards = 1 };
+
+PYNN_INLINE Walk walk_of(std::int64_t step) { return step % 2 == 0 ? kForwards : kBackwards; }
+// Piece `index` of `count` on that walk.
+PYNN_INLINE std::int64_t on_walk(Walk walk, std::int64_t index, std::int64_t count) { return walk == kForwards ? index : count - 1 - index; }
 
 template <class T>
 struct RowProduct {
@@ -113,6 +120,7 @@ struct RowProduct {
   std::int64_t k;
   const T* bias;  // of the columns, or null; for kStore only
   Finish finish;
+  Walk walk;
 };
 
 template <class T, int MR, int NV>
@@ -174,18 +182,21 @@ PYNN_INLINE void product_strip(const RowProduct<T>& product, std::int64_t column
 }
 
 // Whole panels that a lone row takes next: as many sums as hide fma's latency, or six panels where four would leave a rest that doesn't.
+// Six of them go in halves, so that a walk back and forth finds one of them in L1.
 PYNN_INLINE int next_panels(std::int64_t left) {
-  if (kVectorRegisters >= 32 && (left == 6 || left == 9 || left == 10)) return 6;
+  if (left == 6) return 3;
+  if (kVectorRegisters >= 32 && (left == 9 || left == 10)) return 6;
   return static_cast<int>(minimum(left, 4));
 }
 
-// All whole panels for one row. Returns the columns that are done.
+// All whole panels for one row, along the walk. Returns the columns that are done.
 template <class T>
 PYNN_NOINLINE std::int64_t lone_row(const RowProduct<T>& product, const PanelMatrix<T>& b) {
   const std::int64_t panels = b.n / panel_columns<T>();
-  for (std::int64_t q = 0; q < panels;) {
-    const int take = next_panels(panels - q);
-    const std::int64_t column = q * panel_columns<T>();
+  for (std::int64_t left = panels; left > 0;) {
+    const int take = next_panels(left);
+    left -= take;
+    const std::int64_t q = product.walk == kForwards ? panels - left - take : left, column = q * panel_columns<T>();
     const T* panel = b.data + q * b.panel;
     switch (take) {
       case 1: product_strip<T, 1, 1>(product, column, panel, b); break;
@@ -195,20 +206,21 @@ PYNN_NOINLINE std::int64_t lone_row(const RowProduct<T>& product, const PanelMat
       default:
         if constexpr (kVectorRegisters >= 32) product_strip<T, 1, 6>(product, column, panel, b);
     }
-    q += take;
   }
   return panels * panel_columns<T>();
 }
 
-// One to three rows, four where there are 32 registers: strips over the columns from the first on, as far as they go. Returns the
+// One to three rows, four where there are 32 registers: strips over the columns, as far as they go. Returns the
 // columns that are done.
 template <class T, int MR, int NP>
 PYNN_NOINLINE std::int64_t product_strips(const RowProduct<T>& product, const PanelMatrix<T>& b) {
   constexpr std::int64_t width = NP * tile_columns<T>();
-  std::int64_t column = 0;
-  for (const T* panel = b.data; column + width <= b.n; column += width, panel += NP * b.panel)
-    product_strip<T, MR, NP>(product, column, panel, b);
-  return column;
+  const std::int64_t count = b.n / width;
+  for (std::int64_t index = 0; index < count; ++index) {
+    const std::int64_t strip = on_walk(product.walk, index, count);
+    product_strip<T, MR, NP>(product, strip * width, b.data + strip * NP * b.panel, b);
+  }
+  return count * width;
 }
 template <class T>
 PYNN_INLINE std::int64_t product_strips(const RowProduct<T>& product, std::int64_t rows, const PanelMatrix<T>& b) {
@@ -228,9 +240,10 @@ PYNN_INLINE int next_rows(std::int64_t left) {
 
 template <class T>
 PYNN_NOINLINE void multiply_rows(const RowProduct<T>& product, std::int64_t rows, const PanelMatrix<T>& b) {
-  std::int64_t column = product_strips(product, rows, b);
-  const T* panel = b.data + column / panel_columns<T>() * b.panel;
-  for (; column < b.n; column += panel_columns<T>(), panel += b.panel) {
+  const std::int64_t first = product_strips(product, rows, b) / panel_columns<T>(), count = ceil_div(b.n, panel_columns<T>()) - first;
+  for (std::int64_t index = 0; index < count; ++index) {
+    const std::int64_t q = first + on_walk(product.walk, index, count), column = q * panel_columns<T>();
+    const T* panel = b.data + q * b.panel;
     const int columns = static_cast<int>(minimum(panel_columns<T>(), b.n - column));
     for (std::int64_t row = 0; row < rows;) {
       const int take = next_rows(rows - row);
@@ -243,13 +256,14 @@ PYNN_NOINLINE void multiply_rows(const RowProduct<T>& product, std::int64_t rows
 
 // c(i, :) = a(i, :) b + bias for i < rows; every element is one sum over k from zero, then the bias, null for none.
 template <class T>
-PYNN_INLINE void multiply(const Rows<const T>& a, std::int64_t rows, const PanelMatrix<T>& b, const Rows<T>& c, const T* bias) {
-  multiply_rows(RowProduct<T>{a, c, b.k, bias, kStore}, rows, b);
+PYNN_INLINE void multiply(const Rows<const T>& a, std::int64_t rows, const PanelMatrix<T>& b, const Rows<T>& c, const T* bias,
+                          Walk walk = kForwards) {
+  multiply_rows(RowProduct<T>{a, c, b.k, bias, kStore, walk}, rows, b);
 }
 // c(i, :) += a(i, :) b
 template <class T>
-PYNN_INLINE void multiply_add(const Rows<const T>& a, std::int64_t rows, const PanelMatrix<T>& b, const Rows<T>& c) {
-  multiply_rows(RowProduct<T>{a, c, b.k, nullptr, kAdd}, rows, b);
+PYNN_INLINE void multiply_add(const Rows<const T>& a, std::int64_t rows, const PanelMatrix<T>& b, const Rows<T>& c, Walk walk = kForwards) {
+  multiply_rows(RowProduct<T>{a, c, b.k, nullptr, kAdd, walk}, rows, b);
 }
 
 // ---- weight gradients: out(i, j) = sum over rows r of a(r, i) b(r, j) --------------------------------------------------

@@ -79,7 +79,7 @@ void simple_rnn_block(const SimpleRnnForward<T>& f, std::int64_t block, void* sc
   load_state(f.sequence.initial_h, part, g.units, h);
   for (std::int64_t step = 0; step < g.steps; ++step) {
     const Rows<T> z = input_products(f.sequence, part, step, f.kernel, f.bias, sums);
-    if (step > 0 || f.sequence.initial_h) multiply_add(constant(h), part.rows, f.recurrent_kernel, z);
+    if (step > 0 || f.sequence.initial_h) multiply_add(constant(h), part.rows, f.recurrent_kernel, z, walk_of(step));
     with_activations<T>(f.activation, kSigmoid,
                         [&](const auto& activation, const auto&) { simple_rnn_cells(f, part, step, z, h, activation); });
   }
@@ -181,7 +181,7 @@ void simple_rnn_block_back(const SimpleRnnGradient<T>& f, std::int64_t block, vo
   for (std::int64_t step = g.steps - 1; step >= 0; --step) {
     const Rows<T> dz = step_rows(f, part.first, step);
     for (std::int64_t r = 0; r < part.rows; ++r) simple_rnn_cell_back(f, part.first + r, step, dz.row(r), dh.row(r), activation);
-    if (step > 0 || f.d_initial_h) multiply_add(constant(dz), part.rows, f.recurrent_transposed, dh);
+    if (step > 0 || f.d_initial_h) multiply_add(constant(dz), part.rows, f.recurrent_transposed, dh, walk_of(step));
     input_gradients<T>(f, part, step);
   }
   if (f.d_initial_h) save_state(dh, part, g.units, f.d_initial_h);
