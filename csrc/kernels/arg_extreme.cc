@@ -25,32 +25,29 @@ struct Shape {
   std::int64_t items() const { return outer * ceil_divide(inner, width<T>()); }
 };
 
+// The largest element of the row, or of its negative: NaN if there is one.
 template <class T>
-PYNN_INLINE bool beats(T x, T best, bool smallest) {
-  return (smallest ? x < best : x > best) || (x != x && best == best);
-}
-
-template <class T>
-PYNN_INLINE T extreme_of(const T* x, std::int64_t n, bool smallest) {
-  typename Simd<T>::V best = broadcast(x[0]);
+PYNN_INLINE T largest_of(const T* x, std::int64_t n, bool negated) {
+  typename Simd<T>::V best = broadcast(negated ? -*x : *x);
   for_vectors<T>(n, [&](std::int64_t i, int count) {
-    const typename Simd<T>::V v = keep_lanes(load_lanes(x + i, count), x[0], count);
-    best = smallest ? vmin(best, v) : vmax(best, v);
+    const typename Simd<T>::V v = load_lanes(x + i, count);
+    best = vmax(best, keep_lanes(negated ? -v : v, best[0], count));
   });
-  T lanes[Simd<T>::kLanes];
-  store(lanes, best);
-  T result = lanes[0];
-  for (int i = 1; i < Simd<T>::kLanes; ++i)
-    if (beats(lanes[i], result, smallest)) result = lanes[i];
-  return result;
+  return fold_max(best);
 }
 
 template <class T>
 std::int64_t index_in_row(const T* x, std::int64_t n, bool smallest) {
-  const T wanted = extreme_of(x, n, smallest);
-  std::int64_t i = 0;
-  while (i + 1 < n && x[i] != wanted && (wanted == wanted || x[i] == x[i])) ++i;
-  return i;
+  typedef typename Simd<T>::V V;
+  constexpr int lanes = Simd<T>::kLanes;
+  const T largest = largest_of(x, n, smallest);
+  const V wanted = broadcast(smallest ? -largest : largest);
+  const bool number = largest == largest;
+  for (std::int64_t i = 0;; i += lanes) {
+    const V v = load_lanes(x + i, static_cast<int>(least(lanes, n - i)));
+    const int lane = first_lane(number ? v == wanted : v != v);
+    if (lane < lanes || i + lanes >= n) return i + lane;
+  }
 }
 
 // For up to kLanes neighbouring columns.

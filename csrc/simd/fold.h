@@ -2,6 +2,7 @@
 //
 //   fold_add(v)   the upper half is added to the lower until one lane is left
 //   fold_max(v)   the largest lane; NaN if any lane is
+//   first_lane(mask)  the first lane that is all ones, kLanes if none is
 //   fold_add_first(v, n)   fold_add where all lanes from n on are +0 and none before is -0
 //   fold_add_four(v)       as lanes: fold_add_first(v[0], 4), ..., fold_add_first(v[3], 4); any behind them
 #pragma once
@@ -63,6 +64,21 @@ PYNN_INLINE auto fold_add(V v) -> decltype(v[0] + v[0]) {
 template <class V>
 PYNN_INLINE auto fold_max(V v) -> decltype(v[0] + v[0]) {
   return reduce_max(v);
+}
+#endif
+
+#if defined(PYNN_TARGET_AVX512)
+PYNN_INLINE int first_lane(VecI mask) { return __builtin_ctz(_mm512_movepi32_mask((__m512i)mask) | 1u << 16); }
+PYNN_INLINE int first_lane(VecL mask) { return __builtin_ctz(_mm512_movepi64_mask((__m512i)mask) | 1u << 8); }
+#elif defined(PYNN_TARGET_AVX2)
+PYNN_INLINE int first_lane(VecI mask) { return __builtin_ctz(static_cast<unsigned>(_mm256_movemask_ps((__m256)mask)) | 1u << 8); }
+PYNN_INLINE int first_lane(VecL mask) { return __builtin_ctz(static_cast<unsigned>(_mm256_movemask_pd((__m256d)mask)) | 1u << 4); }
+#else
+template <class M>
+PYNN_INLINE int first_lane(M mask) {
+  int lane = 0;
+  while (lane < static_cast<int>(sizeof(mask) / sizeof(mask[0])) && !mask[lane]) ++lane;
+  return lane;
 }
 #endif
 
