@@ -60,6 +60,51 @@ class Expected {
   std::int64_t step_;
 };
 
+// The same for rows of a few tensors: short runs at long strides.
+class ExpectedRows {
+ public:
+  // `count` rows of n elements, `stride` elements apart; null for none.
+  template <Use kUse, class T>
+  void add(const T* first, std::int64_t stride, std::int64_t n, std::int64_t count) {
+    constexpr std::int64_t size = static_cast<std::int64_t>(sizeof(T));
+    if (!first || n <= 0 || count <= 0) return;
+    ranges_[ranges_added_++] = Range{reinterpret_cast<const char*>(first), stride * size, n * size, count, kUse};
+    lines_ += count * ((n * size + kCacheLine - 1) / kCacheLine);
+  }
+  // All that was added, in so many calls of ask.
+  void spread(std::int64_t calls) { step_ = calls > 0 ? (lines_ + calls - 1) / calls : 0; }
+
+  PYNN_INLINE void ask() {
+    for (std::int64_t left = step_; left > 0 && at_ < ranges_added_;) {
+      Range& range = ranges_[at_];
+      const std::int64_t stop = byte_ + left * kCacheLine < range.bytes ? byte_ + left * kCacheLine : range.bytes;
+      left -= (stop - byte_ + kCacheLine - 1) / kCacheLine;
+      if (range.use == Use::kWrite) prefetch_lines<Use::kWrite>(range.row, stop);
+      else prefetch_lines<Use::kRead>(range.row, stop);
+      if (byte_ < range.bytes) return;
+      byte_ = 0;
+      range.row += range.stride;
+      if (--range.count == 0) ++at_;
+    }
+  }
+
+ private:
+  struct Range {
+    const char* row;
+    std::int64_t stride, bytes, count;
+    Use use;
+  };
+  template <Use kUse>
+  PYNN_INLINE void prefetch_lines(const char* row, std::int64_t stop) {
+    for (; byte_ < stop; byte_ += kCacheLine) prefetch<kUse>(row + byte_);
+  }
+
+  static constexpr int kMostRanges = 4;
+  Range ranges_[kMostRanges];
+  int ranges_added_ = 0, at_ = 0;
+  std::int64_t lines_ = 0, step_ = 0, byte_ = 0;
+};
+
 }  // namespace
 }  // namespace PYNN_TARGET
 }  // namespace pynn

@@ -144,10 +144,20 @@ PYNN_NOINLINE void gru_cells(const GruForward<T>& f, const GruRows<T>& work, std
     for (std::int64_t r = 0; r < part.rows; ++r)
       gru_gates(f, work.zx.row(r), work.zh.row(r), work.h.row(r), work.reset.row(r), gate);
     const Rows<T> candidate{work.zx.data + 2 * f.sequence.geometry.units, work.zx.stride};
-    if (!first) multiply_add(constant(work.reset), part.rows, f.candidate_kernel, candidate, walk_of(step));
+    if (!first) multiply_add(constant(work.reset), part.rows, f.candidate_kernel, candidate, {walk_of(step)});
   }
   for (std::int64_t r = 0; r < part.rows; ++r)
     gru_state(f, part.first + r, step, after, work.zx.row(r), work.zh.row(r), work.h.row(r), activation, gate);
+}
+
+template <class T>
+PYNN_INLINE ExpectedRows gru_expected(const GruForward<T>& f, const RowBlock& part, std::int64_t step) {
+  const std::int64_t units = f.sequence.geometry.units;
+  ExpectedRows expected;
+  if (!expects(f.sequence, part, step)) return expected;
+  expect<Use::kWrite>(expected, f.sequence, part, step, f.gates, (f.attributes.reset_after ? 4 : 3) * units);
+  expect<Use::kWrite>(expected, f.sequence, part, step, f.h_sequence, units);
+  return expected;
 }
 
 template <class T>
@@ -162,7 +172,8 @@ void gru_block(const GruForward<T>& f, std::int64_t block, void* scratch) {
     const bool first = step == 0 && !f.sequence.initial_h;
     if (first) recurrent.k = 0;  // h is zero
     const GruRows<T> work{part, input_products(f.sequence, part, step, f.kernel, f.bias, zx), zh, h, reset};
-    multiply(constant(h), part.rows, recurrent, zh, f.recurrent_bias, walk_of(step));
+    ExpectedRows expected = gru_expected(f, part, step);
+    multiply(constant(h), part.rows, recurrent, zh, f.recurrent_bias, {walk_of(step), &expected});
     with_activations<T>(f.attributes.activation, f.attributes.recurrent_activation,
                         [&](const auto& activation, const auto& gate) { gru_cells(f, work, step, first, activation, gate); });
   }
@@ -335,15 +346,17 @@ PYNN_NOINLINE void gru_cells_back(const GruGradient<T>& f, const GruWork<T>& wor
   }
 }
 
+// What the step back to `step` reads and writes.
 template <class T>
-PYNN_INLINE void gru_expect_step(const GruGradient<T>& f, const RowBlock& part, std::int64_t step) {
+PYNN_INLINE ExpectedRows gru_expected(const GruGradient<T>& f, const RowBlock& part, std::int64_t step) {
   const std::int64_t units = f.sequence.geometry.units, kept = (f.attributes.reset_after ? 4 : 3) * units;
-  for (std::int64_t b = part.first; b < part.first + part.rows; ++b) {
-    const std::int64_t at = f.sequence.row(b, step);
-    expect_row(f.gates + at * kept, kept);
-    if (step > 0) expect_row(f.h_sequence + (at - 1) * units, units);
-    if (f.dh_sequence) expect_row(f.dh_sequence + at * units, units);
-  }
+  ExpectedRows expected;
+  if (!expects(f.sequence, part, step)) return expected;
+  expect<Use::kRead>(expected, f.sequence, part, step, f.gates, kept);
+  if (step > 0) expect<Use::kRead>(expected, f.sequence, part, step - 1, f.h_sequence, units);
+  expect<Use::kRead>(expected, f.sequence, part, step, f.dh_sequence, units);
+  expect_gate_gradients(expected, f, part, step, kept);
+  return expected;
 }
 
 template <class T>
@@ -359,11 +372,11 @@ void gru_block_back(const GruGradient<T>& f, std::int64_t block, void* scratch) 
     const Rows<T> dz = step_rows(f, work.part.first, step);
     with_activations<T>(f.attributes.activation, f.attributes.recurrent_activation,
                         [&](const auto& activation, const auto& gate) { gru_cells_back(f, work, step, dz, activation, gate); });
-    if (step > 0) gru_expect_step(f, work.part, step - 1);
+    ExpectedRows expected = gru_expected(f, work.part, step - 1);
     if (step > 0 || f.d_initial_h) {
-      multiply_add(constant(dz), rows, f.gates_transposed, dh, walk_of(step));
+      multiply_add(constant(dz), rows, f.gates_transposed, dh, {walk_of(step), &expected});
       if (f.attributes.reset_after)
-        multiply_add(Rows<const T>{dz.data + 3 * g.units, dz.stride}, rows, f.candidate_transposed, dh);
+        multiply_add(Rows<const T>{dz.data + 3 * g.units, dz.stride}, rows, f.candidate_transposed, dh, {walk_of(step)});
     }
     input_gradients<T>(f, work.part, step);
   }

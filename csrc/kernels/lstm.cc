@@ -109,6 +109,17 @@ PYNN_NOINLINE void lstm_cells(const LstmForward<T>& f, const RowBlock& part, std
 }
 
 template <class T>
+PYNN_INLINE ExpectedRows lstm_expected(const LstmForward<T>& f, const RowBlock& part, std::int64_t step) {
+  const std::int64_t units = f.sequence.geometry.units;
+  ExpectedRows expected;
+  if (!expects(f.sequence, part, step)) return expected;
+  expect<Use::kWrite>(expected, f.sequence, part, step, f.gates, 4 * units);
+  expect<Use::kWrite>(expected, f.sequence, part, step, f.h_sequence, units);
+  expect<Use::kWrite>(expected, f.sequence, part, step, f.c_sequence, units);
+  return expected;
+}
+
+template <class T>
 void lstm_block(const LstmForward<T>& f, std::int64_t block, void* scratch) {
   const Geometry& g = f.sequence.geometry;
   const RowBlock part = row_block(g.batch, f.blocks, block);
@@ -118,7 +129,8 @@ void lstm_block(const LstmForward<T>& f, std::int64_t block, void* scratch) {
   load_state(f.initial_c, part, g.units, c);
   for (std::int64_t step = 0; step < g.steps; ++step) {
     const Rows<T> z = input_products(f.sequence, part, step, f.kernel, f.bias, sums);
-    if (step > 0 || f.sequence.initial_h) multiply_add(constant(h), part.rows, f.recurrent_kernel, z, walk_of(step));
+    ExpectedRows expected = lstm_expected(f, part, step);
+    if (step > 0 || f.sequence.initial_h) multiply_add(constant(h), part.rows, f.recurrent_kernel, z, {walk_of(step), &expected});
     with_activations<T>(f.attributes.activation, f.attributes.recurrent_activation,
                         [&](const auto& activation, const auto& gate) { lstm_cells(f, part, step, z, h, c, activation, gate); });
   }
@@ -250,15 +262,17 @@ PYNN_NOINLINE void lstm_cells_back(const LstmGradient<T>& f, const LstmWork<T>& 
     lstm_cell_back(f, work.part.first + r, step, dz.row(r), work.dh.row(r), work.dc.row(r), work.zeros, activation, gate);
 }
 
+// What the step back to `step` reads and writes.
 template <class T>
-PYNN_INLINE void lstm_expect_step(const LstmGradient<T>& f, const RowBlock& part, std::int64_t step) {
+PYNN_INLINE ExpectedRows lstm_expected(const LstmGradient<T>& f, const RowBlock& part, std::int64_t step) {
   const std::int64_t units = f.sequence.geometry.units;
-  for (std::int64_t b = part.first; b < part.first + part.rows; ++b) {
-    const std::int64_t at = f.sequence.row(b, step);
-    expect_row(f.gates + at * 4 * units, 4 * units);
-    if (step > 0) expect_row(f.c_sequence + (at - 1) * units, units);
-    if (f.dh_sequence) expect_row(f.dh_sequence + at * units, units);
-  }
+  ExpectedRows expected;
+  if (!expects(f.sequence, part, step)) return expected;
+  expect<Use::kRead>(expected, f.sequence, part, step, f.gates, 4 * units);
+  if (step > 0) expect<Use::kRead>(expected, f.sequence, part, step - 1, f.c_sequence, units);
+  expect<Use::kRead>(expected, f.sequence, part, step, f.dh_sequence, units);
+  expect_gate_gradients(expected, f, part, step, 4 * units);
+  return expected;
 }
 
 template <class T>
@@ -274,8 +288,8 @@ void lstm_block_back(const LstmGradient<T>& f, std::int64_t block, void* scratch
     const Rows<T> dz = step_rows(f, part.first, step);
     with_activations<T>(f.attributes.activation, f.attributes.recurrent_activation,
                         [&](const auto& activation, const auto& gate) { lstm_cells_back(f, work, step, dz, activation, gate); });
-    if (step > 0) lstm_expect_step(f, part, step - 1);
-    if (step > 0 || f.d_initial_h) multiply_add(constant(dz), part.rows, f.recurrent_transposed, dh, walk_of(step));
+    ExpectedRows expected = lstm_expected(f, part, step - 1);
+    if (step > 0 || f.d_initial_h) multiply_add(constant(dz), part.rows, f.recurrent_transposed, dh, {walk_of(step), &expected});
     input_gradients<T>(f, part, step);
   }
   if (f.d_initial_h) save_state(dh, part, g.units, f.d_initial_h);

@@ -5,7 +5,6 @@
 // (b * steps + s) * n, with s counted in the order of processing; only x and dx are indexed by time.
 #pragma once
 
-#include "kernels/expected.h"
 #include "kernels/recurrent_product.h"
 #include "simd/math.h"
 
@@ -170,13 +169,6 @@ PYNN_INLINE void multiply_elements(const T* a, const T* b, T* to, std::int64_t n
 template <class T>
 PYNN_INLINE void copy_row(const T* from, T* to, std::int64_t n) {
   for_vectors<T>(n, [=](std::int64_t j, int lanes) { store_lanes<T>(to + j, load_lanes<T>(from + j, lanes), lanes); });
-}
-
-// Asks for `n` elements that will be read soon: short rows at long strides, which no hardware prefetcher foresees.
-template <class T>
-PYNN_INLINE void expect_row(const T* from, std::int64_t n) {
-  if (!from) return;
-  for (std::int64_t j = 0; j < n; j += kCacheLine / static_cast<std::int64_t>(sizeof(T))) prefetch<Use::kRead>(from + j);
 }
 
 template <class T>

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "base/kernel.h"
+#include "kernels/expected.h"
 #include "kernels/gemm_tile.h"
 
 namespace pynn {
@@ -27,6 +28,8 @@ constexpr std::int64_t kColumnSumBlock = 128;
 constexpr std::int64_t kUnpackedBytes = 1 << 15;
 // And from so many rows on packing pays for itself.
 constexpr std::int64_t kPackedRows = 32;
+// Rows of a sum between two requests for memory that is expected: some 0.2 us of a tile.
+constexpr std::int64_t kAskDepth = 64;
 
 PYNN_INLINE std::int64_t minimum(std::int64_t a, std::int64_t b) { return a < b ? a : b; }
 PYNN_INLINE std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
@@ -113,6 +116,11 @@ PYNN_INLINE Walk walk_of(std::int64_t step) { return step % 2 == 0 ? kForwards :
 // Piece `index` of `count` on that walk.
 PYNN_INLINE std::int64_t on_walk(Walk walk, std::int64_t index, std::int64_t count) { return walk == kForwards ? index : count - 1 - index; }
 
+struct ProductOptions {
+  Walk walk = kForwards;
+  ExpectedRows* expected = nullptr;  // asked for while the sums of more than four rows run
+};
+
 template <class T>
 struct RowProduct {
   Rows<const T> a;
@@ -120,7 +128,7 @@ struct RowProduct {
   std::int64_t k;
   const T* bias;  // of the columns, or null; for kStore only
   Finish finish;
-  Walk walk;
+  ProductOptions options;
 };
 
 template <class T, int MR, int NV>
@@ -145,7 +153,11 @@ PYNN_INLINE void product_tile(const RowProduct<T>& product, std::int64_t row, st
                               std::int64_t b_stride, int columns) {
   Tile<T, MR, NV> tile;
   clear(tile);
-  accumulate(tile, rows_of<MR>(product.a.row(row), product.a.stride), b, b_stride, product.k);
+  const std::int64_t depth = product.options.expected ? kAskDepth : product.k;
+  for (std::int64_t p = 0; p < product.k; p += depth) {
+    if (product.options.expected) product.options.expected->ask();
+    accumulate(tile, rows_of<MR>(product.a.row(row) + p, product.a.stride), b + p * b_stride, b_stride, minimum(depth, product.k - p));
+  }
   finish_tile(product, row, column, tile, columns);
 }
 
@@ -196,7 +208,7 @@ PYNN_NOINLINE std::int64_t lone_row(const RowProduct<T>& product, const PanelMat
   for (std::int64_t left = panels; left > 0;) {
     const int take = next_panels(left);
     left -= take;
-    const std::int64_t q = product.walk == kForwards ? panels - left - take : left, column = q * panel_columns<T>();
+    const std::int64_t q = product.options.walk == kForwards ? panels - left - take : left, column = q * panel_columns<T>();
     const T* panel = b.data + q * b.panel;
     switch (take) {
       case 1: product_strip<T, 1, 1>(product, column, panel, b); break;
@@ -217,7 +229,7 @@ PYNN_NOINLINE std::int64_t product_strips(const RowProduct<T>& product, const Pa
   constexpr std::int64_t width = NP * tile_columns<T>();
   const std::int64_t count = b.n / width;
   for (std::int64_t index = 0; index < count; ++index) {
-    const std::int64_t strip = on_walk(product.walk, index, count);
+    const std::int64_t strip = on_walk(product.options.walk, index, count);
     product_strip<T, MR, NP>(product, strip * width, b.data + strip * NP * b.panel, b);
   }
   return count * width;
@@ -241,8 +253,9 @@ PYNN_INLINE int next_rows(std::int64_t left) {
 template <class T>
 PYNN_NOINLINE void multiply_rows(const RowProduct<T>& product, std::int64_t rows, const PanelMatrix<T>& b) {
   const std::int64_t first = product_strips(product, rows, b) / panel_columns<T>(), count = ceil_div(b.n, panel_columns<T>()) - first;
+  if (product.options.expected) product.options.expected->spread(count * ceil_div(rows, kMostRows) * ceil_div(product.k, kAskDepth));
   for (std::int64_t index = 0; index < count; ++index) {
-    const std::int64_t q = first + on_walk(product.walk, index, count), column = q * panel_columns<T>();
+    const std::int64_t q = first + on_walk(product.options.walk, index, count), column = q * panel_columns<T>();
     const T* panel = b.data + q * b.panel;
     const int columns = static_cast<int>(minimum(panel_columns<T>(), b.n - column));
     for (std::int64_t row = 0; row < rows;) {
@@ -257,13 +270,14 @@ PYNN_NOINLINE void multiply_rows(const RowProduct<T>& product, std::int64_t rows
 // c(i, :) = a(i, :) b + bias for i < rows; every element is one sum over k from zero, then the bias, null for none.
 template <class T>
 PYNN_INLINE void multiply(const Rows<const T>& a, std::int64_t rows, const PanelMatrix<T>& b, const Rows<T>& c, const T* bias,
-                          Walk walk = kForwards) {
-  multiply_rows(RowProduct<T>{a, c, b.k, bias, kStore, walk}, rows, b);
+                          const ProductOptions& options = ProductOptions()) {
+  multiply_rows(RowProduct<T>{a, c, b.k, bias, kStore, options}, rows, b);
 }
 // c(i, :) += a(i, :) b
 template <class T>
-PYNN_INLINE void multiply_add(const Rows<const T>& a, std::int64_t rows, const PanelMatrix<T>& b, const Rows<T>& c, Walk walk = kForwards) {
-  multiply_rows(RowProduct<T>{a, c, b.k, nullptr, kAdd, walk}, rows, b);
+PYNN_INLINE void multiply_add(const Rows<const T>& a, std::int64_t rows, const PanelMatrix<T>& b, const Rows<T>& c,
+                              const ProductOptions& options) {
+  multiply_rows(RowProduct<T>{a, c, b.k, nullptr, kAdd, options}, rows, b);
 }
 
 // ---- weight gradients: out(i, j) = sum over rows r of a(r, i) b(r, j) --------------------------------------------------

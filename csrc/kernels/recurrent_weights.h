@@ -233,6 +233,23 @@ struct Sequence {
   }
 };
 
+// What a step keeps or takes up again lies in rows as far apart as a sequence is long, which no hardware prefetcher foresees; they are asked
+// for while the product with the state runs. Not worth it where few rows share that product, nor where the states of all steps are less
+// than this: then L2 has most of it, gates and their gradients included.
+constexpr std::int64_t kExpectedRows = 5;
+constexpr std::int64_t kExpectedStates = 256 << 10;
+template <class T>
+PYNN_INLINE bool expects(const Sequence<T>& sequence, const RowBlock& part, std::int64_t step) {
+  const Geometry& g = sequence.geometry;
+  return part.rows >= kExpectedRows && step >= 0 && g.rows * g.units * static_cast<std::int64_t>(sizeof(T)) >= kExpectedStates;
+}
+// Adds the rows of a block at a step of a (batch, steps, n) tensor, null for none.
+template <Use kUse, class T>
+PYNN_INLINE void expect(ExpectedRows& expected, const Sequence<T>& sequence, const RowBlock& part, std::int64_t step, const T* tensor,
+                        std::int64_t n) {
+  if (tensor) expected.add<kUse>(tensor + sequence.row(part.first, step) * n, sequence.geometry.steps * n, n, part.rows);
+}
+
 // Steps of a lone row whose products with the kernel are taken at once: the kernel is then read once for all of them.
 constexpr std::int64_t kStepsAhead = 8;
 
@@ -327,6 +344,13 @@ PYNN_INLINE auto step_rows(const Backward& f, std::int64_t b, std::int64_t step)
   rows.data = rows.row(f.sequence.row(b, step));
   rows.stride *= f.sequence.geometry.steps;
   return rows;
+}
+
+// The gate gradients of a block's rows at a step will be written.
+template <class Backward>
+PYNN_INLINE void expect_gate_gradients(ExpectedRows& expected, const Backward& f, const RowBlock& part, std::int64_t step, std::int64_t n) {
+  const auto rows = step_rows(f, part.first, step);
+  expected.add<Use::kWrite>(rows.data, rows.stride, n, part.rows);
 }
 
 // dx of a block's rows at a step, from the gate gradients of that step and, for a lone row, of kStepsAhead steps at once, when the first of

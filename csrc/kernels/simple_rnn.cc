@@ -79,7 +79,9 @@ void simple_rnn_block(const SimpleRnnForward<T>& f, std::int64_t block, void* sc
   load_state(f.sequence.initial_h, part, g.units, h);
   for (std::int64_t step = 0; step < g.steps; ++step) {
     const Rows<T> z = input_products(f.sequence, part, step, f.kernel, f.bias, sums);
-    if (step > 0 || f.sequence.initial_h) multiply_add(constant(h), part.rows, f.recurrent_kernel, z, walk_of(step));
+    ExpectedRows expected;
+    if (expects(f.sequence, part, step)) expect<Use::kWrite>(expected, f.sequence, part, step, f.h_sequence, g.units);
+    if (step > 0 || f.sequence.initial_h) multiply_add(constant(h), part.rows, f.recurrent_kernel, z, {walk_of(step), &expected});
     with_activations<T>(f.activation, kSigmoid,
                         [&](const auto& activation, const auto&) { simple_rnn_cells(f, part, step, z, h, activation); });
   }
@@ -171,6 +173,18 @@ PYNN_INLINE void simple_rnn_cell_back(const SimpleRnnGradient<T>& f, std::int64_
   });
 }
 
+// What the step back to `step` reads and writes.
+template <class T>
+PYNN_INLINE ExpectedRows simple_rnn_expected(const SimpleRnnGradient<T>& f, const RowBlock& part, std::int64_t step) {
+  const std::int64_t units = f.sequence.geometry.units;
+  ExpectedRows expected;
+  if (!expects(f.sequence, part, step)) return expected;
+  expect<Use::kRead>(expected, f.sequence, part, step, f.h_sequence, units);
+  expect<Use::kRead>(expected, f.sequence, part, step, f.dh_sequence, units);
+  expect_gate_gradients(expected, f, part, step, units);
+  return expected;
+}
+
 template <class T>
 void simple_rnn_block_back(const SimpleRnnGradient<T>& f, std::int64_t block, void* scratch) {
   const Geometry& g = f.sequence.geometry;
@@ -181,7 +195,8 @@ void simple_rnn_block_back(const SimpleRnnGradient<T>& f, std::int64_t block, vo
   for (std::int64_t step = g.steps - 1; step >= 0; --step) {
     const Rows<T> dz = step_rows(f, part.first, step);
     for (std::int64_t r = 0; r < part.rows; ++r) simple_rnn_cell_back(f, part.first + r, step, dz.row(r), dh.row(r), activation);
-    if (step > 0 || f.d_initial_h) multiply_add(constant(dz), part.rows, f.recurrent_transposed, dh, walk_of(step));
+    ExpectedRows expected = simple_rnn_expected(f, part, step - 1);
+    if (step > 0 || f.d_initial_h) multiply_add(constant(dz), part.rows, f.recurrent_transposed, dh, {walk_of(step), &expected});
     input_gradients<T>(f, part, step);
   }
   if (f.d_initial_h) save_state(dh, part, g.units, f.d_initial_h);
