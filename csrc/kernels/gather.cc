@@ -9,7 +9,7 @@ namespace pynn {
 namespace PYNN_TARGET {
 namespace {
 
-constexpr std::int64_t kCopyBytes = 1 << 15;  // of a chunk
+constexpr std::int64_t kCopyBytes = 24 << 10;  // of a chunk
 constexpr std::int32_t kIndexFailure = 1, kCursorFailure = 2;
 
 void fail(Failure* failure, std::int32_t code, std::int64_t a, std::int64_t b, std::int64_t c) {
@@ -41,40 +41,20 @@ struct Picking {
   std::int32_t dtype;
 };
 
-// Rows at random places of a large data set come from memory as fast as the processor can have misses under way. Those of a row to
-// come are asked for line by line while this one is copied: all at once they would wait for each other. L2 has more misses under way than L1.
-constexpr std::int64_t kAheadBytes = 16 << 10, kMostRowsAhead = 8;
-constexpr std::int64_t kFetchedBytes = 256;  // shorter rows aren't worth it
-
-// The row for a later item, null if there is none.
-PYNN_INLINE const char* row_ahead(const Picking& picking, std::int64_t outer, std::int64_t position) {
-  if (position >= picking.positions) return nullptr;
+// Where the row of item o * positions + p lies; null and a failure where its index is no row.
+PYNN_INLINE const char* picked_row(const Picking& picking, std::int64_t outer, std::int64_t position, Failure* failure) {
   const std::int64_t index = index_at(picking.indices, picking.dtype, position);
-  return index < 0 || index >= picking.rows ? nullptr : picking.data + (outer * picking.rows + index) * picking.row_bytes;
+  if (index >= 0 && index < picking.rows) return picking.data + (outer * picking.rows + index) * picking.row_bytes;
+  fail(failure, kIndexFailure, index, position, picking.rows);
+  return nullptr;
 }
 
-PYNN_INLINE void copy_and_fetch(char* to, const char* from, std::int64_t bytes, const char* ahead) {
-  std::int64_t byte = 0;
-  for (; byte + kCacheLine <= bytes; byte += kCacheLine) {
-    prefetch<Use::kRead>(ahead + byte);
-    std::memcpy(to + byte, from + byte, static_cast<std::size_t>(kCacheLine));
-  }
-  prefetch<Use::kRead>(ahead + byte);
-  std::memcpy(to + byte, from + byte, static_cast<std::size_t>(bytes - byte));
-}
-
-// out[o, p] = data[o, indices[p]] for the items o * positions + p in the range
-void pick(const Picking& picking, Range range, Failure* failure) {
+void pick_short_rows(const Picking& picking, Range range, Failure* failure) {
   std::int64_t outer = range.first / picking.positions, position = range.first % picking.positions;
-  const std::int64_t fitting = kAheadBytes / most(picking.row_bytes, 1), rows_ahead = fitting < kMostRowsAhead ? most(fitting, 1) : kMostRowsAhead;
   for (std::int64_t item = range.first; item < range.last; ++item) {
-    const std::int64_t index = index_at(picking.indices, picking.dtype, position);
-    if (index < 0 || index >= picking.rows) return fail(failure, kIndexFailure, index, position, picking.rows);
-    char* to = picking.out + item * picking.row_bytes;
-    const char* from = picking.data + (outer * picking.rows + index) * picking.row_bytes;
-    const char* ahead = picking.row_bytes < kFetchedBytes ? nullptr : row_ahead(picking, outer, position + rows_ahead);
-    if (ahead) copy_and_fetch(to, from, picking.row_bytes, ahead);
-    else copy_row(to, from, picking.row_bytes);
+    const char* from = picked_row(picking, outer, position, failure);
+    if (!from) return;
+    copy_row(picking.out + item * picking.row_bytes, from, picking.row_bytes);
     if (++position == picking.positions) {
       position = 0;
       ++outer;
@@ -82,8 +62,64 @@ void pick(const Picking& picking, Range range, Failure* failure) {
   }
 }
 
+// Rows at random places of a large data set come from memory as fast as the processor can have misses under way. A few are copied side by
+// side, line by line, so that the hardware follows each of them, and the lines of the next few are asked for meanwhile: into L2, which has
+// more misses under way than L1. More at a time would be more than it follows.
+constexpr int kRowsTogether = 4;
+constexpr std::int64_t kLongRow = 256;  // bytes; shorter ones aren't worth it
+
+struct RowGroup {
+  const char* row[kRowsTogether];
+  int count;
+};
+
+// The rows of the items from `first` on, up to one whose index is no row.
+RowGroup group_at(const Picking& picking, std::int64_t first, std::int64_t last, Failure* failure) {
+  RowGroup group;
+  for (const char*& row : group.row) row = picking.data;
+  for (group.count = 0; group.count < kRowsTogether && first + group.count < last; ++group.count) {
+    const std::int64_t item = first + group.count;
+    const char* from = picked_row(picking, item / picking.positions, item % picking.positions, failure);
+    if (!from) break;
+    group.row[group.count] = from;
+  }
+  return group;
+}
+
+PYNN_INLINE void copy_and_fetch(char* to, const RowGroup& rows, const RowGroup& next, std::int64_t bytes) {
+  std::int64_t byte = 0;
+  for (; byte + kCacheLine <= bytes; byte += kCacheLine)
+    for (int i = 0; i < kRowsTogether; ++i) {
+      prefetch<Use::kRead>(next.row[i] + byte);
+      std::memcpy(to + i * bytes + byte, rows.row[i] + byte, static_cast<std::size_t>(kCacheLine));
+    }
+  for (int i = 0; i < kRowsTogether; ++i) {
+    prefetch<Use::kRead>(next.row[i] + byte);
+    std::memcpy(to + i * bytes + byte, rows.row[i] + byte, static_cast<std::size_t>(bytes - byte));
+  }
+}
+
+void pick_long_rows(const Picking& picking, Range range, Failure* failure) {
+  const std::int64_t bytes = picking.row_bytes;
+  RowGroup rows = group_at(picking, range.first, range.last, failure);
+  for (std::int64_t item = range.first; rows.count > 0;) {
+    const RowGroup next = group_at(picking, item + rows.count, range.last, failure);
+    char* to = picking.out + item * bytes;
+    if (rows.count == kRowsTogether) copy_and_fetch(to, rows, next, bytes);
+    else for (int i = 0; i < rows.count; ++i) copy_row(to + i * bytes, rows.row[i], bytes);
+    item += rows.count;
+    rows = next;
+  }
+}
+
+// out[o, p] = data[o, indices[p]] for the items o * positions + p in the range
+void pick(const Picking& picking, Range range, Failure* failure) {
+  if (picking.row_bytes < kLongRow) pick_short_rows(picking, range, failure);
+  else pick_long_rows(picking, range, failure);
+}
+
 bool plan_picks(std::int64_t items, std::int64_t row_bytes, Plan* plan) {
-  plan->params[0] = split(plan, 0, items, kCopyBytes / most(row_bytes, 1), 1);
+  plan->params[0] = split(plan, 0, items, kCopyBytes / most(row_bytes, 1), kRowsTogether);
   plan->params[1] = items;
   plan->params[2] = row_bytes;
   plan->cost_ns = static_cast<double>(items) * (3 + static_cast<double>(row_bytes) / 30);
