@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from types import BuiltinFunctionType, FunctionType, NoneType
 
 import numpy as np
 
 from pynn.engine.tensor import Tensor
 from pynn.engine.variable import Variable, structure
 
+_PLAIN = frozenset({NoneType, bool, int, float, str, FunctionType, BuiltinFunctionType, np.ndarray})  # most attributes
 
-def _members(value, kind, seen: set[int]) -> Iterator:
-    if isinstance(value, kind):
-        if id(value) not in seen:
-            seen.add(id(value))
-            yield value
-    elif isinstance(value, (list, tuple)):
-        for item in value:
-            yield from _members(item, kind, seen)
-    elif isinstance(value, dict):
-        for item in value.values():
-            yield from _members(item, kind, seen)
+
+def _add_members(values, kind, seen: set[int], found: list) -> None:
+    """Adds those of a kind among values, and in the lists and dicts among them, to `found`: each once."""
+    for value in values:
+        if type(value) in _PLAIN:
+            continue
+        if isinstance(value, kind):
+            if id(value) not in seen:
+                seen.add(id(value))
+                found.append(value)
+        elif isinstance(value, (list, tuple)):
+            _add_members(value, kind, seen, found)
+        elif isinstance(value, dict):
+            _add_members(value.values(), kind, seen, found)
 
 
 class Tracking:
@@ -28,6 +32,8 @@ class Tracking:
 
     # Attributes that refer to things without owning them.
     _untracked = frozenset({"_inbound_nodes", "_own_weights", "_own_states", "_call_losses", "_fixed"})
+    # Attributes that no program depends on, although they are set again and again.
+    _unnoticed: frozenset[str] = frozenset()
 
     def _init_tracking(self) -> None:
         self._own_weights: list[Variable] = []
@@ -36,7 +42,8 @@ class Tracking:
         self._trainable = True
 
     def __setattr__(self, name: str, value) -> None:
-        structure.changes += 1
+        if name not in self._unnoticed:
+            structure.changes += 1
         object.__setattr__(self, name, value)
 
     def __delattr__(self, name: str) -> None:
@@ -46,8 +53,13 @@ class Tracking:
     @property
     def layers(self) -> list:
         """The layers that this one owns directly."""
-        seen = {id(self)}
-        return [layer for k, v in vars(self).items() if k not in self._untracked for layer in _members(v, Tracking, seen)]
+        return self._owned(Tracking, {id(self)})
+
+    def _owned(self, kind, seen: set[int]) -> list:
+        """What its attributes hold of a kind, but for those seen already."""
+        found: list = []
+        _add_members([v for k, v in vars(self).items() if k not in self._untracked], kind, seen, found)
+        return found
 
     def flattened_layers(self) -> list:
         """This layer and all below it, each once."""
@@ -73,8 +85,7 @@ class Tracking:
 
     def _direct_weights(self) -> list[Variable]:
         seen = {id(v) for v in self._own_weights} | {id(v) for v in self._own_states}
-        loose = [w for k, v in vars(self).items() if k not in self._untracked for w in _members(v, Variable, seen)]
-        return [*self._own_weights, *loose]
+        return [*self._own_weights, *self._owned(Variable, seen)]
 
     @property
     def weights(self) -> list[Variable]:

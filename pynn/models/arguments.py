@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable
 from typing import Any
@@ -24,7 +25,7 @@ def bound_words(function: Callable, first: tuple[str, ...], args: tuple, kwargs:
         TypeError: one is unknown, given twice, or a dict of options as in JavaScript.
     """
     name = function.__name__
-    known = [p for p in inspect.signature(function).parameters if p != "model" and p not in first]
+    known = _words_after(function, first)
     if args and isinstance(args[0], dict):
         _refuse_options(name, first, args[0])
     if len(args) > len(known):
@@ -37,6 +38,11 @@ def bound_words(function: Callable, first: tuple[str, ...], args: tuple, kwargs:
             near = f" Did you mean {_FORMER[word]!r}?" if word in _FORMER else suggestion(snake_case(word), known)
             raise TypeError(f"[{name}] unknown argument {word!r}.{near} Known: {', '.join([*first, *known])}.")
     return {**given, **kwargs}
+
+
+@functools.cache
+def _words_after(function: Callable, first: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(p for p in inspect.signature(function).parameters if p != "model" and p not in first)
 
 
 def _refuse_options(name: str, first: tuple[str, ...], options: dict) -> None:
