@@ -13,7 +13,7 @@ bool prepare_grad_filter(const Problem* problem, Plan* plan) {
   const ConvShape s = conv_shape(problem->specs[0], problem->specs[2], problem->ints);
   if (has_winograd<T>() && use_winograd(s, problem->ints, s.rows.out_size, s.cols.out_size))
     plan_winograd_filter<T>(winograd_filter<T>(s), conv_cost_ns<T>(s), plan);
-  else plan_filter_grad<T>(filter_grad<T>(s), plan);
+  else plan_filter_grad<T>(filter_grad<T>(s), true, plan);
   return true;
 }
 

@@ -25,7 +25,7 @@ bool prepare_grad_input(const Problem* problem, Plan* plan) {
   plan_blocks(BlockRequest{s.batch, s.rows.size, s.rows.stride, image_bytes, kSourceBlockBytes, conv_cost_ns<T>(s)}, plan, 1);
   if (scatter) {
     plan->variant = kScatterVariant;
-    plan->scratch_bytes = scatter_room<T>(s, most_reached(s, plan->params[kBandRows])) * static_cast<std::int64_t>(sizeof(T));
+    plan->scratch_bytes = scatter_room<T>(s, most_reached(s.rows, plan->params[kBandRows])) * static_cast<std::int64_t>(sizeof(T));
   }
   return true;
 }

@@ -89,26 +89,31 @@ void pack_panels(const Panels& p, bool adjoint, const T* filter, T* packed, std:
   }
 }
 
-// First channel of the source and first column of the output that a panel works on.
-inline std::int64_t source_channel(const Panels& p, const Panel& panel, bool depthwise) {
-  return depthwise ? panel.first_column : panel.group * p.depth;
-}
+// First channel of the source and first column of the output that a panel works on, unless the filter is depthwise: then both are one.
+inline std::int64_t source_channel(const Panels& p, const Panel& panel) { return panel.group * p.depth; }
 inline std::int64_t output_column(const Panels& p, const Panel& panel) { return panel.group * p.columns + panel.first_column; }
 
-// All panels over a region.
+// One panel over a region; `out` begins with its first column.
 template <class T>
-void correlate_panels(const Correlation& g, const Panels& p, Pixels<const T> source, Pixels<T> out, const T* packed,
+void correlate_panel(const Correlation& g, const Panels& p, const Panel& panel, Pixels<const T> source, const Pixels<T>& out, const T* packed,
+                     const Region& region, const T* bias, bool relu) {
+  const std::int64_t column = output_column(p, panel);
+  const Epilogue<T> e{bias ? bias + column : nullptr, relu, static_cast<int>(panel.columns)};
+  source.base += g.depthwise ? column : source_channel(p, panel);
+  if (g.depthwise) correlate_depthwise(g, source, out, packed + panel.offset, panel.columns, region, e.bias, relu);
+  else correlate(g, source, out, packed + panel.offset, panel.width, region, e);
+}
+
+// All panels over a region. Depthwise ones share the memory that they read, so they go together.
+template <class T>
+void correlate_panels(const Correlation& g, const Panels& p, const Pixels<const T>& source, const Pixels<T>& out, const T* packed,
                       const Region& region, const T* bias, bool relu) {
   if (g.depthwise) return correlate_depthwise(g, source, out, packed, p.columns, region, bias, relu);
   for (std::int64_t i = 0; i < panel_count(p); ++i) {
     const Panel panel = panel_at(p, i);
-    const std::int64_t column = output_column(p, panel);
-    Pixels<const T> from = source;
     Pixels<T> to = out;
-    from.base += source_channel(p, panel, g.depthwise);
-    to.base += column;
-    const Epilogue<T> e{bias ? bias + column : nullptr, relu, static_cast<int>(panel.columns)};
-    correlate(g, from, to, packed + panel.offset, panel.width, region, e);
+    to.base += output_column(p, panel);
+    correlate_panel(g, p, panel, source, to, packed, region, bias, relu);
   }
 }
 

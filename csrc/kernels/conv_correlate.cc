@@ -84,7 +84,6 @@ void correlate_columns(const Correlation& g, const Pixels<const T>& source, cons
 template <class T>
 void correlate_panel(const Correlation& g, const Pixels<const T>& source, const Pixels<T>& out, const T* panel, std::int64_t width,
                      const Region& region, const Epilogue<T>& e) {
-  if (g.depthwise) return correlate_columns(g, source, out, panel, e.columns, region, e.bias, e.relu);
   for_each_class(g.rows, region.row0, region.row1, [&](const TapClass& row) {
     for_each_class(g.cols, g.first_column, g.last_column, [&](const TapClass& col) {
       if (width == Simd<T>::kLanes) correlate_class<T, 1>(g, row, col, source, out, panel, region, e);

@@ -5,7 +5,7 @@
 // pixels at the left and right edges have such taps. A tap's pixels of one row are summed from zero, then added to its sum, row by row.
 #include "kernels/conv_depthwise_grad.h"
 
-#include "kernels/conv_shape.h"
+#include "kernels/conv_taps.h"
 #include "kernels/expected.h"
 
 namespace pynn {
@@ -20,32 +20,29 @@ constexpr int kVectors = 1;                  // more sums than registers otherwi
 #endif
 constexpr std::int64_t kRowsAhead = 6;       // of x, so that memory has time to answer; of dy one fewer
 
-// Output columns [begin, end).
-struct ColumnRange {
-  std::int64_t begin, end;
+// Pixels up to `end` that see the taps [first, last) of a group.
+struct TapRun {
+  std::int64_t end;
+  int first, last;
 };
 
-// Those whose tap lies inside the image.
-inline ColumnRange columns_of_tap(const WindowAxis& cols, std::int64_t tap) {
-  const std::int64_t first = cols.pad - tap * cols.dilation, last = cols.size - 1 + first;  // times the stride
-  const std::int64_t begin = first > 0 ? (first + cols.stride - 1) / cols.stride : 0;
-  const std::int64_t end = last < 0 ? 0 : smaller(cols.out_size, last / cols.stride + 1);
-  return ColumnRange{begin, larger(begin, end)};
-}
-
-// Neighbouring taps in each row of the filter.
+// Neighbouring taps in each row of the filter, and the runs of a row's pixels that see the same ones.
 struct Taps {
   std::int64_t first;
-  int count;
-  ColumnRange columns[kMostTaps], middle;  // that each of them sees, and that all see
+  int count, num_runs;
+  TapRun runs[2 * kMostTaps + 1];  // as each tap begins and ends to be seen once
 };
 
 inline Taps taps_of(const WindowAxis& cols, std::int64_t first, std::int64_t end) {
-  Taps taps{first, static_cast<int>(end - first), {}, {0, cols.out_size}};
-  for (int t = 0; t < taps.count; ++t) {
-    taps.columns[t] = columns_of_tap(cols, first + t);
-    taps.middle = ColumnRange{larger(taps.middle.begin, taps.columns[t].begin), smaller(taps.middle.end, taps.columns[t].end)};
-  }
+  Taps taps{first, static_cast<int>(end - first), 0, {}};
+  for_each_class(TapAxis{cols, false}, 0, cols.out_size, [&](const TapClass& c) {
+    const std::int64_t seen = larger(c.first_tap, first), unseen = c.first_tap < 0 ? seen : larger(smaller(c.first_tap + c.taps, end), seen);
+    TapRun run{c.first_position + c.count, static_cast<int>(seen - first), static_cast<int>(unseen - first)};
+    if (run.first == run.last) run.first = run.last = 0;
+    const TapRun& before = taps.runs[taps.num_runs > 0 ? taps.num_runs - 1 : 0];
+    if (taps.num_runs > 0 && before.first == run.first && before.last == run.last) --taps.num_runs;
+    taps.runs[taps.num_runs++] = run;
+  });
   return taps;
 }
 
@@ -53,7 +50,7 @@ inline Taps taps_of(const WindowAxis& cols, std::int64_t first, std::int64_t end
 template <class T>
 struct RowPair {
   const T *x, *dy;  // x where the first tap would find pixel 0, which may be outside
-  std::int64_t x_row, tap_step, x_pixel, dy_pixel, pixels;
+  std::int64_t x_row, tap_step, x_pixel, dy_pixel;
   std::int64_t x_ahead, dy_ahead;  // 0: nothing is asked for
   int lanes;
 };
@@ -62,7 +59,7 @@ template <class T, int kRows, int kTaps, int NV, bool kFull>
 PYNN_NOINLINE void add_taps(const Taps& taps, const RowPair<T>& row, T* sums, std::int64_t sums_row, std::int64_t sums_tap) {
   constexpr int kLanes = Simd<T>::kLanes;
   const int lanes = kFull ? kLanes : row.lanes;
-  const std::int64_t tap_step = row.tap_step, x_pixel = row.x_pixel, dy_pixel = row.dy_pixel, x_ahead = row.x_ahead, end = taps.middle.end;
+  const std::int64_t tap_step = row.tap_step, x_pixel = row.x_pixel, dy_pixel = row.dy_pixel, x_ahead = row.x_ahead;
   typename Simd<T>::V acc[kRows][kTaps][NV], d[NV];
   const T *dy = row.dy, *x[kRows];
   PYNN_UNROLL
@@ -91,8 +88,9 @@ PYNN_NOINLINE void add_taps(const Taps& taps, const RowPair<T>& row, T* sums, st
     for (int r = 0; r < kRows; ++r) x[r] += x_pixel;
   };
   std::int64_t p = 0;
-  while (p < row.pixels) {
-    for (; p >= taps.middle.begin && p < end; ++p, advance()) {
+  for (const TapRun* run = taps.runs; run < taps.runs + taps.num_runs; ++run) {
+    const bool whole = run->last - run->first == kTaps;
+    for (; whole && p < run->end; ++p, advance()) {
       if (x_ahead) {
         PYNN_UNROLL
         for (int v = 0; v < NV; ++v) {
@@ -104,13 +102,12 @@ PYNN_NOINLINE void add_taps(const Taps& taps, const RowPair<T>& row, T* sums, st
       PYNN_UNROLL
       for (int t = 0; t < kTaps; ++t) add(t);
     }
-    if (p == row.pixels) break;
-    read();
-    PYNN_UNROLL
-    for (int t = 0; t < kTaps; ++t)
-      if (p >= taps.columns[t].begin && p < taps.columns[t].end) add(t);
-    ++p;
-    advance();
+    for (; p < run->end; ++p, advance()) {
+      read();
+      PYNN_UNROLL
+      for (int t = 0; t < kTaps; ++t)
+        if (t >= run->first && t < run->last) add(t);
+    }
   }
   PYNN_UNROLL
   for (int r = 0; r < kRows; ++r) {
@@ -162,7 +159,7 @@ template <class T>
 void add_row(const DepthwiseBlock<T>& b, const Taps& taps, std::int64_t n, std::int64_t r, T* sums) {
   const std::int64_t image_row = b.cols.size * b.channels;
   RowPair<T> row{nullptr, b.dy.base + (n - b.region.image0) * b.dy.image + (r - b.region.row0) * b.dy.row, b.rows.dilation * image_row,
-                 b.cols.dilation * b.channels, b.cols.stride * b.channels, b.dy.pixel, b.cols.out_size,
+                 b.cols.dilation * b.channels, b.cols.stride * b.channels, b.dy.pixel,
                  b.streams ? kRowsAhead * image_row : 0, b.streams ? (kRowsAhead - 1) * b.dy.row : 0, 0};
   const std::int64_t most = taps.count <= 3 ? kMostRows : 1;
   for (std::int64_t kh = 0, rows = 1; kh < b.rows.window; kh += rows) {

@@ -154,7 +154,7 @@ template <class T, class PackPanel>
 void sum_panel(const FilterGrad& f, std::int64_t index, const T* x, const Region& block, T* sums, bool first, void* scratch, PackPanel pack) {
   const ConvShape& s = f.shape;
   const Panel panel = panel_at(f.panels, index);
-  const std::int64_t channel = source_channel(f.panels, panel, false);
+  const std::int64_t channel = source_channel(f.panels, panel);
   T* dy = static_cast<T*>(scratch);
   pack(panel, block, dy);
   const std::int64_t row = s.cols.size * s.in_channels;
@@ -226,15 +226,15 @@ void reduce_filter_grad(const FilterGrad& f, const T* sums, T* dfilter, std::int
   }
 }
 
-// Phase 0: partial x section; phase 1: panels.
+// Phase 0: partial x section; phase 1: panels. `in_place`: the output gradient lies in memory, where a depthwise filter's panels read it.
 template <class T>
-void plan_filter_grad(const FilterGrad& f, Plan* plan) {
+void plan_filter_grad(const FilterGrad& f, bool in_place, Plan* plan) {
   const std::int64_t panels = panel_count(f.panels);
   plan->phases = 2;
   plan->chunks[0] = f.partials * f.sections;
   plan->chunks[1] = panels;
   plan->shared_bytes = f.partials * packed_size(f.panels) * static_cast<std::int64_t>(sizeof(T));
-  plan->scratch_bytes = f.panel_bytes + f.padded_bytes;
+  plan->scratch_bytes = (in_place && is_depthwise(f.shape) ? 0 : f.panel_bytes) + f.padded_bytes;
   plan->cost_ns = conv_cost_ns<T>(f.shape);
 }
 

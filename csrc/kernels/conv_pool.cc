@@ -131,14 +131,10 @@ void run_conv_pool(const Call* call, std::int32_t phase, std::int64_t begin, std
   for_each_block(*call->plan, 1, whole(s.rows.out_size), begin, end, [&](const Region& region) {
     for (std::int64_t i = 0; i < panel_count(panels); ++i) {
       const Panel panel = panel_at(panels, i);
-      const std::int64_t column = output_column(panels, panel);
-      Pixels<const T> from = source;
-      from.base += source_channel(panels, panel, g.depthwise);
       Pixels<T> to = dense_pixels(static_cast<T*>(scratch), region.row1 - region.row0, g.last_column, panel.width);
       to.base -= region.image0 * to.image + region.row0 * to.row;
-      const Epilogue<T> e{bias + column, false, static_cast<int>(panel.columns)};
-      correlate(g, from, to, packed + panel.offset, panel.width, region, e);
-      pool_block(s, region, panel, column, static_cast<const T*>(scratch), pooled);
+      correlate_panel<T>(g, panels, panel, source, to, packed, region, bias, false);
+      pool_block(s, region, panel, output_column(panels, panel), static_cast<const T*>(scratch), pooled);
     }
   });
 }

@@ -95,7 +95,7 @@ bool prepare_grad_params(const Problem* problem, Plan* plan) {
   if (has_winograd<T>() && use_winograd(s, problem->ints, s.rows.out_size, s.cols.out_size))
     plan_pooled_filter<T>(s, plan);
   else if (prefers_sparse_filter<T>(s)) plan_sparse_filter<T>(sparse_filter<T>(filter_grad<T>(s)), plan);
-  else plan_filter_grad<T>(filter_grad<T>(s), plan);
+  else plan_filter_grad<T>(filter_grad<T>(s), false, plan);
   plan->params[0] = plan->shared_bytes / static_cast<std::int64_t>(sizeof(T));  // where the sums of the bias start
   plan->chunks[1] += 1;  // the bias
   plan->shared_bytes += bias_blocks(s) * s.out_channels * static_cast<std::int64_t>(sizeof(T));
@@ -184,13 +184,12 @@ bool prepare_pool_grad_input(const Problem* problem, Plan* plan) {
   const std::int64_t image_bytes = scatter ? scatter_room<T>(s, s.rows.out_size) * static_cast<std::int64_t>(sizeof(T))
                                            : s.rows.out_size * row_bytes;
   plan_blocks(BlockRequest{s.batch, s.rows.size, s.rows.stride, image_bytes, kSourceBlockBytes, conv_cost_ns<T>(s)}, plan, 1);
-  const std::int64_t reach = (plan->params[kBandRows] - 1 + (s.rows.window - 1) * s.rows.dilation) / s.rows.stride + 2;
-  plan->scratch_bytes = plan->params[kBlockImages] * smaller(reach, s.rows.out_size) * row_bytes;
+  const std::int64_t reached = most_reached(s.rows, plan->params[kBandRows]);
+  plan->scratch_bytes = plan->params[kBlockImages] * reached * row_bytes;
   if (scatter) {
     plan->variant = kScatterVariant;
     plan->params[kFreeParam] = (plan->scratch_bytes + 63) / 64 * 64;  // where t starts, behind dz
-    plan->scratch_bytes = plan->params[kFreeParam] +
-                          scatter_room<T>(s, most_reached(s, plan->params[kBandRows])) * static_cast<std::int64_t>(sizeof(T));
+    plan->scratch_bytes = plan->params[kFreeParam] + scatter_room<T>(s, reached) * static_cast<std::int64_t>(sizeof(T));
   }
   return true;
 }

@@ -35,15 +35,16 @@ inline Span reached_rows(const WindowAxis& axis, std::int64_t row0, std::int64_t
   const Span span{clamped(first, 0, axis.out_size), clamped(last, 0, axis.out_size)};
   return Span{span.first, larger(span.first, span.last)};
 }
+// How many they are for any `rows` rows of the input, at most.
+inline std::int64_t most_reached(const WindowAxis& axis, std::int64_t rows) {
+  return smaller((rows - 1 + (axis.window - 1) * axis.dilation) / axis.stride + 1, axis.out_size);
+}
 
 // Elements of t for `rows` rows of dy.
 template <class T>
 std::int64_t scatter_room(const ConvShape& s, std::int64_t rows) {
   return rows * s.cols.out_size * padded_columns(scatter_panels<T>(s));
 }
-
-// Rows of dy under a band of rows of dx, at most.
-inline std::int64_t most_reached(const ConvShape& s, std::int64_t band_rows) { return smaller(band_rows + s.rows.window - 1, s.rows.out_size); }
 
 // dx of one row; t starts with row `first` of dy.
 template <class T>

@@ -205,7 +205,7 @@ void reduce_sparse_filter(const SparseFilter& f, const T* sums, T* dfilter, std:
 
 template <class T>
 void plan_sparse_filter(const SparseFilter& f, Plan* plan) {
-  plan_filter_grad<T>(f.f, plan);
+  plan_filter_grad<T>(f.f, false, plan);
   plan->variant = kSparseVariant;
   plan->shared_bytes = f.f.partials * sums_of_partial(f) * static_cast<std::int64_t>(sizeof(T));
   plan->scratch_bytes = source_bytes<T>(f) + row_bytes<T>(f) + lists_bytes<T>(kPanelVectors * Simd<T>::kLanes, f.pixels);

@@ -67,14 +67,21 @@ void pack_sparse(const SparseInput& f, const T* filter, std::int64_t first, std:
 template <class T>
 struct PixelLists {
   Term<T>* terms;      // [2][pixels][channels], and one more for what is dropped
+  T* row;              // one row of dz, for list_all_channels
   std::int32_t* ends;  // [2][pixels]
+  std::int64_t bytes;  // of all three
 };
 
 inline std::int64_t terms_of_pair(const ConvShape& s) { return 2 * s.cols.out_size * s.out_channels; }
+
+// In scratch; null to count the bytes only.
 template <class T>
-std::int64_t pixel_lists_bytes(const ConvShape& s) {
-  return (terms_of_pair(s) + 1) * static_cast<std::int64_t>(sizeof(Term<T>)) + 2 * s.cols.out_size * 4 + s.cols.out_size * s.out_channels *
-         static_cast<std::int64_t>(sizeof(T)) + 64;
+PixelLists<T> pixel_lists(const ConvShape& s, void* scratch) {
+  const std::int64_t row_at = (terms_of_pair(s) + 1) * static_cast<std::int64_t>(sizeof(Term<T>));
+  const std::int64_t ends_at = row_at + s.cols.out_size * s.out_channels * static_cast<std::int64_t>(sizeof(T));
+  const std::uintptr_t base = reinterpret_cast<std::uintptr_t>(scratch);
+  return {static_cast<Term<T>*>(scratch), reinterpret_cast<T*>(base + static_cast<std::uintptr_t>(row_at)),
+          reinterpret_cast<std::int32_t*>(base + static_cast<std::uintptr_t>(ends_at)), ends_at + 2 * s.cols.out_size * 4};
 }
 
 template <class T>
@@ -101,15 +108,15 @@ void list_cell_row(const SparseInput& f, const PooledGradient<T>& g, std::int64_
 }
 
 template <class T>
-void list_all_channels(const SparseInput& f, const PooledGradient<T>& g, std::int64_t n, std::int64_t r, const PixelLists<T>& lists, T* row) {
+void list_all_channels(const SparseInput& f, const PooledGradient<T>& g, std::int64_t n, std::int64_t r, const PixelLists<T>& lists) {
   const ConvShape& s = f.shape;
   const std::int64_t channels = s.out_channels, pixels = s.cols.out_size;
   const std::int32_t step = static_cast<std::int32_t>(filter_of_channel(f));
   for (std::int64_t half = 0; half < 2; ++half) {
-    expand_row(g, n, 2 * r + half, pixels, ExpandTo{0, channels, channels, channels}, row);
+    expand_row(g, n, 2 * r + half, pixels, ExpandTo{0, channels, channels, channels}, lists.row);
     for (std::int64_t p = 0; p < pixels; ++p) {
       Term<T>* terms = lists.terms + (half * pixels + p) * channels;
-      for (std::int32_t co = 0; co < channels; ++co) terms[co] = {row[p * channels + co], co * step};
+      for (std::int32_t co = 0; co < channels; ++co) terms[co] = {lists.row[p * channels + co], co * step};
       lists.ends[half * pixels + p] = static_cast<std::int32_t>((half * pixels + p + 1) * channels);
     }
   }
@@ -135,15 +142,13 @@ void add_pixels(const SparseInput& f, const T* packed, const PixelLists<T>& list
 template <class T>
 void add_image(const SparseInput& f, const PooledGradient<T>& g, std::int64_t n, const Span& rows, const T* packed, bool finite, T* room, void* scratch) {
   const ConvShape& s = f.shape;
-  Term<T>* terms = static_cast<Term<T>*>(scratch);
-  T* row = reinterpret_cast<T*>(terms + terms_of_pair(s) + 1);
-  const PixelLists<T> lists{terms, reinterpret_cast<std::int32_t*>(row + s.cols.out_size * s.out_channels)};
+  const PixelLists<T> lists = pixel_lists<T>(s, scratch);
   const std::int64_t first = rows.first / 2, last = ceil_div(rows.last, 2);
   for (std::int64_t i = first; i < last; ++i) {
     const std::int64_t r = f.pixels_backwards ? first + last - 1 - i : i;
     if (finite && r >= g.rows) continue;
     if (finite) list_cell_row(f, g, n, r, lists);
-    else list_all_channels(f, g, n, r, lists, row);
+    else list_all_channels(f, g, n, r, lists);
     for (std::int64_t j = 0; j < 2; ++j) {
       const std::int64_t half = f.pixels_backwards ? 1 - j : j, oh = 2 * r + half;
       if (oh >= rows.first && oh < rows.last) add_pixels(f, packed, lists, half, room + (oh - rows.first) * s.rows.stride * f.row);
@@ -166,7 +171,7 @@ void take_rows(const SparseInput& f, const Region& region, std::int64_t n, std::
   }
 }
 
-// One region; `room` has its dx with borders, scratch has pixel_lists_bytes.
+// One region; `room` has its dx with borders, scratch the pixel lists.
 template <class T>
 void sparse_region(const SparseInput& f, const PooledGradient<T>& g, const T* packed, bool finite, const Region& region, T* dx, T* room, void* scratch) {
   const ConvShape& s = f.shape;
@@ -192,9 +197,9 @@ void plan_sparse_input(const SparseInput& f, Plan* plan) {
   plan->shared_bytes = (s.out_channels * filter_of_channel(f) + pack_chunks(f)) * kBytes;
   const std::int64_t image_bytes = rows_under(s, s.rows.out_size) * f.row * kBytes;
   plan_blocks(BlockRequest{s.batch, s.rows.size, s.rows.stride, image_bytes, kSourceBlockBytes, conv_cost_ns<T>(s) * kSparseCost}, plan, 1);
-  const std::int64_t reach = (plan->params[kBandRows] - 1 + (s.rows.window - 1) * s.rows.dilation) / s.rows.stride + 2;
-  plan->params[kFreeParam] = (rows_under(s, smaller(reach, s.rows.out_size)) * f.row * kBytes + 63) / 64 * 64;
-  plan->scratch_bytes = plan->params[kFreeParam] + pixel_lists_bytes<T>(s);
+  const std::int64_t room = rows_under(s, most_reached(s.rows, plan->params[kBandRows])) * f.row * kBytes;
+  plan->params[kFreeParam] = (room + 63) / 64 * 64;
+  plan->scratch_bytes = plan->params[kFreeParam] + pixel_lists<T>(s, nullptr).bytes;
 }
 
 template <class T>
