@@ -1,6 +1,7 @@
 // conv2d_grad_filter: dfilter[kh, kw, ci, co] = sum over n, oh, ow of x[n, oh * sh - top + kh * dh, ow * sw - left + kw * dw, ci] *
 // dy[n, oh, ow, co]. Operands x, dy, then dfilter; shapes and attributes as in conv2d. Order of additions: conv_filter_grad.h.
 #include "kernels/conv_filter_grad.h"
+#include "kernels/expected.h"
 #include "kernels/winograd_filter.h"
 #include "registry.h"
 
@@ -17,16 +18,32 @@ bool prepare_grad_filter(const Problem* problem, Plan* plan) {
   return true;
 }
 
-// to[pixel][j] = dy[pixel][column + j], zeros behind the panel's last column
+constexpr std::int64_t kAheadBytes = 8 << 10;  // memory's answer takes as long as copying so much
+
+// Of each panel to[pixel][j] = dy[pixel][column + j], zeros behind the panel's last column.
 template <class T>
-void pack_gradient(const ConvShape& s, const Panels& panels, const Panel& panel, const T* dy, const Region& block, T* to) {
+void pack_gradient(const ConvShape& s, const Panels& panels, const PackedGradient<T>& packed, const T* dy, const Region& block) {
   constexpr std::int64_t kLanes = Simd<T>::kLanes;
-  const std::int64_t row_pixels = s.cols.out_size, rows = block.row1 - block.row0;
+  const std::int64_t pixels = (block.row1 - block.row0) * s.cols.out_size;
+  Panel group[kPanelsTogether];
+  T* to[kPanelsTogether];
+  const int count = static_cast<int>(packed.panels.last - packed.panels.first);
+  for (int i = 0; i < count; ++i) {
+    group[i] = panel_at(panels, packed.panels.first + i);
+    to[i] = packed.to + i * packed.stride;
+  }
   for (std::int64_t n = block.image0; n < block.image1; ++n) {
-    const T* from = dy + (n * s.rows.out_size + block.row0) * row_pixels * s.out_channels + output_column(panels, panel);
-    for (std::int64_t p = 0; p < rows * row_pixels; ++p, from += s.out_channels, to += panel.width)
-      for (std::int64_t j = 0; j < panel.width; j += kLanes)
-        store<T>(to + j, load_lanes<T>(from + j, lanes_of<T>(static_cast<int>(panel.columns - j), 0)));
+    const T* from = dy + (n * s.rows.out_size + block.row0) * s.cols.out_size * s.out_channels;
+    for (std::int64_t p = 0; p < pixels; ++p, from += s.out_channels)
+      for (int i = 0; i < count; ++i) {
+        const Panel& panel = group[i];
+        const T* at = from + output_column(panels, panel);
+        for (std::int64_t j = 0; j < panel.width; j += kLanes) {
+          prefetch<Use::kRead>(at + j + kAheadBytes / static_cast<std::int64_t>(sizeof(T)));
+          store<T>(to[i] + j, load_lanes<T>(at + j, lanes_of<T>(static_cast<int>(panel.columns - j), 0)));
+        }
+        to[i] += panel.width;
+      }
   }
 }
 
@@ -50,8 +67,8 @@ void run_grad_filter(const Call* call, std::int32_t phase, std::int64_t begin, s
   const T *x = static_cast<const T*>(call->data[0]), *dy = static_cast<const T*>(call->data[1]);
   T* sums = static_cast<T*>(call->shared);
   if (phase == 1) return reduce_filter_grad(f, sums, static_cast<T*>(call->data[2]), begin, end);
-  sum_filter_grad(f, x, dy, sums, begin, end, scratch, [&](const Panel& panel, const Region& block, T* to) {
-    pack_gradient(s, f.panels, panel, dy, block, to);
+  sum_filter_grad(f, x, dy, sums, begin, end, scratch, [&](const PackedGradient<T>& packed, const Region& block) {
+    pack_gradient(s, f.panels, packed, dy, block);
   });
 }
 

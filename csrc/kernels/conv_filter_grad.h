@@ -2,7 +2,8 @@
 //
 // Every (kh, kw, ci) is a row of the result and a walk through x with a constant step, so a tile is up to six such rows x one panel
 // of output channels, summed over the pixels of a block. The block's dy is first copied (or expanded from a pooled gradient) into
-// [pixels][panel width], which all rows then read from L1. A depthwise filter has its own way over a block (conv_depthwise_grad.h).
+// [panel][pixels][panel width]: a few panels together, as their columns are neighbours in memory, and each then lies in L1 for all rows. A
+// depthwise filter has its own way over a block (conv_depthwise_grad.h).
 //
 // Order of additions, for dense and pooled gradients alike: pixels of a block one after the other from zero; blocks of a
 // partial (a range of images) in order; partials in order. Blocks and partials follow from the shape of the convolution alone.
@@ -17,7 +18,9 @@ namespace PYNN_TARGET {
 namespace {
 
 constexpr std::int64_t kMaxPartials = 8;
+constexpr std::int64_t kPartialsBytes = 5 << 19;      // of all partials, where there are more than chunks need: fewer sections read x less often
 constexpr std::int64_t kPanelBlockBytes = 16 << 10;   // of dy, in L1
+constexpr int kPanelsTogether = 8;                    // in L2
 constexpr std::int64_t kImageBlockBytes = 128 << 10;  // of x, in L2
 constexpr std::int64_t kFilterGradChunks = 16;
 constexpr std::int64_t kL2Elements = 256 << 10;       // what of a whole pass may stay in L2
@@ -30,6 +33,7 @@ struct FilterGrad {
   std::int64_t source_rows;               // input rows under a block's rows
   bool padded;                            // x goes through scratch with zeros around it
   std::int64_t padded_width, padded_bytes, panel_bytes;
+  std::int64_t together;                  // panels whose dy is copied at once
 };
 
 template <class T>
@@ -39,7 +43,8 @@ FilterGrad filter_grad(const ConvShape& s) {
   f.shape = s;
   f.panels = filter_panels<T>(s, false);
   const std::int64_t wanted = ceil_div(kFilterGradChunks, larger(1, panel_count(f.panels)));
-  f.partials = s.batch == 0 ? 0 : clamped(wanted, 1, smaller(kMaxPartials, s.batch));
+  const std::int64_t affordable = kPartialsBytes / larger(1, packed_size(f.panels) * kBytes);
+  f.partials = s.batch == 0 ? 0 : clamped(larger(wanted, affordable), 1, smaller(kMaxPartials, s.batch));
   // Depthwise panels share the memory that they read, so one section does them all, block by block.
   const std::int64_t chunks = is_depthwise(s) ? kMaxPartials / 2 : kFilterGradChunks;
   f.sections = clamped(ceil_div(chunks, larger(1, f.partials)), 1, larger(1, panel_count(f.panels)));
@@ -55,6 +60,7 @@ FilterGrad filter_grad(const ConvShape& s) {
   f.block_images = clamped(most / rows, 1, larger(1, s.batch));
   f.source_rows = (f.block_rows - 1) * s.rows.stride + (s.rows.window - 1) * s.rows.dilation + 1;
   f.panel_bytes = (f.block_images * f.block_rows * row_pixels * width * kBytes + 63) / 64 * 64;
+  f.together = clamped(ceil_div(panel_count(f.panels), f.sections), 1, kPanelsTogether);
   f.padded_bytes = f.padded ? f.block_images * f.source_rows * f.padded_width * s.group_in * kBytes : 0;
   return f;
 }
@@ -149,24 +155,49 @@ void filter_block(const FilterGrad& f, const Panel& panel, const BlockSource<T>&
   }
 }
 
-// One panel over one block. pack(panel, block, to) writes the block's output gradient as [pixels][panel.width].
-template <class T, class PackPanel>
-void sum_panel(const FilterGrad& f, std::int64_t index, const T* x, const Region& block, T* sums, bool first, void* scratch, PackPanel pack) {
+// Panels [first, last) of a filter.
+struct PanelSpan {
+  std::int64_t first, last;
+};
+
+// A few panels whose output gradient is copied together: the elements of panel i are at to + (i - first) * stride.
+template <class T>
+struct PackedGradient {
+  PanelSpan panels;
+  T* to;
+  std::int64_t stride;
+};
+
+// Where the first tap of a group of channels finds a block: in x, or among zeros in `padded`.
+template <class T>
+BlockSource<T> block_source(const FilterGrad& f, const T* x, std::int64_t channel, const Region& block, T* padded) {
   const ConvShape& s = f.shape;
-  const Panel panel = panel_at(f.panels, index);
-  const std::int64_t channel = source_channel(f.panels, panel);
-  T* dy = static_cast<T*>(scratch);
-  pack(panel, block, dy);
+  if (f.padded) return pad_block(f, x, channel, s.group_in, block, padded);
   const std::int64_t row = s.cols.size * s.in_channels;
-  BlockSource<T> source{x + (block.image0 * s.rows.size + block.row0 * s.rows.stride) * row + channel, s.rows.size * row, row, s.in_channels};
-  if (f.padded) source = pad_block(f, x, channel, s.group_in, block, reinterpret_cast<T*>(static_cast<char*>(scratch) + f.panel_bytes));
-  filter_block(f, panel, source, block, dy, sums + panel.offset, first);
+  return {x + (block.image0 * s.rows.size + block.row0 * s.rows.stride) * row + channel, s.rows.size * row, row, s.in_channels};
 }
 
-// The same of a depthwise filter. dy is the whole output gradient, or null where only pack knows it.
-template <class T, class PackPanel>
+// Panels over one block. pack(gradient, block) writes the block's output gradient, [pixels][panel width] for each panel.
+template <class T, class Pack>
+void sum_panels(const FilterGrad& f, const PanelSpan& span, const T* x, const Region& block, T* sums, bool first, void* scratch, Pack pack) {
+  T* const dy = static_cast<T*>(scratch);
+  const std::int64_t stride = f.panel_bytes / static_cast<std::int64_t>(sizeof(T));
+  BlockSource<T> source{};
+  std::int64_t group = -1;
+  for (std::int64_t i = span.first; i < span.last; ++i) {
+    const std::int64_t at = (i - span.first) % f.together;
+    if (at == 0) pack(PackedGradient<T>{{i, smaller(i + f.together, span.last)}, dy, stride}, block);
+    const Panel panel = panel_at(f.panels, i);
+    if (panel.group != group) source = block_source(f, x, source_channel(f.panels, panel), block, dy + f.together * stride);
+    group = panel.group;
+    filter_block(f, panel, source, block, dy + at * stride, sums + panel.offset, first);
+  }
+}
+
+// One panel of a depthwise filter. dy is the whole output gradient, or null where only pack knows it.
+template <class T, class Pack>
 void sum_depthwise_panel(const FilterGrad& f, std::int64_t index, const T* x, const T* dy, const Region& block, T* sums, bool first,
-                         void* scratch, PackPanel pack) {
+                         void* scratch, Pack pack) {
   const ConvShape& s = f.shape;
   const Panel panel = panel_at(f.panels, index);
   Pixels<const T> gradient;
@@ -174,7 +205,7 @@ void sum_depthwise_panel(const FilterGrad& f, std::int64_t index, const T* x, co
     gradient = dense_pixels(dy, s.rows.out_size, s.cols.out_size, s.out_channels);
     gradient.base += block.image0 * gradient.image + block.row0 * gradient.row + panel.first_column;
   } else {
-    pack(panel, block, static_cast<T*>(scratch));
+    pack(PackedGradient<T>{{index, index + 1}, static_cast<T*>(scratch), 0}, block);
     gradient = dense_pixels(static_cast<const T*>(scratch), block.row1 - block.row0, s.cols.out_size, panel.width);
   }
   if (first) fill_zeros(sums + panel.offset, gradient_rows(f) * panel.width);
@@ -183,30 +214,33 @@ void sum_depthwise_panel(const FilterGrad& f, std::int64_t index, const T* x, co
   add_depthwise_block(work, sums + panel.offset);
 }
 
-// visit(partial, panel, block, whether it is the partial's first block) for the chunks [begin, end) of partial x section.
+// visit(partial, panels, block, whether it is the partial's first block) for the chunks [begin, end) of partial x section. Sections of one
+// partial that come together go over a block together.
 template <class Visit>
 PYNN_INLINE void for_each_filter_block(const FilterGrad& f, std::int64_t begin, std::int64_t end, Visit visit) {
   const ConvShape& s = f.shape;
   const std::int64_t panels = panel_count(f.panels);
-  for (std::int64_t chunk = begin; chunk < end; ++chunk) {
-    const std::int64_t partial = chunk / f.sections, section = chunk % f.sections;
+  for (std::int64_t chunk = begin, next; chunk < end; chunk = next) {
+    const std::int64_t partial = chunk / f.sections, start = partial * f.sections;
+    next = smaller(end, start + f.sections);
+    const PanelSpan span{panels * (chunk - start) / f.sections, panels * (next - start) / f.sections};
     const std::int64_t first_image = s.batch * partial / f.partials, last_image = s.batch * (partial + 1) / f.partials;
     bool first = true;
     for (std::int64_t n = first_image; n < last_image; n += f.block_images)
       for (std::int64_t r = 0; r < larger(1, s.rows.out_size); r += f.block_rows, first = false) {
         const Region block{n, smaller(n + f.block_images, last_image), r, smaller(r + f.block_rows, s.rows.out_size)};
-        for (std::int64_t i = panels * section / f.sections; i < panels * (section + 1) / f.sections; ++i) visit(partial, i, block, first);
+        visit(partial, span, block, first);
       }
   }
 }
 
 // The chunks [begin, end). dy: as in sum_depthwise_panel.
-template <class T, class PackPanel>
-void sum_filter_grad(const FilterGrad& f, const T* x, const T* dy, T* sums, std::int64_t begin, std::int64_t end, void* scratch, PackPanel pack) {
-  for_each_filter_block(f, begin, end, [&](std::int64_t partial, std::int64_t panel, const Region& block, bool first) {
+template <class T, class Pack>
+void sum_filter_grad(const FilterGrad& f, const T* x, const T* dy, T* sums, std::int64_t begin, std::int64_t end, void* scratch, Pack pack) {
+  for_each_filter_block(f, begin, end, [&](std::int64_t partial, const PanelSpan& span, const Region& block, bool first) {
     T* const own = sums + partial * packed_size(f.panels);
-    if (is_depthwise(f.shape)) sum_depthwise_panel(f, panel, x, dy, block, own, first, scratch, pack);
-    else sum_panel(f, panel, x, block, own, first, scratch, pack);
+    if (!is_depthwise(f.shape)) return sum_panels(f, span, x, block, own, first, scratch, pack);
+    for (std::int64_t i = span.first; i < span.last; ++i) sum_depthwise_panel(f, i, x, dy, block, own, first, scratch, pack);
   });
 }
 
@@ -234,7 +268,7 @@ void plan_filter_grad(const FilterGrad& f, bool in_place, Plan* plan) {
   plan->chunks[0] = f.partials * f.sections;
   plan->chunks[1] = panels;
   plan->shared_bytes = f.partials * packed_size(f.panels) * static_cast<std::int64_t>(sizeof(T));
-  plan->scratch_bytes = (in_place && is_depthwise(f.shape) ? 0 : f.panel_bytes) + f.padded_bytes;
+  plan->scratch_bytes = (is_depthwise(f.shape) ? (in_place ? 0 : 1) : f.together) * f.panel_bytes + f.padded_bytes;
   plan->cost_ns = conv_cost_ns<T>(f.shape);
 }
 

@@ -143,10 +143,14 @@ void run_grad_params(const Call* call, std::int32_t phase, std::int64_t begin, s
     return phase == 1 ? reduce_sparse_filter(sparse, sums, dfilter, begin, last) : sum_sparse_filter(sparse, g, x, sums, begin, end, scratch);
   }
   if (phase == 1) return reduce_filter_grad(f, sums, dfilter, begin, last);
-  sum_filter_grad<T>(f, x, nullptr, sums, begin, end, scratch, [&](const Panel& panel, const Region& block, T* to) {
-    const ExpandTo e{output_column(f.panels, panel), panel.columns, panel.width, panel.width};
-    for (std::int64_t n = block.image0; n < block.image1; ++n)
-      for (std::int64_t r = block.row0; r < block.row1; ++r, to += s.cols.out_size * e.stride) expand_row(g, n, r, s.cols.out_size, e, to);
+  sum_filter_grad<T>(f, x, nullptr, sums, begin, end, scratch, [&](const PackedGradient<T>& packed, const Region& block) {
+    for (std::int64_t i = packed.panels.first; i < packed.panels.last; ++i) {
+      const Panel panel = panel_at(f.panels, i);
+      const ExpandTo e{output_column(f.panels, panel), panel.columns, panel.width, panel.width};
+      T* to = packed.to + (i - packed.panels.first) * packed.stride;
+      for (std::int64_t n = block.image0; n < block.image1; ++n)
+        for (std::int64_t r = block.row0; r < block.row1; ++r, to += s.cols.out_size * e.stride) expand_row(g, n, r, s.cols.out_size, e, to);
+    }
   });
 }
 

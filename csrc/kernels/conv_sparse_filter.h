@@ -155,16 +155,14 @@ void list_pixels(const SparseFilter& f, const PooledGradient<T>& g, const Panel&
     }
 }
 
-// One panel over one block.
+// One panel over one block, whose source holds finite numbers only, or doesn't.
 template <class T>
-void sum_sparse_panel(const SparseFilter& f, const PooledGradient<T>& g, std::int64_t index, const T* x, const Region& block, T* sums, bool first,
-                      const SparseScratch<T>& scratch) {
+void sum_sparse_panel(const SparseFilter& f, const PooledGradient<T>& g, const Panel& panel, const BlockSource<T>& source, bool finite,
+                      const Region& block, T* sums, bool first, const SparseScratch<T>& scratch) {
   const ConvShape& s = f.f.shape;
-  const Panel panel = panel_at(f.f.panels, index);
-  const BlockSource<T> source = pad_block(f.f, x, 0, s.in_channels, block, scratch.source);
   const TermLists<T>& lists = scratch.lists;
   for (std::int64_t c = 0; c < panel.columns; ++c) lists.ends[c] = lists.terms + c * lists.length;
-  if (all_finite(source.base, (block.image1 - block.image0) * source.image)) list_cells(f, g, panel, block, source, lists);
+  if (finite) list_cells(f, g, panel, block, source, lists);
   else list_pixels(f, g, panel, block, source, scratch);
   for (std::int64_t c = 0; c < panel.columns; ++c) {
     const Term<T>* terms = lists.terms + c * lists.length;
@@ -178,8 +176,11 @@ void sum_sparse_panel(const SparseFilter& f, const PooledGradient<T>& g, std::in
 template <class T>
 void sum_sparse_filter(const SparseFilter& f, const PooledGradient<T>& g, const T* x, T* sums, std::int64_t begin, std::int64_t end, void* scratch) {
   const SparseScratch<T> room = sparse_scratch<T>(f, scratch);
-  for_each_filter_block(f.f, begin, end, [&](std::int64_t partial, std::int64_t panel, const Region& block, bool first) {
-    sum_sparse_panel(f, g, panel, x, block, sums + partial * sums_of_partial(f), first, room);
+  for_each_filter_block(f.f, begin, end, [&](std::int64_t partial, const PanelSpan& span, const Region& block, bool first) {
+    const BlockSource<T> source = pad_block(f.f, x, 0, f.f.shape.in_channels, block, room.source);
+    const bool finite = all_finite(source.base, (block.image1 - block.image0) * source.image);
+    for (std::int64_t i = span.first; i < span.last; ++i)
+      sum_sparse_panel(f, g, panel_at(f.f.panels, i), source, finite, block, sums + partial * sums_of_partial(f), first, room);
   });
 }
 
