@@ -64,7 +64,7 @@ Panels filter_panels(const ConvShape& s, bool adjoint) {
 inline Correlation correlation_of(const ConvShape& s, bool adjoint) {
   const std::int64_t depth = is_depthwise(s) ? 1 : adjoint ? s.group_out : s.group_in;
   return Correlation{TapAxis{s.rows, adjoint}, TapAxis{s.cols, adjoint}, 0, adjoint ? s.cols.size : s.cols.out_size, depth,
-                     is_depthwise(s), pass_elements(s) > kL3Elements};
+                     is_depthwise(s), pass_elements(s) > kL3Elements, false};
 }
 
 // The filter is its own packing: one panel without padding.
@@ -95,11 +95,12 @@ inline std::int64_t output_column(const Panels& p, const Panel& panel) { return 
 
 // One panel over a region; `out` begins with its first column.
 template <class T>
-void correlate_panel(const Correlation& g, const Panels& p, const Panel& panel, Pixels<const T> source, const Pixels<T>& out, const T* packed,
+void correlate_panel(Correlation g, const Panels& p, const Panel& panel, Pixels<const T> source, const Pixels<T>& out, const T* packed,
                      const Region& region, const T* bias, bool relu) {
   const std::int64_t column = output_column(p, panel);
   const Epilogue<T> e{bias ? bias + column : nullptr, relu, static_cast<int>(panel.columns)};
   source.base += g.depthwise ? column : source_channel(p, panel);
+  g.fresh = panel.first_column == 0;
   if (g.depthwise) correlate_depthwise(g, source, out, packed + panel.offset, panel.columns, region, e.bias, relu);
   else correlate(g, source, out, packed + panel.offset, panel.width, region, e);
 }

@@ -53,7 +53,8 @@ template <class T, int NV>
 void correlate_class(const Correlation& g, const TapClass& row, const TapClass& col, const Pixels<const T>& source,
                      const Pixels<T>& out, const T* panel, const Region& region, const Epilogue<T>& e) {
   if (correlate_single<T, NV>(g, row, col, source, out, panel, region, e)) return;
-  const Runs runs = runs_of(g, row, col, source.row, source.pixel, NV * Simd<T>::kLanes);
+  Runs runs = runs_of(g, row, col, source.row, source.pixel, NV * Simd<T>::kLanes);
+  runs.ahead = ahead_of(g, runs, col.source_step * source.pixel, tile_pixels<NV>());
   const std::int64_t pixels = (region.image1 - region.image0) * row.count * col.count;
   PixelWalk<T> walk{row, col, source, out, region.image0, 0, 0};
   const T* from[kMostPixels];

@@ -39,6 +39,7 @@ struct Correlation {
   std::int64_t depth;                      // channels that a column sums over
   bool depthwise;                          // column j reads channel j only
   bool streams;                            // source and output together are more than caches hold
+  bool fresh;                              // no panel has read this source yet
 };
 
 // out = acc, + bias, then max(., 0)

@@ -9,6 +9,8 @@ namespace pynn {
 namespace PYNN_TARGET {
 namespace {
 
+constexpr std::int64_t kAskDepth = 64;  // of a run, between two requests for the source of a later tile
+
 // Pixels of a full tile: as many accumulators as hide the latency of fma and leave registers for the panel.
 constexpr int kMostPixels = 12;
 template <int NV>
@@ -43,6 +45,7 @@ struct Runs {
   std::int64_t runs, source_run, panel_run;
   std::int64_t length;
   std::int64_t first;  // offset of the first run in the panel
+  std::int64_t ahead;  // from a pixel to one of the tile after the next, whose source is asked for; 0: it isn't
 };
 
 inline Runs runs_of(const Correlation& g, const TapClass& row, const TapClass& col, std::int64_t source_row, std::int64_t source_pixel,
@@ -51,13 +54,18 @@ inline Runs runs_of(const Correlation& g, const TapClass& row, const TapClass& c
   const std::int64_t filter_row = g.cols.window.window * tap;
   Runs runs{row.taps, row.tap_source_step * source_row, row.tap_step * filter_row,
             col.taps, col.tap_source_step * source_pixel, col.tap_step * tap,
-            g.depth, row.first_tap * filter_row + col.first_tap * tap};
+            g.depth, row.first_tap * filter_row + col.first_tap * tap, 0};
   if (!row.taps || !col.taps) runs.rows = runs.runs = runs.first = 0;
   if (!g.depthwise && col.tap_source_step == 1 && col.tap_step == 1 && source_pixel == g.depth) {
     runs.length = col.taps * g.depth;
     runs.runs = runs.runs ? 1 : 0;
   }
   return runs;
+}
+
+// Only what no panel has read, and where pixels share little of it, so that few lines are asked for twice.
+inline std::int64_t ahead_of(const Correlation& g, const Runs& runs, std::int64_t pixel_step, int pixels) {
+  return g.fresh && runs.runs == 1 && runs.length <= 2 * pixel_step ? 2 * pixels * pixel_step : 0;
 }
 
 template <class T, int MR>
@@ -118,7 +126,21 @@ PYNN_NOINLINE void correlate_tile(const T* const* source, T* const* out, const T
   for (std::int64_t r = 0; r < runs.rows; ++r)
     for (std::int64_t s = 0; s < runs.runs; ++s) {
       rows.offset = r * runs.source_row + s * runs.source_run;
-      accumulate(tile, rows, panel + runs.first + r * runs.panel_row + s * runs.panel_run, kWidth, runs.length);
+      const T* weights = panel + runs.first + r * runs.panel_row + s * runs.panel_run;
+      if (!runs.ahead) {
+        accumulate(tile, rows, weights, kWidth, runs.length);
+        continue;
+      }
+      for (std::int64_t left = runs.length; left > 0; left -= kAskDepth) {
+        const std::int64_t depth = smaller(left, kAskDepth);
+        PYNN_UNROLL
+        for (int i = 0; i < MR; ++i)
+          for (std::int64_t p = 0; p < depth; p += kCacheLine / static_cast<std::int64_t>(sizeof(T)))
+            prefetch<Use::kRead>(rows.row[i] + rows.offset + runs.ahead + p);
+        accumulate(tile, rows, weights, kWidth, depth);
+        rows.offset += depth;
+        weights += depth * kWidth;
+      }
     }
   finish_vectors<Whole<T>, MR, NV>(tile.acc, out, e);
 }
