@@ -9,8 +9,6 @@ namespace pynn {
 namespace PYNN_TARGET {
 namespace {
 
-constexpr std::int64_t kAskDepth = 64;  // of a run, between two requests for the source of a later tile
-
 // Pixels of a full tile: as many accumulators as hide the latency of fma and leave registers for the panel.
 constexpr int kMostPixels = 12;
 template <int NV>

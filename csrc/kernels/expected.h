@@ -11,6 +11,7 @@ namespace {
 
 constexpr std::int64_t kExpectedBytes = 256 << 10;  // more would drive out of L2 what is in use there
 constexpr std::int64_t kCacheLine = 64;
+constexpr std::int64_t kAskDepth = 64;  // products of a tile's sums between two requests: some 0.2 us
 
 enum class Use { kRead, kWrite };
 

@@ -28,8 +28,6 @@ constexpr std::int64_t kColumnSumBlock = 128;
 constexpr std::int64_t kUnpackedBytes = 1 << 15;
 // And from so many rows on packing pays for itself.
 constexpr std::int64_t kPackedRows = 32;
-// Rows of a sum between two requests for memory that is expected: some 0.2 us of a tile.
-constexpr std::int64_t kAskDepth = 64;
 
 PYNN_INLINE std::int64_t minimum(std::int64_t a, std::int64_t b) { return a < b ? a : b; }
 PYNN_INLINE std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }

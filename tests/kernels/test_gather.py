@@ -32,6 +32,22 @@ def test_rows_of_every_dtype(dtype, width):
         np.testing.assert_array_equal(out, data[order[1:4]])
 
 
+@pytest.mark.parametrize("count", [1, 3, 4, 5, 8, 11])
+def test_long_rows_in_groups_of_any_size(count):
+    data = np.random.default_rng(0).normal(size=(3, 7, 131)).astype(np.float32)
+    order = np.random.default_rng(1).integers(0, 7, size=count)
+    for target in TARGETS:
+        np.testing.assert_array_equal(native(REGISTRY["take"], [data, order], {"axis": 1}, target)[0], data[:, order])
+
+
+@pytest.mark.parametrize("wrong", range(9))
+def test_the_first_wrong_index_of_long_rows_is_named(wrong):
+    ids = np.arange(9) % 5
+    ids[wrong:] = [70 + i for i in range(9 - wrong)]
+    with pytest.raises(ValueError, match=rf"\[take\] index 70 \(at position {wrong}\) is out of range for 5 rows"):
+        native(REGISTRY["take"], [np.zeros((5, 200), np.float32), ids], {"axis": 0})
+
+
 def test_bits_do_not_depend_on_threads():
     rng = np.random.default_rng(0)
     ids = rng.integers(0, 500, size=4000)

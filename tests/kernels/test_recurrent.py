@@ -168,10 +168,11 @@ def test_threads_do_not_change_a_bit(cell):
 
 
 @pytest.mark.parametrize("target", kernels.targets())
+@pytest.mark.parametrize("sizes", [(25, 3, 4, 9), (25, 30, 5, 96)], ids=["small", "more than L2 holds"])
 @pytest.mark.parametrize("cell", OPS)
-def test_a_row_does_not_depend_on_its_neighbours(cell, target):
+def test_a_row_does_not_depend_on_its_neighbours(cell, sizes, target):
     forward, backward = OPS[cell]
-    inputs = [cast(a, np.float32) for a in problem(cell, (25, 3, 4, 9), states=True)]
+    inputs = [cast(a, np.float32) for a in problem(cell, sizes, states=True)]
     by_row = [0, *range(4, len(inputs) - 1)]  # x and the states; the rest are weights
     outputs = run(forward, inputs, {}, target)
     dys = [cast(d, np.float32) for d in gradients_from(cell, inputs)]
