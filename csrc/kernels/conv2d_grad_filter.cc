@@ -14,7 +14,7 @@ bool prepare_grad_filter(const Problem* problem, Plan* plan) {
   const ConvShape s = conv_shape(problem->specs[0], problem->specs[2], problem->ints);
   if (has_winograd<T>() && use_winograd(s, problem->ints, s.rows.out_size, s.cols.out_size))
     plan_winograd_filter<T>(winograd_filter<T>(s), conv_cost_ns<T>(s), plan);
-  else plan_filter_grad<T>(filter_grad<T>(s), true, plan);
+  else plan_filter_grad<T>(filter_grad<T>(s, GradientIs::kArray), plan);
   return true;
 }
 
@@ -63,7 +63,7 @@ void run_grad_filter(const Call* call, std::int32_t phase, std::int64_t begin, s
   const ConvShape s = conv_shape(problem.specs[0], problem.specs[2], problem.ints);
   if constexpr (has_winograd<T>())
     if (call->plan->variant == kWinogradVariant) return run_winograd<T>(call, s, phase, begin, end, scratch);
-  const FilterGrad f = filter_grad<T>(s);
+  const FilterGrad f = filter_grad<T>(s, GradientIs::kArray);
   const T *x = static_cast<const T*>(call->data[0]), *dy = static_cast<const T*>(call->data[1]);
   T* sums = static_cast<T*>(call->shared);
   if (phase == 1) return reduce_filter_grad(f, sums, static_cast<T*>(call->data[2]), begin, end);

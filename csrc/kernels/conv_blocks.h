@@ -93,29 +93,36 @@ void pack_panels(const Panels& p, bool adjoint, const T* filter, T* packed, std:
 inline std::int64_t source_channel(const Panels& p, const Panel& panel) { return panel.group * p.depth; }
 inline std::int64_t output_column(const Panels& p, const Panel& panel) { return panel.group * p.columns + panel.first_column; }
 
-// One panel over a region; `out` begins with its first column.
+// A span of panels over a region; `source` begins with the first channel of all, `out` with the first column of the span. Depthwise
+// panels share the memory that they read, so they go together.
 template <class T>
-void correlate_panel(Correlation g, const Panels& p, const Panel& panel, Pixels<const T> source, const Pixels<T>& out, const T* packed,
-                     const Region& region, const T* bias, bool relu) {
-  const std::int64_t column = output_column(p, panel);
-  const Epilogue<T> e{bias ? bias + column : nullptr, relu, static_cast<int>(panel.columns)};
-  source.base += g.depthwise ? column : source_channel(p, panel);
-  g.fresh = panel.first_column == 0;
-  if (g.depthwise) correlate_depthwise(g, source, out, packed + panel.offset, panel.columns, region, e.bias, relu);
-  else correlate(g, source, out, packed + panel.offset, panel.width, region, e);
+void correlate_span(Correlation g, const Panels& p, const PanelSpan& span, const Pixels<const T>& source, const Pixels<T>& out,
+                    const T* packed, const Region& region, const T* bias, bool relu) {
+  if (span.first == span.last) return;
+  const Panel first = panel_at(p, span.first), last = panel_at(p, span.last - 1);
+  const std::int64_t first_column = output_column(p, first);
+  Pixels<const T> from = source;
+  if (g.depthwise) {
+    from.base += first_column;
+    return correlate_depthwise(g, from, out, packed + first.offset, output_column(p, last) + last.columns - first_column, region,
+                               bias ? bias + first_column : nullptr, relu);
+  }
+  for (std::int64_t i = span.first; i < span.last; ++i) {
+    const Panel panel = panel_at(p, i);
+    const std::int64_t column = output_column(p, panel);
+    Pixels<T> to = out;
+    to.base += column - first_column;
+    from.base = source.base + source_channel(p, panel);
+    g.fresh = panel.first_column == 0;
+    const Epilogue<T> e{bias ? bias + column : nullptr, relu, static_cast<int>(panel.columns)};
+    correlate(g, from, to, packed + panel.offset, panel.width, region, e);
+  }
 }
 
-// All panels over a region. Depthwise ones share the memory that they read, so they go together.
 template <class T>
 void correlate_panels(const Correlation& g, const Panels& p, const Pixels<const T>& source, const Pixels<T>& out, const T* packed,
                       const Region& region, const T* bias, bool relu) {
-  if (g.depthwise) return correlate_depthwise(g, source, out, packed, p.columns, region, bias, relu);
-  for (std::int64_t i = 0; i < panel_count(p); ++i) {
-    const Panel panel = panel_at(p, i);
-    Pixels<T> to = out;
-    to.base += output_column(p, panel);
-    correlate_panel(g, p, panel, source, to, packed, region, bias, relu);
-  }
+  correlate_span(g, p, PanelSpan{0, panel_count(p)}, source, out, packed, region, bias, relu);
 }
 
 }  // namespace

@@ -33,11 +33,14 @@ struct FilterGrad {
   std::int64_t source_rows;               // input rows under a block's rows
   bool padded;                            // x goes through scratch with zeros around it
   std::int64_t padded_width, padded_bytes, panel_bytes;
-  std::int64_t together;                  // panels whose dy is copied at once
+  std::int64_t together;                  // panels whose dy is copied at once; 0 where panels read it in memory
 };
 
+// Where the output gradient is: in memory as an array, or known pixel by pixel.
+enum class GradientIs { kArray, kComputed };
+
 template <class T>
-FilterGrad filter_grad(const ConvShape& s) {
+FilterGrad filter_grad(const ConvShape& s, GradientIs dy) {
   constexpr std::int64_t kBytes = static_cast<std::int64_t>(sizeof(T));
   FilterGrad f;
   f.shape = s;
@@ -60,7 +63,7 @@ FilterGrad filter_grad(const ConvShape& s) {
   f.block_images = clamped(most / rows, 1, larger(1, s.batch));
   f.source_rows = (f.block_rows - 1) * s.rows.stride + (s.rows.window - 1) * s.rows.dilation + 1;
   f.panel_bytes = (f.block_images * f.block_rows * row_pixels * width * kBytes + 63) / 64 * 64;
-  f.together = clamped(ceil_div(panel_count(f.panels), f.sections), 1, kPanelsTogether);
+  f.together = is_depthwise(s) ? (dy == GradientIs::kArray ? 0 : 1) : clamped(ceil_div(panel_count(f.panels), f.sections), 1, kPanelsTogether);
   f.padded_bytes = f.padded ? f.block_images * f.source_rows * f.padded_width * s.group_in * kBytes : 0;
   return f;
 }
@@ -155,11 +158,6 @@ void filter_block(const FilterGrad& f, const Panel& panel, const BlockSource<T>&
   }
 }
 
-// Panels [first, last) of a filter.
-struct PanelSpan {
-  std::int64_t first, last;
-};
-
 // A few panels whose output gradient is copied together: the elements of panel i are at to + (i - first) * stride.
 template <class T>
 struct PackedGradient {
@@ -194,14 +192,14 @@ void sum_panels(const FilterGrad& f, const PanelSpan& span, const T* x, const Re
   }
 }
 
-// One panel of a depthwise filter. dy is the whole output gradient, or null where only pack knows it.
+// One panel of a depthwise filter. dy is the output gradient as an array, if it is one.
 template <class T, class Pack>
 void sum_depthwise_panel(const FilterGrad& f, std::int64_t index, const T* x, const T* dy, const Region& block, T* sums, bool first,
                          void* scratch, Pack pack) {
   const ConvShape& s = f.shape;
   const Panel panel = panel_at(f.panels, index);
   Pixels<const T> gradient;
-  if (dy) {
+  if (f.together == 0) {
     gradient = dense_pixels(dy, s.rows.out_size, s.cols.out_size, s.out_channels);
     gradient.base += block.image0 * gradient.image + block.row0 * gradient.row + panel.first_column;
   } else {
@@ -210,7 +208,7 @@ void sum_depthwise_panel(const FilterGrad& f, std::int64_t index, const T* x, co
   }
   if (first) fill_zeros(sums + panel.offset, gradient_rows(f) * panel.width);
   const DepthwiseBlock<T> work{s.rows, s.cols, block, x + panel.first_column, s.in_channels, gradient, panel.columns, panel.width,
-                               dy && pass_elements(s) > kL2Elements};
+                               f.together == 0 && pass_elements(s) > kL2Elements};
   add_depthwise_block(work, sums + panel.offset);
 }
 
@@ -260,15 +258,15 @@ void reduce_filter_grad(const FilterGrad& f, const T* sums, T* dfilter, std::int
   }
 }
 
-// Phase 0: partial x section; phase 1: panels. `in_place`: the output gradient lies in memory, where a depthwise filter's panels read it.
+// Phase 0: partial x section; phase 1: panels.
 template <class T>
-void plan_filter_grad(const FilterGrad& f, bool in_place, Plan* plan) {
+void plan_filter_grad(const FilterGrad& f, Plan* plan) {
   const std::int64_t panels = panel_count(f.panels);
   plan->phases = 2;
   plan->chunks[0] = f.partials * f.sections;
   plan->chunks[1] = panels;
   plan->shared_bytes = f.partials * packed_size(f.panels) * static_cast<std::int64_t>(sizeof(T));
-  plan->scratch_bytes = (is_depthwise(f.shape) ? (in_place ? 0 : 1) : f.together) * f.panel_bytes + f.padded_bytes;
+  plan->scratch_bytes = f.together * f.panel_bytes + f.padded_bytes;
   plan->cost_ns = conv_cost_ns<T>(f.shape);
 }
 

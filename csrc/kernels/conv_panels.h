@@ -32,6 +32,11 @@ Panels panels_of(std::int64_t groups, std::int64_t columns, std::int64_t depth, 
   return Panels{groups, columns, (columns + width - 1) / width, depth, taps, Simd<T>::kLanes};
 }
 
+// Panels [first, last) of a filter.
+struct PanelSpan {
+  std::int64_t first, last;
+};
+
 inline std::int64_t panel_count(const Panels& p) { return p.groups * p.per_group; }
 // Columns of a group with the padding of its last panel.
 inline std::int64_t padded_columns(const Panels& p) { return (p.columns + p.lanes - 1) / p.lanes * p.lanes; }

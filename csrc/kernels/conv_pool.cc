@@ -133,7 +133,7 @@ void run_conv_pool(const Call* call, std::int32_t phase, std::int64_t begin, std
       const Panel panel = panel_at(panels, i);
       Pixels<T> to = dense_pixels(static_cast<T*>(scratch), region.row1 - region.row0, g.last_column, panel.width);
       to.base -= region.image0 * to.image + region.row0 * to.row;
-      correlate_panel<T>(g, panels, panel, source, to, packed, region, bias, false);
+      correlate_span<T>(g, panels, PanelSpan{i, i + 1}, source, to, packed, region, bias, false);
       pool_block(s, region, panel, output_column(panels, panel), static_cast<const T*>(scratch), pooled);
     }
   });

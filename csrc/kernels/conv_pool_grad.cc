@@ -94,8 +94,8 @@ bool prepare_grad_params(const Problem* problem, Plan* plan) {
   const ConvShape s = conv_shape(problem->specs[0], problem->specs[3], problem->ints);
   if (has_winograd<T>() && use_winograd(s, problem->ints, s.rows.out_size, s.cols.out_size))
     plan_pooled_filter<T>(s, plan);
-  else if (prefers_sparse_filter<T>(s)) plan_sparse_filter<T>(sparse_filter<T>(filter_grad<T>(s)), plan);
-  else plan_filter_grad<T>(filter_grad<T>(s), false, plan);
+  else if (prefers_sparse_filter<T>(s)) plan_sparse_filter<T>(sparse_filter<T>(filter_grad<T>(s, GradientIs::kComputed)), plan);
+  else plan_filter_grad<T>(filter_grad<T>(s, GradientIs::kComputed), plan);
   plan->params[0] = plan->shared_bytes / static_cast<std::int64_t>(sizeof(T));  // where the sums of the bias start
   plan->chunks[1] += 1;  // the bias
   plan->shared_bytes += bias_blocks(s) * s.out_channels * static_cast<std::int64_t>(sizeof(T));
@@ -133,7 +133,7 @@ void run_grad_params(const Call* call, std::int32_t phase, std::int64_t begin, s
   run_bias<T>(call, s, phase, begin, end);
   if constexpr (has_winograd<T>())
     if (call->plan->variant == kWinogradVariant) return run_winograd_params<T>(call, s, phase, begin, end, scratch);
-  const FilterGrad f = filter_grad<T>(s);
+  const FilterGrad f = filter_grad<T>(s, GradientIs::kComputed);
   const PooledGradient<T> g = pooled_gradient<T>(s, call->data[1], call->data[2]);
   const T* x = static_cast<const T*>(call->data[0]);
   T *sums = static_cast<T*>(call->shared), *dfilter = static_cast<T*>(call->data[3]);

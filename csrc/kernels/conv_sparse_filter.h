@@ -46,7 +46,7 @@ bool prefers_sparse_filter(const ConvShape& s) {
   const std::int64_t sparse = s.rows.window * short_vectors<T>(s.cols.window * s.in_channels) + kTerm;
   const std::int64_t columns = ceil_div(s.out_channels, Simd<T>::kLanes) * Simd<T>::kLanes;
   if (sparse * s.out_channels * Short<T>::kLanes >= 4 * filter_taps(s) * s.in_channels * columns) return false;
-  return sparse_filter<T>(filter_grad<T>(s)).source_elements < kMostAt;
+  return sparse_filter<T>(filter_grad<T>(s, GradientIs::kComputed)).source_elements < kMostAt;
 }
 
 // The terms of a block, a list for each column of a panel: at most one of four pixels, or all of them.
@@ -206,7 +206,7 @@ void reduce_sparse_filter(const SparseFilter& f, const T* sums, T* dfilter, std:
 
 template <class T>
 void plan_sparse_filter(const SparseFilter& f, Plan* plan) {
-  plan_filter_grad<T>(f.f, false, plan);
+  plan_filter_grad<T>(f.f, plan);
   plan->variant = kSparseVariant;
   plan->shared_bytes = f.f.partials * sums_of_partial(f) * static_cast<std::int64_t>(sizeof(T));
   plan->scratch_bytes = source_bytes<T>(f) + row_bytes<T>(f) + lists_bytes<T>(kPanelVectors * Simd<T>::kLanes, f.pixels);
