@@ -24,17 +24,6 @@
 
 #include "simd/lanes.h"
 
-#if defined(__GNUC__) && !defined(__clang__)
-#define PYNN_UNROLL _Pragma("GCC unroll 16")
-#define PYNN_NO_UNROLL _Pragma("GCC unroll 1")
-#elif defined(__clang__)
-#define PYNN_UNROLL _Pragma("clang loop unroll(full)")
-#define PYNN_NO_UNROLL _Pragma("clang loop unroll(disable)")
-#else
-#define PYNN_UNROLL
-#define PYNN_NO_UNROLL
-#endif
-
 // Ties a vector to a register: without it gcc reads B from memory in each fma and mixes the steps of K until registers run out.
 #if defined(PYNN_VECTOR_EXTENSIONS) && (defined(__x86_64__) || defined(__i386__))
 #define PYNN_KEEP(x) asm("" : "+v"(x))

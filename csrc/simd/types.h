@@ -37,6 +37,18 @@
 #define PYNN_RESTRICT __restrict
 #endif
 
+// Before a loop over the registers of a tile, and before one that is to stay a loop.
+#if defined(__GNUC__) && !defined(__clang__)
+#define PYNN_UNROLL _Pragma("GCC unroll 16")
+#define PYNN_NO_UNROLL _Pragma("GCC unroll 1")
+#elif defined(__clang__)
+#define PYNN_UNROLL _Pragma("clang loop unroll(full)")
+#define PYNN_NO_UNROLL _Pragma("clang loop unroll(disable)")
+#else
+#define PYNN_UNROLL
+#define PYNN_NO_UNROLL
+#endif
+
 namespace pynn {
 namespace PYNN_TARGET {
 namespace {
