@@ -1,6 +1,6 @@
 // Sum, mean, max, min, product, any and all over any axes of a float tensor; see reduce_stages.h for the order of the arithmetic.
 #include "kernels/micro.h"
-#include "kernels/reduce_stages.h"
+#include "kernels/reduce_passes.h"
 #include "registry.h"
 #include "simd/math.h"
 
@@ -108,114 +108,40 @@ void reduce_columns(const T* x, std::int64_t rows, std::int64_t stride, std::int
   if (c < columns) reduce_strip<T, Op, 1>(x + c, rows, stride, static_cast<int>(columns - c), out + c);
 }
 
-// ---- phases -----------------------------------------------------------------------------------------------------------
+// ---- the reducers -------------------------------------------------------------------------------------------------------
 
-// One phase: where it reads, and where results go. `to` is workspace, or null when they are final and go to the output.
-template <class T>
-struct Pass {
-  const Call* call;
-  Stage stage;
-  const T* from;
-  T* to;
-  T divisor;
-  int kind;
-
-  void put(std::int64_t at, const T* values, std::int64_t count) const {
-    if (to) {
-      for (std::int64_t i = 0; i < count; ++i) to[at + i] = values[i];
-    } else if (kind == kAny || kind == kAll) {
-      std::uint8_t* out = static_cast<std::uint8_t*>(call->data[1]) + at;
-      for (std::int64_t i = 0; i < count; ++i) out[i] = values[i] != 0;
-    } else {
-      T* out = static_cast<T*>(call->data[1]) + at;
-      for (std::int64_t i = 0; i < count; ++i) out[i] = kind == kMean ? values[i] / divisor : values[i];
-    }
+template <class T, class Op>
+struct Floats {
+  typedef T Element;
+  typedef T Partial;
+  typedef T Out;
+  static T row(const T* x, std::int64_t n) { return Row<T, Op>::reduce(x, n); }
+  static void columns(const T* x, std::int64_t rows, std::int64_t stride, std::int64_t columns, T* out) {
+    reduce_columns<T, Op>(x, rows, stride, columns, out);
   }
+  static T result(T value, T) { return value; }
+};
+template <class T>
+struct Mean : Floats<T, Addition> {
+  static T result(T sum, T count) { return sum / count; }
+};
+template <class T, class Op>
+struct Truth : Floats<T, Op> {
+  typedef std::uint8_t Out;
+  static Out result(T value, T) { return value != 0; }
 };
 
-template <class T>
-Pass<T> make_pass(const Call* call, const Stages& stages, PhaseRole role) {
-  T* workspace = static_cast<T*>(call->shared);
-  T* partials[kMaxStages];
-  T* results[kMaxStages];
-  for (int s = 0; s < stages.count; ++s) {
-    partials[s] = workspace;
-    results[s] = s + 1 < stages.count ? workspace + stages.stage[s].partials() : nullptr;
-    workspace += stages.stage[s].partials() + (results[s] ? stages.stage[s].results() : 0);
-  }
-  const int s = role.stage;
-  Pass<T> pass{call, stages.stage[s], static_cast<const T*>(call->data[0]), nullptr, 1, static_cast<int>(call->problem->ints[0])};
-  if (s > 0) pass.from = results[s - 1];
-  if (role.joins) pass.from = partials[s];
-  const bool pieces = stages.stage[s].pieces() > 1 && !role.joins;
-  pass.to = pieces ? partials[s] : results[s];
-  pass.divisor = static_cast<T>(call->plan->params[kCountParam]);
-  return pass;
-}
-
-template <class T, class Op>
-void reduce_items(const Pass<T>& pass, Range items) {
-  const Stage& stage = pass.stage;
-  const std::int64_t groups = stage.groups(), pieces = stage.pieces();
-  for (std::int64_t item = items.first; item < items.last; ++item) {
-    const std::int64_t group = item % groups, piece = item / groups % pieces, outer = item / groups / pieces;
-    const std::int64_t first = piece * stage.piece(), n = least(stage.piece(), stage.n - first);
-    const std::int64_t column = group * kColumnGroup, columns = least(kColumnGroup, stage.inner - column);
-    const T* x = pass.from + (outer * stage.n + first) * stage.inner + column;
-    T values[kColumnGroup];
-    if (stage.rows()) values[0] = Row<T, Op>::reduce(x, n);
-    else reduce_columns<T, Op>(x, n, stage.inner, columns, values);
-    pass.put((outer * pieces + piece) * stage.inner + column, values, columns);
-  }
-}
-
-// Items are groups of columns of each outer index; pieces are joined in order, from the first.
-template <class T, class Op>
-void join_items(const Pass<T>& pass, Range items) {
-  const Stage& stage = pass.stage;
-  const std::int64_t groups = stage.groups(), pieces = stage.pieces();
-  for (std::int64_t item = items.first; item < items.last; ++item) {
-    const std::int64_t outer = item / groups, column = item % groups * kColumnGroup;
-    const std::int64_t columns = least(kColumnGroup, stage.inner - column);
-    T values[kColumnGroup];
-    reduce_columns<T, Op>(pass.from + outer * pieces * stage.inner + column, pieces, stage.inner, columns, values);
-    pass.put(outer * stage.inner + column, values, columns);
-  }
-}
-
-template <class T, class Op>
-void run_phase(const Pass<T>& pass, bool joins, Range items) {
-  if (joins) join_items<T, Op>(pass, items);
-  else reduce_items<T, Op>(pass, items);
-}
-
-// One stage of one piece, by far the most there are: no partials, no phases.
-template <class T, class Op>
-void run_simple(const Call* call, std::int32_t, std::int64_t begin, std::int64_t end, void*) noexcept {
-  const std::int64_t* params = call->plan->params;
-  const Stage stage{params[1], params[2], params[3]};
-  const Range items = chunk_range(begin, end, params[kLengthParam], stage.outer);
-  const Pass<T> pass{call, stage, static_cast<const T*>(call->data[0]), nullptr, static_cast<T>(params[kCountParam]),
-                     static_cast<int>(params[kKindParam])};
-  for (std::int64_t outer = items.first; outer < items.last; ++outer) {
-    const T* x = pass.from + outer * stage.n * stage.inner;
-    T values[kColumnGroup];
-    if (stage.rows()) values[0] = Row<T, Op>::reduce(x, stage.n);
-    else reduce_columns<T, Op>(x, stage.n, stage.inner, stage.inner, values);
-    pass.put(outer * stage.inner, values, stage.inner);
-  }
-}
-
-template <class T>
-Run simple_run(const Stages& stages, std::int64_t kind) {
-  const Stage& stage = stages.stage[0];
-  if (stages.count != 1 || stage.pieces() != 1 || stage.groups() != 1) return nullptr;
+// visit(reducer) for the kind of a reduction.
+template <class T, class Visit>
+PYNN_INLINE void with_reducer(std::int64_t kind, const Visit& visit) {
   switch (kind) {
-    case kSum:
-    case kMean: return run_simple<T, Addition>;
-    case kLargest: return run_simple<T, Largest>;
-    case kSmallest: return run_simple<T, Smallest>;
-    default: return nullptr;
+    case kSum: return visit(Floats<T, Addition>());
+    case kMean: return visit(Mean<T>());
+    case kLargest: return visit(Floats<T, Largest>());
+    case kSmallest: return visit(Floats<T, Smallest>());
+    case kProduct: return visit(Floats<T, Product>());
+    case kAny: return visit(Truth<T, AnyTrue>());
+    default: return visit(Truth<T, AllTrue>());
   }
 }
 
@@ -293,42 +219,16 @@ bool prepare_reduce(const Problem* problem, Plan* plan) {
   if (problem->specs[0].dtype != dtype || kind < 0 || kind >= kReduceEnd) return false;
   if (problem->specs[1].dtype != (kind == kAny || kind == kAll ? kBool : dtype)) return false;
   Stages stages;
-  if (!make_stages(*problem, &stages)) return false;
-  save_stages(stages, plan);
-  plan->phases = phase_count(stages);
-  plan->shared_bytes = stages.workspace() * static_cast<std::int64_t>(sizeof(T));
-  for (int phase = 0; phase < plan->phases; ++phase) {
-    const PhaseRole role = role_of(stages, phase);
-    const Stage& stage = stages.stage[role.stage];
-    const std::int64_t items = role.joins ? stage.outer * stage.groups() : stage.items();
-    const std::int64_t each = role.joins ? stage.pieces() * least(stage.inner, kColumnGroup) : stage.item_elements();
-    plan->params[kLengthParam + phase] = split(plan, phase, items, kItemElements / each, 1);
-  }
-  plan->params[kCountParam] = problem->specs[1].size ? problem->specs[0].size / problem->specs[1].size : 1;
+  if (!plan_passes(*problem, sizeof(T), &stages, plan)) return false;
   plan->cost_ns = static_cast<double>(problem->specs[0].size) * static_cast<double>(sizeof(T)) / 20;
-  plan->params[kKindParam] = kind;
-  plan->run = simple_run<T>(stages, kind);
-  if (plan->run) plan->micro = micro_reduce<T>;
+  if (is_simple(stages)) with_reducer<T>(kind, [&](auto reducer) { plan->run = run_simple<decltype(reducer)>; });
+  if (is_simple(stages) && kind <= kSmallest) plan->micro = micro_reduce<T>;
   return true;
 }
 
 template <class T>
 void run_reduce(const Call* call, std::int32_t phase, std::int64_t begin, std::int64_t end) {
-  const std::int64_t length = call->plan->params[kLengthParam + phase];
-  const Stages stages = restored_stages(*call->plan);
-  const PhaseRole role = role_of(stages, phase);
-  const Stage& stage = stages.stage[role.stage];
-  const Range items = chunk_range(begin, end, length, role.joins ? stage.outer * stage.groups() : stage.items());
-  const Pass<T> pass = make_pass<T>(call, stages, role);
-  switch (pass.kind) {
-    case kSum:
-    case kMean: return run_phase<T, Addition>(pass, role.joins, items);
-    case kLargest: return run_phase<T, Largest>(pass, role.joins, items);
-    case kSmallest: return run_phase<T, Smallest>(pass, role.joins, items);
-    case kProduct: return run_phase<T, Product>(pass, role.joins, items);
-    case kAny: return run_phase<T, AnyTrue>(pass, role.joins, items);
-    default: return run_phase<T, AllTrue>(pass, role.joins, items);
-  }
+  with_reducer<T>(call->plan->params[kKindParam], [&](auto reducer) { run_pass<decltype(reducer)>(call, phase, begin, end); });
 }
 
 }  // namespace
