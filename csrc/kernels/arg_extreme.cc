@@ -1,38 +1,11 @@
-// out[o, i] = the index of the first largest (ints[0] == 0) or smallest (1) element of x[o, :, i]; the first NaN wins over all.
-// ints[1] is the axis; out is int64.
-#include <limits>
-
+// The index of the first largest or smallest float along an axis; the first NaN wins over all.
+#include "kernels/arg_extreme.h"
 #include "kernels/rows.h"
 #include "registry.h"
 
 namespace pynn {
 namespace PYNN_TARGET {
 namespace {
-
-constexpr std::int64_t kChunkElements = 8192;
-
-// Columns that an item takes.
-template <class T>
-constexpr int columns_together() {
-  if constexpr (std::numeric_limits<T>::is_integer) return 16;
-  else return Simd<T>::kLanes;
-}
-
-struct Shape {
-  std::int64_t outer = 1, n, inner = 1;
-
-  explicit Shape(const Problem& problem) {
-    const Spec& x = problem.specs[0];
-    const int axis = static_cast<int>(problem.ints[1]);
-    n = x.dims[axis];
-    for (int k = 0; k < x.rank; ++k) (k < axis ? outer : inner) *= k == axis ? 1 : x.dims[k];
-  }
-  // An item is a row, or a few columns.
-  template <class T>
-  std::int64_t width() const { return inner == 1 ? 1 : columns_together<T>(); }
-  template <class T>
-  std::int64_t items() const { return outer * ceil_divide(inner, width<T>()); }
-};
 
 // The largest element of the row, or of its negative: NaN if there is one.
 template <class T>
@@ -77,76 +50,41 @@ void index_in_columns(const T* x, std::int64_t n, std::int64_t stride, int count
   for (int i = 0; i < count; ++i) out[i] = index[i];
 }
 
-// Integers one by one, for up to columns_together of them, `stride` apart in the axis.
 template <class T>
-void index_of_integers(const T* x, std::int64_t n, std::int64_t stride, int count, bool smallest, std::int64_t* out) {
-  T best[columns_together<T>()];
-  for (int c = 0; c < count; ++c) {
-    best[c] = x[c];
-    out[c] = 0;
-  }
-  for (std::int64_t i = 1; i < n; ++i)
-    for (int c = 0; c < count; ++c) {
-      const T value = x[i * stride + c];
-      if (smallest ? value >= best[c] : value <= best[c]) continue;
-      best[c] = value;
-      out[c] = i;
-    }
-}
-
-template <class T>
-PYNN_INLINE void index_of(const T* x, const Shape& shape, int count, bool smallest, std::int64_t* out) {
-  if constexpr (std::numeric_limits<T>::is_integer) index_of_integers(x, shape.n, shape.inner, count, smallest, out);
-  else if (shape.inner == 1) *out = index_in_row(x, shape.n, smallest);
-  else index_in_columns(x, shape.n, shape.inner, count, smallest, out);
+AlongAxis along_axis(const Problem& problem) {
+  return AlongAxis(problem, Simd<T>::kLanes);
 }
 
 template <class T>
 bool prepare_index(const Problem* problem, Plan* plan) {
-  if (problem->specs[1].dtype != kI64 || problem->specs[0].rank < 1) return false;
-  const Shape shape(*problem);
-  if ((shape.n < 1 && shape.outer * shape.inner > 0) || shape.n > INT32_MAX) return false;
-  plan->params[0] = split(plan, 0, shape.items<T>(), kChunkElements / most(1, shape.n * shape.width<T>()), 1);
-  plan->cost_ns = static_cast<double>(problem->specs[0].size) * 0.4;
-  return true;
+  return problem->specs[0].rank > 0 && plan_index(*problem, along_axis<T>(*problem), plan);
 }
 
 template <class T>
 void run_index(const Call* call, std::int64_t begin, std::int64_t end) {
-  const Shape shape(*call->problem);
+  const AlongAxis along = along_axis<T>(*call->problem);
   const bool smallest = call->problem->ints[0] != 0;
   const T* x = static_cast<const T*>(call->data[0]);
   std::int64_t* out = static_cast<std::int64_t*>(call->data[1]);
-  const Range items = chunk_range(begin, end, call->plan->params[0], shape.items<T>());
-  const std::int64_t groups = ceil_divide(shape.inner, shape.width<T>());
-  for (std::int64_t item = items.first; item < items.last; ++item) {
-    const std::int64_t outer = item / groups, column = item % groups * shape.width<T>();
-    const int count = static_cast<int>(least(shape.width<T>(), shape.inner - column));
-    index_of(x + outer * shape.n * shape.inner + column, shape, count, smallest, out + outer * shape.inner + column);
-  }
+  for_each_item(call, along, begin, end, [&](std::int64_t from, int count, std::int64_t to) {
+    if (along.inner == 1) out[to] = index_in_row(x + from, along.n, smallest);
+    else index_in_columns(x + from, along.n, along.inner, count, smallest, out + to);
+  });
 }
 
 }  // namespace
 
-#define PYNN_ARG_EXTREME(name, T)                                                                          \
-  bool prepare_##name(const Problem* problem, Plan* plan) noexcept { return prepare_index<T>(problem, plan); } \
-  void run_##name(const Call* call, std::int32_t, std::int64_t begin, std::int64_t end, void*) noexcept {  \
-    run_index<T>(call, begin, end);                                                                        \
-  }
-
-PYNN_ARG_EXTREME(arg_extreme_f32, float)
-PYNN_ARG_EXTREME(arg_extreme_f64, double)
-PYNN_ARG_EXTREME(arg_extreme_i32, std::int32_t)
-PYNN_ARG_EXTREME(arg_extreme_i64, std::int64_t)
-PYNN_ARG_EXTREME(arg_extreme_u8, std::uint8_t)
-PYNN_ARG_EXTREME(arg_extreme_bool, std::uint8_t)
+bool prepare_arg_extreme_f32(const Problem* problem, Plan* plan) noexcept { return prepare_index<float>(problem, plan); }
+void run_arg_extreme_f32(const Call* call, std::int32_t, std::int64_t begin, std::int64_t end, void*) noexcept {
+  run_index<float>(call, begin, end);
+}
+bool prepare_arg_extreme_f64(const Problem* problem, Plan* plan) noexcept { return prepare_index<double>(problem, plan); }
+void run_arg_extreme_f64(const Call* call, std::int32_t, std::int64_t begin, std::int64_t end, void*) noexcept {
+  run_index<double>(call, begin, end);
+}
 
 }  // namespace PYNN_TARGET
 }  // namespace pynn
 
 PYNN_KERNEL(arg_extreme_f32)
 PYNN_KERNEL(arg_extreme_f64)
-PYNN_KERNEL(arg_extreme_i32)
-PYNN_KERNEL(arg_extreme_i64)
-PYNN_KERNEL(arg_extreme_u8)
-PYNN_KERNEL(arg_extreme_bool)

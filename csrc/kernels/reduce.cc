@@ -119,16 +119,16 @@ struct Floats {
   static void columns(const T* x, std::int64_t rows, std::int64_t stride, std::int64_t columns, T* out) {
     reduce_columns<T, Op>(x, rows, stride, columns, out);
   }
-  static T result(T value, T) { return value; }
+  static T result(T value, std::int64_t) { return value; }
 };
 template <class T>
 struct Mean : Floats<T, Addition> {
-  static T result(T sum, T count) { return sum / count; }
+  static T result(T sum, std::int64_t count) { return sum / static_cast<T>(count); }
 };
 template <class T, class Op>
 struct Truth : Floats<T, Op> {
   typedef std::uint8_t Out;
-  static Out result(T value, T) { return value != 0; }
+  static Out result(T value, std::int64_t) { return value != 0; }
 };
 
 // visit(reducer) for the kind of a reduction.

@@ -1,5 +1,8 @@
-// Sum, max, min, product, any and all over any axes of integers and bools. Sums and products are int64 and wrap around, as they do in
-// NumPy; so does everything between passes, which makes the order of the arithmetic a matter of speed alone.
+// Sum, max, min, product, any and all over any axes of integers and bools, and the index of an extreme along one. Sums and products are int64 and wrap around, as they do in
+// NumPy; so does everything between passes, which makes the order of the arithmetic a matter of speed alone: this file is left to the compiler's vectoriser (CMakeLists.txt).
+#include <limits>
+
+#include "kernels/arg_extreme.h"
 #include "kernels/reduce_passes.h"
 #include "registry.h"
 
@@ -7,79 +10,84 @@ namespace pynn {
 namespace PYNN_TARGET {
 namespace {
 
-// ---- the operations, on int64 ---------------------------------------------------------------------------------------------------------
+// ---- the operations: type between passes, neutral element, what is made of an element, how two are joined ------------------------------
 
-PYNN_INLINE std::int64_t wrapped(std::uint64_t x) { return static_cast<std::int64_t>(x); }
 PYNN_INLINE std::uint64_t bits(std::int64_t x) { return static_cast<std::uint64_t>(x); }
 
+template <class T>
 struct Addition {
-  static constexpr std::int64_t kNeutral = 0;
-  static PYNN_INLINE std::int64_t of(std::int64_t x) { return x; }
-  static PYNN_INLINE std::int64_t join(std::int64_t a, std::int64_t b) { return wrapped(bits(a) + bits(b)); }
-};
-struct Product : Addition {
-  static constexpr std::int64_t kNeutral = 1;
-  static PYNN_INLINE std::int64_t join(std::int64_t a, std::int64_t b) { return wrapped(bits(a) * bits(b)); }
-};
-struct Largest : Addition {
-  static constexpr std::int64_t kNeutral = INT64_MIN;
-  static PYNN_INLINE std::int64_t join(std::int64_t a, std::int64_t b) { return most(a, b); }
-};
-struct Smallest : Addition {
-  static constexpr std::int64_t kNeutral = INT64_MAX;
-  static PYNN_INLINE std::int64_t join(std::int64_t a, std::int64_t b) { return least(a, b); }
-};
-struct AnyTrue {
-  static constexpr std::int64_t kNeutral = 0;
-  static PYNN_INLINE std::int64_t of(std::int64_t x) { return x != 0; }
-  static PYNN_INLINE std::int64_t join(std::int64_t a, std::int64_t b) { return a | b; }
-};
-struct AllTrue : AnyTrue {
-  static constexpr std::int64_t kNeutral = 1;
-  static PYNN_INLINE std::int64_t join(std::int64_t a, std::int64_t b) { return a & b; }
-};
-
-// ---- the reducer of elements T with results O -------------------------------------------------------------------------------------------
-
-template <class T, class Op, class O>
-struct Integers {
-  typedef T Element;
   typedef std::int64_t Partial;
-  typedef O Out;
+  typedef std::int64_t Out;
+  static constexpr Partial kNeutral = 0;
+  template <class From>
+  static PYNN_INLINE Partial of(From x) { return x; }
+  static PYNN_INLINE Partial join(Partial a, Partial b) { return static_cast<Partial>(bits(a) + bits(b)); }
+};
+template <class T>
+struct Product : Addition<T> {
+  static constexpr std::int64_t kNeutral = 1;
+  static PYNN_INLINE std::int64_t join(std::int64_t a, std::int64_t b) { return static_cast<std::int64_t>(bits(a) * bits(b)); }
+};
+template <class T>
+struct Largest {
+  typedef T Partial;
+  typedef T Out;
+  static constexpr T kNeutral = std::numeric_limits<T>::min();
+  static PYNN_INLINE T of(T x) { return x; }
+  static PYNN_INLINE T join(T a, T b) { return a > b ? a : b; }
+};
+template <class T>
+struct Smallest : Largest<T> {
+  static constexpr T kNeutral = std::numeric_limits<T>::max();
+  static PYNN_INLINE T join(T a, T b) { return a < b ? a : b; }
+};
+template <class T>
+struct AnyTrue {
+  typedef std::uint8_t Partial;
+  typedef std::uint8_t Out;
+  static constexpr Partial kNeutral = 0;
+  template <class From>
+  static PYNN_INLINE Partial of(From x) { return x != 0; }
+  static PYNN_INLINE Partial join(Partial a, Partial b) { return a | b; }
+};
+template <class T>
+struct AllTrue : AnyTrue<T> {
+  static constexpr std::uint8_t kNeutral = 1;
+  static PYNN_INLINE std::uint8_t join(std::uint8_t a, std::uint8_t b) { return a & b; }
+};
 
-  // Four chains side by side.
+template <class T, template <class> class Operation>
+struct Integers {
+  typedef Operation<T> Op;
+  typedef T Element;
+  typedef typename Op::Partial Partial;
+  typedef typename Op::Out Out;
+
   template <class From>
   static Partial row(const From* x, std::int64_t n) {
-    Partial a = Op::kNeutral, b = a, c = a, d = a;
-    std::int64_t i = 0;
-    for (; i + 4 <= n; i += 4) {
-      a = Op::join(a, Op::of(x[i]));
-      b = Op::join(b, Op::of(x[i + 1]));
-      c = Op::join(c, Op::of(x[i + 2]));
-      d = Op::join(d, Op::of(x[i + 3]));
-    }
-    for (; i < n; ++i) a = Op::join(a, Op::of(x[i]));
-    return Op::join(Op::join(a, b), Op::join(c, d));
+    Partial joined = Op::kNeutral;
+    for (std::int64_t i = 0; i < n; ++i) joined = Op::join(joined, Op::of(x[i]));
+    return joined;
   }
   template <class From>
-  static void columns(const From* x, std::int64_t rows, std::int64_t stride, std::int64_t columns, Partial* out) {
+  static void columns(const From* x, std::int64_t rows, std::int64_t stride, std::int64_t columns, Partial* PYNN_RESTRICT out) {
     for (std::int64_t c = 0; c < columns; ++c) out[c] = Op::kNeutral;
     for (std::int64_t r = 0; r < rows; ++r, x += stride)
       for (std::int64_t c = 0; c < columns; ++c) out[c] = Op::join(out[c], Op::of(x[c]));
   }
-  static Out result(Partial value, Partial) { return static_cast<Out>(value); }
+  static Out result(Partial value, std::int64_t) { return value; }
 };
 
 // visit(reducer) for the kind of a reduction; false if integers don't have it.
 template <class T, class Visit>
 PYNN_INLINE bool with_reducer(std::int64_t kind, const Visit& visit) {
   switch (kind) {
-    case kSum: visit(Integers<T, Addition, std::int64_t>()); return true;
-    case kProduct: visit(Integers<T, Product, std::int64_t>()); return true;
-    case kLargest: visit(Integers<T, Largest, T>()); return true;
-    case kSmallest: visit(Integers<T, Smallest, T>()); return true;
-    case kAny: visit(Integers<T, AnyTrue, std::uint8_t>()); return true;
-    case kAll: visit(Integers<T, AllTrue, std::uint8_t>()); return true;
+    case kSum: visit(Integers<T, Addition>()); return true;
+    case kProduct: visit(Integers<T, Product>()); return true;
+    case kLargest: visit(Integers<T, Largest>()); return true;
+    case kSmallest: visit(Integers<T, Smallest>()); return true;
+    case kAny: visit(Integers<T, AnyTrue>()); return true;
+    case kAll: visit(Integers<T, AllTrue>()); return true;
     default: return false;
   }
 }
@@ -106,7 +114,77 @@ void run_reduce(const Call* call, std::int32_t phase, std::int64_t begin, std::i
   with_reducer<T>(call->plan->params[kKindParam], [&](auto reducer) { run_pass<decltype(reducer)>(call, phase, begin, end); });
 }
 
+// ---- the index of an extreme ---------------------------------------------------------------------------------------------------------------
+
+constexpr int kColumnsTogether = 64;
+constexpr std::int64_t kSearched = 64;  // elements looked at before the search may end
+
+// The first place of `value`, which is there.
+template <class T>
+std::int64_t first_place(const T* x, std::int64_t n, T value) {
+  std::int64_t i = 0;
+  for (; i + kSearched <= n; i += kSearched) {
+    T found = 0;  // as wide as the elements, for the vectoriser
+    for (std::int64_t k = 0; k < kSearched; ++k) found = static_cast<T>(found | (x[i + k] == value));
+    if (found) break;
+  }
+  while (x[i] != value) ++i;
+  return i;
+}
+
+template <class T>
+std::int64_t index_in_row(const T* x, std::int64_t n, bool smallest) {
+  T best = x[0];
+  if (smallest) for (std::int64_t i = 1; i < n; ++i) best = x[i] < best ? x[i] : best;
+  else for (std::int64_t i = 1; i < n; ++i) best = x[i] > best ? x[i] : best;
+  return first_place(x, n, best);
+}
+
+template <class T>
+void index_in_columns(const T* x, std::int64_t n, std::int64_t stride, int count, bool smallest, std::int64_t* PYNN_RESTRICT out) {
+  T best[kColumnsTogether];
+  for (int c = 0; c < count; ++c) {
+    best[c] = x[c];
+    out[c] = 0;
+  }
+  for (std::int64_t i = 1; i < n; ++i) {
+    const T* row = x + i * stride;
+    for (int c = 0; c < count; ++c) {
+      const bool better = smallest ? row[c] < best[c] : row[c] > best[c];
+      best[c] = better ? row[c] : best[c];
+      out[c] = better ? i : out[c];
+    }
+  }
+}
+
+bool prepare_index(const Problem* problem, Plan* plan) {
+  return problem->specs[0].rank > 0 && plan_index(*problem, AlongAxis(*problem, kColumnsTogether), plan);
+}
+
+template <class T>
+void run_index(const Call* call, std::int64_t begin, std::int64_t end) {
+  const AlongAxis along(*call->problem, kColumnsTogether);
+  const bool smallest = call->problem->ints[0] != 0;
+  const T* x = static_cast<const T*>(call->data[0]);
+  std::int64_t* out = static_cast<std::int64_t*>(call->data[1]);
+  for_each_item(call, along, begin, end, [&](std::int64_t from, int count, std::int64_t to) {
+    if (along.inner == 1) out[to] = index_in_row(x + from, along.n, smallest);
+    else index_in_columns(x + from, along.n, along.inner, count, smallest, out + to);
+  });
+}
+
 }  // namespace
+
+#define PYNN_INDEX(name, T)                                                                                \
+  bool prepare_##name(const Problem* problem, Plan* plan) noexcept { return prepare_index(problem, plan); } \
+  void run_##name(const Call* call, std::int32_t, std::int64_t begin, std::int64_t end, void*) noexcept {  \
+    run_index<T>(call, begin, end);                                                                        \
+  }
+
+PYNN_INDEX(arg_extreme_i32, std::int32_t)
+PYNN_INDEX(arg_extreme_i64, std::int64_t)
+PYNN_INDEX(arg_extreme_u8, std::uint8_t)
+PYNN_INDEX(arg_extreme_bool, std::uint8_t)
 
 #define PYNN_REDUCTION(name, T, dtype)                                                                           \
   bool prepare_##name(const Problem* problem, Plan* plan) noexcept { return prepare_reduce<T>(problem, plan, dtype); } \
@@ -126,3 +204,7 @@ PYNN_KERNEL(reduce_i32)
 PYNN_KERNEL(reduce_i64)
 PYNN_KERNEL(reduce_u8)
 PYNN_KERNEL(reduce_bool)
+PYNN_KERNEL(arg_extreme_i32)
+PYNN_KERNEL(arg_extreme_i64)
+PYNN_KERNEL(arg_extreme_u8)
+PYNN_KERNEL(arg_extreme_bool)

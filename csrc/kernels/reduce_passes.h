@@ -29,7 +29,7 @@ struct Pass {
       for (std::int64_t i = 0; i < count; ++i) to[at + i] = values[i];
       return;
     }
-    const Partial elements = static_cast<Partial>(call->plan->params[kCountParam]);
+    const std::int64_t elements = call->plan->params[kCountParam];
     Out* out = static_cast<Out*>(call->data[1]) + at;
     for (std::int64_t i = 0; i < count; ++i) out[i] = R::result(values[i], elements);
   }

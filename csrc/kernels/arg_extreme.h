@@ -1,0 +1,49 @@
+// An index of an extreme along an axis: how the tensor is taken, for floats (arg_extreme.cc) and integers (reduce_integers.cc).
+//
+// out[o, i] = the index of the first largest (ints[0] == 0) or smallest (1) element of x[o, :, i]; ints[1] is the axis; out is int64.
+#pragma once
+
+#include "kernels/ranges.h"
+
+namespace pynn {
+namespace PYNN_TARGET {
+namespace {
+
+constexpr std::int64_t kIndexChunk = 8192;  // elements
+
+// An item is a row, or up to `together` columns.
+struct AlongAxis {
+  std::int64_t outer = 1, n, inner = 1, together;
+
+  AlongAxis(const Problem& problem, std::int64_t columns) {
+    const Spec& x = problem.specs[0];
+    const int axis = static_cast<int>(problem.ints[1]);
+    n = x.dims[axis];
+    for (int k = 0; k < x.rank; ++k) (k < axis ? outer : inner) *= k == axis ? 1 : x.dims[k];
+    together = inner == 1 ? 1 : columns;
+  }
+  std::int64_t groups() const { return ceil_divide(inner, together); }
+  std::int64_t items() const { return outer * groups(); }
+};
+
+inline bool plan_index(const Problem& problem, const AlongAxis& along, Plan* plan) {
+  if (problem.specs[1].dtype != kI64 || problem.specs[0].rank < 1) return false;
+  if ((along.n < 1 && along.outer * along.inner > 0) || along.n > INT32_MAX) return false;
+  plan->params[0] = split(plan, 0, along.items(), kIndexChunk / most(1, along.n * along.together), 1);
+  plan->cost_ns = static_cast<double>(problem.specs[0].size) * 0.4;
+  return true;
+}
+
+// visit(offset of the first element in x, columns, offset of the first index in out) for the items of chunks [begin, end).
+template <class Visit>
+PYNN_INLINE void for_each_item(const Call* call, const AlongAxis& along, std::int64_t begin, std::int64_t end, const Visit& visit) {
+  const Range items = chunk_range(begin, end, call->plan->params[0], along.items());
+  for (std::int64_t item = items.first; item < items.last; ++item) {
+    const std::int64_t outer = item / along.groups(), column = item % along.groups() * along.together;
+    visit(outer * along.n * along.inner + column, static_cast<int>(least(along.together, along.inner - column)), outer * along.inner + column);
+  }
+}
+
+}  // namespace
+}  // namespace PYNN_TARGET
+}  // namespace pynn
