@@ -11,12 +11,16 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from pynn.dtypes import bool_, is_float
+import numpy as np
+
+from pynn.dtypes import bool_, int32, int64, is_float, uint8
 from pynn.engine.op import REGISTRY, Node, Spec, define
 from pynn.engine.tensor import Tensor
 
 MAX_CHAIN = 16
 MAX_CHAIN_INPUTS = 8
+CAST_IN_CHAINS = (bool_, uint8, int32, int64)
+IDENTITY = 0  # in csrc/kernels/elementwise_opcodes.h
 
 
 class Producers:
@@ -182,10 +186,14 @@ CHAIN = define(
 
 
 class _Chain:
-    """Elementwise calls that run in one pass: members in order, inputs in order of first use."""
+    """Elementwise calls that run in one pass: members in order, inputs in order of first use.
 
-    def __init__(self, node: Node):
-        self.members: list[Node] = [node]
+    All values are of one float type or bools, which count as 0 and 1; integers come in through a cast only.
+    """
+
+    def __init__(self, members: list[Node], dtype: np.dtype | None):
+        self.members = members
+        self.dtype = dtype  # of the floats, None if there are none
 
     @property
     def output(self) -> Tensor:
@@ -200,6 +208,20 @@ class _Chain:
                     found.setdefault(id(t), t)
         return list(found.values())
 
+    def reads(self, t: Tensor) -> int:
+        return sum(x is t for member in self.members for x in member.inputs)
+
+    def after(self, before: _Chain) -> _Chain | None:
+        """`before` and this chain as one, None if it can't be or would be too long."""
+        if before.output.shape != self.output.shape or (before.dtype and self.dtype and before.dtype != self.dtype):
+            return None
+        joined = _Chain(before.members + self.members, before.dtype or self.dtype)
+        return joined if len(joined.members) <= MAX_CHAIN and len(joined.inputs()) <= MAX_CHAIN_INPUTS else None
+
+    def is_covered(self) -> bool:
+        """False where no input tells the kernel the float type."""
+        return self.dtype is None or any(t.dtype == self.dtype for t in self.inputs())
+
     def node(self) -> Node:
         if len(self.members) == 1:
             return self.members[0]
@@ -208,9 +230,9 @@ class _Chain:
         code: list[int] = [len(self.members)]
         floats: list[float] = []
         for i, member in enumerate(self.members):
-            ints, immediates = member.op.pack(member.attrs)
+            opcode, immediates = _instruction(member)
             operands = [register[id(t)] for t in member.inputs] + [-1] * (3 - len(member.inputs))
-            code += [ints[1], *operands]
+            code += [opcode, *operands]
             floats += immediates
             register[id(member.outputs[0])] = len(inputs) + i
         code.append(register[id(self.output)])
@@ -219,15 +241,23 @@ class _Chain:
         return Node(CHAIN, tuple(inputs), (self.output,), attrs, tuple(self.members))
 
 
-def _chainable(node: Node) -> bool:
-    if node.op.opcode is None or not node.op.elementwise or len(node.outputs) != 1:
-        return False
+def _instruction(member: Node) -> tuple[int, list[float]]:
+    if member.op.name == "cast":  # the kernel converts what it loads
+        return IDENTITY, [0.0, 0.0]
+    ints, immediates = member.op.pack(member.attrs)
+    return ints[1], immediates
+
+
+def _chain_of_one(node: Node) -> _Chain | None:
+    if len(node.outputs) != 1 or any(t is None for t in node.inputs):
+        return None
     dtype = node.outputs[0].dtype
-    return (
-        is_float(dtype)
-        and all(t is not None and t.dtype in (dtype, bool_) for t in node.inputs)
-        and any(t.dtype == dtype for t in node.inputs)
-    )
+    if node.op.name == "cast":
+        return _Chain([node], dtype) if is_float(dtype) and node.inputs[0].dtype in CAST_IN_CHAINS else None
+    floats = {t.dtype for t in (*node.inputs, *node.outputs)} - {bool_}
+    if node.op.opcode is None or not node.op.elementwise or len(floats) > 1 or not all(is_float(d) for d in floats):
+        return None
+    return _Chain([node], next(iter(floats), None))
 
 
 def fuse_chains(nodes: list[Node], keep: set[int], accept: Callable[[Node], bool]) -> list[Node]:
@@ -238,25 +268,28 @@ def fuse_chains(nodes: list[Node], keep: set[int], accept: Callable[[Node], bool
     producers = Producers(nodes, keep)
     chain_of: dict[int, _Chain] = {}
     order: list[Any] = []
-    for node in nodes:
-        if not _chainable(node):
-            order.append(node)
-            continue
-        chain = _Chain(node)
-        for t in node.inputs:
+
+    def grown(chain: _Chain) -> _Chain:
+        for t in reversed(chain.inputs()):  # so that members stay in the order of the calls
             before = chain_of.get(id(t))
-            if before is None or id(t) in keep or producers.readers[id(t)] != 1 or t.spec != node.outputs[0].spec:
+            if before is None or id(t) in keep or chain.reads(t) != producers.readers[id(t)]:
                 continue
-            joined = _Chain(node)
-            joined.members = before.members + chain.members
-            if len(joined.members) <= MAX_CHAIN and len(joined.inputs()) <= MAX_CHAIN_INPUTS:
+            joined = chain.after(before)
+            if joined is not None:
                 order.remove(before)
-                chain = joined
                 del chain_of[id(t)]
-        chain_of[id(node.outputs[0])] = chain
-        order.append(chain)
+                return grown(joined)
+        return chain
+
+    for node in nodes:
+        chain = _chain_of_one(node)
+        if chain is not None:
+            chain = grown(chain)
+            chain_of[id(chain.output)] = chain
+        order.append(node if chain is None else chain)
     result: list[Node] = []
     for item in order:
         node = item.node() if isinstance(item, _Chain) else item
-        result.extend([node] if node is item or len(item.members) == 1 or accept(node) else item.members)
+        whole = node is item or len(item.members) == 1 or (item.is_covered() and accept(node))
+        result.extend([node] if whole else item.members)
     return result

@@ -152,3 +152,61 @@ def test_chains_have_a_longest_length():
     lengths = [len(n.members) for n in f.program(X).nodes]
     assert sum(lengths) == 2 * MAX_CHAIN and max(lengths) == MAX_CHAIN
     same(f(X).numpy(), body(pn.tensor(X)).numpy())
+
+
+@native_only
+def test_comparisons_and_what_they_choose_are_one_chain():
+    def body(x):
+        error = pn.abs(x - 0.5)
+        return pn.where(error < 1.0, 0.5 * error**2, error - 0.5)
+
+    names, made, f = fused(body, X)
+    assert names == ["elementwise_chain"]  # `error` has three readers, all of them in the chain
+    assert made["elementwise_chain"] == ["subtract", "abs", "less", "square", "multiply", "subtract", "where"]
+    same(f(X).numpy(), body(pn.tensor(X)).numpy())
+    gradient = pn.function(lambda x: pn.grad(lambda t: body(t).sum())(x))
+    same(gradient(X).numpy(), pn.grad(lambda t: body(t).sum())(pn.tensor(X)).numpy())
+
+
+@native_only
+def test_masks_are_cast_within_a_chain_and_may_be_its_result():
+    names, made, f = fused(lambda x: x * pn.cast(pn.logical_and(x > -0.5, x < 0.5), "float32"), X)
+    assert names == ["elementwise_chain"] and made["elementwise_chain"] == ["greater", "less", "logical_and", "cast", "multiply"]
+    same(f(X).numpy(), np.where((X > -0.5) & (X < 0.5), X, X * 0))
+    names, made, f = fused(lambda x: pn.logical_not(pn.tanh(x) > 0.25), X)
+    assert names == ["elementwise_chain"] and f(X).dtype == bool
+    np.testing.assert_array_equal(f(X).numpy(), ~((pn.tanh(X) > 0.25).numpy()))
+
+
+@native_only
+@pytest.mark.parametrize("dtype", ["bool", "uint8", "int32", "int64"])
+def test_integers_come_into_a_chain_by_a_cast(dtype):
+    labels = (np.arange(X.size).reshape(X.shape) % 3).astype(dtype)
+
+    def body(x, labels):
+        return (x - pn.cast(labels, "float32")) ** 2
+
+    names, made, f = fused(body, X, labels)
+    assert names == ["elementwise_chain"] and made["elementwise_chain"] == ["cast", "subtract", "square"]
+    same(f(X, labels).numpy(), body(pn.tensor(X), pn.tensor(labels)).numpy())
+
+
+@native_only
+def test_casts_of_integers_alone_keep_their_rounding():
+    a, b = np.array([2**24, 7]), np.array([2**24 + 1, 8])  # the first pair is equal in float32
+    f = pn.function(lambda a, b: pn.cast(a, "float32") == pn.cast(b, "float32"))
+    np.testing.assert_array_equal(f(a, b).numpy(), [True, False])
+
+
+@native_only
+def test_a_chain_has_one_float_type_and_one_shape():
+    row = X[0]
+
+    def body(x, row):
+        wide = pn.cast(pn.exp(row), "float64")
+        return pn.where(wide > 1.0, wide, 0.5) * 2.0, x * pn.tanh(row)
+
+    names, _, f = fused(body, X, row)
+    assert names.count("elementwise_chain") == 1 and {"exp", "cast", "tanh", "multiply"} <= set(names)
+    for a, b in zip(f(X, row), body(pn.tensor(X), pn.tensor(row)), strict=True):
+        same(a.numpy(), b.numpy())
