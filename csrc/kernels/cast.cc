@@ -38,14 +38,49 @@ PYNN_INLINE void convert(To* PYNN_RESTRICT to, const From* PYNN_RESTRICT from, s
 }
 
 #if defined(PYNN_VECTOR_EXTENSIONS)
+template <class T>
+struct GroupOf {
+  typedef T type __attribute__((vector_size(kGroup * sizeof(T)), aligned(1), may_alias));
+};
+template <class T>
+using Group = typename GroupOf<T>::type;
+
+template <class T>
+PYNN_INLINE Group<T>& group_at(T* p) { return *reinterpret_cast<Group<T>*>(p); }
+template <class T>
+PYNN_INLINE const Group<T>& group_at(const T* p) { return *reinterpret_cast<const Group<T>*>(p); }
+
+// Of groups in memory: a vector that the target doesn't have is no value to return.
+template <class To, class From>
+struct ConvertGroup {
+  static PYNN_INLINE void put(To* to, const From* from) { group_at(to) = __builtin_convertvector(group_at(from), Group<To>); }
+};
+template <class From>
+struct ConvertGroup<Bool, From> {
+  static PYNN_INLINE void put(Bool* to, const From* from) {
+    group_at(&to->value) = __builtin_convertvector(group_at(from) != From(0), Group<std::uint8_t>) & 1;
+  }
+};
+template <>
+struct ConvertGroup<std::uint8_t, double> {
+  static PYNN_INLINE void put(std::uint8_t* to, const double* from) {
+    group_at(to) = __builtin_convertvector(__builtin_convertvector(group_at(from), Group<std::int64_t>), Group<std::uint8_t>);
+  }
+};
+template <>
+struct ConvertGroup<std::uint8_t, float> {
+  static PYNN_INLINE void put(std::uint8_t* to, const float* from) {
+    double wide[kGroup];
+    ConvertGroup<double, float>::put(wide, from);
+    ConvertGroup<std::uint8_t, double>::put(to, wide);
+  }
+};
+
 // Eight at once; conversions that the target has no instruction for are still right.
 template <class To, class From>
 PYNN_INLINE void convert_groups(To* to, const From* from, std::int64_t n) {
-  typedef To ToGroup __attribute__((vector_size(kGroup * sizeof(To)), aligned(1), may_alias));
-  typedef From FromGroup __attribute__((vector_size(kGroup * sizeof(From)), aligned(1), may_alias));
   std::int64_t i = 0;
-  for (; i + kGroup <= n; i += kGroup)
-    *reinterpret_cast<ToGroup*>(to + i) = __builtin_convertvector(*reinterpret_cast<const FromGroup*>(from + i), ToGroup);
+  for (; i + kGroup <= n; i += kGroup) ConvertGroup<To, From>::put(to + i, from + i);
   convert(to + i, from + i, n - i);
 }
 #else
@@ -56,13 +91,16 @@ PYNN_INLINE void convert_groups(To* to, const From* from, std::int64_t n) {
 #endif
 
 #if defined(PYNN_TARGET_AVX2) || defined(PYNN_TARGET_AVX512)
-// Pixels: the compiler would convert bytes one by one.
+// Pixels and masks: the compiler would convert bytes one by one.
+PYNN_INLINE __m256i widened(const std::uint8_t* p) { return _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))); }
 PYNN_INLINE void convert_groups(float* to, const std::uint8_t* from, std::int64_t n) {
   std::int64_t i = 0;
-  for (; i + kGroup <= n; i += kGroup) {
-    const __m128i bytes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(from + i));
-    _mm256_storeu_ps(to + i, _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(bytes)));
-  }
+  for (; i + kGroup <= n; i += kGroup) _mm256_storeu_ps(to + i, _mm256_cvtepi32_ps(widened(from + i)));
+  convert(to + i, from + i, n - i);
+}
+PYNN_INLINE void convert_groups(std::int32_t* to, const std::uint8_t* from, std::int64_t n) {
+  std::int64_t i = 0;
+  for (; i + kGroup <= n; i += kGroup) _mm256_storeu_si256(reinterpret_cast<__m256i*>(to + i), widened(from + i));
   convert(to + i, from + i, n - i);
 }
 #endif
@@ -73,10 +111,10 @@ void convert_to(std::int32_t dtype, void* to, const From* from, Range range) {
   switch (dtype) {
     case kF32: return convert_groups(static_cast<float*>(to) + first, from + first, n);
     case kF64: return convert_groups(static_cast<double*>(to) + first, from + first, n);
-    case kI32: return convert(static_cast<std::int32_t*>(to) + first, from + first, n);
-    case kI64: return convert(static_cast<std::int64_t*>(to) + first, from + first, n);
-    case kU8: return convert(static_cast<std::uint8_t*>(to) + first, from + first, n);
-    default: return convert(static_cast<Bool*>(to) + first, from + first, n);
+    case kI32: return convert_groups(static_cast<std::int32_t*>(to) + first, from + first, n);
+    case kI64: return convert_groups(static_cast<std::int64_t*>(to) + first, from + first, n);
+    case kU8: return convert_groups(static_cast<std::uint8_t*>(to) + first, from + first, n);
+    default: return convert_groups(static_cast<Bool*>(to) + first, from + first, n);
   }
 }
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from guard import run_guarded
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -58,12 +59,27 @@ def test_bits_do_not_depend_on_threads():
 def test_casts_of_all_pairs():
     names = ["float32", "float64", "int32", "int64", "uint8", "bool"]
     for source in names:
-        x = np.array([0, 1, 2, 3, 100, 0, 7, 9, 11, 1, 0]).astype(source)
+        x = np.array([0, 1, 2, 3, 100, 0, 7, 9, 11, 1, 0, 255, 254, 1.75, 0.25, 0, 8, 0, 0, 5, 6]).astype(source)
         for wanted in names:
             for target in TARGETS:
-                out = native(REGISTRY["cast"], [x], {"dtype": wanted}, target)[0]
+                (out,) = run_guarded(REGISTRY["cast"], [x], {"dtype": wanted}, target)
                 np.testing.assert_array_equal(out, x.astype(wanted))
                 assert out.dtype == wanted
+
+
+@pytest.mark.parametrize("source", ["float32", "float64", "int32", "int64"])
+def test_casts_of_negative_numbers_and_of_what_is_almost_zero(source):
+    x = np.array([-1.7, -0.0, -3, -129, 1e-30, -1e-30, -300, 70000, -1]).repeat(3).astype(source)
+    for wanted in ("int32", "int64", "bool"):
+        for target in TARGETS:
+            (out,) = native(REGISTRY["cast"], [x], {"dtype": wanted}, target)
+            np.testing.assert_array_equal(out, x.astype(wanted))
+    for target in TARGETS:  # the low byte of the integer
+        (out,) = native(REGISTRY["cast"], [x], {"dtype": "uint8"}, target)
+        np.testing.assert_array_equal(out, x.astype("int64").astype("uint8"))
+
+
+def test_floats_become_integers_towards_zero():
     assert pn.cast(np.array([-1.7, 1.7]), "int32").tolist() == [-1, 1]
 
 
