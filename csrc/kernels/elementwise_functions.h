@@ -3,6 +3,7 @@
 #pragma once
 
 #include "kernels/elementwise_opcodes.h"
+#include "simd/fold.h"
 #include "simd/math.h"
 
 namespace pynn {
@@ -81,6 +82,15 @@ PYNN_INLINE V mish_of(V x) {
   return x * (t / (t + constant<V>(2)));
 }
 
+// `y` where |x| <= kTrigLimit; elsewhere f(x), lane by lane, for numbers so large that hardly anybody has them.
+template <class V, class F>
+PYNN_INLINE V far_by_lanes(V x, V y, const F& f) {
+  constexpr int lanes = Simd<Scalar<V>>::kLanes;
+  const Mask<V> near = magnitude(x) <= broadcast(Table<V>::kTrigLimit);
+  if (first_lane(~near) == lanes) return y;
+  for (int i = 0; i < lanes; ++i) y[i] = near[i] ? y[i] : f(x[i]);
+  return y;
+}
 struct PythonMod {
   template <class T>
   PYNN_INLINE T operator()(T x, T y) const {
@@ -146,8 +156,8 @@ PYNN_UNARY(kExp, vexp(x))
 PYNN_UNARY(kExpm1, vexpm1(x))
 PYNN_UNARY(kLog, vlog(x))
 PYNN_UNARY(kLog1p, vlog1p(x))
-PYNN_UNARY(kSin, PYNN_LANES(sin))
-PYNN_UNARY(kCos, PYNN_LANES(cos))
+PYNN_UNARY(kSin, far_by_lanes(x, near_sin(x), [](Scalar<V> a) { return std::sin(a); }))
+PYNN_UNARY(kCos, far_by_lanes(x, near_cos(x), [](Scalar<V> a) { return std::cos(a); }))
 PYNN_UNARY(kTan, PYNN_LANES(tan))
 PYNN_UNARY(kAsin, PYNN_LANES(asin))
 PYNN_UNARY(kAcos, PYNN_LANES(acos))

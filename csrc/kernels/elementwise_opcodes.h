@@ -27,9 +27,9 @@ constexpr bool is_opcode(std::int64_t code) {
   return (code >= 0 && code < kUnaryEnd) || (code >= kAdd && code < kBinaryEnd) || (code >= kWhere && code < kTernaryEnd);
 }
 // A call into the C library for each lane; polynomials and the like.
-constexpr bool runs_by_lanes(int code) { return (code >= kSin && code <= kAtanh) || (code >= kPower && code <= kAtan2); }
+constexpr bool runs_by_lanes(int code) { return (code >= kTan && code <= kAtanh) || (code >= kPower && code <= kAtan2); }
 constexpr bool is_smooth(int code) {
-  return (code >= kExp && code <= kLog1p) || (code >= kErf && code <= kSigmoid) || (code >= kElu && code <= kLogSigmoid) ||
+  return (code >= kExp && code <= kCos) || (code >= kErf && code <= kSigmoid) || (code >= kElu && code <= kLogSigmoid) ||
          code == kSiluGrad || code == kGeluGrad;
 }
 constexpr int arity_of(std::int64_t code) { return code < kAdd ? 1 : code < kWhere ? 2 : 3; }

@@ -1,7 +1,8 @@
 // Elementary functions on the vectors of vec.h, for float and double. Everything is in the anonymous namespace of the target.
 //
 // Largest errors in units in the last place, results that are denormal flushed to zero, all inputs including infinities and NaN:
-//   vexp 1, vexpm1 1.6, vlog 0.8, vlog1p 1.5, vtanh 2.5, vsigmoid 2.5, verf 2.5, vnormal_cdf 10 (without fma 300 in the left tail).
+//   vexp 1, vexpm1 1.6, vlog 0.8, vlog1p 1.5, vtanh 2.5, vsigmoid 2.5, verf 2.5, vnormal_cdf 10 (without fma 300 in the left tail),
+//   near_sin and near_cos 1.6, beside large multiples of pi / 2 2.2, up to kTrigLimit.
 // The polynomials are minimax fits (Remez, weighted for relative error) of the functions named beside them.
 #pragma once
 
@@ -18,6 +19,8 @@ struct MathTable;
 // kLog:  (2 atanh(s) - 2 s) / s^3       in s^2,      |s| <= (sqrt(2) - 1) / (sqrt(2) + 1)
 // kErf:  erf(x) / x                     in x^2,      |x| <= 1
 // kErfc: erfc(x) e^(x^2) / t            in t = 2 / (2 + x), 0.9 <= x <= kErfcLimit
+// kSin:  (sin(r) - r) / r^3             in r^2,      |r| <= pi / 4
+// kCos:  (cos(r) - 1 + r^2 / 2) / r^4   in r^2,      |r| <= pi / 4
 template <>
 struct MathTable<float> {
   static constexpr float kExp[] = {
@@ -30,6 +33,11 @@ struct MathTable<float> {
   static constexpr float kErfc[] = {
       0x1.20dd08p-2f, 0x1.20e972p-2f, 0x1.f8681ap-3f, 0x1.701bd6p-3f, 0x1.255d6ap-4f, 0x1.f16892p-7f,
       -0x1.627602p-5f, -0x1.6704cep-3f, 0x1.a9c986p-3f, -0x1.1099b6p-4f};
+  static constexpr float kSin[] = {-0x1.555546p-3f, 0x1.110736p-7f, -0x1.994222p-13f};
+  static constexpr float kCos[] = {0x1.55554ap-5f, -0x1.6c0c2ep-10f, 0x1.99ea06p-16f};
+  static constexpr float kHalfPi[] = {0x1.9218p+0f, 0x1.ed5p-14f, 0x1.10bp-30f, 0x1.184p-44f, 0x1.a62634p-58f};  // their sum
+  static constexpr float kTwoOverPi = 0x1.45f306p-1f;
+  static constexpr float kTrigLimit = 1024.0f;  // a whole number of quarter turns up to it times all parts but the last is exact
   static constexpr float kLog2e = 0x1.715476p+0f;
   static constexpr float kLn2High = 0x1.63p-1f;  // few bits, so that a whole number times it is exact
   static constexpr float kLn2Low = -0x1.bd0106p-13f;
@@ -67,6 +75,13 @@ struct MathTable<double> {
       0x1.b27d72861369fp-5, 0x1.01d681d1ba231p-9, 0x1.52076b2ea1f75p-2, -0x1.91deb99bdd80dp+0, 0x1.30b6acdf9fd21p+2,
       -0x1.7a1f7e2f5bd0fp+3, 0x1.64444668fad9p+4, -0x1.e4bf603527401p+4, 0x1.d4f4052c31775p+4, -0x1.3cc693c5a8136p+4,
       0x1.1dfe9dad539d3p+3, -0x1.37d72295c226fp+1, 0x1.37e89633bfc8ep-2};
+  static constexpr double kSin[] = {-0x1.5555555555548p-3, 0x1.111111110f7bp-7, -0x1.a01a019bf9b5fp-13, 0x1.71de356409439p-19,
+                                    -0x1.ae5e5781eca2cp-26, 0x1.5d8ee7dfe0e24p-33};
+  static constexpr double kCos[] = {0x1.555555555554bp-5, -0x1.6c16c16c14f6cp-10, 0x1.a01a019c809cfp-16, -0x1.27e4f7e807f0ap-22,
+                                    0x1.1ee9d5cd29ad9p-29, -0x1.8fa397bedd215p-37};
+  static constexpr double kHalfPi[] = {0x1.921fb54442p+0, 0x1.a308d31318p-41, 0x1.8a2e037072p-81, 0x1.44a40938222ap-121};
+  static constexpr double kTwoOverPi = 0x1.45f306dc9c883p-1;
+  static constexpr double kTrigLimit = 1024.0;
   static constexpr double kLog2e = 0x1.71547652b82fep+0;
   static constexpr double kLn2High = 0x1.62e42fefp-1;
   static constexpr double kLn2Low = 0x1.473de6af278edp-34;
@@ -299,6 +314,41 @@ PYNN_INLINE V vsigmoid(V x) {
   const V p = reduced_expm1(at_most(at_least(-x, -Table<V>::kSigmoidLimit), Table<V>::kSigmoidLimit), &n);
   const V scale = power_of_two(n);
   return constant<V>(1) / (constant<V>(1) + fma(scale, p, scale));
+}
+
+// x - k pi / 2. The first two parts times k are exact, and so is the first difference; what the second one rounds away comes back with the rest.
+template <class V>
+PYNN_INLINE V less_quarters(V x, V k) {
+  constexpr int parts = static_cast<int>(sizeof(Table<V>::kHalfPi) / sizeof(Scalar<V>));
+  const V first = fma(k, broadcast(-Table<V>::kHalfPi[0]), x);
+  const V second = k * broadcast(Table<V>::kHalfPi[1]);
+  const V difference = first - second;
+  const V taken = first - difference, kept = difference + taken;
+  V rest = (first - kept) + (taken - second);
+  for (int i = 2; i < parts; ++i) rest = fma(k, broadcast(-Table<V>::kHalfPi[i]), rest);
+  return difference + rest;
+}
+
+// sin(x + quarters pi / 2) for |x| <= kTrigLimit; the sign of a zero may be lost.
+template <class V>
+PYNN_INLINE V turned_sin(V x, int quarters) {
+  const V shifted = fma(x, broadcast(Table<V>::kTwoOverPi), broadcast(Table<V>::kRound));
+  const V k = shifted - broadcast(Table<V>::kRound);
+  const V r = less_quarters(x, k), z = r * r;
+  const V odd = fma(r * z, horner(z, Table<V>::kSin), r);
+  const V even = fma(z * z, horner(z, Table<V>::kCos), fma(constant<V>(-0.5), z, constant<V>(1)));
+  const Mask<V> quadrant = wrapped_sum(bits_of(shifted), broadcast_bits(Integer<V>(quarters)));
+  const Mask<V> one = broadcast_bits(Integer<V>(1)), two = broadcast_bits(Integer<V>(2));
+  const Mask<V> sign = shift_left(quadrant & two, static_cast<int>(8 * sizeof(Integer<V>)) - 2);
+  return value_of(wrapped_sum(bits_of(select((quadrant & one) == one, even, odd)), sign));
+}
+template <class V>
+PYNN_INLINE V near_sin(V x) {
+  return select((magnitude(x) < broadcast(Table<V>::kTiny)), x, turned_sin(x, 0));
+}
+template <class V>
+PYNN_INLINE V near_cos(V x) {
+  return turned_sin(x, 1);
 }
 
 // erf(x) for |x| < 1, erfc(x) for x > 0.9.

@@ -27,6 +27,8 @@ FUNCTIONS = {
     "log1p": (np.log1p, 2.0),
     "tanh": (np.tanh, 2.5),
     "sigmoid": (sigmoid, 2.5),
+    "sin": (np.sin, 2.3),
+    "cos": (np.cos, 2.3),
     "sqrt": (np.sqrt, 0.5001),
     "rsqrt": (lambda x: 1 / np.sqrt(x), 1.5),
     "softplus": (lambda x: np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x))), 3.0),
@@ -84,7 +86,7 @@ def test_double(name, target):
 
 @pytest.mark.skipif("PYNN_TEST_EVERY_FLOAT" not in os.environ, reason="takes minutes; set PYNN_TEST_EVERY_FLOAT=1")
 @pytest.mark.timeout(0)
-@pytest.mark.parametrize("name", ["exp", "tanh", "sigmoid", "log"])
+@pytest.mark.parametrize("name", ["exp", "tanh", "sigmoid", "log", "sin", "cos"])
 def test_every_float(name):
     for start in range(1024):
         check(name, sample_of_all_floats(1024, start), np.float32, TARGETS[-1])
