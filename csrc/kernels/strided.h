@@ -73,6 +73,34 @@ struct Odometer {
   }
 };
 
+// to[i] = from[-i]
+#if defined(PYNN_VECTOR_EXTENSIONS)
+constexpr int kTurned = 8;  // elements turned round at once
+template <class U>
+PYNN_INLINE void turn_round(U* to, const U* from) {
+  typedef U Group __attribute__((vector_size(kTurned * sizeof(U)), aligned(1), may_alias));
+  const Group& group = *reinterpret_cast<const Group*>(from - (kTurned - 1));
+#if defined(__clang__)
+  *reinterpret_cast<Group*>(to) = __builtin_shufflevector(group, group, 7, 6, 5, 4, 3, 2, 1, 0);
+#else
+  typedef decltype(group == group) Order;
+  *reinterpret_cast<Group*>(to) = __builtin_shuffle(group, Order{7, 6, 5, 4, 3, 2, 1, 0});
+#endif
+}
+#else
+constexpr int kTurned = 1;
+template <class U>
+PYNN_INLINE void turn_round(U* to, const U* from) {
+  *to = *from;
+}
+#endif
+template <class U>
+PYNN_INLINE void copy_turned(U* to, const U* from, std::int64_t n) {
+  std::int64_t i = 0;
+  for (; i + kTurned <= n; i += kTurned) turn_round(to + i, from - i);
+  for (; i < n; ++i) to[i] = from[-i];
+}
+
 // packed[i] = strided[i * stride]
 template <class U>
 PYNN_INLINE void read_row(U* packed, const U* strided, std::int64_t n, std::int64_t stride) {
@@ -80,6 +108,7 @@ PYNN_INLINE void read_row(U* packed, const U* strided, std::int64_t n, std::int6
     std::memcpy(packed, strided, static_cast<std::size_t>(n) * sizeof(U));
     return;
   }
+  if (stride == -1) return copy_turned(packed, strided, n);
   for (std::int64_t i = 0; i < n; ++i) packed[i] = strided[i * stride];
 }
 
@@ -90,6 +119,7 @@ PYNN_INLINE void write_row(U* strided, const U* packed, std::int64_t n, std::int
     std::memcpy(strided, packed, static_cast<std::size_t>(n) * sizeof(U));
     return;
   }
+  if (stride == -1) return copy_turned(strided - (n - 1), packed + (n - 1), n);
   for (std::int64_t i = 0; i < n; ++i) strided[i * stride] = packed[i];
 }
 

@@ -56,6 +56,18 @@ def test_bits_do_not_depend_on_threads():
     check_threads(REGISTRY["tile"], [x], {"repeats": (1, 3, 2)})
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int64", "uint8"])
+def test_rows_turned_round(dtype):
+    for n in (1, 7, 8, 9, 16, 31):
+        x = (np.arange(3 * n).reshape(3, n) % 251).astype(dtype)
+        for target in TARGETS:
+            (out,) = run_guarded(REGISTRY["slice"], [x], {"begin": (0, n - 1), "size": (3, n), "step": (1, -1)}, target)
+            np.testing.assert_array_equal(out, x[:, ::-1])
+        if x.dtype.kind == "f":
+            weight = np.random.default_rng(n).normal(size=x.shape).astype(dtype)
+            np.testing.assert_array_equal(pn.grad(lambda t, w=weight: (pn.flip(t, 1) * w).sum())(x).numpy(), weight[:, ::-1])
+
+
 def test_casts_of_all_pairs():
     names = ["float32", "float64", "int32", "int64", "uint8", "bool"]
     for source in names:
