@@ -64,7 +64,7 @@ def integers(high: int, *shape: int) -> Operand:
 def elementwise() -> Iterator[KernelCase]:
     """One cheap op, one with a division, the transcendental ones, and a chain that is fused."""
     for n in SIZES:
-        for name in ("relu", "exp", "log", "tanh", "sigmoid", "gelu", "sqrt"):
+        for name in ("relu", "exp", "log", "sin", "tanh", "sigmoid", "gelu", "sqrt"):
             yield KernelCase(f"{name}-{n}", getattr(pn, name), (positive(n),))
         for name in ("add", "divide", "maximum", "power"):
             yield KernelCase(f"{name}-{n}", getattr(pn, name), (positive(n), positive(n)), wrt=2)
@@ -84,6 +84,8 @@ def reductions() -> Iterator[KernelCase]:
                 yield KernelCase(f"{name}_axis{axis}-{rows}x{columns}", lambda x, r=reduce, a=axis: r(x, axis=a), (normal(rows, columns),))
         yield KernelCase(f"argmax-{rows}x{columns}", lambda x: pn.argmax(x, axis=1), (normal(rows, columns),), wrt=0)
         yield KernelCase(f"cumsum-{rows}x{columns}", lambda x: pn.cumsum(x, axis=1), (normal(rows, columns),))
+        yield KernelCase(f"cumprod-{rows}x{columns}", lambda x: pn.cumprod(x, axis=1), (positive(rows, columns),))
+        yield KernelCase(f"count-{rows}x{columns}", lambda x: pn.sum(x > 0.0), (normal(rows, columns),), wrt=0)
 
 
 def rows_of_logits() -> Iterator[KernelCase]:
@@ -142,6 +144,7 @@ def movements() -> Iterator[KernelCase]:
         yield KernelCase(f"concat-{size}", lambda x, y: pn.concat([x, y], axis=1), (x, x), wrt=2)
         yield KernelCase(f"pad-{size}", lambda x: pn.pad(x, ((1, 1), (1, 1))), (x,))
         yield KernelCase(f"slice-{size}", lambda x: x[:, : (x.shape[1] + 1) // 2], (x,))
+        yield KernelCase(f"flip-{size}", lambda x: pn.flip(x, 1), (x,))
         yield KernelCase(f"broadcast_add-{size}", pn.add, (x, normal(columns)), wrt=2)
         yield KernelCase(f"take-{size}", lambda x, i: pn.take(x, i, axis=0), (x, integers(rows, rows)))
         yield KernelCase(f"embedding-{size}", pn.embedding, (x, integers(rows, 64)))

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from protocol import Batches, Case, images, normal, run, training_data
-from workloads import AdamStep, Conv, CrossEntropy, Infer, MatMul, MaxPool, Recurrent, Train
+from workloads import AdamStep, Conv, CrossEntropy, Infer, MatMul, Matrix, MaxPool, Recurrent, Train
 
 block = jax.block_until_ready
 SCAN_STEPS = 100
@@ -276,8 +276,30 @@ def max_pool(row):
         yield jitted("bwd", variant, lambda x, dy, f=f: jax.vjp(f, x)[1](dy)[0], x, dy)
 
 
+def matrix(row):
+    x = jnp.asarray(normal(row.rows, row.columns))
+    calls = {
+        "tanh": jnp.tanh,
+        "sin": jnp.sin,
+        "chosen": lambda x: jnp.where(jnp.abs(x) < 1, 0.5 * x * x, jnp.abs(x) - 0.5),
+        "masked": lambda x: x * (x > 0).astype(jnp.float32),
+        "softmax": jax.nn.softmax,
+        "row_sums": lambda x: x.sum(1),
+        "column_sums": lambda x: x.sum(0),
+        "count": lambda x: (x > 0).sum(),
+        "running_sum": lambda x: jnp.cumsum(x, 1),
+        "running_product": lambda x: jnp.cumprod(x, 1),
+        "running_product_gradient": jax.grad(lambda x: jnp.cumprod(x, 1).sum()),
+        "turned": lambda x: jnp.flip(x, 1),
+        "transposed": lambda x: x.T,
+        "to_int32": lambda x: x.astype(jnp.int32),
+    }
+    for op in row.ops:
+        yield jitted(op, "jit", calls[op], x)
+
+
 KINDS = {Train: train, Infer: infer, MatMul: matmul, Conv: conv, Recurrent: recurrent, CrossEntropy: cross_entropy,
-         AdamStep: adam, MaxPool: max_pool}  # fmt: skip
+         AdamStep: adam, MaxPool: max_pool, Matrix: matrix}  # fmt: skip
 
 
 def cases(row):

@@ -2,7 +2,7 @@
 
 import numpy as np
 from protocol import Batches, Case, images, normal, run, training_data
-from workloads import AdamStep, Conv, CrossEntropy, Infer, MatMul, MaxPool, Recurrent, Train
+from workloads import AdamStep, Conv, CrossEntropy, Infer, MatMul, Matrix, MaxPool, Recurrent, Train
 
 f4 = np.float32
 
@@ -231,8 +231,33 @@ def max_pool(row):
     yield Case("manual", lambda: forward, "fwd")
 
 
+def matrix(row):
+    x = normal(row.rows, row.columns)
+
+    def softmax():
+        return softmax_in_place(x.copy())
+
+    calls = {
+        "tanh": lambda: np.tanh(x),
+        "sin": lambda: np.sin(x),
+        "chosen": lambda: np.where(np.abs(x) < 1, f4(0.5) * x * x, np.abs(x) - f4(0.5)),
+        "masked": lambda: x * (x > 0).astype(f4),
+        "softmax": softmax,
+        "row_sums": lambda: x.sum(1),
+        "column_sums": lambda: x.sum(0),
+        "count": lambda: np.count_nonzero(x > 0),
+        "running_sum": lambda: np.cumsum(x, 1),
+        "running_product": lambda: np.cumprod(x, 1),
+        "turned": lambda: np.ascontiguousarray(x[:, ::-1]),
+        "transposed": lambda: np.ascontiguousarray(x.T),
+        "to_int32": lambda: x.astype(np.int32),
+    }
+    for op, call in calls.items():
+        yield Case("manual", lambda call=call: call, op)
+
+
 KINDS = {Train: train, Infer: infer, MatMul: matmul, Conv: conv, Recurrent: recurrent, CrossEntropy: cross_entropy,
-         AdamStep: adam, MaxPool: max_pool}  # fmt: skip
+         AdamStep: adam, MaxPool: max_pool, Matrix: matrix}  # fmt: skip
 
 
 def cases(row):

@@ -2,7 +2,7 @@
 
 import numpy as np
 from protocol import Batches, Case, fit_steps, images, normal, options, run, training_data
-from workloads import AdamStep, Conv, CrossEntropy, Infer, MatMul, MaxPool, Recurrent, Train
+from workloads import AdamStep, Conv, CrossEntropy, Infer, MatMul, Matrix, MaxPool, Recurrent, Train
 
 import pynn as pn
 from pynn import layers
@@ -180,8 +180,29 @@ def max_pool(row):
     yield from both("bwd", lambda dy, argmax: apply(MAX_POOL2D_GRAD, dy, argmax, input_shape=x.shape, **attrs), dy, argmax)
 
 
+def matrix(row):
+    calls = {
+        "tanh": pn.tanh,
+        "sin": pn.sin,
+        "chosen": lambda x: pn.where(pn.abs(x) < 1.0, 0.5 * x * x, pn.abs(x) - 0.5),
+        "masked": lambda x: x * pn.cast(x > 0.0, "float32"),
+        "softmax": pn.softmax,
+        "row_sums": lambda x: pn.sum(x, 1),
+        "column_sums": lambda x: pn.sum(x, 0),
+        "count": lambda x: pn.sum(x > 0.0),
+        "running_sum": lambda x: pn.cumsum(x, 1),
+        "running_product": lambda x: pn.cumprod(x, 1),
+        "running_product_gradient": pn.grad(lambda x: pn.sum(pn.cumprod(x, 1))),
+        "turned": lambda x: pn.flip(x, 1),
+        "transposed": pn.transpose,
+        "to_int32": lambda x: pn.cast(x, "int32"),
+    }
+    for op in row.ops:
+        yield from both(op, calls[op], pn.tensor(normal(row.rows, row.columns)))
+
+
 KINDS = {Train: train, Infer: infer, MatMul: matmul, Conv: conv, Recurrent: recurrent, CrossEntropy: cross_entropy,
-         AdamStep: adam, MaxPool: max_pool}  # fmt: skip
+         AdamStep: adam, MaxPool: max_pool, Matrix: matrix}  # fmt: skip
 
 
 def cases(row):

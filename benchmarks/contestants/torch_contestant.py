@@ -6,7 +6,7 @@ import torch
 from protocol import Batches, Case, images, normal, options, run, training_data
 from torch import nn
 from torch.nn import functional
-from workloads import AdamStep, Conv, CrossEntropy, Infer, MatMul, MaxPool, Recurrent, Train
+from workloads import AdamStep, Conv, CrossEntropy, Infer, MatMul, Matrix, MaxPool, Recurrent, Train
 
 GIVEN = options()
 torch.set_num_threads(GIVEN.threads)
@@ -247,8 +247,33 @@ def max_pool(row):
         yield Case(layout, lambda backward=backward: backward, "bwd")
 
 
+def matrix(row):
+    x = torch.from_numpy(normal(row.rows, row.columns))
+    watched = x.clone().requires_grad_()
+    calls = {
+        "tanh": lambda: torch.tanh(x),
+        "sin": lambda: torch.sin(x),
+        "chosen": lambda: torch.where(x.abs() < 1, 0.5 * x * x, x.abs() - 0.5),
+        "masked": lambda: x * (x > 0).float(),
+        "softmax": lambda: torch.softmax(x, 1),
+        "row_sums": lambda: x.sum(1),
+        "column_sums": lambda: x.sum(0),
+        "count": lambda: (x > 0).sum(),
+        "running_sum": lambda: x.cumsum(1),
+        "running_product": lambda: x.cumprod(1),
+        "turned": lambda: x.flip(1),
+        "transposed": lambda: x.T.contiguous(),
+        "to_int32": lambda: x.int(),
+    }
+    for op, call in calls.items():
+        yield Case("eager", lambda call=call: inference(call), op)
+    zero = torch.zeros_like(x)
+    yield Case("specialised", lambda: inference(lambda: functional.huber_loss(x, zero, reduction="none")), "chosen")
+    yield Case("eager", lambda: lambda: torch.autograd.grad(watched.cumprod(1).sum(), watched), "running_product_gradient")
+
+
 KINDS = {Train: train, Infer: infer, MatMul: matmul, Conv: conv, Recurrent: recurrent, CrossEntropy: cross_entropy,
-         AdamStep: adam, MaxPool: max_pool}  # fmt: skip
+         AdamStep: adam, MaxPool: max_pool, Matrix: matrix}  # fmt: skip
 
 
 def cases(row):

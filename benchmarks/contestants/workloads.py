@@ -179,6 +179,22 @@ class MaxPool:
 
 
 @dataclass(frozen=True)
+class Matrix:
+    """One call on a float32 matrix of normal numbers, its result in memory of its own.
+
+    chosen: half the square up to 1, |x| - 1/2 beyond; masked: x where it is positive, by a product with a mask; running_*: along rows, the
+    gradient that of the sum of all; turned: rows from their ends; count: how many are positive.
+    """
+
+    rows: int
+    columns: int
+    ops = (
+        *("tanh", "sin", "chosen", "masked", "softmax", "row_sums", "column_sums", "count"),
+        *("running_sum", "running_product", "running_product_gradient", "turned", "transposed", "to_int32"),
+    )
+
+
+@dataclass(frozen=True)
 class Start:
     """import: the import statement in a fresh process; cold_start: from the start of a process to the end of mlp_b32's first epoch."""
 
@@ -215,7 +231,7 @@ GROUPS: dict[str, dict[str, object]] = {
     },
     "recurrent": {f"{cell}_{b}x{t}x{i}x{h}": Recurrent(cell, b, t, i, h) for cell in ("lstm", "gru") for b, t, i, h in _SEQUENCES},
     "other": {"smce_128x10": CrossEntropy(128, 10), "smce_128x1000": CrossEntropy(128, 1000), "adam_1m": AdamStep(1_000_000),
-              "max_pool": MaxPool(128, 26, 32)},
+              "max_pool": MaxPool(128, 26, 32), "matrix_1000": Matrix(1000, 1000)},
 }  # fmt: skip
 
 CURVES: dict[str, dict[int, Train]] = {
