@@ -20,7 +20,6 @@ from pynn.engine.tensor import Tensor
 MAX_CHAIN = 16
 MAX_CHAIN_INPUTS = 8
 CAST_IN_CHAINS = (bool_, uint8, int32, int64)
-IDENTITY = 0  # in csrc/kernels/elementwise_opcodes.h
 
 
 class Producers:
@@ -227,25 +226,22 @@ class _Chain:
             return self.members[0]
         inputs = self.inputs()
         register = {id(t): i for i, t in enumerate(inputs)}
-        code: list[int] = [len(self.members)]
+        calls = [member for member in self.members if member.op.name != "cast"]  # the kernel converts what it loads, bools are 0 and 1
+        code: list[int] = [len(calls)]
         floats: list[float] = []
-        for i, member in enumerate(self.members):
-            opcode, immediates = _instruction(member)
+        for member in self.members:
+            if member.op.name == "cast":
+                register[id(member.outputs[0])] = register[id(member.inputs[0])]
+                continue
+            ints, immediates = member.op.pack(member.attrs)
             operands = [register[id(t)] for t in member.inputs] + [-1] * (3 - len(member.inputs))
-            code += [opcode, *operands]
+            register[id(member.outputs[0])] = len(inputs) + len(floats) // 2
+            code += [ints[1], *operands]
             floats += immediates
-            register[id(member.outputs[0])] = len(inputs) + i
         code.append(register[id(self.output)])
         spec = self.output.spec
         attrs = dict(program=tuple(code), floats=tuple(floats), shape=spec.shape, dtype=spec.dtype)
         return Node(CHAIN, tuple(inputs), (self.output,), attrs, tuple(self.members))
-
-
-def _instruction(member: Node) -> tuple[int, list[float]]:
-    if member.op.name == "cast":  # the kernel converts what it loads
-        return IDENTITY, [0.0, 0.0]
-    ints, immediates = member.op.pack(member.attrs)
-    return ints[1], immediates
 
 
 def _chain_of_one(node: Node) -> _Chain | None:
