@@ -217,13 +217,19 @@ class _Chain:
         joined = _Chain(before.members + self.members, before.dtype or self.dtype)
         return joined if len(joined.members) <= MAX_CHAIN and len(joined.inputs()) <= MAX_CHAIN_INPUTS else None
 
-    def is_covered(self) -> bool:
-        """False where no input tells the kernel the float type."""
-        return self.dtype is None or any(t.dtype == self.dtype for t in self.inputs())
+    def calls(self, accept: Callable[[Node], bool]) -> list[Node]:
+        """The one call that the chain is; its members where no kernel covers it; the casts first where no input has its float type."""
+        if len(self.members) == 1:
+            return self.members
+        if self.dtype is None or any(t.dtype == self.dtype for t in self.inputs()):
+            node = self.node()
+            return [node] if accept(node) else self.members
+        outside = {id(t) for t in self.inputs()}
+        casts = [m for m in self.members if m.op.name == "cast" and id(m.inputs[0]) in outside]
+        rest = [m for m in self.members if m not in casts]
+        return [*casts, *_Chain(rest, self.dtype).calls(accept)] if casts and rest else self.members
 
     def node(self) -> Node:
-        if len(self.members) == 1:
-            return self.members[0]
         inputs = self.inputs()
         register = {id(t): i for i, t in enumerate(inputs)}
         calls = [member for member in self.members if member.op.name != "cast"]  # the kernel converts what it loads, bools are 0 and 1
@@ -283,9 +289,4 @@ def fuse_chains(nodes: list[Node], keep: set[int], accept: Callable[[Node], bool
             chain = grown(chain)
             chain_of[id(chain.output)] = chain
         order.append(node if chain is None else chain)
-    result: list[Node] = []
-    for item in order:
-        node = item.node() if isinstance(item, _Chain) else item
-        whole = node is item or len(item.members) == 1 or (item.is_covered() and accept(node))
-        result.extend([node] if whole else item.members)
-    return result
+    return [node for item in order for node in (item.calls(accept) if isinstance(item, _Chain) else [item])]

@@ -199,6 +199,14 @@ def test_casts_of_integers_alone_keep_their_rounding():
 
 
 @native_only
+def test_what_follows_casts_of_integers_alone_is_a_chain():
+    counts = np.arange(12).reshape(3, 4)
+    names, made, f = fused(lambda x: pn.tanh(pn.square(pn.cast(x, "float32"))), counts)
+    assert names == ["cast", "elementwise_chain"] and made == {"elementwise_chain": ["square", "tanh"]}
+    same(f(counts).numpy(), pn.tanh(pn.square(pn.cast(counts, "float32"))).numpy())
+
+
+@native_only
 def test_a_chain_has_one_float_type_and_one_shape():
     row = X[0]
 
