@@ -62,14 +62,7 @@ bool prepare_index(const Problem* problem, Plan* plan) {
 
 template <class T>
 void run_index(const Call* call, std::int64_t begin, std::int64_t end) {
-  const AlongAxis along = along_axis<T>(*call->problem);
-  const bool smallest = call->problem->ints[0] != 0;
-  const T* x = static_cast<const T*>(call->data[0]);
-  std::int64_t* out = static_cast<std::int64_t*>(call->data[1]);
-  for_each_item(call, along, begin, end, [&](std::int64_t from, int count, std::int64_t to) {
-    if (along.inner == 1) out[to] = index_in_row(x + from, along.n, smallest);
-    else index_in_columns(x + from, along.n, along.inner, count, smallest, out + to);
-  });
+  find_indices<T>(call, along_axis<T>(*call->problem), begin, end, index_in_row<T>, index_in_columns<T>);
 }
 
 }  // namespace

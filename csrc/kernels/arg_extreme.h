@@ -34,13 +34,21 @@ inline bool plan_index(const Problem& problem, const AlongAxis& along, Plan* pla
   return true;
 }
 
-// visit(offset of the first element in x, columns, offset of the first index in out) for the items of chunks [begin, end).
-template <class Visit>
-PYNN_INLINE void for_each_item(const Call* call, const AlongAxis& along, std::int64_t begin, std::int64_t end, const Visit& visit) {
+// The items of chunks [begin, end): row(x, n, smallest) gives the index in a row, columns(x, n, stride, count, smallest, out) those in
+// neighbouring columns.
+template <class T, class Row, class Columns>
+PYNN_INLINE void find_indices(const Call* call, const AlongAxis& along, std::int64_t begin, std::int64_t end, const Row& row,
+                              const Columns& columns) {
+  const bool smallest = call->problem->ints[0] != 0;
+  const T* x = static_cast<const T*>(call->data[0]);
+  std::int64_t* out = static_cast<std::int64_t*>(call->data[1]);
   const Range items = chunk_range(begin, end, call->plan->params[0], along.items());
   for (std::int64_t item = items.first; item < items.last; ++item) {
     const std::int64_t outer = item / along.groups(), column = item % along.groups() * along.together;
-    visit(outer * along.n * along.inner + column, static_cast<int>(least(along.together, along.inner - column)), outer * along.inner + column);
+    const T* from = x + outer * along.n * along.inner + column;
+    std::int64_t* to = out + outer * along.inner + column;
+    if (along.inner == 1) *to = row(from, along.n, smallest);
+    else columns(from, along.n, along.inner, static_cast<int>(least(along.together, along.inner - column)), smallest, to);
   }
 }
 

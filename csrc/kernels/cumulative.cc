@@ -32,7 +32,7 @@ struct Product {
 
 // ---- a bundle of lines ------------------------------------------------------------------------------------------------------------------
 
-// Where its first elements lie in the direction of running, the step to the next ones, the distance of its layout.
+// Where its first elements lie in the direction of running, the step to the next ones, the distance of its lines.
 struct Course {
   std::int64_t start, step, distance;
   int last;  // lanes in use of the last vector

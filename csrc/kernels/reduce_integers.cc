@@ -1,5 +1,6 @@
-// Sum, max, min, product, any and all over any axes of integers and bools, and the index of an extreme along one. Sums and products are int64 and wrap around, as they do in
-// NumPy; so does everything between passes, which makes the order of the arithmetic a matter of speed alone: this file is left to the compiler's vectoriser (CMakeLists.txt).
+// Sum, max, min, product, any and all over any axes of integers and bools, and the index of an extreme along one. Sums and products are
+// int64 and wrap around, as they do in NumPy. The order of the arithmetic is a matter of speed alone, so this file is left to the compiler's
+// vectoriser (CMakeLists.txt).
 #include <limits>
 
 #include "kernels/arg_extreme.h"
@@ -175,14 +176,7 @@ bool prepare_index(const Problem* problem, Plan* plan) {
 
 template <class T>
 void run_index(const Call* call, std::int64_t begin, std::int64_t end) {
-  const AlongAxis along(*call->problem, kColumnsTogether);
-  const bool smallest = call->problem->ints[0] != 0;
-  const T* x = static_cast<const T*>(call->data[0]);
-  std::int64_t* out = static_cast<std::int64_t*>(call->data[1]);
-  for_each_item(call, along, begin, end, [&](std::int64_t from, int count, std::int64_t to) {
-    if (along.inner == 1) out[to] = index_in_row(x + from, along.n, smallest);
-    else index_in_columns(x + from, along.n, along.inner, count, smallest, out + to);
-  });
+  find_indices<T>(call, AlongAxis(*call->problem, kColumnsTogether), begin, end, index_in_row<T>, index_in_columns<T>);
 }
 
 }  // namespace
