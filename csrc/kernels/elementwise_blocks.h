@@ -50,43 +50,41 @@ void run_block(const T* a, const T* b, const T* c, T* out, std::int64_t n, T p, 
   } else if (rest > 0) store_partial(out + i, Function<kCode>::of(x.at(i, rest), y.at(i, rest), z.at(i, rest), vp, vq), rest);
 }
 
-// Tables of functions by opcode and scalar operands have a `Pointer` and `of<code, scalars>()`. There always is an operand that isn't a
-// scalar; a program runs instructions over scalars alone with n = 1.
-template <class Table, int kCode>
-PYNN_INLINE typename Table::Pointer variant_of(int scalars) {
-  if constexpr (arity_of(kCode) == 1) return Table::template of<kCode, 0>();
-  if constexpr (arity_of(kCode) == 2)
-    return scalars == 1 ? Table::template of<kCode, 1>() : scalars == 2 ? Table::template of<kCode, 2>() : Table::template of<kCode, 0>();
-  if constexpr (arity_of(kCode) == 3) {
-    constexpr typename Table::Pointer variants[8] = {
-        Table::template of<kCode, 0>(), Table::template of<kCode, 1>(), Table::template of<kCode, 2>(), Table::template of<kCode, 3>(),
-        Table::template of<kCode, 4>(), Table::template of<kCode, 5>(), Table::template of<kCode, 6>(), Table::template of<kCode, 0>()};
-    return variants[scalars];
-  }
+// Tables of functions by opcode and variant have a `Pointer`, `variants(arity)`, their number, and `of<code, variant>()`.
+template <class Table, int kCode, int kVariant>
+PYNN_INLINE typename Table::Pointer search_variants(int variant) {
+  if constexpr (kVariant + 1 < Table::variants(arity_of(kCode)))
+    return variant == kVariant ? Table::template of<kCode, kVariant>() : search_variants<Table, kCode, kVariant + 1>(variant);
+  else return Table::template of<kCode, kVariant>();
 }
 
 template <class Table, int kFirst, int kEnd>
-PYNN_INLINE typename Table::Pointer search_codes(int code, int scalars) {
+PYNN_INLINE typename Table::Pointer search_codes(int code, int variant) {
   if constexpr (kFirst < kEnd) {
-    if (code == kFirst) return variant_of<Table, kFirst>(scalars);
-    return search_codes<Table, kFirst + 1, kEnd>(code, scalars);
+    if (code == kFirst) return search_variants<Table, kFirst, 0>(variant);
+    return search_codes<Table, kFirst + 1, kEnd>(code, variant);
   } else {
     return nullptr;
   }
 }
 
 template <class Table>
-PYNN_NOINLINE typename Table::Pointer find_function(int code, int scalars) {
+PYNN_NOINLINE typename Table::Pointer find_function(int code, int variant) {
   switch (arity_of(code)) {
-    case 1: return search_codes<Table, kIdentity, kUnaryEnd>(code, scalars);
-    case 2: return search_codes<Table, kAdd, kBinaryEnd>(code, scalars);
-    default: return search_codes<Table, kWhere, kTernaryEnd>(code, scalars);
+    case 1: return search_codes<Table, kIdentity, kUnaryEnd>(code, variant);
+    case 2: return search_codes<Table, kAdd, kBinaryEnd>(code, variant);
+    default: return search_codes<Table, kWhere, kTernaryEnd>(code, variant);
   }
 }
+
+// The variants of an instruction by its scalar operands. There always is an operand that isn't one; a program runs instructions over
+// scalars alone with n = 1.
+constexpr int scalar_variants(int arity) { return (1 << arity) - 1; }
 
 template <class T>
 struct BlockFunctions {
   typedef BlockFunction<T> Pointer;
+  static constexpr int variants(int arity) { return scalar_variants(arity); }
   template <int kCode, int kScalars>
   static constexpr Pointer of() {
     return run_block<T, kCode, kScalars>;
@@ -151,19 +149,22 @@ PYNN_INLINE void repeat_run(T* to, T value, std::int64_t n) {
   for (std::int64_t i = 0; i < n; i += Simd<T>::kLanes) store(to + i, broadcast(value));
 }
 
+// 1 where a lane isn't 0.
+template <class V>
+PYNN_INLINE void truth_to_bytes(std::uint8_t* to, V x) {
+  store_bytes(to, Mask<V>(x != none(x)) & broadcast_bits(Integer<V>(1)));
+}
 // operand[at + i] = from[i], as T or as bool.
 template <class T>
 void store_run(void* operand, std::int32_t dtype, std::int64_t at, const T* from, std::int64_t n) {
-  typedef typename Simd<T>::V V;
   constexpr int lanes = Simd<T>::kLanes;
   if (dtype != kBool) {
     std::memcpy(static_cast<T*>(operand) + at, from, static_cast<std::size_t>(n) * sizeof(T));
     return;
   }
   std::uint8_t* to = static_cast<std::uint8_t*>(operand) + at;
-  const Mask<V> one = broadcast_bits(Integer<V>(1));
   std::int64_t i = 0;
-  for (; i + lanes <= n; i += lanes) store_bytes(to + i, Mask<V>(load(from + i) != zero<T>()) & one);
+  for (; i + lanes <= n; i += lanes) truth_to_bytes(to + i, load(from + i));
   for (; i < n; ++i) to[i] = from[i] != 0;
 }
 // All of operand[at..at + n) = value.

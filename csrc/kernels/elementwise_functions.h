@@ -3,8 +3,7 @@
 #pragma once
 
 #include "kernels/elementwise_opcodes.h"
-#include "simd/fold.h"
-#include "simd/math.h"
+#include "simd/rare_functions.h"
 
 namespace pynn {
 namespace PYNN_TARGET {
@@ -82,15 +81,6 @@ PYNN_INLINE V mish_of(V x) {
   return x * (t / (t + constant<V>(2)));
 }
 
-// `y` where |x| <= kTrigLimit; elsewhere f(x), lane by lane, for numbers so large that hardly anybody has them.
-template <class V, class F>
-PYNN_INLINE V far_by_lanes(V x, V y, const F& f) {
-  constexpr int lanes = Simd<Scalar<V>>::kLanes;
-  const Mask<V> near = magnitude(x) <= broadcast(Table<V>::kTrigLimit);
-  if (first_lane(~near) == lanes) return y;
-  for (int i = 0; i < lanes; ++i) y[i] = near[i] ? y[i] : f(x[i]);
-  return y;
-}
 struct PythonMod {
   template <class T>
   PYNN_INLINE T operator()(T x, T y) const {
@@ -142,7 +132,6 @@ struct Function;
       return expression;                                    \
     }                                                       \
   };
-#define PYNN_LANES(name) map_lanes(x, [](Scalar<V> a) { return std::name(a); })
 
 PYNN_UNARY(kIdentity, x)
 PYNN_UNARY(kNegative, -x)
@@ -158,15 +147,15 @@ PYNN_UNARY(kLog, vlog(x))
 PYNN_UNARY(kLog1p, vlog1p(x))
 PYNN_UNARY(kSin, far_by_lanes(x, near_sin(x), [](Scalar<V> a) { return std::sin(a); }))
 PYNN_UNARY(kCos, far_by_lanes(x, near_cos(x), [](Scalar<V> a) { return std::cos(a); }))
-PYNN_UNARY(kTan, PYNN_LANES(tan))
-PYNN_UNARY(kAsin, PYNN_LANES(asin))
-PYNN_UNARY(kAcos, PYNN_LANES(acos))
-PYNN_UNARY(kAtan, PYNN_LANES(atan))
-PYNN_UNARY(kSinh, PYNN_LANES(sinh))
-PYNN_UNARY(kCosh, PYNN_LANES(cosh))
-PYNN_UNARY(kAsinh, PYNN_LANES(asinh))
-PYNN_UNARY(kAcosh, PYNN_LANES(acosh))
-PYNN_UNARY(kAtanh, PYNN_LANES(atanh))
+PYNN_UNARY(kTan, vtan(x))
+PYNN_UNARY(kAsin, vasin(x))
+PYNN_UNARY(kAcos, vacos(x))
+PYNN_UNARY(kAtan, vatan(x))
+PYNN_UNARY(kSinh, vsinh(x))
+PYNN_UNARY(kCosh, vcosh(x))
+PYNN_UNARY(kAsinh, vasinh(x))
+PYNN_UNARY(kAcosh, vacosh(x))
+PYNN_UNARY(kAtanh, vatanh(x))
 PYNN_UNARY(kErf, verf(x))
 PYNN_UNARY(kTanh, vtanh(x))
 PYNN_UNARY(kSigmoid, vsigmoid(x))
@@ -201,10 +190,10 @@ PYNN_BINARY(kMultiply, x * y)
 PYNN_BINARY(kDivide, x / y)
 PYNN_BINARY(kMaximum, vmax(x, y))
 PYNN_BINARY(kMinimum, vmin(x, y))
-PYNN_BINARY(kPower, map_lanes(x, y, [](Scalar<V> a, Scalar<V> b) { return std::pow(a, b); }))
+PYNN_BINARY(kPower, vpow(x, y))
 PYNN_BINARY(kMod, map_lanes(x, y, PythonMod()))
 PYNN_BINARY(kFloorDivide, map_lanes(x, y, PythonFloorDivide()))
-PYNN_BINARY(kAtan2, map_lanes(x, y, [](Scalar<V> a, Scalar<V> b) { return std::atan2(a, b); }))
+PYNN_BINARY(kAtan2, vatan2(x, y))
 PYNN_BINARY(kEqual, truth<V>(x == y))
 PYNN_BINARY(kNotEqual, truth<V>(x != y))
 PYNN_BINARY(kLess, truth<V>(x < y))
@@ -236,7 +225,6 @@ PYNN_TERNARY(kTieShare, select((y > z), x, kept_where<V>(y == z, x * constant<V>
 #undef PYNN_UNARY
 #undef PYNN_BINARY
 #undef PYNN_TERNARY
-#undef PYNN_LANES
 
 }  // namespace
 }  // namespace PYNN_TARGET

@@ -9,6 +9,7 @@ namespace PYNN_TARGET {
 namespace {
 
 constexpr int kMaxInputs = 16;
+constexpr int kMaxOutputs = 16;
 
 // Positions in plan->params. The dims take eight places, the masks two (eight bits for each input, one for each axis). From
 // kDirectParam on there is what a run by a shorter way needs.

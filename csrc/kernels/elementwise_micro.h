@@ -7,9 +7,6 @@ namespace pynn {
 namespace PYNN_TARGET {
 namespace {
 
-// Instructions of so little code that each gets a copy for a single vector.
-constexpr bool is_light(int code) { return !runs_by_lanes(code) && !is_smooth(code); }
-
 template <class T, int kCode, int kScalars>
 void micro_vector(const MicroOp* op) noexcept {
   constexpr int arity = arity_of(kCode);
@@ -29,6 +26,7 @@ void micro_block(const MicroOp* op) noexcept {
 template <class T>
 struct MicroVectors {
   typedef void (*Pointer)(const MicroOp*) noexcept;
+  static constexpr int variants(int arity) { return scalar_variants(arity); }
   template <int kCode, int kScalars>
   static constexpr Pointer of() {
     if constexpr (is_light(kCode)) return micro_vector<T, kCode, kScalars>;
@@ -38,6 +36,7 @@ struct MicroVectors {
 template <class T>
 struct MicroBlocks {
   typedef void (*Pointer)(const MicroOp*) noexcept;
+  static constexpr int variants(int arity) { return scalar_variants(arity); }
   template <int kCode, int kScalars>
   static constexpr Pointer of() {
     return micro_block<T, kCode, kScalars>;
@@ -126,7 +125,7 @@ bool has_micro_form(const Problem& problem, const Layout& layout) {
   for (int k = 0; k <= problem.num_inputs; ++k)
     if (problem.specs[k].dtype != dtype_of<T>()) return false;
   for (int i = 0; i < code.count; ++i)
-    if (runs_by_lanes(code.opcode(i))) return false;
+    if (runs_by_lanes<T>(code.opcode(i))) return false;
   return !(scalar_registers(code, layout) >> last & 1);
 }
 

@@ -1,7 +1,7 @@
 // The instructions of the elementwise kernel. Their numbers are part of the contract with pynn/ops/elementwise.py.
 #pragma once
 
-#include <cstdint>
+#include "simd/types.h"
 
 namespace pynn {
 namespace PYNN_TARGET {
@@ -26,13 +26,19 @@ enum Opcode : int {
 constexpr bool is_opcode(std::int64_t code) {
   return (code >= 0 && code < kUnaryEnd) || (code >= kAdd && code < kBinaryEnd) || (code >= kWhere && code < kTernaryEnd);
 }
-// A call into the C library for each lane; polynomials and the like.
-constexpr bool runs_by_lanes(int code) { return (code >= kTan && code <= kAtanh) || (code >= kPower && code <= kAtan2); }
-constexpr bool is_smooth(int code) {
-  return (code >= kExp && code <= kCos) || (code >= kErf && code <= kSigmoid) || (code >= kElu && code <= kLogSigmoid) ||
-         code == kSiluGrad || code == kGeluGrad;
+// Functions that simd/rare_functions.h has: of doubles they are a call into the C library for each lane.
+constexpr bool is_rare(int code) { return (code >= kTan && code <= kAtanh) || code == kPower || code == kAtan2; }
+template <class T>
+constexpr bool runs_by_lanes(int code) {
+  return code == kMod || code == kFloorDivide || (sizeof(T) == 8 && is_rare(code));
 }
-constexpr int arity_of(std::int64_t code) { return code < kAdd ? 1 : code < kWhere ? 2 : 3; }
+// Polynomials and the like.
+constexpr bool is_smooth(int code) {
+  return (code >= kExp && code <= kSigmoid) || (code >= kElu && code <= kLogSigmoid) || code == kSiluGrad || code == kGeluGrad;
+}
+// Of so little code that copies of it, for a single vector or for each of a strip, cost nothing.
+constexpr bool is_light(int code) { return !is_smooth(code) && !is_rare(code) && code != kMod && code != kFloorDivide; }
+constexpr PYNN_INLINE int arity_of(std::int64_t code) { return code < kAdd ? 1 : code < kWhere ? 2 : 3; }
 
 }  // namespace
 }  // namespace PYNN_TARGET

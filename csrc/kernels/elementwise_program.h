@@ -1,5 +1,5 @@
-// The elementwise kernel: a small program over operands that broadcast, executed block by block so that what lies between two
-// instructions stays in the cache.
+// The elementwise kernel: a small program over operands that broadcast, executed strip by strip so that what lies between two
+// instructions stays in registers.
 //
 //   ints    number of instructions; opcode, a, b, c of each; then one register for each output
 //   floats  two immediates for each instruction
@@ -10,6 +10,7 @@
 #pragma once
 
 #include "kernels/elementwise_micro.h"
+#include "kernels/elementwise_operands.h"
 
 namespace pynn {
 namespace PYNN_TARGET {
@@ -31,7 +32,8 @@ bool dtypes_covered(const Problem& problem, bool bools_only) {
 
 PYNN_INLINE bool code_is_valid(const Problem& problem) {
   const std::int64_t count = problem.num_ints > 0 ? problem.ints[0] : 0;
-  if (problem.num_inputs > kMaxInputs || problem.num_outputs < 1 || count < 1 || count > kMaxInstructions) return false;
+  if (problem.num_inputs > kMaxInputs || problem.num_outputs < 1 || problem.num_outputs > kMaxOutputs) return false;
+  if (count < 1 || count > kMaxInstructions) return false;
   if (problem.num_ints != 1 + 4 * count + problem.num_outputs || problem.num_floats != 2 * count) return false;
   const Code code(problem);
   for (int i = 0; i < code.count; ++i) {
@@ -55,7 +57,10 @@ PYNN_INLINE bool outputs_have_one_shape(const Problem& problem) {
 }
 
 // Nanoseconds for one element of float.
-PYNN_INLINE double instruction_cost(int opcode) { return runs_by_lanes(opcode) ? 6 : is_smooth(opcode) ? 0.5 : 0.05; }
+template <class T>
+PYNN_INLINE double instruction_cost(int opcode) {
+  return runs_by_lanes<T>(opcode) ? 6 : is_rare(opcode) ? 1.5 : is_smooth(opcode) ? 0.5 : 0.02;
+}
 
 template <class T>
 double cost_per_element(const Problem& problem) {
@@ -63,17 +68,26 @@ double cost_per_element(const Problem& problem) {
   double bytes = 0, work = 0;
   for (int k = 0; k < problem.num_inputs + problem.num_outputs; ++k)
     bytes += problem.specs[k].size > 1 ? static_cast<double>(dtype_bytes(problem.specs[k].dtype)) : 0;
-  for (int i = 0; i < code.count; ++i) work += instruction_cost(code.opcode(i)) * static_cast<double>(sizeof(T)) / 4;
+  for (int i = 0; i < code.count; ++i) work += instruction_cost<T>(code.opcode(i)) * static_cast<double>(sizeof(T)) / 4;
   return bytes / 30 + work;
 }
 
-// Blocks are multiples of the rows that repeated operands have, so that these need unrolling once only.
+// Elements of a block: where inputs are copied, a multiple of the rows that repeat, so that these need unrolling once only; else all.
 template <class T>
-std::int64_t block_length(const Layout& layout, const Code& code) {
-  std::int64_t block = kRegisterBytes / (static_cast<std::int64_t>(sizeof(T)) * code.registers()) - kPad;
-  block = most(kPad, least(block, kMaxBlock) / kPad * kPad);
-  if (layout.rank > 1 && layout.size > 0 && layout.inner() < kWideRow && layout.inner() <= block) return block / layout.inner() * layout.inner();
+std::int64_t block_length(const Problem& problem, const Layout& layout) {
+  const int copies = count_copied<T>(problem, layout);
+  if (!copies) return most(layout.size, 1);
+  std::int64_t block = kCopiedBytes / (static_cast<std::int64_t>(sizeof(T)) * copies);
+  block = most(strip_length<T>(), least(block, kMaxBlock) / strip_length<T>() * strip_length<T>());
+  if (layout.rank > 1 && layout.size > 0 && !rows_are_wide<T>(layout) && layout.inner() <= block) return block / layout.inner() * layout.inner();
   return block;
+}
+
+template <class T>
+std::int64_t scratch_bytes(const Problem& problem, const Layout& layout, std::int64_t block) {
+  std::int64_t elements = Code(problem).count * strip_length<T>();
+  for (int k = 0; k < problem.num_inputs; ++k) elements += room_for<T>(way_of<T>(problem, layout, k), block);
+  return elements * static_cast<std::int64_t>(sizeof(T));
 }
 
 template <class T>
@@ -81,115 +95,50 @@ bool prepare_program(const Problem* problem, Plan* plan, bool bools_only) {
   Layout layout;
   if (!code_is_valid(*problem) || !dtypes_covered<T>(*problem, bools_only)) return false;
   if (!outputs_have_one_shape(*problem) || !make_layout(*problem, &layout)) return false;
-  const Code code(*problem);
   layout.save(plan);
-  plan->params[kBlockParam] = block_length<T>(layout, code);
+  const std::int64_t block = block_length<T>(*problem, layout);
+  plan->params[kBlockParam] = block;
   const double cost = cost_per_element<T>(*problem);
-  const std::int64_t smallest = static_cast<std::int64_t>(2500 / cost);
-  plan->params[kChunkParam] = split(plan, 0, layout.size, smallest, plan->params[kBlockParam]);
+  plan->params[kChunkParam] = split(plan, 0, layout.size, static_cast<std::int64_t>(2500 / cost), least(block, kMaxBlock));
   plan->cost_ns = cost * static_cast<double>(layout.size);
   if (has_micro_form<T>(*problem, layout)) plan->micro = micro_elementwise<T>;
-  if (prepare_direct<T>(*problem, layout, plan)) return true;
-  plan->scratch_bytes = code.registers() * (plan->params[kBlockParam] + kPad) * static_cast<std::int64_t>(sizeof(T));
-  prepare_small<T>(*problem, layout, plan);
+  if (prepare_direct<T>(*problem, layout, plan) || prepare_small<T>(*problem, layout, plan)) return true;
+  plan->scratch_bytes = scratch_bytes<T>(*problem, layout, block);
   return true;
 }
 
 // ---- run --------------------------------------------------------------------------------------------------------------
 
-// An input that isn't whole: how to find its elements.
-struct Repeated {
-  Walk walk;
-  std::int64_t at;  // of the current row, in elements
-  bool fixed;       // every block holds the same elements
-  bool ready;       // they are unrolled
-};
-
 template <class T>
 struct Machine {
   const Call* call;
   Code code;
-  Layout layout;
-  std::int64_t block;
-  T* memory;             // a register's place, if it needs one
-  bool wide;             // blocks don't cross rows of the output
-  bool direct;           // the last instruction writes the output itself
-  bool changed = true;   // which registers are scalars, since the functions were chosen
-  std::int64_t row[kMaxRank];  // while wide: which row of the output, by axis
-  Repeated repeated[kMaxInputs];
-  const T* data[kMaxRegisters];
+  Operands<T> operands;
+  bool in_place;                  // an output is an input
+  bool started = false;           // the registers of numbers are computed
+  bool has_functions = false;
+  void* data[kMaxRegisters + kMaxOutputs];  // of the block: the registers, then the outputs
   bool scalar[kMaxRegisters];
   BlockFunction<T> functions[kMaxInstructions];
+  StripStep<T> steps[kMaxSteps];
 
-  Machine(const Call* c, void* scratch)
-      : call(c), code(*c->problem), layout(Layout::restored(*c->plan)), block(c->plan->params[kBlockParam]),
-        memory(static_cast<T*>(scratch)), wide(layout.rank > 1 && layout.inner() >= kWideRow) {
-    for (int k = 0; k < code.inputs; ++k) start_input(k);
-    direct = code.output(0) == code.registers() - 1 && spec(code.inputs).dtype == dtype_of<T>();
-    for (int k = 1; k < code.outputs; ++k) direct = direct && code.output(k) >= code.inputs;
-  }
-
-  const Spec& spec(int operand) const { return call->problem->specs[operand]; }
-  T* place(int r) const { return memory + r * (block + kPad); }
-  bool is_plain(int k) const { return spec(k).dtype == dtype_of<T>(); }
-  bool is_repeated(int k) const { return !layout.is_full(k) && !layout.is_scalar(k); }
-
-  void start_input(int k) {
-    scalar[k] = layout.is_scalar(k);
-    if (scalar[k]) {
-      *place(k) = load_element<T>(call->data[k], spec(k).dtype, 0);
-      data[k] = place(k);
-    } else if (is_repeated(k)) {
-      Repeated& input = repeated[k];
-      input.walk = layout.walk(k, !wide);
-      input.fixed = !wide && input.walk.rank == 2 && input.walk.strides[0] == 0 && block % input.walk.dims[1] == 0;
-      input.ready = false;
+  Machine(const Call* c, void* scratch) : call(c), code(*c->problem), operands(c, static_cast<T*>(scratch) + code.count * strip_length<T>()) {
+    for (int k = 0; k < code.inputs; ++k) scalar[k] = operands.way[k] == kOneNumber;
+    for (int i = 0; i < code.count; ++i) {
+      scalar[code.inputs + i] = scalars_of(i) == (1 << arity_of(code.opcode(i))) - 1;
+      data[code.inputs + i] = static_cast<T*>(scratch) + i * strip_length<T>();
     }
+    in_place = writes_an_input();
+    write_steps();
   }
 
-  void set_scalar(int k, bool value) {
-    changed = changed || scalar[k] != value;
-    scalar[k] = value;
-  }
+  std::int32_t dtype(int operand) const { return call->problem->specs[operand].dtype; }
 
-  // Points the registers of inputs at elements [at, at + n) of the output's order; while rows are wide these begin at `column`.
-  void load_input(int k, std::int64_t at, std::int64_t column, std::int64_t n) {
-    if (layout.is_scalar(k)) return;
-    if (layout.is_full(k)) return load_whole(k, at, n);
-    if (wide) return load_part_of_row(k, column, n);
-    data[k] = place(k);
-    if (!repeated[k].ready) unroll(k, at, n);
-  }
-
-  void load_whole(int k, std::int64_t at, std::int64_t n) {
-    if (is_plain(k)) {
-      data[k] = static_cast<const T*>(call->data[k]) + at;
-      return;
-    }
-    load_run(place(k), call->data[k], spec(k).dtype, at, n);
-    data[k] = place(k);
-  }
-
-  void load_part_of_row(int k, std::int64_t column, std::int64_t n) {
-    const std::int64_t stride = repeated[k].walk.inner_stride();
-    set_scalar(k, stride == 0);
-    load_whole(k, repeated[k].at + column * stride, stride == 0 ? 1 : n);
-  }
-
-  // Blocks start at multiples of a fixed input's row, so what was unrolled for a whole block serves all that follow.
-  void unroll(int k, std::int64_t at, std::int64_t n) {
-    const Walk& walk = repeated[k].walk;
-    const std::int64_t row = walk.inner(), stride = walk.inner_stride();
-    std::int64_t column = at % row;
-    Odometer odometer(walk, at / row);
-    for (std::int64_t done = 0; done < n; column = 0, odometer.next()) {
-      const std::int64_t count = least(row - column, n - done);
-      const std::int64_t from = odometer.at + column * stride;
-      if (stride) load_run(place(k) + done, call->data[k], spec(k).dtype, from, count);
-      else repeat_run(place(k) + done, load_element<T>(call->data[k], spec(k).dtype, from), count);
-      done += count;
-    }
-    repeated[k].ready = repeated[k].fixed && n == block;
+  bool writes_an_input() const {
+    for (int out = code.inputs; out < code.inputs + code.outputs; ++out)
+      for (int k = 0; k < code.inputs; ++k)
+        if (call->data[k] == call->data[out]) return true;
+    return false;
   }
 
   int scalars_of(int i) const {
@@ -198,80 +147,99 @@ struct Machine {
     return scalars;
   }
 
-  void choose_functions() {
-    changed = false;
-    for (int i = 0; i < code.count; ++i) {
-      const int scalars = scalars_of(i);
-      const bool all = scalars == (1 << arity_of(code.opcode(i))) - 1;
-      scalar[code.inputs + i] = all;
-      functions[i] = find_block_function<T>(code.opcode(i), all ? 0 : scalars);
-    }
+  void write_steps() {
+    bool truth[kMaxOutputs];
+    for (int k = 0; k < code.outputs; ++k) truth[k] = dtype(code.inputs + k) == kBool;
+    StripWriter<T>(code, scalar, !in_place, steps).write(truth);
   }
 
-  const T* operand(int i, int k) const { return k < arity_of(code.opcode(i)) ? data[code.operand(i, k)] : nullptr; }
+  // ---- a rest shorter than a strip, instruction by instruction ----
 
-  void execute(int i, std::int64_t n, T* to) {
-    const int r = code.inputs + i;
-    data[r] = to;
-    functions[i](operand(i, 0), operand(i, 1), operand(i, 2), to, scalar[r] ? 1 : n, static_cast<T>(code.floats[2 * i]),
+  void choose_functions() {
+    for (int i = 0; i < code.count; ++i) {
+      const int r = code.inputs + i;
+      functions[i] = find_block_function<T>(code.opcode(i), scalar[r] ? 0 : scalars_of(i));
+    }
+    has_functions = true;
+  }
+
+  // Operand k of instruction i, from an element of the block on.
+  const T* operand(int i, int k, std::int64_t from) const {
+    if (k >= arity_of(code.opcode(i))) return nullptr;
+    const int r = code.operand(i, k);
+    return static_cast<const T*>(data[r]) + (r < code.inputs && !scalar[r] ? from : 0);
+  }
+
+  void execute(int i, std::int64_t from, std::int64_t n, T* to) {
+    functions[i](operand(i, 0, from), operand(i, 1, from), operand(i, 2, from), to, n, static_cast<T>(code.floats[2 * i]),
                  static_cast<T>(code.floats[2 * i + 1]));
   }
 
-  void store_output(int k, std::int64_t at, std::int64_t n) {
-    const int r = code.output(k), operand = code.inputs + k;
-    if (scalar[r]) fill_run(call->data[operand], spec(operand).dtype, at, *data[r], n);
-    else store_run(call->data[operand], spec(operand).dtype, at, data[r], n);
+  T* register_of(int i) const { return static_cast<T*>(data[code.inputs + i]); }
+
+  // Registers computed from numbers alone.
+  void compute_numbers() {
+    for (int i = 0; i < code.count; ++i) {
+      if (!scalar[code.inputs + i]) continue;
+      if (!has_functions) choose_functions();
+      execute(i, 0, 1, register_of(i));
+      repeat_run(register_of(i), *register_of(i), strip_length<T>());
+    }
+    started = true;
   }
 
+  void run_rest(std::int64_t at, std::int64_t from, std::int64_t n) {
+    if (!has_functions) choose_functions();
+    for (int i = 0; i < code.count; ++i)
+      if (!scalar[code.inputs + i]) execute(i, from, n, register_of(i));
+    for (int k = 0; k < code.outputs; ++k) {
+      const int r = code.output(k);
+      const T* values = static_cast<const T*>(data[r]) + (r < code.inputs && !scalar[r] ? from : 0);
+      store_run(call->data[code.inputs + k], dtype(code.inputs + k), at + from, values, n);
+    }
+  }
+
+  // ---- blocks ----
+
+  void* output_at(int k, std::int64_t at) const {
+    const int operand = code.inputs + k;
+    return static_cast<char*>(call->data[operand]) + at * dtype_bytes(dtype(operand));
+  }
+
+  void run_strip(std::int64_t from) const {
+    const typename Simd<T>::V none = zero<T>();
+    steps->run(steps, data, from, none, none, none, none, none, none, none, none);
+  }
+
+  // A strip that reaches back over elements done already gives them the same values, unless it reads what it has written.
   void run_block_at(std::int64_t at, std::int64_t column, std::int64_t n) {
-    for (int k = 0; k < code.inputs; ++k) load_input(k, at, column, n);
-    if (changed) choose_functions();
-    const int last = code.count - 1;
-    const bool to_memory = direct && !scalar[code.registers() - 1];
-    for (int i = 0; i < last; ++i) execute(i, n, place(code.inputs + i));
-    execute(last, n, to_memory ? static_cast<T*>(call->data[code.inputs]) + at : place(code.inputs + last));
-    for (int k = to_memory ? 1 : 0; k < code.outputs; ++k) store_output(k, at, n);
+    for (int k = 0; k < code.inputs; ++k) data[k] = const_cast<T*>(operands.load_block(k, at, column, n));
+    for (int k = 0; k < code.outputs; ++k) data[code.registers() + k] = output_at(k, at);
+    if (!started || operands.wide) compute_numbers();
+    const std::int64_t strip = strip_length<T>();
+    std::int64_t done = 0;
+    for (; done + strip <= n; done += strip) run_strip(done);
+    if (done == n) return;
+    if (n >= strip && !in_place) run_strip(n - strip);
+    else run_rest(at, done, n - done);
   }
 
-  // Elements [range) that lie in one row of the output, `row` elements long.
+  // Elements [range) that lie in one row of the output.
   void run_row(std::int64_t row_start, Range range) {
-    for (std::int64_t at = range.first; at < range.last; at += block)
-      run_block_at(at, at - row_start, least(block, range.last - at));
-  }
-  // To a row of the output (an index over all axes but the last), and to the one after it.
-  void seek_row(std::int64_t at) {
-    for (int axis = layout.rank - 2; axis >= 0; --axis) {
-      row[axis] = at % layout.dims[axis];
-      at /= layout.dims[axis];
-    }
-    for (int k = 0; k < code.inputs; ++k) {
-      if (!is_repeated(k)) continue;
-      repeated[k].at = 0;
-      for (int axis = 0; axis + 1 < layout.rank; ++axis) repeated[k].at += row[axis] * repeated[k].walk.strides[axis];
-    }
-  }
-  void move_rows(int axis, std::int64_t by) {
-    for (int k = 0; k < code.inputs; ++k)
-      if (is_repeated(k)) repeated[k].at += by * repeated[k].walk.strides[axis];
-  }
-  void next_row() {
-    for (int axis = layout.rank - 2; axis >= 0; --axis) {
-      move_rows(axis, 1);
-      if (++row[axis] < layout.dims[axis]) return;
-      move_rows(axis, -layout.dims[axis]);
-      row[axis] = 0;
-    }
+    for (std::int64_t at = range.first; at < range.last; at += operands.block)
+      run_block_at(at, at - row_start, least(operands.block, range.last - at));
   }
 };
 
 template <class T>
 void run_blocks(const Call* call, Range range, void* scratch) {
   Machine<T> machine(call, scratch);
-  if (!machine.wide) return machine.run_row(0, range);
-  const std::int64_t length = machine.layout.inner();
+  Operands<T>& operands = machine.operands;
+  if (!operands.wide) return machine.run_row(0, range);
+  const std::int64_t length = operands.layout.inner();
   std::int64_t start = range.first / length * length;
-  machine.seek_row(range.first / length);
-  for (; start < range.last; start += length, machine.next_row())
+  operands.seek_row(range.first / length);
+  for (; start < range.last; start += length, operands.next_row())
     machine.run_row(start, {most(range.first, start), least(range.last, start + length)});
 }
 

@@ -10,10 +10,9 @@ namespace {
 
 constexpr int kMaxInstructions = 32;
 constexpr int kMaxRegisters = kMaxInputs + kMaxInstructions;
-constexpr std::int64_t kMaxBlock = 512;             // elements
-constexpr std::int64_t kRegisterBytes = 24 * 1024;  // of all registers together: most of a 32 KB first-level cache
-constexpr std::int64_t kWideRow = 64;               // rows at least this long are blocks of their own
-constexpr std::int64_t kPad = 16;                   // elements behind a register that loads may write
+constexpr std::int64_t kMaxBlock = 512;           // elements
+constexpr std::int64_t kCopiedBytes = 16 * 1024;  // of all copies of inputs together: half of a 32 KB first-level cache
+constexpr std::int64_t kPad = 16;                 // elements behind a copy that loads may write
 
 struct Code {
   const std::int64_t* words;
@@ -23,10 +22,10 @@ struct Code {
   explicit Code(const Problem& problem)
       : words(problem.ints + 1), floats(problem.floats), inputs(problem.num_inputs), count(static_cast<int>(problem.ints[0])),
         outputs(problem.num_outputs) {}
-  int opcode(int i) const { return static_cast<int>(words[4 * i]); }
-  int operand(int i, int k) const { return static_cast<int>(words[4 * i + 1 + k]); }
-  int output(int k) const { return static_cast<int>(words[4 * count + k]); }
-  int registers() const { return inputs + count; }
+  PYNN_INLINE int opcode(int i) const { return static_cast<int>(words[4 * i]); }
+  PYNN_INLINE int operand(int i, int k) const { return static_cast<int>(words[4 * i + 1 + k]); }
+  PYNN_INLINE int output(int k) const { return static_cast<int>(words[4 * count + k]); }
+  PYNN_INLINE int registers() const { return inputs + count; }
 };
 
 template <class T>
@@ -129,11 +128,14 @@ const T* small_input(const Call* call, const Small<T>& small, int k, T* place) {
   return place;
 }
 
+// Elements from one register to the next.
+PYNN_INLINE std::int64_t small_stride(std::int64_t size) { return ceil_divide(size, kPad) * kPad + kPad; }
+
 template <class T>
 void run_small(const Call* call, std::int32_t, std::int64_t, std::int64_t, void* scratch) noexcept {
   const Small<T>& small = *static_cast<const Small<T>*>(kept(*call->plan));
   const Code code(*call->problem);
-  const std::int64_t stride = call->plan->params[kBlockParam] + kPad;
+  const std::int64_t stride = small_stride(small.size);
   const T* data[kMaxInputs + kMaxSmall];
   T* place = static_cast<T*>(scratch);
   for (int k = 0; k < code.inputs; ++k, place += stride) data[k] = small_input(call, small, k, place);
@@ -157,8 +159,7 @@ void run_small(const Call* call, std::int32_t, std::int64_t, std::int64_t, void*
 template <class T>
 bool prepare_small(const Problem& problem, const Layout& layout, Plan* plan) {
   const Code code(problem);
-  if (layout.rank > 2 || code.count > kMaxSmall || code.outputs > 1 || layout.size < 1 || layout.size > plan->params[kBlockParam])
-    return false;
+  if (layout.rank > 2 || code.count > kMaxSmall || code.outputs > 1 || layout.size < 1 || layout.size > kMaxBlock) return false;
   Small<T> small{};
   small.size = static_cast<std::int32_t>(layout.size);
   small.columns = static_cast<std::int32_t>(layout.inner());
@@ -178,6 +179,7 @@ bool prepare_small(const Problem& problem, const Layout& layout, Plan* plan) {
   const int last = code.registers() - 1;
   small.direct = code.output(0) == last && problem.specs[code.inputs].dtype == dtype_of<T>() && !(small.scalars >> last & 1);
   keep<T>(plan, small);
+  plan->scratch_bytes = code.registers() * small_stride(layout.size) * static_cast<std::int64_t>(sizeof(T));
   plan->run = run_small<T>;
   return true;
 }
