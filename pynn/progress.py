@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 import time
 
@@ -27,6 +26,13 @@ def values(logs: dict[str, float]) -> str:
 
 def _number(value: float) -> str:
     return f"{value:.4f}" if value == 0 or 1e-3 <= abs(value) < 1e4 else f"{value:.3e}"
+
+
+def terminal_columns() -> int:
+    """Characters in a line of the terminal; 80 where there is none."""
+    from shutil import get_terminal_size  # brings the archive formats along, which a first `fit` shouldn't wait for
+
+    return get_terminal_size().columns
 
 
 def lines(stream) -> tuple[str, str]:
@@ -98,14 +104,14 @@ class ProgressBar:
         return f"Epoch {self.epoch + 1:>{width}}/{self.epochs}"
 
     def _bar(self, done: int, total: int | None) -> str:
-        width = max(min(BAR_WIDTH, shutil.get_terminal_size().columns // 4), 4)
+        width = max(min(BAR_WIDTH, terminal_columns() // 4), 4)
         filled = min(width, width * done // total) if total else 0
         heavy, light = lines(self.stream)
         bar, rest = heavy * filled, light * (width - filled)
         return f"\x1b[32m{bar}\x1b[0m{rest}" if self.colors else bar + rest
 
     def _draw(self, line: str) -> None:
-        columns = shutil.get_terminal_size().columns - 1
+        columns = terminal_columns() - 1
         hidden = 9 if "\x1b" in line else 0
         self.stream.write("\r\x1b[K" + line[: columns + hidden])
         self.stream.flush()

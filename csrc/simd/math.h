@@ -101,45 +101,6 @@ struct MathTable<double> {
   static constexpr int kMantissaBits = 52;
 };
 
-// ---- the processor's own minimum and maximum: a < b ? a : b and a > b ? a : b, so that NaN gives b ---------------------------
-
-PYNN_INLINE VecF lower_of(VecF a, VecF b) {
-#if defined(PYNN_TARGET_AVX512)
-  return (VecF)_mm512_min_ps((__m512)a, (__m512)b);
-#elif defined(PYNN_TARGET_AVX2)
-  return (VecF)_mm256_min_ps((__m256)a, (__m256)b);
-#else
-  return select((a < b), a, b);
-#endif
-}
-PYNN_INLINE VecD lower_of(VecD a, VecD b) {
-#if defined(PYNN_TARGET_AVX512)
-  return (VecD)_mm512_min_pd((__m512d)a, (__m512d)b);
-#elif defined(PYNN_TARGET_AVX2)
-  return (VecD)_mm256_min_pd((__m256d)a, (__m256d)b);
-#else
-  return select((a < b), a, b);
-#endif
-}
-PYNN_INLINE VecF higher_of(VecF a, VecF b) {
-#if defined(PYNN_TARGET_AVX512)
-  return (VecF)_mm512_max_ps((__m512)a, (__m512)b);
-#elif defined(PYNN_TARGET_AVX2)
-  return (VecF)_mm256_max_ps((__m256)a, (__m256)b);
-#else
-  return select((a > b), a, b);
-#endif
-}
-PYNN_INLINE VecD higher_of(VecD a, VecD b) {
-#if defined(PYNN_TARGET_AVX512)
-  return (VecD)_mm512_max_pd((__m512d)a, (__m512d)b);
-#elif defined(PYNN_TARGET_AVX2)
-  return (VecD)_mm256_max_pd((__m256d)a, (__m256d)b);
-#else
-  return select((a > b), a, b);
-#endif
-}
-
 #if defined(PYNN_TARGET_AVX512)
 // y 2^n for whole n, rounded once.
 PYNN_INLINE VecF scale_by(VecF y, VecF n) { return (VecF)_mm512_scalef_ps((__m512)y, (__m512)n); }

@@ -155,14 +155,35 @@ PYNN_INLINE V select(M mask, V a, V b) {
 #endif
 }
 
+// The processor's own minimum and maximum: a < b ? a : b and a > b ? a : b, so that NaN gives b.
+template <class V>
+PYNN_INLINE V lower_of(V a, V b) {
+  return select((a < b), a, b);
+}
+template <class V>
+PYNN_INLINE V higher_of(V a, V b) {
+  return select((a > b), a, b);
+}
+#if defined(PYNN_TARGET_AVX512)
+PYNN_INLINE VecF lower_of(VecF a, VecF b) { return (VecF)_mm512_min_ps((__m512)a, (__m512)b); }
+PYNN_INLINE VecD lower_of(VecD a, VecD b) { return (VecD)_mm512_min_pd((__m512d)a, (__m512d)b); }
+PYNN_INLINE VecF higher_of(VecF a, VecF b) { return (VecF)_mm512_max_ps((__m512)a, (__m512)b); }
+PYNN_INLINE VecD higher_of(VecD a, VecD b) { return (VecD)_mm512_max_pd((__m512d)a, (__m512d)b); }
+#elif defined(PYNN_TARGET_AVX2)
+PYNN_INLINE VecF lower_of(VecF a, VecF b) { return (VecF)_mm256_min_ps((__m256)a, (__m256)b); }
+PYNN_INLINE VecD lower_of(VecD a, VecD b) { return (VecD)_mm256_min_pd((__m256d)a, (__m256d)b); }
+PYNN_INLINE VecF higher_of(VecF a, VecF b) { return (VecF)_mm256_max_ps((__m256)a, (__m256)b); }
+PYNN_INLINE VecD higher_of(VecD a, VecD b) { return (VecD)_mm256_max_pd((__m256d)a, (__m256d)b); }
+#endif
+
 // Where a lane is NaN the result is NaN, as NumPy's maximum and minimum have it.
 template <class V>
 PYNN_INLINE V vmax(V a, V b) {
-  return select((a > b), a, select((a != a), a, b));
+  return select((a != a), a, higher_of(a, b));
 }
 template <class V>
 PYNN_INLINE V vmin(V a, V b) {
-  return select((a < b), a, select((a != a), a, b));
+  return select((a != a), a, lower_of(a, b));
 }
 
 PYNN_INLINE VecF vsqrt(VecF a) {

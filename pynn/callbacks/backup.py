@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 import os
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pynn.callbacks.base import Callback
 from pynn.callbacks.checkpoints import checked_frequency
 from pynn.errors import DataError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 class BackupAndRestore(Callback):
@@ -54,6 +56,8 @@ class BackupAndRestore(Callback):
     @property
     def path(self) -> Path:
         """The backup's file."""
+        from pathlib import Path  # which a first `fit` without backups shouldn't wait for
+
         return Path(self.backup_dir) / self.FILE
 
     def overrides(self, hook: str) -> bool:
@@ -66,7 +70,7 @@ class BackupAndRestore(Callback):
         """Called by `fit` when training has begun: puts the state of an interrupted training back."""
         self._run = run
         os.makedirs(self.backup_dir, exist_ok=True)
-        for left in Path(self.backup_dir).glob(".pynn-*.tmp"):
+        for left in self.path.parent.glob(".pynn-*.tmp"):
             left.unlink(missing_ok=True)
         if self.path.exists():
             self._restore(run)

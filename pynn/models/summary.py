@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 
-from pynn.progress import lines
+from pynn.progress import lines, terminal_columns
 
 
 def _shape(layer) -> str:
@@ -19,7 +18,7 @@ def _shape(layer) -> str:
 
 def width() -> int:
     """Characters of a line that suit the terminal."""
-    return min(max(shutil.get_terminal_size().columns, 50), 78)
+    return min(max(terminal_columns(), 50), 78)
 
 
 def _size(parameters: int) -> str:
