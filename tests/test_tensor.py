@@ -434,6 +434,32 @@ def test_integers_beyond_the_dtype_beside_them():
         pn.tensor(np.array([1, 2], np.uint8)) + 300
 
 
+@pytest.mark.parametrize("dtype, number", [("uint8", 256), ("uint8", -1), ("int32", 2**31), ("int32", -(2**40)), ("int8", 200)])
+def test_comparisons_with_integers_beyond_the_dtype_beside_them(dtype, number):
+    low, high = np.iinfo(dtype).min, np.iinfo(dtype).max
+    array = np.array([low, 0, high], dtype)
+    compare = [operator.lt, operator.le, operator.gt, operator.ge, operator.eq, operator.ne]
+    for f in compare:
+        wanted = np.array([f(int(v), number) for v in array])
+        captured = pn.function(lambda x, f=f: f(x, number))
+        for got in (f(pn.tensor(array), number), captured(pn.tensor(array))):
+            np.testing.assert_array_equal(got.numpy(), wanted)
+        np.testing.assert_array_equal(f(number, pn.tensor(array)).numpy(), [f(number, int(v)) for v in array])
+    with pytest.raises(OverflowError, match="int64 goes from"):
+        pn.tensor(array) < 2**63
+
+
+@pytest.mark.parametrize("value, dtype", [(300, "uint8"), (-1, "uint8"), ([0, 128], "int8"), ([[1], [2**31]], "int32"), (2**63, "int64")])
+def test_python_integers_do_not_wrap_around(value, dtype):
+    with pytest.raises(OverflowError, match=rf"\[tensor\] {dtype} goes from .*Received: the Python integer .*dtype="):
+        pn.tensor(value, dtype)
+    with pytest.raises(OverflowError, match=dtype):
+        pn.Variable(value, dtype=dtype)
+    assert pn.tensor([255, 0], "uint8").numpy().tolist() == [255, 0]
+    assert pn.tensor(np.array([300]), "uint8").numpy().tolist() == [44]  # an array's elements are cast as NumPy casts them
+    assert pn.tensor([], "uint8").shape == (0,)
+
+
 def test_none_is_no_dtype():
     with pytest.raises(TypeError, match=r"\[dtype\].*Received: None"):
         pn.zeros(3, None)

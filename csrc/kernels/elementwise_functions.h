@@ -64,9 +64,15 @@ PYNN_INLINE V gelu_tanh_of(V x) {
   return constant<V>(0.5) * x * (constant<V>(1) + vtanh(inner));
 }
 template <class V>
+PYNN_INLINE V gelu_of(V x) {
+  V bell;
+  return x * vnormal_cdf(x, &bell);
+}
+template <class V>
 PYNN_INLINE V gelu_slope(V x) {
-  const V density = vexp(constant<V>(-0.5) * x * x) * constant<V>(0.39894228040143268);
-  return vnormal_cdf(x) + x * density;
+  V bell;
+  const V cdf = vnormal_cdf(x, &bell);
+  return cdf + x * (bell * constant<V>(0.39894228040143268));
 }
 template <class V>
 PYNN_INLINE V silu_slope(V x) {
@@ -169,7 +175,7 @@ PYNN_UNARY(kSelu, selu_of(x))
 PYNN_UNARY(kSoftplus, vmax(x, none(x)) + softplus_tail(x))
 PYNN_UNARY(kSoftsign, x / (constant<V>(1) + magnitude(x)))
 PYNN_UNARY(kSilu, x * vsigmoid(x))
-PYNN_UNARY(kGelu, x * vnormal_cdf(x))
+PYNN_UNARY(kGelu, gelu_of(x))
 PYNN_UNARY(kGeluTanh, gelu_tanh_of(x))
 PYNN_UNARY(kMish, mish_of(x))
 PYNN_UNARY(kHardSilu, x * hard_sigmoid_of(x))

@@ -1,7 +1,7 @@
 // Elementary functions on the vectors of vec.h, for float and double. Everything is in the anonymous namespace of the target.
 //
 // Largest errors in units in the last place, results that are denormal flushed to zero, all inputs including infinities and NaN:
-//   vexp 1, vexpm1 1.6, vlog 0.8, vlog1p 1.5, vtanh 2.5, vsigmoid 2.5, verf 2.5, vnormal_cdf 10 (without fma 300 in the left tail),
+//   vexp 1, vexpm1 1.6, vlog 0.8, vlog1p 1.5, vtanh 2.5, vsigmoid 2.5, verf 2.5, vnormal_cdf 7 (without fma 300 in the left tail),
 //   near_sin and near_cos 1.6, beside large multiples of pi / 2 2.2, up to kTrigLimit.
 // The polynomials are minimax fits (Remez, weighted for relative error) of the functions named beside them.
 #pragma once
@@ -18,7 +18,7 @@ struct MathTable;
 // kExp:  (e^r - 1 - r) / r^2            in r,        |r| <= ln(2) / 2
 // kLog:  (2 atanh(s) - 2 s) / s^3       in s^2,      |s| <= (sqrt(2) - 1) / (sqrt(2) + 1)
 // kErf:  erf(x) / x                     in x^2,      |x| <= 1
-// kErfc: erfc(x) e^(x^2) / t            in t = 2 / (2 + x), 0.9 <= x <= kErfcLimit
+// kErfc: erfc(x) e^(x^2) / t            in t = 2 / (2 + x), kErfcStart <= x <= kErfcLimit
 // kSin:  (sin(r) - r) / r^3             in r^2,      |r| <= pi / 4
 // kCos:  (cos(r) - 1 + r^2 / 2) / r^4   in r^2,      |r| <= pi / 4
 template <>
@@ -31,8 +31,8 @@ struct MathTable<float> {
       0x1.20dd74p+0f, -0x1.81273ep-2f, 0x1.ce2cf8p-4f, -0x1.b7f90cp-6f, 0x1.5405b2p-8f, -0x1.a3f7p-11f,
       0x1.496a3p-14f};
   static constexpr float kErfc[] = {
-      0x1.20dd08p-2f, 0x1.20e972p-2f, 0x1.f8681ap-3f, 0x1.701bd6p-3f, 0x1.255d6ap-4f, 0x1.f16892p-7f,
-      -0x1.627602p-5f, -0x1.6704cep-3f, 0x1.a9c986p-3f, -0x1.1099b6p-4f};
+      0x1.20dc0ap-2f, 0x1.210170p-2f, 0x1.f68becp-3f, 0x1.79b388p-3f, 0x1.e407f4p-5f, 0x1.a0af7ap-6f,
+      -0x1.92002cp-8f, -0x1.3996b6p-2f, 0x1.91fa6ep-2f, -0x1.9005acp-3f, 0x1.2aef9cp-5f};
   static constexpr float kSin[] = {-0x1.555546p-3f, 0x1.110736p-7f, -0x1.994222p-13f};
   static constexpr float kCos[] = {0x1.55554ap-5f, -0x1.6c0c2ep-10f, 0x1.99ea06p-16f};
   static constexpr float kHalfPi[] = {0x1.9218p+0f, 0x1.ed5p-14f, 0x1.10bp-30f, 0x1.184p-44f, 0x1.a62634p-58f};  // their sum
@@ -47,6 +47,7 @@ struct MathTable<float> {
   static constexpr float kExpm1Low = -20.0f;  // e^x - 1 rounds to -1 below
   static constexpr float kTanhLimit = 9.1f;   // tanh(x) rounds to 1 above
   static constexpr float kSigmoidLimit = 88.0f;  // sigmoid(-x) is denormal above, and e^x finite below
+  static constexpr float kErfcStart = 0.0f;
   static constexpr float kErfcLimit = 10.5f;  // erfc(x) is zero above
   static constexpr float kTiny = 0x1p-25f;    // f(x) = x rounds to itself below, for expm1 and log1p
   static constexpr float kMax = 0x1.fffffep+127f;
@@ -91,6 +92,7 @@ struct MathTable<double> {
   static constexpr double kExpm1Low = -40.0;
   static constexpr double kTanhLimit = 20.0;
   static constexpr double kSigmoidLimit = 709.0;
+  static constexpr double kErfcStart = 0.9;
   static constexpr double kErfcLimit = 27.5;
   static constexpr double kTiny = 0x1p-54;
   static constexpr double kMax = 0x1.fffffffffffffp+1023;
@@ -312,36 +314,43 @@ PYNN_INLINE V near_cos(V x) {
   return turned_sin(x, 1);
 }
 
-// erf(x) for |x| < 1, erfc(x) for x > 0.9.
+// erf(x) for |x| < 1.
 template <class V>
 PYNN_INLINE V erf_near(V x) {
   return x * horner(x * x, Table<V>::kErf);
 }
-// `square` + `lost` is x^2, or as near as the target can get.
+// erfc(x) e^(x^2) for x >= kErfcStart.
 template <class V>
-PYNN_INLINE V erfc_far(V x, V square, V lost) {
+PYNN_INLINE V erfc_scaled(V x) {
   const V t = constant<V>(2) / (constant<V>(2) + x);
-  const V scaled = t * horner(t, Table<V>::kErfc);
-  return vexp(-square) * (scaled - scaled * lost);
+  return t * horner(t, Table<V>::kErfc);
+}
+// e^-(square + lost): the exact argument in two parts, or as near as the target can get.
+template <class V>
+PYNN_INLINE V exp_of_minus(V square, V lost) {
+  const V y = vexp(-square);
+  return y - y * lost;
 }
 
 template <class V>
 PYNN_INLINE V verf(V x) {
   const V a = at_most(magnitude(x), Table<V>::kErfcLimit);
   const V square = a * a;
-  const V far = with_sign(constant<V>(1) - erfc_far(a, square, fma(a, a, -square)), x);
-  return select((a < constant<V>(1)), erf_near(x), far);
+  const V far = constant<V>(1) - erfc_scaled(a) * exp_of_minus(square, fma(a, a, -square));
+  return select((a < constant<V>(1)), erf_near(x), with_sign(far, x));
 }
 
-// The normal distribution function, erfc(-x / sqrt(2)) / 2, accurate in both tails.
+// The normal distribution function, erfc(-x / sqrt(2)) / 2, accurate in both tails, and the bell e^(-x^2 / 2).
 template <class V>
-PYNN_INLINE V vnormal_cdf(V x) {
+PYNN_INLINE V vnormal_cdf(V x, V* bell) {
   const V half = constant<V>(0.5);
   const V a = at_most(magnitude(x), Table<V>::kErfcLimit * Scalar<V>(1.4));
   const V z = a * constant<V>(0.70710678118654752440);
   const V square = a * a;
-  const V tail = half * erfc_far(z, half * square, half * fma(a, a, -square));
+  *bell = exp_of_minus(half * square, half * fma(a, a, -square));
+  const V tail = half * erfc_scaled(z) * *bell;
   const V far = select((x < zero<Scalar<V>>()), tail, constant<V>(1) - tail);
+  if constexpr (Table<V>::kErfcStart == 0) return far;
   return select((z < constant<V>(1)), fma(half, erf_near(with_sign(z, x)), half), far);
 }
 

@@ -191,9 +191,23 @@ def _own_array(value, dtype) -> np.ndarray:
         )
     if array.ndim > MAX_RANK:
         raise ValueError(f"[tensor] tensors have at most {MAX_RANK} axes. Received: shape={array.shape}. Merge some with reshape.")
-    python_floats = not hasattr(value, "dtype") and array.dtype == np.float64
+    python_numbers = not hasattr(value, "dtype")
+    python_floats = python_numbers and array.dtype == np.float64
     wanted = as_dtype(dtype) if dtype is not None else as_dtype(np.float32 if python_floats else array.dtype)
+    if python_numbers and array.dtype != wanted and array.dtype.kind in "iu" and wanted.kind in "iu" and array.size:
+        _check_range(array, wanted)
     return _aligned(np.array(array, dtype=wanted, order="C", copy=True))
+
+
+def _check_range(integers: np.ndarray, dtype: np.dtype) -> None:
+    """Python integers don't wrap around."""
+    limits = np.iinfo(dtype)
+    for value in (int(integers.min()), int(integers.max())):
+        if not limits.min <= value <= limits.max:
+            raise OverflowError(
+                f"[tensor] {dtype} goes from {limits.min} to {limits.max}. Received: the Python integer {value}. "
+                "Name a wider dtype, for example dtype='int64' or 'float32'."
+            )
 
 
 def tensor(value, dtype=None) -> Tensor:
@@ -204,6 +218,7 @@ def tensor(value, dtype=None) -> Tensor:
 
     Raises:
         TypeError: the elements aren't numbers.
+        OverflowError: Python integers beyond the range of `dtype`. (The elements of an array of integers wrap around, as in NumPy.)
 
     Example:
         >>> import pynn as pn

@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from pynn.dtypes import bool_, float32, is_float
+from pynn.dtypes import bool_, float32, int64, is_float
 from pynn.engine.apply import apply
 from pynn.engine.op import Op, Sample, Spec, define
 from pynn.engine.operators import call
-from pynn.engine.tensor import Tensor, as_tensor, promoted_pair
+from pynn.engine.tensor import Tensor, as_tensor, promote, promoted_pair, tensor
 from pynn.errors import shapes
 
 _UNARY = (
@@ -226,7 +226,12 @@ def binary(name: str, doc: str, numpy: Callable, *, floats: bool = False, **fiel
     op = binary_record(name, numpy, **fields)
 
     def function(x, y) -> Tensor:
-        x, y = promoted_pair(x, y)
+        try:
+            x, y = promoted_pair(x, y)
+        except OverflowError:
+            if not fields.get("to_bool"):
+                raise
+            x, y = promote(*(tensor(v, int64) if type(v) is int else v for v in (x, y)))  # what is true doesn't depend on a dtype
         return apply(op, as_float(x), as_float(y)) if floats else apply(op, x, y)
 
     return _public(function, name, doc)
