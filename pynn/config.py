@@ -8,6 +8,8 @@ import sys
 
 import numpy as np
 
+from pynn.dtypes import is_whole
+
 BACKENDS = ("native", "fallback")
 
 _winograd = os.environ.get("PYNN_WINOGRAD", "1") != "0"
@@ -29,7 +31,7 @@ def set_num_threads(threads: int) -> None:
     Raises:
         ValueError: `threads` is below one, or above what the thread pool holds.
     """
-    if isinstance(threads, bool) or not isinstance(threads, (int, np.integer)) or not 1 <= threads <= MAX_THREADS:
+    if not is_whole(threads) or not 1 <= threads <= MAX_THREADS:
         raise ValueError(f"[set_num_threads] threads must be a whole number from 1 to {MAX_THREADS}. Received: {threads!r}.")
     from pynn.engine import kernels
 

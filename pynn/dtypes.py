@@ -58,6 +58,11 @@ def is_float(dtype: np.dtype) -> bool:
     return dtype.kind == "f"
 
 
+def is_whole(value) -> bool:
+    """True for an integer of Python's or NumPy's; bools aren't numbers of things."""
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+
+
 def fits_float64(value) -> bool:
     """False for an integer that a float64, the attribute of a kernel, would round."""
     return not isinstance(value, (int, np.integer)) or int(float(value)) == int(value)

@@ -5,9 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Sequence
 
-import numpy as np
-
-from pynn.dtypes import is_float
+from pynn.dtypes import is_float, is_whole
 from pynn.engine.op import active
 from pynn.engine.operators import Operators, call
 from pynn.engine.tape import Tape, check_target, checked_gradients, paused, record_custom, stand_in
@@ -45,7 +43,7 @@ def _differentiable(name: str, index: int, value) -> Tensor:
 
 def _position(name: str, argnum, args: tuple) -> int:
     """`argnum` counted from the front."""
-    if isinstance(argnum, bool) or not isinstance(argnum, (int, np.integer)):
+    if not is_whole(argnum):
         raise TypeError(f"[{name}] argnum is the place of one argument. Received: {argnum!r}. For several, use pn.grads.")
     if not -len(args) <= argnum < len(args):
         raise ValueError(

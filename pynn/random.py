@@ -11,6 +11,8 @@ import secrets
 
 import numpy as np
 
+from pynn.dtypes import is_whole
+
 __all__ = ["generator", "get_seed", "get_state", "key_for", "next_stream", "seedings", "set_seed", "set_state"]
 
 
@@ -31,7 +33,7 @@ def set_seed(seed: int) -> None:
         >>> pn.set_seed(1)
         >>> first = pn.layers.Dense(2, input_shape=(3,)).get_weights()
     """
-    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)):
+    if not is_whole(seed):
         raise TypeError(f"[set_seed] the seed must be a whole number. Received: {seed!r}.")
     _State.seed = int(seed)
     _State.streams = 0

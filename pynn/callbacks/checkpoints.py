@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from pynn.callbacks.monitors import Monitor
+from pynn.dtypes import is_whole
 
 
 class ModelCheckpoint(Monitor):
@@ -99,7 +100,7 @@ def checked_frequency(callback, save_freq) -> str | int:
     Raises:
         ValueError: it is neither.
     """
-    if save_freq == "epoch" or (isinstance(save_freq, int) and not isinstance(save_freq, bool) and save_freq > 0):
+    if save_freq == "epoch" or (is_whole(save_freq) and save_freq > 0):
         return save_freq
     raise ValueError(
         f"[{type(callback).__name__}] save_freq is 'epoch' or a number of batches above zero. Received: save_freq={save_freq!r}."

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from pynn.dtypes import is_whole
+
 
 def positive(layer, name: str, value) -> int:
     """`value` as an int above zero.
@@ -25,7 +27,7 @@ def several(layer, name: str, value, count: int, *, minimum: int = 1) -> tuple[i
         ValueError: it is neither.
     """
     values = tuple(value) if isinstance(value, (tuple, list)) else (value,) * count
-    good = all(isinstance(v, (int, np.integer)) and not isinstance(v, bool) and v >= minimum for v in values)
+    good = all(is_whole(v) and v >= minimum for v in values)
     if len(values) != count or not good:
         raise ValueError(
             f"[{layer.label}] {name} must be a whole number or {count} of them, at least {minimum}. Received: {name}={value!r}."

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from pynn.callbacks import Callback
+from pynn.dtypes import is_whole
 from pynn.errors import suggestion
 from pynn.serialization import snake_case
 
@@ -69,7 +70,7 @@ def whole(function: str, name: str, value: Any, default: int | None, least: int 
     """
     if value is None:
         return default
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
+    if not is_whole(value) or value < least:
         words = "above zero" if least == 1 else f"of {least} or more"
         raise ValueError(f"[{function}] {name} must be a whole number {words}. Received: {value!r}.")
     return int(value)

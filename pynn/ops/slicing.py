@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pynn.dtypes import fits_float64
+from pynn.dtypes import fits_float64, is_whole
 from pynn.engine.apply import apply
 from pynn.engine.op import Sample, Spec, define
 from pynn.engine.operators import Operators, call
@@ -360,7 +360,7 @@ def getitem(x, key) -> Tensor:
             first, last, stride = k.indices(length)
             block = first, len(range(first, last, stride)), stride
             shape.append(block[1])
-        elif isinstance(k, (int, np.integer)) and not isinstance(k, bool):
+        elif is_whole(k):
             block = _integer(k, axis, length), 1, 1
         elif _is_tensor_index(k):
             picks.append((len(shape), k))

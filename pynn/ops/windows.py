@@ -11,6 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from pynn.dtypes import is_whole
+
 PADDING_MODES = {"valid": 0, "same": 1}
 
 
@@ -47,7 +49,7 @@ def pair(name: str, what: str, value) -> tuple[int, int]:
         ValueError: one is below 1.
     """
     values = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
-    if len(values) != 2 or not all(isinstance(v, (int, np.integer)) and not isinstance(v, bool) for v in values):
+    if len(values) != 2 or not all(map(is_whole, values)):
         raise TypeError(f"[{name}] {what} must be an integer or two of them, for rows and columns. Received: {what}={value!r}.")
     if min(values) < 1:
         raise ValueError(f"[{name}] {what} must be at least 1. Received: {what}={value!r}.")

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from pynn.dtypes import is_whole
 from pynn.engine.op import active
 from pynn.engine.operators import Operators, call
 from pynn.engine.tensor import Tensor, as_tensor, scalar, tensor
@@ -286,7 +287,7 @@ def repeat(step: PythonFunction, n: int, *args):
         >>> float(count)
         1000.0
     """
-    if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 1:
+    if not is_whole(n) or n < 1:
         raise ValueError(f"[repeat] n must be a whole number above zero. Received: {n!r}.")
     if active.capture is not None or active.tapes:
         result = None
@@ -333,7 +334,7 @@ def scan(body: PythonFunction, carry, xs=None, length: int | None = None):
 
 
 def _turns(xs: list[Tensor], length) -> int:
-    if length is not None and (isinstance(length, bool) or not isinstance(length, (int, np.integer)) or length < 0):
+    if length is not None and (not is_whole(length) or length < 0):
         raise ValueError(f"[scan] length must be a whole number, zero or more. Received: {length!r}.")
     if not all(x.shape for x in xs):
         raise ValueError(
