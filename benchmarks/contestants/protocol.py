@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import statistics
 import sys
 import time
 from collections.abc import Callable, Iterable
@@ -94,7 +93,7 @@ def measure(case: Case, budget: float) -> dict:
         if times[0] * case.calls > 2 * budget:
             break
     return {
-        "median": statistics.median(times),
+        "median": float(np.median(times)),
         "best": min(times),
         "windows": len(times),
         "first": first,

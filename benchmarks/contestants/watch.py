@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-from pathlib import Path
 
 
 class Watch:
@@ -24,7 +23,8 @@ class Watch:
 
 def _busy_seconds() -> float | None:
     try:
-        fields = [int(field) for field in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
+        with open("/proc/stat") as file:
+            fields = [int(field) for field in file.readline().split()[1:9]]
     except (OSError, ValueError):
         return None
     return (sum(fields) - fields[3] - fields[4]) / os.sysconf("SC_CLK_TCK")  # all but idle and waiting for disks; stolen time counts
