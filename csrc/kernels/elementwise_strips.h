@@ -101,6 +101,8 @@ struct StripSteps {
   }
 };
 
+#undef PYNN_STRIP_VALUES
+
 // By the operand that is held and which of the others are one number.
 constexpr int strip_variant(int arity, int held, int scalars) { return scalars * arity + held; }
 
