@@ -163,26 +163,26 @@ struct Machine {
     has_functions = true;
   }
 
-  // Operand k of instruction i, from an element of the block on.
-  const T* operand(int i, int k, std::int64_t from) const {
-    if (k >= arity_of(code.opcode(i))) return nullptr;
-    const int r = code.operand(i, k);
-    return static_cast<const T*>(data[r]) + (r < code.inputs && !scalar[r] ? from : 0);
-  }
+  // A register's values from an element of the block on: those of instructions begin at the rest.
+  const T* values_of(int r, std::int64_t from) const { return static_cast<const T*>(data[r]) + (r < code.inputs && !scalar[r] ? from : 0); }
 
-  void execute(int i, std::int64_t from, std::int64_t n, T* to) {
-    functions[i](operand(i, 0, from), operand(i, 1, from), operand(i, 2, from), to, n, static_cast<T>(code.floats[2 * i]),
-                 static_cast<T>(code.floats[2 * i + 1]));
+  const T* operand(int i, int k, std::int64_t from) const {
+    return k < arity_of(code.opcode(i)) ? values_of(code.operand(i, k), from) : nullptr;
   }
 
   T* register_of(int i) const { return static_cast<T*>(data[code.inputs + i]); }
+
+  void execute(int i, std::int64_t from, std::int64_t n) {
+    functions[i](operand(i, 0, from), operand(i, 1, from), operand(i, 2, from), register_of(i), n, static_cast<T>(code.floats[2 * i]),
+                 static_cast<T>(code.floats[2 * i + 1]));
+  }
 
   // Registers computed from numbers alone.
   void compute_numbers() {
     for (int i = 0; i < code.count; ++i) {
       if (!scalar[code.inputs + i]) continue;
       if (!has_functions) choose_functions();
-      execute(i, 0, 1, register_of(i));
+      execute(i, 0, 1);
       repeat_run(register_of(i), *register_of(i), strip_length<T>());
     }
     started = true;
@@ -191,12 +191,9 @@ struct Machine {
   void run_rest(std::int64_t at, std::int64_t from, std::int64_t n) {
     if (!has_functions) choose_functions();
     for (int i = 0; i < code.count; ++i)
-      if (!scalar[code.inputs + i]) execute(i, from, n, register_of(i));
-    for (int k = 0; k < code.outputs; ++k) {
-      const int r = code.output(k);
-      const T* values = static_cast<const T*>(data[r]) + (r < code.inputs && !scalar[r] ? from : 0);
-      store_run(call->data[code.inputs + k], dtype(code.inputs + k), at + from, values, n);
-    }
+      if (!scalar[code.inputs + i]) execute(i, from, n);
+    for (int k = 0; k < code.outputs; ++k)
+      store_run(call->data[code.inputs + k], dtype(code.inputs + k), at + from, values_of(code.output(k), from), n);
   }
 
   // ---- blocks ----
