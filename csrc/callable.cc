@@ -24,7 +24,7 @@ constexpr std::size_t kMaxOutputs = 64;
 
 // ---- what a call looks like -----------------------------------------------------------------------------------------------------
 
-enum class Kind { kArray, kFloat, kEqual, kSame, kTuple, kList, kDict, kCall, kOutput, kValue };
+enum class Kind { kArray, kOperand, kFloat, kEqual, kSame, kTuple, kList, kDict, kCall, kOutput, kValue };
 
 // A node of the arguments' or the result's structure.
 struct Node {
@@ -36,8 +36,9 @@ struct Node {
 
 Kind kind_named(const std::string& name) {
   static const std::pair<const char*, Kind> names[] = {
-      {"array", Kind::kArray}, {"float", Kind::kFloat}, {"equal", Kind::kEqual}, {"same", Kind::kSame}, {"tuple", Kind::kTuple},
-      {"list", Kind::kList},   {"dict", Kind::kDict},   {"call", Kind::kCall},   {"output", Kind::kOutput}, {"value", Kind::kValue}};
+      {"array", Kind::kArray}, {"operand", Kind::kOperand}, {"float", Kind::kFloat}, {"equal", Kind::kEqual},
+      {"same", Kind::kSame},   {"tuple", Kind::kTuple},     {"list", Kind::kList},   {"dict", Kind::kDict},
+      {"call", Kind::kCall},   {"output", Kind::kOutput},   {"value", Kind::kValue}};
   for (const auto& [known, kind] : names)
     if (name == known) return kind;
   throw py::value_error("unknown part of a signature: " + name);
@@ -48,6 +49,7 @@ Node node_from(const py::handle& item) {
   Node node{kind_named(parts[0].cast<std::string>()), 0, py::none(), {}};
   switch (node.kind) {
     case Kind::kArray:
+    case Kind::kOperand:
     case Kind::kFloat:
     case Kind::kOutput: node.index = parts[1].cast<std::size_t>(); break;
     case Kind::kEqual:
@@ -113,12 +115,22 @@ class Bound {
 
 // ---- matching: 1 yes, 0 no, below 0 with a Python error set -----------------------------------------------------------------------
 
-bool match_array(const Entry& entry, const Node& node, PyObject* value, Bound* bound) {
-  PyObject* array = value;
-  if (Py_TYPE(value) == python_types().tensor) array = slot_at(value, python_types().tensor_array);
+bool match_array(const Entry& entry, const Node& node, PyObject* array, Bound* bound) {
   if (!array || !is_exact_array(array) || !entry.runner->input(node.index).fits(array)) return false;
   bound->hold(node.index, array);
   return true;
+}
+
+// Borrowed: a tensor's array, else the value itself.
+PyObject* array_of_value(PyObject* value) {
+  return Py_TYPE(value) == python_types().tensor ? slot_at(value, python_types().tensor_array) : value;
+}
+
+// Borrowed: the array of a tensor, or of what a variable is now; else null.
+PyObject* array_of_operand(PyObject* value) {
+  const PythonTypes& types = python_types();
+  if (Py_TYPE(value) == types.tensor) return slot_at(value, types.tensor_array);
+  return Py_TYPE(value) == types.variable ? slot_at(value, types.variable_storage) : nullptr;
 }
 
 bool match_float(const Node& node, PyObject* value, Bound* bound) {
@@ -127,10 +139,31 @@ bool match_float(const Node& node, PyObject* value, Bound* bound) {
   return true;
 }
 
+// Numbers that are equal may differ: zeros in their signs.
+bool same_float(PyObject* known, PyObject* value) {
+  const double a = PyFloat_AS_DOUBLE(known), b = PyFloat_AS_DOUBLE(value);
+  return std::memcmp(&a, &b, sizeof a) == 0;
+}
+
+// Whole numbers and None, as a known slice has; what else may be in a slice has comparisons of its own.
+int same_bound(PyObject* known, PyObject* value) {
+  if (known == value) return 1;
+  return PyLong_CheckExact(known) && PyLong_CheckExact(value) ? PyObject_RichCompareBool(known, value, Py_EQ) : 0;
+}
+
+int match_slice(PyObject* known, PyObject* value) {
+  const PySliceObject *a = reinterpret_cast<PySliceObject*>(known), *b = reinterpret_cast<PySliceObject*>(value);
+  const int start = same_bound(a->start, b->start);
+  const int stop = start == 1 ? same_bound(a->stop, b->stop) : start;
+  return stop == 1 ? same_bound(a->step, b->step) : stop;
+}
+
 int match_equal(const Node& node, PyObject* value) {
-  if (value == node.value.ptr()) return 1;
-  if (Py_TYPE(value) != Py_TYPE(node.value.ptr())) return 0;
-  return PyObject_RichCompareBool(value, node.value.ptr(), Py_EQ);
+  PyObject* known = node.value.ptr();
+  if (value == known) return 1;
+  if (Py_TYPE(value) != Py_TYPE(known)) return 0;
+  if (PyFloat_CheckExact(known)) return same_float(known, value);
+  return PySlice_Check(known) ? match_slice(known, value) : PyObject_RichCompareBool(value, known, Py_EQ);
 }
 
 int match(const Entry& entry, const Node& node, PyObject* value, Bound* bound);
@@ -147,7 +180,8 @@ int match_items(const Entry& entry, const Node& node, PyObject* sequence, Bound*
 
 int match(const Entry& entry, const Node& node, PyObject* value, Bound* bound) {
   switch (node.kind) {
-    case Kind::kArray: return match_array(entry, node, value, bound);
+    case Kind::kArray: return match_array(entry, node, array_of_value(value), bound);
+    case Kind::kOperand: return match_array(entry, node, array_of_operand(value), bound);
     case Kind::kFloat: return match_float(node, value, bound);
     case Kind::kEqual: return match_equal(node, value);
     case Kind::kSame: return value == node.value.ptr();

@@ -19,6 +19,7 @@ float32 = np.dtype(np.float32)
 float64 = np.dtype(np.float64)
 
 SUPPORTED = (bool_, uint8, int8, int16, int32, int64, float32, float64)
+_SUPPORTED = frozenset(SUPPORTED)
 # The codes of csrc/base/kernel.h; dtypes without one run on the fallback kernels.
 NATIVE_CODES = {float32: 0, float64: 1, int32: 2, int64: 3, uint8: 4, bool_: 5}
 NATIVE_SUFFIX = {float32: "f32", float64: "f64", int32: "i32", int64: "i64", uint8: "u8", bool_: "bool"}
@@ -45,7 +46,7 @@ def as_dtype(dtype) -> np.dtype:
         found = None
     if found is not None and not found.isnative:
         found = found.newbyteorder("=")
-    if found is not None and found in SUPPORTED:
+    if found is not None and found in _SUPPORTED:
         return found
     if found is not None and found in _CONVERTED:
         return _CONVERTED[found]

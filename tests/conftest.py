@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 import pynn
+from pynn.engine import public
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -20,6 +21,9 @@ ROOT = Path(__file__).resolve().parents[1]
 INSTALLED = str(Path(pynn.__file__).resolve().parents[1])
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [INSTALLED, os.environ.get("PYTHONPATH")]))
 os.environ["PYTHONSAFEPATH"] = "1"  # known from Python 3.11 on
+
+if os.environ.get("PYNN_TEST_SERVED"):  # public functions are captured at the first call that can be, not where it pays
+    public.LOOKED_AT = public.SIGHTINGS = 1
 
 settings.register_profile(
     "pynn", deadline=None, max_examples=50, database=None, suppress_health_check=[HealthCheck.function_scoped_fixture]

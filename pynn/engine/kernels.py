@@ -26,6 +26,7 @@ except ImportError as error:  # a build without a compiler: the fallback kernels
 _native = _core is not None and os.environ.get("PYNN_BACKEND", "native") != "fallback"
 _names = frozenset(_core.kernel_names()) if _core is not None else frozenset()
 _fallback_threads = 1
+native_callable = None if _core is None else _core.Callable
 
 
 def native_enabled() -> bool:

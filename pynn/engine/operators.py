@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from types import NoneType
 from typing import Any
 
 FUNCTIONS: dict[str, Any] = {}
@@ -32,18 +33,17 @@ def _method(name: str):
     return method
 
 
+_FOREIGN = (NoneType, str, bytes, dict, set)
+
+
 def _binary(name: str):
     def forward(self, other):
-        return NotImplemented if _foreign(other) else FUNCTIONS[name](self, other)
+        return NotImplemented if isinstance(other, _FOREIGN) else FUNCTIONS[name](self, other)
 
     def reflected(self, other):
-        return NotImplemented if _foreign(other) else FUNCTIONS[name](other, self)
+        return NotImplemented if isinstance(other, _FOREIGN) else FUNCTIONS[name](other, self)
 
     return forward, reflected
-
-
-def _foreign(other) -> bool:
-    return other is None or isinstance(other, (str, bytes, dict, set))
 
 
 class Operators:

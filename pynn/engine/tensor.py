@@ -26,7 +26,7 @@ class Tensor(Operators):
         if array is not None and array.flags.writeable:
             array.flags.writeable = False
         self._array = array
-        self.spec = Spec(array.shape, array.dtype) if array is not None else spec
+        self.spec = Spec(array.shape, array.dtype) if spec is None else spec
         self.logits = None  # set by softmax and sigmoid: lets a loss use its stable form
         self.mask = None  # set by layers: which steps of a sequence count
         self.source = ""  # the op that made an abstract tensor, for messages
@@ -167,18 +167,9 @@ class Tensor(Operators):
         return tensor, (np.array(self.data),)
 
 
-def _aligned(array: np.ndarray) -> np.ndarray:
-    """`array` C-contiguous, native and 64-byte aligned; itself if it is all that already."""
-    if array.flags.c_contiguous and array.ctypes.data % 64 == 0:
-        return array
-    target = empty(Spec(array.shape, array.dtype))
-    np.copyto(target, array)
-    return target
-
-
-def _own_array(value, dtype) -> np.ndarray:
-    """A new aligned array with the elements of anything that NumPy can read."""
-    if hasattr(value, "__dlpack__") and not hasattr(value, "__array__"):
+def _own(value, dtype) -> Tensor:
+    """A tensor over a new aligned array with the elements of anything that NumPy can read."""
+    if not hasattr(value, "__array__") and hasattr(value, "__dlpack__"):
         value = np.from_dlpack(value)
     try:
         array = np.asarray(value)
@@ -196,7 +187,10 @@ def _own_array(value, dtype) -> np.ndarray:
     wanted = as_dtype(dtype) if dtype is not None else as_dtype(np.float32 if python_floats else array.dtype)
     if python_numbers and array.dtype != wanted and array.dtype.kind in "iu" and wanted.kind in "iu" and array.size:
         _check_range(array, wanted)
-    return _aligned(np.array(array, dtype=wanted, order="C", copy=True))
+    spec = Spec(array.shape, wanted)
+    target = empty(spec)
+    np.copyto(target, array, casting="unsafe")
+    return Tensor(target, spec)
 
 
 def _check_range(integers: np.ndarray, dtype: np.dtype) -> None:
@@ -230,7 +224,7 @@ def tensor(value, dtype=None) -> Tensor:
         return found if dtype is None else _to_dtype(found, as_dtype(dtype))
     if isinstance(value, (list, tuple)) and not holds_numbers(value):
         return _from_list(value, None if dtype is None else as_dtype(dtype))
-    return Tensor(_own_array(value, dtype))
+    return _own(value, dtype)
 
 
 _NUMBERS = frozenset((int, float, bool))
@@ -260,7 +254,7 @@ def _from_list(value, dtype: np.dtype | None) -> Tensor:
         dtype = _meeting_dtype(strong, weak)
     if any(_followed(leaf) for leaf in leaves):
         return _stacked(value, dtype)
-    return Tensor(_own_array(_arrays(value), dtype))
+    return _own(_arrays(value), dtype)
 
 
 def _leaves(value) -> Iterator:

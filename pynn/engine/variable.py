@@ -178,13 +178,8 @@ class Variable(Operators):
             ValueError: the shape differs.
         """
         new = as_tensor(value)
-        if new.shape != self.shape:
-            raise ValueError(
-                f"[assign] the variable {self.name!r} keeps its shape. Received: value.shape={new.shape}, "
-                f"variable.shape={self.shape}. Reshape the value, or make a new Variable."
-            )
-        if new.dtype != self.dtype:
-            new = new.astype(self.dtype)
+        if new.spec != self.spec:
+            new = self._converted(new)
         if active.capture is not None:
             active.capture.assign(self, new)
         elif new.is_abstract:
@@ -195,6 +190,14 @@ class Variable(Operators):
         else:
             self._set(new.data)
 
+    def _converted(self, value: Tensor) -> Tensor:
+        if value.shape != self.shape:
+            raise ValueError(
+                f"[assign] the variable {self.name!r} keeps its shape. Received: value.shape={value.shape}, "
+                f"variable.shape={self.shape}. Reshape the value, or make a new Variable."
+            )
+        return value.astype(self.dtype)
+
     def assign_add(self, value) -> None:
         """`assign(self + value)`."""
         self.assign(self + value)
@@ -204,8 +207,7 @@ class Variable(Operators):
         self.assign(self - value)
 
     def _set(self, data: np.ndarray) -> None:
-        self.writable_storage(copy=False)
-        np.copyto(self._storage, data)
+        self.writable_storage(copy=False)[...] = data
 
     def writable_storage(self, *, copy: bool = True) -> np.ndarray:
         """The memory a program may write in place. Values handed out earlier, and what was made of them, keep the old memory."""

@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from pynn.engine.callable import Callable
 from pynn.engine.tensor import Tensor
 from pynn.engine.variable import structure
 from pynn.program.program import Program
-from pynn.program.replay import Callable, NativeReplay
+from pynn.program.replay import NativeReplay
 
 
 class BatchCall(Callable):

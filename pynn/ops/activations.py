@@ -11,6 +11,7 @@ import numpy as np
 
 from pynn.engine.apply import apply
 from pynn.engine.operators import call
+from pynn.engine.public import PublicFunction
 from pynn.engine.tensor import Tensor
 from pynn.ops.elementwise import as_float, gradient_record, normal, unary, unary_record
 from pynn.ops.transcendental import erf_numpy
@@ -69,10 +70,13 @@ _SIGMOID_GRAD = gradient_record(
 _SIGMOID = unary_record("sigmoid", sigmoid_numpy, grad=lambda dy, x, y: apply(_SIGMOID_GRAD, dy, y), tfjs="Sigmoid", onnx="Sigmoid")
 
 
+_values_of_sigmoid = PublicFunction(lambda x: apply(_SIGMOID, x), __name__)
+
+
 def sigmoid(x) -> Tensor:
     """`1 / (1 + e^-x)`. The result remembers `x` as its `logits`, so that a loss can use its stable form."""
     x = as_float(x)
-    y = apply(_SIGMOID, x)
+    y = _values_of_sigmoid(x)
     y.logits = x
     return y
 

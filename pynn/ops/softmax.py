@@ -8,6 +8,7 @@ from pynn.dtypes import is_float
 from pynn.engine.apply import apply
 from pynn.engine.op import Sample, Spec, define
 from pynn.engine.operators import call
+from pynn.engine.public import PublicFunction
 from pynn.engine.tape import ones_like
 from pynn.engine.tensor import Tensor, as_tensor, promote
 from pynn.errors import shapes
@@ -115,6 +116,9 @@ def _along(op, x, axis: int) -> Tensor:
     return moveaxis(apply(op, moveaxis(x, axis, -1)), -1, axis)
 
 
+_values_of_softmax = PublicFunction(lambda x, axis: _along(SOFTMAX, x, axis), __name__)
+
+
 def softmax(x, axis: int = -1) -> Tensor:
     """`e^x / sum(e^x)` along an axis, without overflow.
 
@@ -124,7 +128,7 @@ def softmax(x, axis: int = -1) -> Tensor:
         ValueError: there is no such axis.
     """
     x = as_tensor(x)
-    y = _along(SOFTMAX, x, axis)
+    y = _values_of_softmax(x, axis)
     if axis in (-1, len(x.shape) - 1) and x.dtype == y.dtype:
         y.logits = x
     return y

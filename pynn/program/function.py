@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from pynn.dtypes import is_whole
+from pynn.engine.callable import Callable
 from pynn.engine.op import active
 from pynn.engine.operators import Operators, call
 from pynn.engine.tensor import Tensor, as_tensor, scalar, tensor
@@ -21,7 +22,7 @@ from pynn.errors import CaptureError
 from pynn.program.capture import Capture, abstract
 from pynn.program.nest import flatten, unflatten
 from pynn.program.program import Program
-from pynn.program.replay import Callable, NativeReplay
+from pynn.program.replay import NativeReplay
 
 MAX_PROGRAMS = 16
 RECAPTURES_BEFORE_WARNING = 8
@@ -131,7 +132,7 @@ class Function(Callable):
             arguments = iter([_argument(v, queue) for v in leaves])
             args, kwargs = unflatten(structure, arguments) if structure else ((), {})
             result = self.python_function(*args, **kwargs)
-        return _finish(capture, stand_ins, result)
+        return captured_result(capture, stand_ins, result)
 
 
 def _argument(leaf, stand_ins: Iterator[Tensor]):
@@ -146,7 +147,8 @@ def _argument(leaf, stand_ins: Iterator[Tensor]):
     return number
 
 
-def _finish(capture: Capture, inputs: list[Tensor], result) -> _Captured:
+def captured_result(capture: Capture, inputs: list[Tensor], result) -> _Captured:
+    """The program of a capture over `inputs` that ended with `result`."""
     leaves: list = []
     structure = flatten(result, leaves)
     outputs: list[Tensor] = []

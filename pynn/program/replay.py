@@ -19,22 +19,6 @@ except ImportError:
 ABSENT, ARENA, EXTERNAL = 0, 1, 2
 
 
-class PythonCallable:
-    """What `Callable` is without the extension: every call goes to `call_python`."""
-
-    def __call__(self, *args, **kwargs):
-        return self.call_python(*args, **kwargs)
-
-    def remember(self, *signature) -> bool:
-        """Nothing is remembered."""
-        return False
-
-
-Callable = PythonCallable
-if _core is not None:
-    Callable = _core.Callable
-
-
 def native_kernel(node: Node):
     """The prepared native kernel of a call, None if its fallback has to run."""
     specs = tuple(None if t is None else t.spec for t in node.inputs)

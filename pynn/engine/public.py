@@ -1,0 +1,124 @@
+"""Public functions on tensors. A call that comes again and again, eagerly and on small operands, is captured and goes past Python.
+
+Only the first of many like calls can tell what the function does of its operands, so a capture is worth it where the calls before have
+cost about as much: it is the price of some thirty calls, and a captured call takes a tenth.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable as PythonFunction
+from types import EllipsisType, NoneType
+
+import numpy as np
+
+from pynn.engine import kernels
+from pynn.engine.callable import Callable
+from pynn.engine.op import active
+from pynn.engine.tensor import Tensor
+from pynn.engine.variable import Variable
+
+LOOKED_AT = 8  # every so many calls that Python serves,
+SIGHTINGS = 4  # and so often the same signature, before it is captured
+MOST_SIGNATURES = 64  # served at a time by one function
+MOST_BYTES = 1 << 18  # of all operands: for larger ones the way to the kernel is short beside its work
+
+_PLAIN = frozenset((int, bool, str, NoneType))
+_THEMSELVES = (EllipsisType, type, np.dtype)
+
+
+class PublicFunction(Callable):
+    """A function of tensors, variables and Python values that gives the same for the same, and changes nothing."""
+
+    def __init__(self, python_function: PythonFunction, module: str):
+        functools.update_wrapper(self, python_function)
+        self.__module__ = module
+        self.python_function = python_function
+        self._calls = 0
+        self._sightings: dict[tuple, int] = {}
+        self._served: list = []  # runners
+
+    def __get__(self, instance, owner=None):
+        return self if instance is None else functools.partial(self, instance)
+
+    def __reduce__(self) -> str:
+        return self.__name__
+
+    def __repr__(self) -> str:
+        return f"<function {self.__module__}.{self.__name__}>"
+
+    def call_python(self, *args, **kwargs):
+        """A call that no runner serves."""
+        self._calls += 1
+        if self._calls % LOOKED_AT == 0 and active.capture is None and not active.tapes:
+            self._look_at(args, kwargs)
+        return self.python_function(*args, **kwargs)
+
+    def served(self) -> int:
+        """Signatures that need no Python now."""
+        return len(self._served)
+
+    def _look_at(self, args: tuple, kwargs: dict) -> None:
+        signature = Signature()
+        try:
+            key = signature.of(args), tuple(kwargs), signature.of(tuple(kwargs.values()))
+        except LookupError:
+            return
+        if signature.bytes > MOST_BYTES or not kernels.native_enabled():
+            return
+        if len(self._sightings) >= 16 * MOST_SIGNATURES:
+            self._sightings.clear()
+        count = self._sightings[key] = self._sightings.get(key, 0) + 1
+        if count == SIGHTINGS:
+            self._serve(args, kwargs)
+
+    def _serve(self, args: tuple, kwargs: dict) -> None:
+        from pynn.program.captured_call import capture_call
+
+        call = capture_call(self.python_function, args, kwargs, MOST_BYTES)
+        if call is None:
+            return
+        if len(self._served) >= MOST_SIGNATURES:
+            self._forget_all()
+        if self.remember(call.runner, len(args), tuple(kwargs), call.arguments, call.result, call.specs):
+            self._served.append(call.runner)
+
+    def _forget_all(self) -> None:
+        for runner in self._served:
+            self.forget(runner)
+        self._served.clear()
+        self._sightings.clear()
+
+
+class Signature:
+    """What of a call's arguments decides about what it does: hashable, and None of the values of tensors.
+
+    `of` raises LookupError for a value that only Python can look at.
+    """
+
+    def __init__(self) -> None:
+        self.bytes = 0
+
+    def of(self, value):
+        """The part of the signature for a value."""
+        kind = type(value)
+        if kind is Tensor or kind is Variable:
+            self.bytes += value.spec.nbytes
+            return value.spec
+        if kind is tuple or kind is list:
+            return kind, tuple([self.of(v) for v in value])
+        if kind is float:
+            return repr(value)  # of nan, and of zero with its sign
+        if kind in _PLAIN:
+            return kind, value
+        if kind is slice:
+            return slice, tuple([self._bound(v) for v in (value.start, value.stop, value.step)])
+        if isinstance(value, _THEMSELVES):
+            return value
+        raise LookupError
+
+    @staticmethod
+    def _bound(value):
+        if type(value) is not int and value is not None:
+            raise LookupError
+        return value

@@ -1,0 +1,83 @@
+"""One call of a public function as a program, for calls that look like it."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable as PythonFunction
+from typing import NamedTuple
+
+from pynn.engine.operators import Operators
+from pynn.program.capture import Capture, abstract
+from pynn.program.function import captured_result, describe_result
+from pynn.program.nest import flatten, unflatten
+from pynn.program.program import Program
+from pynn.program.replay import NativeReplay, native_kernel
+
+
+class CapturedCall(NamedTuple):
+    """What `Callable.remember` is told."""
+
+    runner: object
+    arguments: list
+    result: tuple
+    specs: list
+
+
+def capture_call(function: PythonFunction, args: tuple, kwargs: dict, most_bytes: int) -> CapturedCall | None:
+    """The call as a program that keeps at most so much memory; None if Python has to look at every such call.
+
+    That is so where the function asks for the values of its operands, returns one of them, or has no kernels for what it does.
+    """
+    leaves: list = []
+    structure = flatten((args, kwargs), leaves)
+    operands = [leaf for leaf in leaves if isinstance(leaf, Operators)]
+    stand_ins = [abstract(t.spec, "argument") for t in operands]
+    queue = iter(stand_ins)
+    try:
+        with Capture(may_create=False) as capture:
+            arguments = iter([next(queue) if isinstance(leaf, Operators) else leaf for leaf in leaves])
+            args_of_capture, kwargs_of_capture = unflatten(structure, arguments)
+            result = function(*args_of_capture, **kwargs_of_capture)
+        captured = captured_result(capture, stand_ins, result)
+    except Exception:  # the call itself will raise what there is to say
+        return None
+    program = captured.program
+    if not _is_native(program) or _kept_bytes(program) > most_bytes or not _all_new(captured.places, program):
+        return None
+    outputs = [("output", p) for p in captured.places]
+    return CapturedCall(
+        program.replay.runner,
+        _describe([*args, *kwargs.values()]),
+        describe_result(captured.structure, iter(outputs)),
+        [t.spec for t in program.outputs],
+    )
+
+
+def _is_native(program: Program) -> bool:
+    return isinstance(program.replay, NativeReplay) and all(native_kernel(node) is not None for node in program.plan.steps)
+
+
+def _kept_bytes(program: Program) -> int:
+    """What stays in memory between calls; outputs are counted, as those of a call without operands are constants."""
+    return program.plan.arena_bytes + sum(t.nbytes for t in program.outputs)
+
+
+def _all_new(places: list, program: Program) -> bool:
+    """Whether the result is tensors that know of nothing else, and are none of the arguments."""
+    given = {id(t) for t in program.inputs}
+    plain = all(t.logits is None and t.mask is None and id(t) not in given for t in program.outputs)
+    return plain and all(isinstance(p, int) for p in places)
+
+
+def _describe(values: list) -> list:
+    inputs = itertools.count()
+
+    def describe(value):
+        kind = type(value)
+        if isinstance(value, Operators):
+            return "operand", next(inputs)
+        if kind in (tuple, list):
+            return kind.__name__, [describe(v) for v in value]
+        return ("equal" if kind in (int, float, bool, str, slice, type(None)) else "same"), value
+
+    return [describe(v) for v in values]
