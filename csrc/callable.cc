@@ -389,6 +389,13 @@ PyObject* make(PyTypeObject* type, PyObject*, PyObject*) {
   return self;
 }
 
+// As a function in a class: a method of the instance.
+PyObject* bind(PyObject* self, PyObject* instance, PyObject*) {
+  if (instance && instance != Py_None) return PyMethod_New(self, instance);
+  Py_INCREF(self);
+  return self;
+}
+
 int visit_node(const Node& node, visitproc visit, void* arg) {
   Py_VISIT(node.value.ptr());
   for (const Node& child : node.children)
@@ -437,6 +444,7 @@ PyType_Slot slots[] = {{Py_tp_doc, const_cast<char*>("Base class of captured fun
                        {Py_tp_traverse, reinterpret_cast<void*>(traverse)},
                        {Py_tp_clear, reinterpret_cast<void*>(clear)},
                        {Py_tp_call, reinterpret_cast<void*>(PyVectorcall_Call)},
+                       {Py_tp_descr_get, reinterpret_cast<void*>(bind)},
                        {Py_tp_members, members},
                        {Py_tp_methods, methods},
                        {0, nullptr}};

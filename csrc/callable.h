@@ -1,4 +1,5 @@
 // The base class of captured functions: a call whose signature is known binds its arguments, runs and returns without any Python.
+// In a class it makes methods, as functions do.
 //
 // A subclass defines `call_python(*args, **kwargs)`, which serves every other call, and tells the calls that it has found a program for:
 //   remember(runner, positional, names, arguments, result, specs)

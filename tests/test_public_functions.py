@@ -13,6 +13,7 @@ import pytest
 
 import pynn as pn
 from pynn.engine import kernels, public
+from pynn.engine.operators import Operators
 from pynn.engine.public import MOST_SIGNATURES, PublicFunction, Signature
 from pynn.engine.tensor import Tensor
 
@@ -23,7 +24,7 @@ ENOUGH = 2 * public.LOOKED_AT * public.SIGHTINGS
 @pytest.fixture(autouse=True)
 def _nothing_served():
     """What other tests have called is forgotten."""
-    for function in vars(pn.ops).values():
+    for function in (*vars(pn.ops).values(), *vars(Operators).values()):
         if isinstance(function, PublicFunction):
             function._forget_all()
 
@@ -128,7 +129,7 @@ def test_other_calls_are_not(name):
     for _ in range(ENOUGH):
         result = UNSERVED[name]()
     assert bits(result) == first
-    assert not pn.ops.astype.served() and not pn.ops.flip.served()
+    assert not any(f.served() for f in (pn.ops.astype, pn.ops.flip, Tensor.__add__, Tensor.__mul__, Tensor.__getitem__))
 
 
 def test_lists_of_results():
@@ -162,7 +163,7 @@ def test_variables_are_read_when_they_are_operands():
 def test_operands_are_not_kept_alive():
     v, function = pn.Variable([1.0, 2.0]), pn.ops.add
     for _ in range(ENOUGH):
-        v + v
+        function(v, v)
     gone = weakref.ref(v)
     del v
     gc.collect()
@@ -200,6 +201,13 @@ def test_indices_are_told_apart():
         assert X[1 : pn.tensor(stop)].shape == (stop - 1, 3)
     with pytest.raises(IndexError, match="out of range"):
         X[4]
+
+
+def test_comparisons_with_what_is_no_number():
+    for _ in range(ENOUGH):
+        assert (X == None) is False and (X != "x") is True  # noqa: E711
+    with pytest.raises(TypeError, match="unsupported operand"):
+        X + None
 
 
 def test_gradients_and_captures_see_every_call():
@@ -282,6 +290,7 @@ def test_they_look_like_functions():
         activation = pn.relu
 
     assert Layer().activation is not pn.relu and Layer.activation is pn.relu  # bound, as functions are
+    assert Tensor.__add__.__name__ == "__add__" and Tensor.sum is pn.sum
 
 
 ODD = [object(), {1, 2}, np.ones(3), np.float32(1), slice(0.5), slice(None, pn.tensor(1)), [object()]]

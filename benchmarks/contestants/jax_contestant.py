@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from protocol import Batches, Case, images, normal, run, training_data
-from workloads import AdamStep, Conv, CrossEntropy, Infer, MatMul, Matrix, MaxPool, Recurrent, Train
+from workloads import AdamStep, Conv, CrossEntropy, Infer, MatMul, Matrix, MaxPool, Recurrent, Small, Train
 
 block = jax.block_until_ready
 SCAN_STEPS = 100
@@ -298,8 +298,36 @@ def matrix(row):
         yield jitted(op, "jit", calls[op], x)
 
 
+def small(row):
+    x, y = jnp.asarray(normal(row.size, row.size)), jnp.asarray(normal(row.size, row.size))
+    state = [y]
+    cost = jax.value_and_grad(lambda w: jnp.mean((x @ w - y) ** 2))
+
+    def descent():
+        value, dw = cost(state[0])
+        state[0] = state[0] - 0.01 * dw
+        return value
+
+    calls = {
+        "add": lambda: x + y,
+        "times_number": lambda: x * 2.0,
+        "exp": lambda: jnp.exp(x),
+        "mean": lambda: jnp.mean(x),
+        "matmul": lambda: x @ y,
+        "row": lambda: x[0],
+        "columns": lambda: x[:, 1:3],
+        "joined": lambda: jnp.concatenate([x, y]),
+        "chosen": lambda: jnp.where(x > y, x, y),
+        "norm": lambda: jnp.linalg.norm(x),
+        "descent": descent,
+    }
+    for op, call in calls.items():
+        yield Case("eager", lambda call=call: call, op, sync=block)
+
+
+
 KINDS = {Train: train, Infer: infer, MatMul: matmul, Conv: conv, Recurrent: recurrent, CrossEntropy: cross_entropy,
-         AdamStep: adam, MaxPool: max_pool, Matrix: matrix}  # fmt: skip
+         AdamStep: adam, MaxPool: max_pool, Matrix: matrix, Small: small}  # fmt: skip
 
 
 def cases(row):

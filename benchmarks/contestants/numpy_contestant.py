@@ -2,7 +2,7 @@
 
 import numpy as np
 from protocol import Batches, Case, images, normal, run, training_data
-from workloads import AdamStep, Conv, CrossEntropy, Infer, MatMul, Matrix, MaxPool, Recurrent, Train
+from workloads import AdamStep, Conv, CrossEntropy, Infer, MatMul, Matrix, MaxPool, Recurrent, Small, Train
 
 f4 = np.float32
 
@@ -256,8 +256,35 @@ def matrix(row):
         yield Case("manual", lambda call=call: call, op)
 
 
+def small(row):
+    x, y = normal(row.size, row.size), normal(row.size, row.size)
+    w = y.copy()
+
+    def descent():
+        rest = x @ w - y
+        w[...] -= f4(0.02 / rest.size) * (x.T @ rest)
+        return np.mean(rest**2)
+
+    calls = {
+        "add": lambda: x + y,
+        "times_number": lambda: x * f4(2),
+        "exp": lambda: np.exp(x),
+        "mean": lambda: np.mean(x),
+        "matmul": lambda: x @ y,
+        "row": lambda: x[0],
+        "columns": lambda: x[:, 1:3],
+        "joined": lambda: np.concatenate([x, y]),
+        "chosen": lambda: np.where(x > y, x, y),
+        "norm": lambda: np.linalg.norm(x),
+        "descent": descent,
+    }
+    for op, call in calls.items():
+        yield Case("manual" if op == "descent" else "eager", lambda call=call: call, op)
+
+
+
 KINDS = {Train: train, Infer: infer, MatMul: matmul, Conv: conv, Recurrent: recurrent, CrossEntropy: cross_entropy,
-         AdamStep: adam, MaxPool: max_pool, Matrix: matrix}  # fmt: skip
+         AdamStep: adam, MaxPool: max_pool, Matrix: matrix, Small: small}  # fmt: skip
 
 
 def cases(row):

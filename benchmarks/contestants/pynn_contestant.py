@@ -2,7 +2,7 @@
 
 import numpy as np
 from protocol import Batches, Case, fit_steps, images, normal, options, run, training_data
-from workloads import AdamStep, Conv, CrossEntropy, Infer, MatMul, Matrix, MaxPool, Recurrent, Train
+from workloads import AdamStep, Conv, CrossEntropy, Infer, MatMul, Matrix, MaxPool, Recurrent, Small, Train
 
 import pynn as pn
 from pynn import layers
@@ -201,8 +201,36 @@ def matrix(row):
         yield from both(op, calls[op], pn.tensor(normal(row.rows, row.columns)))
 
 
+def small(row):
+    x, y = pn.tensor(normal(row.size, row.size)), pn.tensor(normal(row.size, row.size))
+    w = pn.Variable(y)
+    cost = pn.value_and_grads(lambda w: pn.mean((x @ w - y) ** 2))
+
+    def descent():
+        value, (dw,) = cost(w)
+        w.assign_sub(0.01 * dw)
+        return value
+
+    calls = {
+        "add": lambda: x + y,
+        "times_number": lambda: x * 2.0,
+        "exp": lambda: pn.exp(x),
+        "mean": lambda: pn.mean(x),
+        "matmul": lambda: x @ y,
+        "row": lambda: x[0],
+        "columns": lambda: x[:, 1:3],
+        "joined": lambda: pn.concat([x, y]),
+        "chosen": lambda: pn.where(x > y, x, y),
+        "norm": lambda: pn.norm(x),
+        "descent": descent,
+    }
+    for op, call in calls.items():
+        yield Case("eager", lambda call=call: call, op)
+
+
+
 KINDS = {Train: train, Infer: infer, MatMul: matmul, Conv: conv, Recurrent: recurrent, CrossEntropy: cross_entropy,
-         AdamStep: adam, MaxPool: max_pool, Matrix: matrix}  # fmt: skip
+         AdamStep: adam, MaxPool: max_pool, Matrix: matrix, Small: small}  # fmt: skip
 
 
 def cases(row):

@@ -6,7 +6,7 @@ import torch
 from protocol import Batches, Case, images, normal, options, run, training_data
 from torch import nn
 from torch.nn import functional
-from workloads import AdamStep, Conv, CrossEntropy, Infer, MatMul, Matrix, MaxPool, Recurrent, Train
+from workloads import AdamStep, Conv, CrossEntropy, Infer, MatMul, Matrix, MaxPool, Recurrent, Small, Train
 
 GIVEN = options()
 torch.set_num_threads(GIVEN.threads)
@@ -272,8 +272,37 @@ def matrix(row):
     yield Case("eager", lambda: lambda: torch.autograd.grad(watched.cumprod(1).sum(), watched), "running_product_gradient")
 
 
+def small(row):
+    x, y = torch.from_numpy(normal(row.size, row.size)), torch.from_numpy(normal(row.size, row.size))
+    w = y.clone().requires_grad_()
+
+    def descent():
+        value = ((x @ w - y) ** 2).mean()
+        (dw,) = torch.autograd.grad(value, w)
+        with torch.no_grad():
+            w.sub_(dw, alpha=0.01)
+        return value
+
+    calls = {
+        "add": lambda: x + y,
+        "times_number": lambda: x * 2.0,
+        "exp": lambda: torch.exp(x),
+        "mean": lambda: torch.mean(x),
+        "matmul": lambda: x @ y,
+        "row": lambda: x[0],
+        "columns": lambda: x[:, 1:3],
+        "joined": lambda: torch.cat([x, y]),
+        "chosen": lambda: torch.where(x > y, x, y),
+        "norm": lambda: torch.linalg.norm(x),
+        "descent": descent,
+    }
+    for op, call in calls.items():
+        yield Case("eager", lambda call=call: call, op)
+
+
+
 KINDS = {Train: train, Infer: infer, MatMul: matmul, Conv: conv, Recurrent: recurrent, CrossEntropy: cross_entropy,
-         AdamStep: adam, MaxPool: max_pool, Matrix: matrix}  # fmt: skip
+         AdamStep: adam, MaxPool: max_pool, Matrix: matrix, Small: small}  # fmt: skip
 
 
 def cases(row):

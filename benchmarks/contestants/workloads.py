@@ -195,6 +195,17 @@ class Matrix:
 
 
 @dataclass(frozen=True)
+class Small:
+    """One call on float32 matrices of `size` x `size`, whose work is nothing beside the call: the library's own way, nothing compiled.
+
+    row: the first; columns: all rows of the second and third; descent: value and gradient of mean((x @ w - y)^2) by w, and w moved by it.
+    """
+
+    size: int
+    ops = ("add", "times_number", "exp", "mean", "matmul", "row", "columns", "joined", "chosen", "norm", "descent")
+
+
+@dataclass(frozen=True)
 class Start:
     """import: the import statement in a fresh process; cold_start: from the start of a process to the end of mlp_b32's first epoch."""
 
@@ -230,6 +241,7 @@ GROUPS: dict[str, dict[str, object]] = {
         "conv_depthwise": Conv(16, 56, 64, 3, 64, depthwise=True),
     },
     "recurrent": {f"{cell}_{b}x{t}x{i}x{h}": Recurrent(cell, b, t, i, h) for cell in ("lstm", "gru") for b, t, i, h in _SEQUENCES},
+    "small": {"small_4": Small(4)},
     "other": {"smce_128x10": CrossEntropy(128, 10), "smce_128x1000": CrossEntropy(128, 1000), "adam_1m": AdamStep(1_000_000),
               "max_pool": MaxPool(128, 26, 32), "matrix_1000": Matrix(1000, 1000)},
 }  # fmt: skip

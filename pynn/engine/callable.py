@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import MethodType
+
 from pynn.engine import kernels
 
 
@@ -10,6 +12,9 @@ class PythonCallable:
 
     def __call__(self, *args, **kwargs):
         return self.call_python(*args, **kwargs)
+
+    def __get__(self, instance, owner=None):
+        return self if instance is None else MethodType(self, instance)
 
     def remember(self, *signature) -> bool:
         """Nothing is remembered."""

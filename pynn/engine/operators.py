@@ -1,16 +1,17 @@
-"""The operators and methods that tensors and variables share. Each calls a public function by its name, found in `FUNCTIONS`.
+"""The operators and methods that tensors and variables share. Each is a public function, or calls one by its name, found in `FUNCTIONS`.
 
-`pynn.ops` fills the table when it is imported, so the engine needs nothing of the ops above it.
+`pynn.ops` fills the table and the class when it is imported, so the engine needs nothing of the ops above it.
 """
 
 from __future__ import annotations
 
-from types import NoneType
+from collections.abc import Callable
+from types import FunctionType, NoneType
 from typing import Any
 
 FUNCTIONS: dict[str, Any] = {}
 
-# Methods that pass straight on to the public function of the same name.
+# Methods that are the public function of the same name.
 METHODS = (
     "abs add all any argmax argmin astype cast ceil clip concat cos cumprod cumsum divide dot equal erf exp expand_dims expm1 flatten flip "
     "floor greater greater_equal less less_equal log log1p logsumexp matmul max maximum mean min minimum mod multiply "
@@ -22,15 +23,6 @@ METHODS = (
 def call(name: str, *args, **kwargs):
     """Calls the public function `name`."""
     return FUNCTIONS[name](*args, **kwargs)
-
-
-def _method(name: str):
-    def method(self, *args, **kwargs):
-        return FUNCTIONS[name](self, *args, **kwargs)
-
-    method.__name__ = name
-    method.__doc__ = f"See `pynn.{name}`."
-    return method
 
 
 _FOREIGN = (NoneType, str, bytes, dict, set)
@@ -72,14 +64,8 @@ class Operators:
     __ne__, _ = _binary("not_equal")  # type: ignore[assignment]
     del _
 
-    def __hash__(self) -> int:
-        return id(self)
-
     def __neg__(self):
         return call("negative", self)
-
-    def __pos__(self):
-        return self
 
     def __abs__(self):
         return call("abs", self)
@@ -95,6 +81,18 @@ class Operators:
         """The tensor with its axes reversed."""
         return call("transpose", self)
 
+    def __pos__(self):
+        return self
 
-for _name in METHODS:
-    setattr(Operators, _name, _method(_name))
+    def __hash__(self) -> int:
+        return id(self)
+
+
+def fill_methods(public: Callable) -> None:
+    """Adds the methods of the table, and puts `public(f)` in the place of every operator's function f."""
+    for name, function in list(vars(Operators).items()):
+        if isinstance(function, FunctionType) and name not in ("__pos__", "__hash__"):
+            function.__name__ = name
+            setattr(Operators, name, public(function))
+    for name in METHODS:
+        setattr(Operators, name, FUNCTIONS[name])

@@ -38,9 +38,6 @@ class PublicFunction(Callable):
         self._sightings: dict[tuple, int] = {}
         self._served: list = []  # runners
 
-    def __get__(self, instance, owner=None):
-        return self if instance is None else functools.partial(self, instance)
-
     def __reduce__(self) -> str:
         return self.__name__
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from importlib import import_module
 
-from pynn.engine.operators import FUNCTIONS
+from pynn.engine.operators import FUNCTIONS, fill_methods
 from pynn.engine.public import PublicFunction
 
 _files = sorted(name for name in os.listdir(os.path.dirname(__file__)) if name.endswith(".py") and not name.startswith("_"))
@@ -28,3 +28,4 @@ for _module in _modules:
     for _name in getattr(_module, "__all__", ()):
         FUNCTIONS[_name] = globals()[_name] = _public(getattr(_module, _name))
         __all__.append(_name)
+fill_methods(_public)

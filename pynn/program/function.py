@@ -55,9 +55,6 @@ class Function(Callable):
         self._programs: OrderedDict[tuple, _Captured] = OrderedDict()
         self._captures = 0
 
-    def __get__(self, instance, owner=None):
-        return self if instance is None else functools.partial(self, instance)
-
     def call_python(self, *args, **kwargs):
         """A call whose signature has to be looked at."""
         if active.capture is not None or active.tapes:
