@@ -155,8 +155,8 @@ def randomness() -> Iterator[KernelCase]:
     counter = integers(1)
     for n in SIZES:
         yield KernelCase(f"dropout-{n}", lambda x, c: pn.dropout(x, c, rate=0.5), (normal(n), counter))
-        yield KernelCase(f"random_normal-{n}", lambda c, n=n: pn.random_normal(c, (n,)), (counter,), wrt=0)
-        yield KernelCase(f"random_uniform-{n}", lambda c, n=n: pn.random_uniform(c, (n,)), (counter,), wrt=0)
+        yield KernelCase(f"random_normal-{n}", lambda c, n=n: pn.ops.random_normal(c, (n,)), (counter,), wrt=0)
+        yield KernelCase(f"random_uniform-{n}", lambda c, n=n: pn.ops.random_uniform(c, (n,)), (counter,), wrt=0)
 
 
 def updates() -> Iterator[KernelCase]:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         metrics,
         models,
         optimizers,
+        random,
         regularizers,
     )
     from pynn.io.layers_model import load_model
@@ -33,13 +34,13 @@ if TYPE_CHECKING:
     from pynn.layers.names import register_layer
     from pynn.models import Functional, Model, Sequential
     from pynn.program.function import Function, function, repeat, scan
-    from pynn.random import set_seed
+    from pynn.seeds import set_seed
 
 __version__ = "0.1.0"
 
 # Loaded when first asked for, so that `import pynn` stays quick: folders and files of the package,
 _SUBMODULES = frozenset(
-    "activations callbacks constraints datasets initializers layers losses metrics models optimizers regularizers".split()
+    "activations callbacks constraints datasets initializers layers losses metrics models optimizers random regularizers".split()
 )
 # and single names with the module that has them.
 _NAMES = {
@@ -54,12 +55,15 @@ _NAMES = {
     "register_layer": "layers.names",
     "repeat": "program.function",
     "scan": "program.function",
-    "set_seed": "random",
+    "set_seed": "seeds",
 }
-globals().pop("repeat", None)  # pynn.repeat runs steps; the op is pynn.ops.repeat
+# pynn.repeat runs steps, and pynn.random draws without a counter; the ops are in pynn.ops.
+_OPS_ALONE = {"repeat", *(name for name in ops.__all__ if name.startswith("random_"))}
+for _name in _OPS_ALONE:
+    del globals()[_name]
 
 __all__ = [
-    *(name for name in ops.__all__ if name != "repeat"),
+    *(name for name in ops.__all__ if name not in _OPS_ALONE),
     *_SUBMODULES,
     *_NAMES,
     "CaptureError",

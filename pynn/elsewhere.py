@@ -20,7 +20,19 @@ _PACKAGE = {
     "keras": "It is pn itself: pn.Sequential, pn.layers.Dense.",
     "nn": "Use pn.layers, and pn.relu, pn.softmax and so on for functions.",
     "math": "Use pn itself: pn.exp, pn.sqrt.",
-    "random": "Use pn.random_normal, pn.random_uniform, and pn.set_seed.",
+    **{
+        name: f"Use pn.random.{here}."
+        for here, names in {
+            "normal(shape)": ("random_normal", "randomNormal", "randomStandardNormal", "randn"),
+            "truncated_normal(shape)": ("random_truncated_normal", "truncatedNormal"),
+            "uniform(shape)": ("random_uniform", "randomUniform", "rand"),
+            "integers(shape, low, high)": ("random_integers", "randomUniformInt", "randint"),
+            "bernoulli(shape, p)": ("random_bernoulli",),
+            "permutation(n)": ("randperm",),
+        }.items()
+        for name in names
+    },
+    "gather": "Use pn.take(x, indices, axis=0).",
     "GradientTape": "Gradients are taken of functions: pn.value_and_grads(lambda w, b: cost(x @ w + b, y))(w, b).",
     "loadLayersModel": "Use pn.load_model(folder).",
     "loadGraphModel": "Graph models have no layers to train: convert the Keras model to a layers-model, and pn.load_model(folder).",
@@ -60,4 +72,5 @@ def no_attribute(module: str, name: str, known: Iterable[str]) -> AttributeError
     same = next((k for k in alike if k[:1].islower() == name[:1].islower()), next(iter(alike), None))
     if hint is None and same is not None:
         hint = f"Use {module.replace('pynn', 'pn', 1)}.{same}."
-    return AttributeError(f"module {module!r} has no attribute {name!r}.{' ' + hint if hint else suggestion(name, known)}")
+    words = f"module {module!r} has no attribute {name!r}.{' ' + hint if hint else suggestion(name, known)}"
+    return AttributeError(words, name=name)  # with a name, Python adds no suggestion of its own

@@ -9,7 +9,7 @@ import numpy as np
 from pynn.engine.apply import compute
 from pynn.engine.tensor import tensor
 from pynn.ops.matmul import MATMUL
-from pynn.random import generator
+from pynn.seeds import generator
 from pynn.serialization import Configurable, Register
 
 _REGISTER = Register("initializer")

@@ -1,86 +1,146 @@
-"""The seed of the process, and the streams of random numbers that follow from it.
+"""Random numbers: `pn.random.normal((2, 3))`, drawn from one stream of the process, or under a seed of their own.
 
-A stream is Philox under a key; keys are hashes of the seed and a name, so that streams don't depend on one another. NumPy's global
-generator is never touched.
+Every call moves the stream on, in captured functions too, where the numbers are new in each run. `pn.set_seed` starts it anew: from
+there on the same calls give the same numbers, on every machine, eagerly and captured, at any number of threads. With `seed`, a call
+gives the same numbers always and leaves the stream alone.
 """
 
 from __future__ import annotations
 
-import hashlib
-import secrets
+import os
+import threading
+from collections.abc import Sequence
 
 import numpy as np
 
-from pynn.dtypes import is_whole
+from pynn import ops, seeds
+from pynn.engine.op import active
+from pynn.engine.public import PublicFunction
+from pynn.engine.tensor import Tensor
+from pynn.engine.variable import Variable
+from pynn.seeds import set_seed
 
-__all__ = ["generator", "get_seed", "get_state", "key_for", "next_stream", "seedings", "set_seed", "set_state"]
+Shape = int | Sequence[int]
+
+__all__ = ["bernoulli", "integers", "normal", "permutation", "set_seed", "truncated_normal", "uniform"]
 
 
-class _State:
-    seed = secrets.randbits(63)
-    streams = 0
-    seedings = 0
+class _Stream:
+    """A counter, whose start follows from the process's seed; the key is fixed, so that captured calls need not know the seed."""
+
+    KEY = (0x70796E6E, 0x72616E64)
+
+    def __init__(self) -> None:
+        capture, active.capture = active.capture, None
+        try:
+            self.counter = Variable(0, "int64", name="random", trainable=False)
+        finally:
+            active.capture = capture
+        self.renew_lock()
+        self.restart()
+
+    def renew_lock(self) -> None:
+        self.lock = threading.RLock()
+
+    def restart(self) -> None:
+        high, low = seeds.key_for("random")
+        self.move_to((high << 32 | low) - 2**63)
+
+    def move_to(self, position: int) -> None:
+        self.counter.writable_storage(copy=False)[...] = position
+
+    def draw(self, function, *args, **attrs) -> Tensor:
+        """`function(counter, ...)` at the stream's position, which is one further after it."""
+        with self.lock:
+            drawn = function(self.counter, *args, key0=self.KEY[0], key1=self.KEY[1], **attrs)
+            self.counter.assign(ops.increment(self.counter))
+        return drawn
 
 
-def set_seed(seed: int) -> None:
-    """Sets the seed of the process: from here on weights, dropout and shuffling repeat, at any number of threads.
+_STREAM = _Stream()
+seeds.restarts.append(_STREAM.restart)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_STREAM.renew_lock)
+
+
+def position() -> int:
+    """Where the process's stream is, for `move_to` in another process."""
+    return int(_STREAM.counter.storage())
+
+
+def move_to(position: int) -> None:
+    """Goes on where `position` was asked."""
+    _STREAM.move_to(position)
+
+
+def _drawn(function: PublicFunction, seed: int | None, *args, **attrs) -> Tensor:
+    if seed is None:
+        return _STREAM.draw(function, *args, **attrs)
+    key0, key1 = seeds.key_for("random", seed)
+    return function(0, *args, key0=key0, key1=key1, **attrs)
+
+
+def _shape(name: str, shape) -> tuple[int, ...]:
+    try:
+        return (int(shape),) if isinstance(shape, (int, np.integer)) else tuple(int(n) for n in shape)
+    except (TypeError, ValueError):
+        raise TypeError(
+            f"[random.{name}] the shape is a whole number or a tuple of such. Received: {shape!r}. Pass for example (2, 3)."
+        ) from None
+
+
+def normal(shape: Shape, mean: float = 0.0, stddev: float = 1.0, dtype="float32", seed: int | None = None) -> Tensor:
+    """Normal numbers with this mean and standard deviation.
+
+    Args:
+        shape: Of the result; a number for a vector.
+        mean: The mean.
+        stddev: The standard deviation.
+        dtype: float32 or float64.
+        seed: The same numbers always, whatever was drawn before.
 
     Raises:
-        TypeError: `seed` isn't a whole number.
+        TypeError: the shape or dtype is none for random numbers.
+        ValueError: a length is below zero.
 
     Example:
         >>> import pynn as pn
         >>> pn.set_seed(1)
-        >>> first = pn.layers.Dense(2, input_shape=(3,)).get_weights()
+        >>> x = pn.random.normal((2, 3))
+        >>> x.shape, bool((x == pn.random.normal((2, 3))).any())
+        ((2, 3), False)
     """
-    if not is_whole(seed):
-        raise TypeError(f"[set_seed] the seed must be a whole number. Received: {seed!r}.")
-    _State.seed = int(seed)
-    _State.streams = 0
-    _State.seedings += 1
+    return _drawn(ops.random_normal, seed, _shape("normal", shape), mean=mean, stddev=stddev, dtype=dtype)
 
 
-def get_seed() -> int:
-    """The seed in use; drawn by chance when the process started, unless `set_seed` was called."""
-    return _State.seed
+def truncated_normal(shape: Shape, mean: float = 0.0, stddev: float = 1.0, dtype="float32", seed: int | None = None) -> Tensor:
+    """Normal numbers within two standard deviations of the mean; `stddev` is that before the cut. Arguments as for `normal`."""
+    return _drawn(ops.random_truncated_normal, seed, _shape("truncated_normal", shape), mean=mean, stddev=stddev, dtype=dtype)
 
 
-def seedings() -> int:
-    """How often `set_seed` was called: what was drawn under an earlier seed is drawn anew."""
-    return _State.seedings
+def uniform(shape: Shape, low: float = 0.0, high: float = 1.0, dtype="float32", seed: int | None = None) -> Tensor:
+    """Numbers from `low` to below `high`, all equally likely. Other arguments as for `normal`."""
+    return _drawn(ops.random_uniform, seed, _shape("uniform", shape), low=low, high=high, dtype=dtype)
 
 
-def get_state() -> tuple[int, int]:
-    """(seed, number of streams drawn from it), for `set_state` in another process."""
-    return _State.seed, _State.streams
+def bernoulli(shape: Shape, p: float = 0.5, dtype="float32", seed: int | None = None) -> Tensor:
+    """1 with probability `p`, else 0. Other arguments as for `normal`.
+
+    Raises:
+        ValueError: `p` is outside [0, 1].
+    """
+    return _drawn(ops.random_bernoulli, seed, _shape("bernoulli", shape), p=p, dtype=dtype)
 
 
-def set_state(seed: int, streams: int) -> None:
-    """Goes on where `get_state` was asked; unlike `set_seed`, nothing that exists starts anew."""
-    _State.seed, _State.streams = int(seed), int(streams)
+def integers(shape: Shape, low: int, high: int, dtype="int64", seed: int | None = None) -> Tensor:
+    """Whole numbers from `low` to `high` - 1, all equally likely. Other arguments as for `normal`.
+
+    Raises:
+        ValueError: there is no number between, or the dtype doesn't hold all of them.
+    """
+    return _drawn(ops.random_integers, seed, _shape("integers", shape), low=low, high=high, dtype=dtype)
 
 
-def next_stream() -> int:
-    """The number of a new stream: 0, 1, ... since the seed was set."""
-    number = _State.streams
-    _State.streams += 1
-    return number
-
-
-def _digest(name: str, seed: int | None) -> bytes:
-    text = f"{_State.seed if seed is None else seed}/{name}"
-    return hashlib.blake2b(text.encode(), digest_size=16).digest()
-
-
-def key_for(path: str, seed: int | None = None) -> tuple[int, int]:
-    """Two 32-bit integers, the key of the stream `path` under the process's seed (or under `seed`)."""
-    digest = _digest(path, seed)
-    return int.from_bytes(digest[:4], "little"), int.from_bytes(digest[4:8], "little")
-
-
-def generator(seed: int | None = None, path: str | None = None) -> np.random.Generator:
-    """A NumPy generator (Philox): always the same one for a `seed` or, under the process's seed, for a `path`; else a new stream."""
-    if seed is None and path is None:
-        path = f"stream {next_stream()}"
-    key = int.from_bytes(_digest(path or "", seed), "little")
-    return np.random.Generator(np.random.Philox(key=key))
+def permutation(n: int, seed: int | None = None) -> Tensor:
+    """The numbers 0 to n - 1 in random order, int64."""
+    return _drawn(ops.permutation, seed, n)

@@ -15,8 +15,8 @@ SOURCES = sorted(p for p in PACKAGE.rglob("*.py"))
 # An upper floor may import a lower one, never the reverse. Modules by their first matching prefix.
 FLOORS = [
     (0, ("errors", "dtypes", "config", "serialization", "progress", "elsewhere")),
-    (1, ("engine", "gradients", "random")),
-    (2, ("ops", "custom_op")),
+    (1, ("engine", "gradients", "seeds")),
+    (2, ("ops", "custom_op", "random")),
     (3, ("program",)),
     (4, ("initializers", "regularizers", "constraints", "activations", "targets", "losses", "metrics", "optimizers", "layers")),
     (5, ("models", "callbacks", "data")),

@@ -7,7 +7,7 @@ import pytest
 
 import pynn as pn
 from pynn import constraints, initializers, regularizers
-from pynn.random import generator, key_for
+from pynn.seeds import generator, key_for
 
 SHAPE = (300, 200)
 

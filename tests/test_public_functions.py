@@ -81,7 +81,7 @@ CALLS = {
     "zeros": lambda: pn.zeros((2, 3)),
     "ones_like": lambda: pn.ones_like(X),
     "linspace": lambda: pn.linspace(0.0, 1.0, 5),
-    "random_normal": lambda: pn.random_normal(7, (5,), key0=3),
+    "random_normal": lambda: pn.ops.random_normal(7, (5,), key0=3),
     "einsum": lambda: pn.einsum("ij,kj->ik", X, Y),
     "layer_norm": lambda: pn.layer_norm(X, B, B),
     "in_words": lambda: pn.mean(x=X, axis=1),

@@ -106,18 +106,19 @@ class BackupAndRestore(Callback):
 
         from pynn.io.safetensors import save_file
         from pynn.models.state import random_keys, state_variables
-        from pynn.random import get_state
+        from pynn.random import position
+        from pynn.seeds import get_state
 
         arrays = {name: v.numpy() for name, v in state_variables(self.model, running=batch > 0).items()}
         members = [[type(c).__name__, _words(c.get_state(), arrays, f"callback/{i}")] for i, c in enumerate(self._members())]
         words = {
             "epoch": epoch, "batch": batch, "stop": bool(self.model.stop_training), "keys": random_keys(self.model),
-            "random": list(get_state()), "trainer": self._run.trainer.describe(), "callbacks": members,
+            "random": [*get_state(), position()], "trainer": self._run.trainer.describe(), "callbacks": members,
         }  # fmt: skip
         save_file(arrays, self.path, {"pynn_backup": json.dumps(words, allow_nan=False)})
 
     def _restore(self, run) -> None:
-        from pynn import random
+        from pynn import random, seeds
         from pynn.io import bounded_json
         from pynn.io.safetensors import load_file, load_metadata
         from pynn.models.state import check_state, restore_state
@@ -126,7 +127,7 @@ class BackupAndRestore(Callback):
         arrays = load_file(self.path)
         what = f"[BackupAndRestore] the backup in {self.backup_dir!r}"
         try:
-            epoch, batch, seed, streams = int(words["epoch"]), int(words["batch"]), *map(int, words["random"])
+            epoch, batch, seed, streams, *position = int(words["epoch"]), int(words["batch"]), *map(int, words["random"])
             states = [(name, _value(state, arrays)) for name, state in words["callbacks"]]
         except (KeyError, TypeError, ValueError) as error:
             raise DataError(f"{what} isn't one ({error}). Remove the file, or name another folder.") from None
@@ -139,7 +140,8 @@ class BackupAndRestore(Callback):
                 "Call fit as it was called, or remove the file."
             )
         restore_state(self.model, pairs, words["keys"])
-        random.set_state(seed, streams)
+        seeds.set_state(seed, streams)
+        random.move_to(*position)
         for callback in self._members():  # those of one class by their order
             place = next((i for i, (name, _) in enumerate(states) if name == type(callback).__name__), None)
             if place is not None:

@@ -20,7 +20,7 @@ from pynn.layers.names import next_name, register_layer
 from pynn.layers.structure import flatten, map_structure
 from pynn.layers.symbolic import SymbolicTensor, call_symbolic, inferred_shape
 from pynn.layers.tracking import Tracking
-from pynn.random import key_for, next_stream
+from pynn.seeds import key_for, next_stream
 from pynn.serialization import constructor_arguments, plain, snake_case
 
 

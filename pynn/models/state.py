@@ -12,7 +12,7 @@ from pynn.engine.operators import call
 from pynn.engine.tensor import as_tensor
 from pynn.engine.variable import Variable
 from pynn.errors import DataError
-from pynn.random import key_for, seedings
+from pynn.seeds import key_for, seedings
 
 _PLACE = re.compile(r"^(weight|state|optimizer|metric|shuffle)/\d{1,6}/")
 

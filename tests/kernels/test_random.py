@@ -80,17 +80,17 @@ def test_dropout_keeps_the_mean(rate):
 
 def test_moments():
     n = 400_000
-    uniform = pn.random_uniform(1, (n,), low=-2, high=4, dtype="float64").numpy()
+    uniform = pn.ops.random_uniform(1, (n,), low=-2, high=4, dtype="float64").numpy()
     assert uniform.min() >= -2 and uniform.max() < 4
     assert abs(uniform.mean() - 1) < 0.02 and abs(uniform.var() - 3) < 0.02
-    normal = pn.random_normal(2, (n,), mean=1, stddev=2).numpy()
+    normal = pn.ops.random_normal(2, (n,), mean=1, stddev=2).numpy()
     assert abs(normal.mean() - 1) < 0.02 and abs(normal.std() - 2) < 0.02
     assert abs(np.mean((normal - 1) ** 4) / 16 - 3) < 0.1
-    cut = pn.random_truncated_normal(3, (n,), stddev=1).numpy()
+    cut = pn.ops.random_truncated_normal(3, (n,), stddev=1).numpy()
     assert np.abs(cut).max() <= 2 and abs(cut.mean()) < 0.01 and abs(cut.std() - 0.8796) < 0.01
-    coins = pn.random_bernoulli(4, (n,), p=0.3).numpy()
+    coins = pn.ops.random_bernoulli(4, (n,), p=0.3).numpy()
     assert abs(coins.mean() - 0.3) < 0.005 and set(np.unique(coins)) == {0.0, 1.0}
-    dice = pn.random_integers(5, (n,), low=1, high=7).numpy()
+    dice = pn.ops.random_integers(5, (n,), low=1, high=7).numpy()
     np.testing.assert_allclose(np.bincount(dice, minlength=7)[1:] / n, 1 / 6, atol=0.005)
 
 
@@ -112,9 +112,9 @@ def test_wrong_arguments_are_named():
     with pytest.raises(ValueError, match=r"\[dropout\].*rate=1.5"):
         pn.dropout(np.zeros(3), 0, rate=1.5)
     with pytest.raises(TypeError, match=r"\[random_uniform\] the counter"):
-        pn.random_uniform(np.zeros(2), (3,))
+        pn.ops.random_uniform(np.zeros(2), (3,))
     with pytest.raises(ValueError, match=r"\[random_integers\]"):
-        pn.random_integers(0, (3,), low=2, high=2)
+        pn.ops.random_integers(0, (3,), low=2, high=2)
     with pytest.raises(ValueError, match=r"\[permutation\]"):
         pn.permutation(0, -1)
 
@@ -124,6 +124,6 @@ def test_integers_beyond_the_dtype_are_refused(dtype):
     first, last = int(np.iinfo(dtype).min), int(np.iinfo(dtype).max)
     for low, high in ((last, last + 2), (first - 1, first + 1), (last + 7, last + 8)):
         with pytest.raises(ValueError, match=rf"\[random_integers\] the dtype must hold .*dtype={dtype}"):
-            pn.random_integers(0, (3,), low=low, high=high, dtype=dtype)
-    assert pn.random_integers(0, (3,), low=last, high=last + 1, dtype=dtype).tolist() == [last] * 3
-    assert pn.random_integers(0, (3,), low=first, high=first + 1, dtype=dtype).tolist() == [first] * 3
+            pn.ops.random_integers(0, (3,), low=low, high=high, dtype=dtype)
+    assert pn.ops.random_integers(0, (3,), low=last, high=last + 1, dtype=dtype).tolist() == [last] * 3
+    assert pn.ops.random_integers(0, (3,), low=first, high=first + 1, dtype=dtype).tolist() == [first] * 3
