@@ -97,3 +97,13 @@ def test_numbers_meet_tensors_as_a_promotion_of_all_kinds_would(number, dtype):
     expected = raised if dtype == "bool" else "float32" if isinstance(number, float) and x.dtype.kind != "f" else dtype
     assert together.dtype == expected
     np.testing.assert_array_equal(together, alone)
+
+
+@pytest.mark.parametrize("captured", [False, True])
+def test_attributes_that_are_zeros_keep_their_signs(captured):
+    x = pn.tensor([-1.0, 1.0])
+    calls = [lambda x, zero: 1.0 / pn.pad(x, [[1, 1]], zero), lambda x, zero: 1.0 / pn.clip(x, zero, 0.5)]
+    for call in calls:
+        for zero, first in ((0.0, np.inf), (-0.0, -np.inf), (0.0, np.inf)):
+            result = (pn.function(lambda x: call(x, zero)) if captured else lambda x: call(x, zero))(x)  # noqa: B023
+            assert result.numpy()[0] == first

@@ -246,9 +246,16 @@ def _check_operands(op: Op, specs: Sequence[Spec | None]) -> None:
             raise TypeError(f"[{op.name}] the operand {name!r} is missing. Pass a tensor, an array or a number.")
 
 
+def _told_apart(value):
+    """An attribute as a part of a key: zeros by their sign, which are equal otherwise."""
+    if type(value) is float:
+        return value or repr(value)
+    return tuple([_told_apart(v) for v in value]) if type(value) is tuple else value
+
+
 def prepared(op: Op, specs: tuple, attrs: dict[str, Any]):
     """(output specs, native kernel or None) for these input specs, kept for the next call that looks the same."""
-    key = (specs, tuple(attrs.values()))
+    key = (specs, tuple([_told_apart(v) for v in attrs.values()]))
     try:
         return op.cache[key]
     except KeyError:
