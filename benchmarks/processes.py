@@ -80,7 +80,7 @@ def missing_reason(contestant: Contestant, interpreter: str) -> str | None:
     ran = subprocess.run(
         [interpreter, flag, script],
         env=environment_of(contestant, 1, interpreter),
-        cwd=tempfile.gettempdir(),
+        cwd=_empty_folder().name,
         capture_output=True,
         text=True,
     )
@@ -104,10 +104,16 @@ def environment_of(contestant: Contestant, threads: int, interpreter: str) -> di
 
 
 @functools.cache
+def _empty_folder() -> tempfile.TemporaryDirectory:
+    """Where processes start: files that lie there could be imported in the place of a library's own modules."""
+    return tempfile.TemporaryDirectory(prefix="pynn_benchmarks_")
+
+
+@functools.cache
 def _has_pynn(interpreter: str) -> bool:
     """Whether the interpreter, started elsewhere, finds pynn; if not, the one in this checkout is measured."""
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONSAFEPATH"}
-    ran = subprocess.run([interpreter, "-c", "import pynn"], cwd=tempfile.gettempdir(), env=environment, capture_output=True)
+    ran = subprocess.run([interpreter, "-c", "import pynn"], cwd=_empty_folder().name, env=environment, capture_output=True)
     return ran.returncode == 0
 
 
@@ -178,7 +184,7 @@ class Runner:
     def _start(self, contestant: Contestant, threads: int, arguments: Sequence[str], tuning: dict[str, str]) -> subprocess.Popen:
         interpreter = interpreter_of(contestant, self.interpreters)
         environment = environment_of(contestant, threads, interpreter) | tuning
-        return subprocess.Popen([*self.launcher, interpreter, *arguments], env=environment, cwd=tempfile.gettempdir(), text=True,
+        return subprocess.Popen([*self.launcher, interpreter, *arguments], env=environment, cwd=_empty_folder().name, text=True,
                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE)  # fmt: skip
 
     def _lines(

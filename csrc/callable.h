@@ -6,9 +6,9 @@
 //       from now on, calls with so many positional arguments and these keywords whose arguments match run `runner`.
 //       An argument is ("array", i), input i as a tensor or an array of its shape and dtype; ("operand", i), input i as a tensor or
 //       the value of a variable; ("float", i), a Python float for the scalar input i; ("equal", value), a value of the same type that
-//       is equal; ("same", object), that very object; or ("tuple" | "list", arguments). The result is ("output", i), a tensor; ("value", object); ("tuple" | "list", results);
-//       ("dict", keys, results); or ("call", class, results). `specs` are those of the outputs;
-//       without any, outputs are arrays instead of tensors.
+//       is equal; ("same", object), that very object; or ("tuple" | "list", arguments).
+//       The result is ("output", i), a tensor; ("value", object); ("tuple" | "list", results); ("dict", keys, results); or
+//       ("call", class, results). `specs` are those of the outputs; without any, outputs are arrays instead of tensors.
 //   forget(runner)
 //   hits(runner)    how many calls it has served
 #pragma once
