@@ -29,5 +29,6 @@ rm -f "$work"/tree/pynn/_core*.so
 cp "$work"/sanitized/_core*.so "$work/tree/pynn/"
 cd "$work/tree"
 LD_PRELOAD="$(gcc -print-file-name=libasan.so) $(gcc -print-file-name=libubsan.so)" ASAN_OPTIONS=detect_leaks=0 PYTHONPATH="$work/tree" \
-  "$python" -m pytest -q -p no:cacheprovider -n "$(nproc)" --timeout 600 tests/kernels
+  "$python" -m pytest -q -p no:cacheprovider -n "$(nproc)" --timeout 600 \
+  tests/kernels tests/test_eager_calls.py tests/test_public_functions.py
 echo "no findings after $SECONDS s"
