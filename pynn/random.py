@@ -3,6 +3,9 @@
 Every call moves the stream on, in captured functions too, where the numbers are new in each run. `pn.set_seed` starts it anew: from
 there on the same calls give the same numbers, on every machine, eagerly and captured, at any number of threads. With `seed`, a call
 gives the same numbers always and leaves the stream alone.
+
+Threads share the stream. Eager calls take turns; captured functions that run at the same time in several threads don't, and may draw
+the same.
 """
 
 from __future__ import annotations

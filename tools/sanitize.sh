@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Builds the extension with the address and undefined-behaviour sanitizers, shows that they catch a planted fault, and runs the
-# kernel tests under them. Usage: tools/sanitize.sh [work folder]
+# tests of kernels and of calls without Python under them. Usage: tools/sanitize.sh [work folder]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 work=${1:-$(mktemp -d)}

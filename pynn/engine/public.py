@@ -1,7 +1,7 @@
 """Public functions on tensors. A call that comes again and again, eagerly and on small operands, is captured and goes past Python.
 
-Only the first of many like calls can tell what the function does of its operands, so a capture is worth it where the calls before have
-cost about as much: it is the price of some thirty calls, and a captured call takes a tenth.
+What a call has to do is the same for all calls that look like it, and finding that out is most of what a small one costs. A capture is the
+price of some thirty calls, and a captured call takes a tenth of one: a signature is captured when it has come about that often.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ class PublicFunction(Callable):
 
 
 class Signature:
-    """What of a call's arguments decides about what it does: hashable, and None of the values of tensors.
+    """What of a call's arguments decides about what it does: hashable, and nothing of the values of tensors.
 
     `of` raises LookupError for a value that only Python can look at.
     """
