@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 
 import numpy as np
@@ -9,6 +11,7 @@ import pytest
 
 import pynn as pn
 from pynn.callbacks import BackupAndRestore
+from pynn.io.safetensors import load_file, load_metadata, save_file
 
 DRAWS = {
     "normal": lambda **seed: pn.random.normal((3, 2), 1.0, 2.0, **seed),
@@ -139,3 +142,23 @@ def test_a_forked_child_can_draw():
         if not child:
             os._exit(0 if pn.random.normal((2,)).shape == (2,) and pn.random._STREAM.lock is not held else 1)
     assert os.waitpid(child, 0)[1] == 0
+
+
+
+@pytest.mark.parametrize("place, fits", [([], True), ([7], True), ([7, 7], False), ([2**63], False), (["x"], False)])
+def test_backups_with_other_places_in_the_stream(tmp_path, place, fits):
+    """Older ones have none; what is none is refused."""
+    x, model = np.ones((8, 3), np.float32), pn.Sequential([pn.layers.Dense(1, input_shape=(3,))])
+    model.compile("sgd", "mse")
+
+    def fit(*callbacks):
+        model.fit(x, x[:, :1], epochs=3, verbose=0, callbacks=[BackupAndRestore(tmp_path), *callbacks])
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(Interrupt())
+    file = tmp_path / BackupAndRestore.FILE
+    words = json.loads(load_metadata(file)["pynn_backup"])
+    words["random"][2:] = place
+    save_file(load_file(file), file, {"pynn_backup": json.dumps(words)})
+    with contextlib.nullcontext() if fits else pytest.raises(pn.DataError, match="isn't one"):
+        fit()

@@ -128,8 +128,9 @@ class BackupAndRestore(Callback):
         what = f"[BackupAndRestore] the backup in {self.backup_dir!r}"
         try:
             epoch, batch, seed, streams, *position = int(words["epoch"]), int(words["batch"]), *map(int, words["random"])
+            at = np.int64(*(position or [random.position()]))  # older backups have none; one number of 64 bits
             states = [(name, _value(state, arrays)) for name, state in words["callbacks"]]
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise DataError(f"{what} isn't one ({error}). Remove the file, or name another folder.") from None
         run.trainer.build()
         own = {n: a for n, a in arrays.items() if not n.startswith("callback/")}
@@ -141,7 +142,7 @@ class BackupAndRestore(Callback):
             )
         restore_state(self.model, pairs, words["keys"])
         seeds.set_state(seed, streams)
-        random.move_to(*position)
+        random.move_to(int(at))
         for callback in self._members():  # those of one class by their order
             place = next((i for i, (name, _) in enumerate(states) if name == type(callback).__name__), None)
             if place is not None:
