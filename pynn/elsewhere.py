@@ -20,18 +20,12 @@ _PACKAGE = {
     "keras": "It is pn itself: pn.Sequential, pn.layers.Dense.",
     "nn": "Use pn.layers, and pn.relu, pn.softmax and so on for functions.",
     "math": "Use pn itself: pn.exp, pn.sqrt.",
-    **{
-        name: f"Use pn.random.{here}."
-        for here, names in {
-            "normal(shape)": ("random_normal", "randomNormal", "randomStandardNormal", "randn"),
-            "truncated_normal(shape)": ("random_truncated_normal", "truncatedNormal"),
-            "uniform(shape)": ("random_uniform", "randomUniform", "rand"),
-            "integers(shape, low, high)": ("random_integers", "randomUniformInt", "randint"),
-            "bernoulli(shape, p)": ("random_bernoulli",),
-            "permutation(n)": ("randperm",),
-        }.items()
-        for name in names
-    },
+    **dict.fromkeys(("random_normal", "randomNormal", "randomStandardNormal", "randn"), "Use pn.random.normal(shape)."),
+    **dict.fromkeys(("random_truncated_normal", "truncatedNormal"), "Use pn.random.truncated_normal(shape)."),
+    **dict.fromkeys(("random_uniform", "randomUniform", "rand"), "Use pn.random.uniform(shape)."),
+    **dict.fromkeys(("random_integers", "randomUniformInt", "randint"), "Use pn.random.integers(shape, low, high)."),
+    "random_bernoulli": "Use pn.random.bernoulli(shape, p).",
+    "randperm": "Use pn.random.permutation(n).",
     "gather": "Use pn.take(x, indices, axis=0).",
     "GradientTape": "Gradients are taken of functions: pn.value_and_grads(lambda w, b: cost(x @ w + b, y))(w, b).",
     "loadLayersModel": "Use pn.load_model(folder).",

@@ -14,8 +14,6 @@ import os
 import threading
 from collections.abc import Sequence
 
-import numpy as np
-
 from pynn import ops, seeds
 from pynn.engine.op import active
 from pynn.engine.public import PublicFunction
@@ -83,15 +81,6 @@ def _drawn(function: PublicFunction, seed: int | None, *args, **attrs) -> Tensor
     return function(0, *args, key0=key0, key1=key1, **attrs)
 
 
-def _shape(name: str, shape) -> tuple[int, ...]:
-    try:
-        return (int(shape),) if isinstance(shape, (int, np.integer)) else tuple(int(n) for n in shape)
-    except (TypeError, ValueError):
-        raise TypeError(
-            f"[random.{name}] the shape is a whole number or a tuple of such. Received: {shape!r}. Pass for example (2, 3)."
-        ) from None
-
-
 def normal(shape: Shape, mean: float = 0.0, stddev: float = 1.0, dtype="float32", seed: int | None = None) -> Tensor:
     """Normal numbers with this mean and standard deviation.
 
@@ -113,17 +102,17 @@ def normal(shape: Shape, mean: float = 0.0, stddev: float = 1.0, dtype="float32"
         >>> x.shape, bool((x == pn.random.normal((2, 3))).any())
         ((2, 3), False)
     """
-    return _drawn(ops.random_normal, seed, _shape("normal", shape), mean=mean, stddev=stddev, dtype=dtype)
+    return _drawn(ops.random_normal, seed, shape, mean=mean, stddev=stddev, dtype=dtype)
 
 
 def truncated_normal(shape: Shape, mean: float = 0.0, stddev: float = 1.0, dtype="float32", seed: int | None = None) -> Tensor:
     """Normal numbers within two standard deviations of the mean; `stddev` is that before the cut. Arguments as for `normal`."""
-    return _drawn(ops.random_truncated_normal, seed, _shape("truncated_normal", shape), mean=mean, stddev=stddev, dtype=dtype)
+    return _drawn(ops.random_truncated_normal, seed, shape, mean=mean, stddev=stddev, dtype=dtype)
 
 
 def uniform(shape: Shape, low: float = 0.0, high: float = 1.0, dtype="float32", seed: int | None = None) -> Tensor:
     """Numbers from `low` to below `high`, all equally likely. Other arguments as for `normal`."""
-    return _drawn(ops.random_uniform, seed, _shape("uniform", shape), low=low, high=high, dtype=dtype)
+    return _drawn(ops.random_uniform, seed, shape, low=low, high=high, dtype=dtype)
 
 
 def bernoulli(shape: Shape, p: float = 0.5, dtype="float32", seed: int | None = None) -> Tensor:
@@ -132,7 +121,7 @@ def bernoulli(shape: Shape, p: float = 0.5, dtype="float32", seed: int | None = 
     Raises:
         ValueError: `p` is outside [0, 1].
     """
-    return _drawn(ops.random_bernoulli, seed, _shape("bernoulli", shape), p=p, dtype=dtype)
+    return _drawn(ops.random_bernoulli, seed, shape, p=p, dtype=dtype)
 
 
 def integers(shape: Shape, low: int, high: int, dtype="int64", seed: int | None = None) -> Tensor:
@@ -141,7 +130,7 @@ def integers(shape: Shape, low: int, high: int, dtype="int64", seed: int | None 
     Raises:
         ValueError: there is no number between, or the dtype doesn't hold all of them.
     """
-    return _drawn(ops.random_integers, seed, _shape("integers", shape), low=low, high=high, dtype=dtype)
+    return _drawn(ops.random_integers, seed, shape, low=low, high=high, dtype=dtype)
 
 
 def permutation(n: int, seed: int | None = None) -> Tensor:

@@ -12,7 +12,7 @@ import math
 
 import numpy as np
 
-from pynn.dtypes import as_dtype, is_float
+from pynn.dtypes import as_dtype, is_float, is_whole
 from pynn.engine.apply import apply
 from pynn.engine.op import Sample, Spec, define
 from pynn.engine.tensor import Tensor, as_tensor, scalar
@@ -264,9 +264,17 @@ RANDOM_BERNOULLI = _distribution("random_bernoulli", {"p": 0.5}, _bernoulli_nump
 RANDOM_INTEGERS = _distribution("random_integers", {"low": 0, "span": 100}, _integers_numpy, kinds="i", dtypes=("int64", "int32"))
 
 
+def _shape(name: str, shape) -> tuple[int, ...]:
+    try:
+        return (int(shape),) if is_whole(shape) else tuple(int(n) for n in shape)
+    except (TypeError, ValueError):
+        raise TypeError(
+            f"[{name}] the shape is a whole number or a tuple of such. Received: {shape!r}. Pass for example (2, 3)."
+        ) from None
+
+
 def _draw(op, counter, shape, dtype, key0, key1, **attrs) -> Tensor:
-    shape = (shape,) if isinstance(shape, int) else tuple(int(n) for n in shape)
-    return apply(op, _counter(counter), shape=shape, dtype=as_dtype(dtype).name, **_key(key0, key1), **attrs)
+    return apply(op, _counter(counter), shape=_shape(op.name, shape), dtype=as_dtype(dtype).name, **_key(key0, key1), **attrs)
 
 
 def random_uniform(counter, shape, *, low: float = 0.0, high: float = 1.0, dtype="float32", key0=0, key1=0) -> Tensor:

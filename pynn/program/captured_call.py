@@ -7,9 +7,9 @@ from collections.abc import Callable as PythonFunction
 from typing import NamedTuple
 
 from pynn.engine.operators import Operators
-from pynn.program.capture import Capture, abstract
-from pynn.program.function import captured_result, describe_result
-from pynn.program.nest import flatten, unflatten
+from pynn.program.capture import abstract
+from pynn.program.function import capture_function, describe_leaves, describe_result
+from pynn.program.nest import flatten
 from pynn.program.program import Program
 from pynn.program.replay import NativeReplay, native_kernel
 
@@ -30,15 +30,11 @@ def capture_call(function: PythonFunction, args: tuple, kwargs: dict, most_bytes
     """
     leaves: list = []
     structure = flatten((args, kwargs), leaves)
-    operands = [leaf for leaf in leaves if isinstance(leaf, Operators)]
-    stand_ins = [abstract(t.spec, "argument") for t in operands]
+    stand_ins = [abstract(leaf.spec, "argument") for leaf in leaves if isinstance(leaf, Operators)]
     queue = iter(stand_ins)
+    arguments = (next(queue) if isinstance(leaf, Operators) else leaf for leaf in leaves)
     try:
-        with Capture(may_create=False) as capture:
-            arguments = iter([next(queue) if isinstance(leaf, Operators) else leaf for leaf in leaves])
-            args_of_capture, kwargs_of_capture = unflatten(structure, arguments)
-            result = function(*args_of_capture, **kwargs_of_capture)
-        captured = captured_result(capture, stand_ins, result)
+        captured = capture_function(function, structure, arguments, stand_ins, may_create=False)
     except Exception:  # the call itself will raise what there is to say
         return None
     program = captured.program
@@ -73,11 +69,8 @@ def _describe(values: list) -> list:
     inputs = itertools.count()
 
     def describe(value):
-        kind = type(value)
         if isinstance(value, Operators):
             return "operand", next(inputs)
-        if kind in (tuple, list):
-            return kind.__name__, [describe(v) for v in value]
-        return ("equal" if kind in (int, float, bool, str, slice, type(None)) else "same"), value
+        return ("equal" if type(value) in (int, float, bool, str, slice, type(None)) else "same"), value
 
-    return [describe(v) for v in values]
+    return describe_leaves(values, describe)

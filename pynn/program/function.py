@@ -125,11 +125,18 @@ class Function(Callable):
     def _capture(self, structure, leaves: list, inputs: list[Tensor]) -> _Captured:
         stand_ins = [abstract(t.spec, "argument") for t in inputs]
         queue = iter(stand_ins)
-        with Capture(may_create=not self._programs) as capture:
-            arguments = iter([_argument(v, queue) for v in leaves])
-            args, kwargs = unflatten(structure, arguments) if structure else ((), {})
-            result = self.python_function(*args, **kwargs)
-        return captured_result(capture, stand_ins, result)
+        arguments = (_argument(v, queue) for v in leaves)
+        return capture_function(self.python_function, structure, arguments, stand_ins, may_create=not self._programs)
+
+
+def capture_function(
+    function: PythonFunction, structure, arguments: Iterator, stand_ins: list[Tensor], *, may_create: bool
+) -> _Captured:
+    """Captures a call over inputs that `stand_ins` stand for. `arguments`, the leaves of `structure`, are taken while the capture runs."""
+    with Capture(may_create=may_create) as capture:
+        args, kwargs = unflatten(structure, arguments) if structure else ((), {})
+        result = function(*args, **kwargs)
+    return _finish(capture, stand_ins, result)
 
 
 def _argument(leaf, stand_ins: Iterator[Tensor]):
@@ -144,8 +151,7 @@ def _argument(leaf, stand_ins: Iterator[Tensor]):
     return number
 
 
-def captured_result(capture: Capture, inputs: list[Tensor], result) -> _Captured:
-    """The program of a capture over `inputs` that ended with `result`."""
+def _finish(capture: Capture, inputs: list[Tensor], result) -> _Captured:
     leaves: list = []
     structure = flatten(result, leaves)
     outputs: list[Tensor] = []
@@ -183,8 +189,6 @@ def describe_arguments(values) -> list | None:
             return "array", next(inputs)
         if kind is float:
             return "float", next(inputs)
-        if kind in (tuple, list):
-            return kind.__name__, [describe(v) for v in value]
         if kind in (int, bool, str, type(None)):
             return "equal", value
         if _is_input(value) or isinstance(value, (dict, tuple, list, int, str)):
@@ -192,9 +196,17 @@ def describe_arguments(values) -> list | None:
         return "same", value
 
     try:
-        return [describe(v) for v in values]
+        return describe_leaves(values, describe)
     except LookupError:
         return None
+
+
+def describe_leaves(values, describe: PythonFunction) -> list:
+    """`describe` of every value that isn't a tuple or list, in the tuples and lists in which they lie."""
+    return [
+        (type(v).__name__, describe_leaves(v, describe)) if type(v) in (tuple, list) else describe(v)
+        for v in values
+    ]
 
 
 def describe_result(structure, leaves) -> tuple:
