@@ -17,6 +17,7 @@
 #include "program.h"
 #include "python_types.h"
 #include "registry.h"
+#include "segment.h"
 #include "slots.h"
 
 namespace py = pybind11;
@@ -270,6 +271,10 @@ PYBIND11_MODULE(_core, m) {
   m.def("set_python_types", [](const py::object& tensor, const py::object& variable, const py::object& active) {
     if (!set_python_types(tensor.ptr(), variable.ptr(), active.ptr())) throw py::error_already_set();
   }, py::arg("tensor"), py::arg("variable"), py::arg("active"), "Where calls without Python find what they need of the engine.");
+  m.attr("Segment") = py::reinterpret_steal<py::object>(segment_type());
+  m.def("set_tape_type", [](const py::object& tape) {
+    if (!set_tape_type(tape.ptr())) throw py::error_already_set();
+  }, py::arg("tape"), "The class of tapes that take segments.");
 
   py::class_<Schedule>(m, "Schedule", "Contexts in turn, each a number of steps, for a number of rounds.")
       .def(py::init<std::vector<std::pair<std::shared_ptr<ContextHandle>, std::int64_t>>, std::int64_t>(), py::arg("parts"),

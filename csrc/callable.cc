@@ -4,7 +4,6 @@
 #include <structmember.h>
 
 #include <cstdint>
-#include <cstring>
 #include <memory>
 #include <stdexcept>
 #include <string>
@@ -12,61 +11,18 @@
 
 #include "contexts.h"
 #include "python_types.h"
+#include "segment.h"
+#include "signature.h"
 
 namespace py = pybind11;
 
 namespace pynn {
 namespace {
 
-constexpr std::size_t kMaxInputs = 64;   // of a call without Python
-constexpr std::size_t kMaxFloats = 16;
-constexpr std::size_t kMaxOutputs = 64;
+constexpr std::size_t kMaxOutputs = 64;  // of a call without Python
 
-// ---- what a call looks like -----------------------------------------------------------------------------------------------------
-
-enum class Kind { kArray, kOperand, kFloat, kEqual, kSame, kTuple, kList, kDict, kCall, kOutput, kValue };
-
-// A node of the arguments' or the result's structure.
-struct Node {
-  Kind kind;
-  std::size_t index = 0;  // of an input or output
-  py::object value;       // to be equal or the same, a constant result, keys, or a class
-  std::vector<Node> children;
-};
-
-Kind kind_named(const std::string& name) {
-  static const std::pair<const char*, Kind> names[] = {
-      {"array", Kind::kArray}, {"operand", Kind::kOperand}, {"float", Kind::kFloat}, {"equal", Kind::kEqual},
-      {"same", Kind::kSame},   {"tuple", Kind::kTuple},     {"list", Kind::kList},   {"dict", Kind::kDict},
-      {"call", Kind::kCall},   {"output", Kind::kOutput},   {"value", Kind::kValue}};
-  for (const auto& [known, kind] : names)
-    if (name == known) return kind;
-  throw py::value_error("unknown part of a signature: " + name);
-}
-
-Node node_from(const py::handle& item) {
-  const py::tuple parts = py::reinterpret_borrow<py::tuple>(item);
-  Node node{kind_named(parts[0].cast<std::string>()), 0, py::none(), {}};
-  switch (node.kind) {
-    case Kind::kArray:
-    case Kind::kOperand:
-    case Kind::kFloat:
-    case Kind::kOutput: node.index = parts[1].cast<std::size_t>(); break;
-    case Kind::kEqual:
-    case Kind::kSame:
-    case Kind::kValue: node.value = parts[1]; break;
-    default:
-      if (parts.size() == 3) node.value = parts[1];
-      for (const py::handle& child : py::object(parts[parts.size() - 1])) node.children.push_back(node_from(child));
-  }
-  return node;
-}
-
-std::size_t count_floats(const std::vector<Node>& nodes) {
-  std::size_t count = 0;
-  for (const Node& node : nodes) count += node.kind == Kind::kFloat ? 1 : count_floats(node.children);
-  return count;
-}
+// Who serves a call of a signature that a tape hears of.
+enum class Taped { kPython, kUnseen, kRecorded };
 
 // One remembered signature. References are counted under the interpreter's lock.
 struct Entry {
@@ -76,6 +32,9 @@ struct Entry {
   std::vector<Node> arguments;
   Node result{Kind::kValue, 0, {}, {}};
   std::vector<py::object> specs;
+  Taped taped = Taped::kPython;
+  py::object recipe_object;
+  Recipe recipe;
   std::uint64_t hits = 0;
   int references = 1;
 };
@@ -84,131 +43,9 @@ void let_go(Entry* entry) {
   if (--entry->references == 0) delete entry;
 }
 
-// The memory that a call's arguments are in, and what keeps it alive.
-class Bound {
- public:
-  Bound() = default;
-  Bound(const Bound&) = delete;
-  ~Bound() { clear(); }
-
-  void clear() {
-    for (std::size_t i = 0; i < held_count_; ++i) Py_DECREF(held_[i]);
-    held_count_ = float_count_ = 0;
-  }
-  void hold(std::size_t input, PyObject* array) {
-    Py_INCREF(array);
-    held_[held_count_++] = array;
-    memory_[input] = array_fields(array)->data;
-  }
-  void copy(std::size_t input, double value) {
-    floats_[float_count_][0] = value;
-    memory_[input] = floats_[float_count_++];
-  }
-  void* const* memory() const { return memory_; }
-
- private:
-  alignas(kAlignment) double floats_[kMaxFloats][kAlignment / sizeof(double)];
-  void* memory_[kMaxInputs];
-  PyObject* held_[kMaxInputs];
-  std::size_t held_count_ = 0, float_count_ = 0;
-};
-
-// ---- matching: 1 yes, 0 no, below 0 with a Python error set -----------------------------------------------------------------------
-
-bool match_array(const Entry& entry, const Node& node, PyObject* array, Bound* bound) {
-  if (!array || !is_exact_array(array) || !entry.runner->input(node.index).fits(array)) return false;
-  bound->hold(node.index, array);
-  return true;
-}
-
-// Borrowed: a tensor's array, else the value itself.
-PyObject* array_of_value(PyObject* value) {
-  return Py_TYPE(value) == python_types().tensor ? slot_at(value, python_types().tensor_array) : value;
-}
-
-// Borrowed: the array of a tensor, or of what a variable is now; else null.
-PyObject* array_of_operand(PyObject* value) {
-  const PythonTypes& types = python_types();
-  if (Py_TYPE(value) == types.tensor) return slot_at(value, types.tensor_array);
-  return Py_TYPE(value) == types.variable ? slot_at(value, types.variable_storage) : nullptr;
-}
-
-bool match_float(const Node& node, PyObject* value, Bound* bound) {
-  if (!PyFloat_CheckExact(value)) return false;
-  bound->copy(node.index, PyFloat_AS_DOUBLE(value));
-  return true;
-}
-
-// Numbers that are equal may differ: zeros in their signs.
-bool same_float(PyObject* known, PyObject* value) {
-  const double a = PyFloat_AS_DOUBLE(known), b = PyFloat_AS_DOUBLE(value);
-  return std::memcmp(&a, &b, sizeof a) == 0;
-}
-
-// Whole numbers and None, as a known slice has; what else may be in a slice has comparisons of its own.
-int same_bound(PyObject* known, PyObject* value) {
-  if (known == value) return 1;
-  return PyLong_CheckExact(known) && PyLong_CheckExact(value) ? PyObject_RichCompareBool(known, value, Py_EQ) : 0;
-}
-
-int match_slice(PyObject* known, PyObject* value) {
-  const PySliceObject *a = reinterpret_cast<PySliceObject*>(known), *b = reinterpret_cast<PySliceObject*>(value);
-  const int start = same_bound(a->start, b->start);
-  const int stop = start == 1 ? same_bound(a->stop, b->stop) : start;
-  return stop == 1 ? same_bound(a->step, b->step) : stop;
-}
-
-int match_equal(const Node& node, PyObject* value) {
-  PyObject* known = node.value.ptr();
-  if (value == known) return 1;
-  if (Py_TYPE(value) != Py_TYPE(known)) return 0;
-  if (PyFloat_CheckExact(known)) return same_float(known, value);
-  return PySlice_Check(known) ? match_slice(known, value) : PyObject_RichCompareBool(value, known, Py_EQ);
-}
-
-int match(const Entry& entry, const Node& node, PyObject* value, Bound* bound);
-
-int match_items(const Entry& entry, const Node& node, PyObject* sequence, Bound* bound) {
-  const Py_ssize_t count = static_cast<Py_ssize_t>(node.children.size());
-  for (Py_ssize_t i = 0; i < count; ++i) {
-    if (PySequence_Fast_GET_SIZE(sequence) != count) return 0;
-    const int found = match(entry, node.children[static_cast<std::size_t>(i)], PySequence_Fast_GET_ITEM(sequence, i), bound);
-    if (found != 1) return found;
-  }
-  return PySequence_Fast_GET_SIZE(sequence) == count;
-}
-
-int match(const Entry& entry, const Node& node, PyObject* value, Bound* bound) {
-  switch (node.kind) {
-    case Kind::kArray: return match_array(entry, node, array_of_value(value), bound);
-    case Kind::kOperand: return match_array(entry, node, array_of_operand(value), bound);
-    case Kind::kFloat: return match_float(node, value, bound);
-    case Kind::kEqual: return match_equal(node, value);
-    case Kind::kSame: return value == node.value.ptr();
-    case Kind::kTuple: return PyTuple_CheckExact(value) ? match_items(entry, node, value, bound) : 0;
-    case Kind::kList: return PyList_CheckExact(value) ? match_items(entry, node, value, bound) : 0;
-    default: return 0;
-  }
-}
-
-bool same_names(PyObject* known, PyObject* names) {
-  const Py_ssize_t count = PyTuple_GET_SIZE(known);
-  if (known == names || (!names && count == 0)) return true;
-  if (!names || PyTuple_GET_SIZE(names) != count) return false;
-  for (Py_ssize_t i = 0; i < count; ++i)  // names are interned as a rule; others are another call to Python
-    if (PyTuple_GET_ITEM(known, i) != PyTuple_GET_ITEM(names, i)) return false;
-  return true;
-}
-
 int match_call(const Entry& entry, PyObject* const* args, std::size_t positional, PyObject* names, Bound* bound) {
   if (positional != entry.positional || !same_names(entry.names.ptr(), names)) return 0;
-  for (std::size_t i = 0; i < entry.arguments.size(); ++i) {
-    const int found = match(entry, entry.arguments[i], args[i], bound);
-    if (found == 1) continue;
-    bound->clear();
-    return found;
-  }
-  return 1;
+  return match_arguments(*entry.runner, entry.arguments, args, bound);
 }
 
 // ---- the result -------------------------------------------------------------------------------------------------------------------
@@ -260,19 +97,82 @@ PyObject* build(const Node& node, PyObject** tensors) {
   }
 }
 
-PyObject* run(Entry& entry, const Bound& bound) {
-  PyObject* outputs[kMaxOutputs];
+// The outputs, as tensors if there are specs. False with a Python error set, and then there are none.
+bool compute(Entry& entry, const Bound& bound, PyObject** outputs) {
   const std::size_t count = entry.runner->num_outputs();
   const bool tensors = !entry.specs.empty();
-  if (!entry.runner->run(bound.memory(), 1, !tensors, outputs)) return nullptr;
+  if (!entry.runner->run(bound.memory(), 1, !tensors, outputs)) return false;
   bool complete = true;
   for (std::size_t i = 0; tensors && i < count; ++i) {
     outputs[i] = new_tensor(outputs[i], entry.specs[i].ptr());
     complete = complete && outputs[i];
   }
-  PyObject* result = complete ? build(entry.result, outputs) : nullptr;
-  for (std::size_t i = 0; i < count; ++i) Py_XDECREF(outputs[i]);
+  for (std::size_t i = 0; !complete && i < count; ++i) Py_CLEAR(outputs[i]);
+  return complete;
+}
+
+PyObject* run(Entry& entry, const Bound& bound) {
+  PyObject* outputs[kMaxOutputs];
+  if (!compute(entry, bound, outputs)) return nullptr;
+  PyObject* result = build(entry.result, outputs);
+  for (std::size_t i = 0; i < entry.runner->num_outputs(); ++i) Py_XDECREF(outputs[i]);
   return result;
+}
+
+// ---- under a tape -----------------------------------------------------------------------------------------------------------------
+
+// The operands of a call as tensors: the tape hears of variables that are read, and keeps the values that they have now.
+class Operands {
+ public:
+  Operands() = default;
+  Operands(const Operands&) = delete;
+  ~Operands() {
+    for (std::size_t i = 0; i < count_; ++i) Py_DECREF(tensors_[i]);
+  }
+  // False with a Python error set.
+  bool read(Bound* bound, std::size_t count) {
+    for (; count_ < count; ++count_)
+      if (!read_one(bound, count_)) return false;
+    return true;
+  }
+  PyObject* const* tensors() const { return tensors_; }
+  std::size_t count() const { return count_; }
+
+ private:
+  bool read_one(Bound* bound, std::size_t input) {
+    static PyObject* const read_value = PyUnicode_InternFromString("read_value");
+    PyObject* value = bound->values()[input];
+    if (Py_TYPE(value) == python_types().tensor) {
+      Py_INCREF(value);
+      tensors_[input] = value;
+      return true;
+    }
+    PyObject* tensor = PyObject_CallMethodNoArgs(value, read_value);
+    if (!tensor) return false;
+    bound->hold(input, array_of_value(tensor), tensor);
+    tensors_[input] = tensor;
+    return true;
+  }
+
+  PyObject* tensors_[kMaxInputs];
+  std::size_t count_ = 0;
+};
+
+PyObject* run_recorded(Entry& entry, const Operands& operands, const Bound& bound, PyObject* tape) {
+  PyObject* outputs[kMaxOutputs];
+  if (!compute(entry, bound, outputs)) return nullptr;
+  const bool recorded = record_call(tape, entry.recipe, operands.tensors(), operands.count(), outputs);
+  PyObject* result = recorded ? build(entry.result, outputs) : nullptr;
+  for (std::size_t i = 0; i < entry.runner->num_outputs(); ++i) Py_XDECREF(outputs[i]);
+  return result;
+}
+
+PyObject* run_taped(Entry& entry, Bound* bound, PyObject* tape) {
+  Operands operands;
+  if (!operands.read(bound, entry.runner->num_inputs())) return nullptr;
+  const int followed = entry.taped == Taped::kUnseen ? 0 : follows_any(tape, operands.tensors(), operands.count());
+  if (followed < 0) return nullptr;
+  return followed ? run_recorded(entry, operands, *bound, tape) : run(entry, *bound);
 }
 
 // ---- the class --------------------------------------------------------------------------------------------------------------------
@@ -294,28 +194,28 @@ PyObject* call_python(PyObject* self, PyObject* const* args, std::size_t nargsf,
   return result;
 }
 
-PyObject* serve(std::vector<Entry*>& entries, std::size_t place, const Bound& bound) {
+PyObject* serve(std::vector<Entry*>& entries, std::size_t place, Bound* bound, PyObject* tape) {
   Entry* entry = entries[place];
   for (; place > 0; --place) entries[place] = entries[place - 1];
   entries[0] = entry;
   ++entry->hits;
   ++entry->references;
-  PyObject* result = run(*entry, bound);
+  PyObject* result = tape ? run_taped(*entry, bound, tape) : run(*entry, *bound);
   let_go(entry);
   return result;
 }
 
 PyObject* vectorcall(PyObject* self, PyObject* const* args, std::size_t nargsf, PyObject* names) {
   std::vector<Entry*>& entries = *as_callable(self)->entries;
-  const int busy = entries.empty() ? 1 : recording();
-  if (busy < 0) return nullptr;
-  if (!busy) {
-    Bound bound;
-    for (std::size_t i = 0; i < entries.size(); ++i) {
-      const int found = match_call(*entries[i], args, static_cast<std::size_t>(PyVectorcall_NARGS(nargsf)), names, &bound);
-      if (found < 0) return nullptr;
-      if (found) return serve(entries, i, bound);
-    }
+  Listener listener{nullptr, true};
+  if (!entries.empty() && !find_listener(&listener)) return nullptr;
+  if (listener.needs_python) return call_python(self, args, nargsf, names);
+  Bound bound;
+  for (std::size_t i = 0; i < entries.size(); ++i) {
+    if (listener.tape && entries[i]->taped == Taped::kPython) continue;
+    const int found = match_call(*entries[i], args, static_cast<std::size_t>(PyVectorcall_NARGS(nargsf)), names, &bound);
+    if (found < 0) return nullptr;
+    if (found) return serve(entries, i, &bound, listener.tape);
   }
   return call_python(self, args, nargsf, names);
 }
@@ -335,10 +235,21 @@ PyObject* guarded(F&& body) {
   return nullptr;
 }
 
+// None: Python serves calls under a tape. False: a tape needn't hear of them. Else what they are recorded as.
+void set_recipe(Entry* entry, const py::object& recipe) {
+  if (recipe.is_none()) return;
+  entry->taped = py::isinstance<py::bool_>(recipe) ? Taped::kUnseen : Taped::kRecorded;
+  if (entry->taped == Taped::kUnseen) return;
+  entry->recipe_object = recipe;
+  entry->recipe.object = recipe.ptr();
+  entry->recipe.serial = recipe.attr("serial").cast<std::uint64_t>();
+  for (const py::handle& item : py::object(recipe.attr("differentiable"))) entry->recipe.differentiable.push_back(item.cast<bool>());
+}
+
 PyObject* remember(PyObject* self, PyObject* args) {
   return guarded([&]() -> PyObject* {
     const py::tuple given = py::reinterpret_borrow<py::tuple>(args);
-    if (given.size() != 6) throw py::type_error("remember takes a runner, positional, names, arguments, result and specs");
+    if (given.size() != 7) throw py::type_error("remember takes a runner, positional, names, arguments, result, specs and a recipe");
     auto entry = std::make_unique<Entry>();
     entry->runner = given[0].cast<std::shared_ptr<Runner>>();
     entry->positional = given[1].cast<std::size_t>();
@@ -346,6 +257,7 @@ PyObject* remember(PyObject* self, PyObject* args) {
     for (const py::handle& item : py::object(given[3])) entry->arguments.push_back(node_from(item));
     entry->result = node_from(given[4]);
     for (const py::handle& spec : py::object(given[5])) entry->specs.push_back(py::reinterpret_borrow<py::object>(spec));
+    set_recipe(entry.get(), given[6]);
     const Runner& runner = *entry->runner;
     if (runner.num_inputs() > kMaxInputs || runner.num_outputs() > kMaxOutputs || count_floats(entry->arguments) > kMaxFloats)
       Py_RETURN_FALSE;
@@ -410,6 +322,7 @@ int traverse(PyObject* self, visitproc visit, void* arg) {
     for (const Node& node : entry->arguments)
       if (const int stop = visit_node(node, visit, arg)) return stop;
     if (const int stop = visit_node(entry->result, visit, arg)) return stop;
+    Py_VISIT(entry->recipe_object.ptr());
   }
   return 0;
 }

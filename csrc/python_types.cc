@@ -102,16 +102,33 @@ bool set_python_types(PyObject* tensor, PyObject* variable, PyObject* active) {
   return true;
 }
 
-int recording() {
+bool set_tape_type(PyObject* tape) {
+  PythonTypes found = types;
+  if (!PyType_Check(tape)) {
+    PyErr_SetString(PyExc_TypeError, "expects a class");
+    return false;
+  }
+  if (!find_slot(tape, "nodes", &found.tape_nodes) || !find_slot(tape, "tracked", &found.tape_tracked)) return false;
+  Py_INCREF(tape);
+  found.tape = reinterpret_cast<PyTypeObject*>(tape);
+  types = found;
+  return true;
+}
+
+bool find_listener(Listener* found) {
   PyObject* attributes = active_attributes();
-  if (!attributes) return -1;
+  if (!attributes) return false;
   PyObject* capture = PyDict_GetItemWithError(attributes, capture_name);
   PyObject* tapes = capture ? PyDict_GetItemWithError(attributes, tapes_name) : nullptr;
   if (!tapes) {
     if (!PyErr_Occurred()) PyErr_SetString(PyExc_AttributeError, "capture and tapes");
-    return -1;
+    return false;
   }
-  return capture != Py_None || !PyList_CheckExact(tapes) || PyList_GET_SIZE(tapes) > 0;
+  const Py_ssize_t count = PyList_CheckExact(tapes) ? PyList_GET_SIZE(tapes) : -1;
+  PyObject* only = count == 1 && Py_TYPE(PyList_GET_ITEM(tapes, 0)) == types.tape ? PyList_GET_ITEM(tapes, 0) : nullptr;
+  found->tape = only;
+  found->needs_python = capture != Py_None || (count != 0 && !only);
+  return true;
 }
 
 PyObject* new_tensor(PyObject* array, PyObject* spec) {

@@ -12,19 +12,28 @@ struct PythonTypes {
   PyTypeObject* variable = nullptr;
   Py_ssize_t variable_storage = 0, variable_handed_out = 0;
   PyObject* active = nullptr;  // attributes of the calling thread: `capture`, None or not, and the list `tapes`
+  PyTypeObject* tape = nullptr;  // the class of tapes that take segments
+  Py_ssize_t tape_nodes = 0, tape_tracked = 0;
 };
 
 const PythonTypes& python_types();
 // False with a Python error set where a class hasn't the slots that are needed.
 bool set_python_types(PyObject* tensor, PyObject* variable, PyObject* active);
+bool set_tape_type(PyObject* tape);
 
 // The attribute at an offset: borrowed, null if it was never set.
 inline PyObject*& slot_at(PyObject* object, Py_ssize_t offset) {
   return *reinterpret_cast<PyObject**>(reinterpret_cast<char*>(object) + offset);
 }
 
-// 1 if a capture or a tape of the calling thread listens, 0 if none does, below 0 with a Python error set.
-int recording();
+// Who hears of calls in the calling thread.
+struct Listener {
+  PyObject* tape;     // borrowed: the only listener, if it is a tape that takes segments; else null
+  bool needs_python;  // a capture, another tape, or several
+};
+
+// False with a Python error set.
+bool find_listener(Listener* found);
 
 // A tensor over `array`, to which it takes the reference. A new reference; null with a Python error set.
 PyObject* new_tensor(PyObject* array, PyObject* spec);

@@ -6,9 +6,10 @@ import functools
 from collections.abc import Callable, Sequence
 
 from pynn.dtypes import is_float, is_whole
+from pynn.engine.call_tape import CallTape
 from pynn.engine.op import active
 from pynn.engine.operators import Operators, call
-from pynn.engine.tape import Tape, check_target, checked_gradients, paused, record_custom, stand_in
+from pynn.engine.tape import check_target, checked_gradients, paused, record_custom, stand_in
 from pynn.engine.tensor import Tensor, as_tensor
 from pynn.engine.variable import Variable
 
@@ -53,8 +54,8 @@ def _position(name: str, argnum, args: tuple) -> int:
 
 
 def _value_and_grads(name: str, f: Callable, args: Sequence, which: Sequence[int], kwargs: dict):
-    with Tape() as tape:
-        sources = {i: stand_in(_differentiable(name, i, args[i])) for i in which}
+    sources = {i: stand_in(_differentiable(name, i, args[i])) for i in which}
+    with CallTape() as tape:
         for source in sources.values():
             tape.watch(source)
         value = check_target(name, f(*(sources.get(i, a) for i, a in enumerate(args)), **kwargs))
@@ -141,7 +142,7 @@ def variable_grads(f: Callable, variables: Sequence[Variable] | None = None):
     _check_function("variable_grads", f)
     if variables is not None:
         variables = _checked_variables(variables)
-    with Tape(watch_variables=True) as tape:
+    with CallTape(watch_variables=True) as tape:
         value = check_target("variable_grads", f())
     reads = list(tape.variables.values())
     sums: dict[int, Tensor | None] = {}

@@ -96,6 +96,12 @@ def introduce(tensor: type, variable: type, active) -> None:
         _core.set_python_types(tensor, variable, active)
 
 
+def introduce_tape(tape: type) -> None:
+    """Tells the extension of the class of tapes that take segments."""
+    if _core is not None:
+        _core.set_tape_type(tape)
+
+
 def run_native(op, kernel, tensors: tuple, outputs: tuple) -> tuple:
     """Runs a prepared kernel on tensors; its outputs, of the specs `outputs`, as new tensors."""
     try:

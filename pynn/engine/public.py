@@ -13,15 +13,18 @@ from types import EllipsisType, NoneType
 import numpy as np
 
 from pynn.engine import kernels
+from pynn.engine.call_tape import CallTape
 from pynn.engine.callable import Callable
 from pynn.engine.op import active
+from pynn.engine.tape import paused
 from pynn.engine.tensor import Tensor
 from pynn.engine.variable import Variable
 
 LOOKED_AT = 8  # every so many calls that Python serves,
 SIGHTINGS = 4  # and so often the same signature, before it is captured
 MOST_SIGNATURES = 64  # served at a time by one function
-MOST_BYTES = 1 << 18  # of all operands: for larger ones the way to the kernel is short beside its work
+MOST_BYTES = 1 << 20  # of all operands: for larger ones the way to the kernel is short beside its work
+MOST_KEPT_BYTES = 1 << 18  # by a signature, between its calls
 
 _PLAIN = frozenset((int, bool, str, NoneType))
 _THEMSELVES = (EllipsisType, type, np.dtype)
@@ -47,7 +50,7 @@ class PublicFunction(Callable):
     def call_python(self, *args, **kwargs):
         """A call that no runner serves."""
         self._calls += 1
-        if self._calls % LOOKED_AT == 0 and active.capture is None and not active.tapes:
+        if self._calls % LOOKED_AT == 0 and active.capture is None and all([type(t) is CallTape for t in active.tapes]):
             self._look_at(args, kwargs)
         return self.python_function(*args, **kwargs)
 
@@ -72,12 +75,13 @@ class PublicFunction(Callable):
     def _serve(self, args: tuple, kwargs: dict) -> None:
         from pynn.program.captured_call import capture_call
 
-        call = capture_call(self.python_function, args, kwargs, MOST_BYTES)
+        with paused():
+            call = capture_call(self.python_function, args, kwargs, MOST_KEPT_BYTES)
         if call is None:
             return
         if len(self._served) >= MOST_SIGNATURES:
             self._forget_all()
-        if self.remember(call.runner, len(args), tuple(kwargs), call.arguments, call.result, call.specs):
+        if self.remember(call.runner, len(args), tuple(kwargs), call.arguments, call.result, call.specs, call.recipe):
             self._served.append(call.runner)
 
     def _forget_all(self) -> None:

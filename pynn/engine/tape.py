@@ -14,6 +14,8 @@ from pynn.engine.tensor import Tensor, as_tensor, scalar
 class Tape:
     """Records calls while it is entered. `watch` marks the tensors by which `gradient` differentiates."""
 
+    __slots__ = ("nodes", "tracked", "watch_variables", "variables", "_keep")
+
     def __init__(self, *, watch_variables: bool = False):
         self.nodes: list[Node] = []
         self.tracked: set[int] = set()
@@ -65,13 +67,20 @@ class Tape:
         if active.capture is not None:
             active.capture.before_gradient(self)
         grads: dict[int, Tensor] = {id(target): dy if dy is not None else ones_like(target)}
-        wanted = {id(s) for s in sources}
-        for node in reversed(self.nodes):
-            ids = [id(t) for t in node.outputs]  # of None as well: nothing has its gradient
-            dys = tuple([(grads.get if i in wanted else grads.pop)(i, None) for i in ids])
-            if any([d is not None for d in dys]):
-                self._propagate(node, dys, grads)
+        self.walk_back(grads, {id(s) for s in sources})
         return [grads.get(id(s)) for s in sources]
+
+    def walk_back(self, grads: dict[int, Tensor], wanted: set[int]) -> None:
+        """Makes of gradients so far, by identities of tensors, those of what the tensors were made of. Only `wanted` ones are kept."""
+        for node in reversed(self.nodes):
+            self.step_back(node, grads, wanted)
+
+    def step_back(self, node: Node, grads: dict[int, Tensor], wanted: set[int]) -> None:
+        """`walk_back` over one call."""
+        ids = [id(t) for t in node.outputs]  # of None as well: nothing has its gradient
+        dys = tuple([(grads.get if i in wanted else grads.pop)(i, None) for i in ids])
+        if any([d is not None for d in dys]):
+            self._propagate(node, dys, grads)
 
     def _propagate(self, node: Node, dys: tuple, grads: dict[int, Tensor]) -> None:
         tracked = self.tracked
@@ -124,7 +133,7 @@ IDENTITY = define(
 
 def stand_in(t: Tensor) -> Tensor:
     """Another tensor object with the same value, through which gradients by it alone can be asked for."""
-    return apply(IDENTITY, t)
+    return apply(IDENTITY, t) if active.tapes or t.is_abstract else Tensor(t.data, t.spec)
 
 
 def ones_like(t: Tensor) -> Tensor:

@@ -144,7 +144,7 @@ class Variable(Operators):
                 self._handed_out, array = _leased(storage)
             else:
                 array = lease.view(np.ndarray)
-            value = Tensor(array)
+            value = Tensor(array, self.spec)
             self._value = weakref.ref(value)
             if storage is self._storage:
                 return value

@@ -41,7 +41,7 @@ class BatchCall(Callable):
         arguments = [("equal", None) if v is None else ("array", next(places)) for v in values]
         outputs = [("output", i) for i in range(len(program.outputs))]
         result: Any = outputs[0] if len(outputs) == 1 else ("list", outputs)
-        self.remember(program.replay.runner, len(values), (), arguments, result, [t.spec for t in program.outputs] if tensors else [])
+        self.remember(program.replay.runner, len(values), (), arguments, result, [t.spec for t in program.outputs] if tensors else [], None)
 
 
 class ModelCalls:

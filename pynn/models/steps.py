@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from pynn.engine.call_tape import CallTape
 from pynn.engine.operators import call
-from pynn.engine.tape import Tape
 from pynn.engine.tensor import Tensor, as_tensor
 from pynn.layers.structure import flatten
 from pynn.ops.guard import guard_finite
@@ -62,7 +62,7 @@ def forward_loss(model, x, y, weights, training: bool):
 def train_step(model, x: Sequence[Tensor], y: Sequence[Tensor], weights: Sequence[Tensor]) -> Tensor:
     """One optimizer step: forward, backward, guards, then everything that changes. Returns the loss."""
     variables = model.trainable_weights
-    with Tape() as tape:
+    with CallTape() as tape:
         values = [v.value for v in variables]
         for value in values:
             tape.watch(value)

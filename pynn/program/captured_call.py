@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable as PythonFunction
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 from pynn.engine.operators import Operators
+from pynn.engine.tensor import Tensor
 from pynn.program.capture import abstract
+from pynn.program.captured_gradient import differentiable_results
 from pynn.program.function import capture_function, describe_leaves, describe_result
-from pynn.program.nest import flatten
+from pynn.program.nest import flatten, unflatten
 from pynn.program.program import Program
 from pynn.program.replay import NativeReplay, native_kernel
 
@@ -21,6 +24,31 @@ class CapturedCall(NamedTuple):
     arguments: list
     result: tuple
     specs: list
+    recipe: Recipe | bool | None
+
+
+class Recipe:
+    """How Python makes a call that needed none, over other tensors: what a tape keeps of it."""
+
+    _serials = itertools.count()
+
+    def __init__(self, function: PythonFunction, structure: Any, leaves: list):
+        self.serial = next(self._serials)
+        self.differentiable: tuple[bool, ...] = ()  # of each result
+        self._function = function
+        self._structure = structure
+        self._leaves = [_OPERAND if isinstance(leaf, Operators) else leaf for leaf in leaves]
+
+    def make(self, tensors: Sequence[Tensor]) -> list[Tensor]:
+        """The results."""
+        queue = iter(tensors)
+        args, kwargs = unflatten(self._structure, iter([next(queue) if leaf is _OPERAND else leaf for leaf in self._leaves]))
+        results: list[Tensor] = []
+        flatten(self._function(*args, **kwargs), results)
+        return results
+
+
+_OPERAND = object()
 
 
 def capture_call(function: PythonFunction, args: tuple, kwargs: dict, most_bytes: int) -> CapturedCall | None:
@@ -46,7 +74,20 @@ def capture_call(function: PythonFunction, args: tuple, kwargs: dict, most_bytes
         _describe([*args, *kwargs.values()]),
         describe_result(captured.structure, iter(outputs)),
         [t.spec for t in program.outputs],
+        _recipe(Recipe(function, structure, leaves), program),
     )
+
+
+def _recipe(recipe: Recipe, program: Program) -> Recipe | bool | None:
+    """What `Callable.remember` is told of the call under a tape."""
+    try:
+        found = differentiable_results(recipe, [t.spec for t in program.inputs], [t.spec for t in program.outputs])
+    except Exception:  # its gradient asks for values
+        return None
+    if found is None:
+        return None
+    recipe.differentiable = found
+    return recipe if any(found) else False
 
 
 def _is_native(program: Program) -> bool:
@@ -54,8 +95,8 @@ def _is_native(program: Program) -> bool:
 
 
 def _kept_bytes(program: Program) -> int:
-    """What stays in memory between calls; outputs are counted, as those of a call without operands are constants."""
-    return program.plan.arena_bytes + sum(t.nbytes for t in program.outputs)
+    """What stays in memory between calls."""
+    return program.plan.arena_bytes + sum(where.nbytes for kind, where in program.replay.externals if kind == "constant")
 
 
 def _all_new(places: list, program: Program) -> bool:

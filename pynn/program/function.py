@@ -97,7 +97,7 @@ class Function(Callable):
             leaves = [("output", p) if isinstance(p, int) else ("value", p[0]) for p in captured.places]
             result = describe_result(captured.structure, iter(leaves))
             specs = [t.spec for t in program.outputs]
-            self.remember(program.replay.runner, len(args), tuple(kwargs), arguments, result, specs)
+            self.remember(program.replay.runner, len(args), tuple(kwargs), arguments, result, specs, None)
 
     def _remember(self, key: tuple, captured: _Captured) -> None:
         self._programs[key] = captured
