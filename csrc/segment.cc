@@ -21,6 +21,11 @@ struct RecordedCall {
 };
 
 struct Contents {
+  Contents() {
+    tensors.reserve(kMostTensors), followed.reserve(kMostTensors), made.reserve(kMostTensors);
+    calls.reserve(kMostTensors), key.reserve(4 * kMostTensors);
+  }
+
   std::vector<py::object> tensors;
   std::vector<bool> followed;  // of each tensor
   std::vector<bool> made;      // whether a call of the segment has made it
@@ -29,7 +34,7 @@ struct Contents {
 
   std::uint32_t place_of(PyObject* tensor) const {
     std::size_t i = tensors.size();
-    while (i > 0 && tensors[i - 1].ptr() != tensor) --i;  // what is used has mostly been made just now
+    while (i > 0 && tensors[i - 1].ptr() != tensor) --i;
     return static_cast<std::uint32_t>(i > 0 ? i - 1 : tensors.size());
   }
   std::uint32_t add(PyObject* tensor, bool is_followed, bool is_made) {
@@ -72,12 +77,18 @@ PyObject* new_segment() {
   return segment;
 }
 
+// Borrowed: the segment at the end of the tape; null if there is none.
+PyObject* last_segment(PyObject* nodes) {
+  const Py_ssize_t size = PyList_GET_SIZE(nodes);
+  PyObject* last = size ? PyList_GET_ITEM(nodes, size - 1) : nullptr;
+  return last && Py_TYPE(last) == type_object ? last : nullptr;
+}
+
 // Borrowed: the segment that the next call belongs to. Null with a Python error set.
 PyObject* open_segment(PyObject* tape, std::size_t tensors) {
   PyObject* nodes = slot_at(tape, python_types().tape_nodes);
-  const Py_ssize_t size = PyList_GET_SIZE(nodes);
-  PyObject* last = size ? PyList_GET_ITEM(nodes, size - 1) : nullptr;
-  if (last && Py_TYPE(last) == type_object && contents_of(last).tensors.size() + tensors <= kMostTensors) return last;
+  PyObject* last = last_segment(nodes);
+  if (last && contents_of(last).tensors.size() + tensors <= kMostTensors) return last;
   const py::object fresh = py::reinterpret_steal<py::object>(new_segment());
   return fresh && PyList_Append(nodes, fresh.ptr()) == 0 ? fresh.ptr() : nullptr;
 }
@@ -162,6 +173,12 @@ PyObject* segment_type() {
 }
 
 int follows_any(PyObject* tape, PyObject* const* tensors, std::size_t count) {
+  PyObject* last = last_segment(slot_at(tape, python_types().tape_nodes));
+  for (std::size_t i = 0; last && i < count; ++i) {  // what is used has mostly been made just now, and the set is slower to ask
+    const Contents& contents = contents_of(last);
+    const std::uint32_t place = contents.place_of(tensors[i]);
+    if (place < contents.tensors.size() && contents.followed[place]) return 1;
+  }
   for (std::size_t i = 0; i < count; ++i)
     if (const int found = follows(tape, tensors[i])) return found;
   return 0;

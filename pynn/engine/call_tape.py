@@ -15,7 +15,8 @@ from pynn.engine.tape import Tape
 from pynn.engine.tensor import Tensor
 
 SIGHTINGS = 4  # of a segment, before its gradient is captured
-MOST_GRADIENTS = 256  # kept at a time
+MOST_GRADIENTS = 256  # kept at a time,
+MOST_KEPT_BYTES = 1 << 26  # and their memory between calls
 
 
 class CallTape(Tape):
@@ -63,10 +64,12 @@ def _look_at(key: tuple, segment, tensors: Sequence[Tensor], grads: dict[int, Te
         return None
     from pynn.program.captured_gradient import segment_gradient
 
-    if len(_gradients) >= MOST_GRADIENTS:
-        _gradients.clear()
     arrived = {i: grads[id(tensors[i])].spec for i in key[1]}
-    gradient = _gradients[key] = segment_gradient(segment.calls(), [t.spec for t in tensors], segment.followed(), arrived)
+    gradient = segment_gradient(segment.calls(), [t.spec for t in tensors], segment.followed(), arrived)
+    kept = sum([g.kept_bytes for g in (gradient, *_gradients.values()) if g is not None])
+    if len(_gradients) >= MOST_GRADIENTS or kept > MOST_KEPT_BYTES:
+        _gradients.clear()
+    _gradients[key] = gradient
     return gradient
 
 

@@ -11,6 +11,7 @@ from pynn.engine.callable import Callable
 from pynn.engine.op import Node, Spec
 from pynn.engine.tape import Tape
 from pynn.engine.tensor import Tensor
+from pynn.errors import CaptureError
 from pynn.program.capture import Capture, abstract
 from pynn.program.program import Program, drop_unread
 from pynn.program.replay import NativeReplay, native_kernel
@@ -24,6 +25,7 @@ class SegmentGradient(Callable):
     def __init__(self, program: Program, reads: Sequence[int], writes: Sequence[int]):
         self.reads = reads
         self.writes = writes
+        self.kept_bytes = program.plan.arena_bytes
         self._program = program
         arguments = [("array", i) for i in range(len(program.inputs))]
         results = [("output", i) for i in range(len(program.outputs))]
@@ -47,6 +49,15 @@ def segment_gradient(
     calls: Sequence[tuple], specs: Sequence[Spec], followed: Sequence[int], arrived: Mapping[int, Spec]
 ) -> SegmentGradient | None:
     """The gradient by the tensors at `followed`, once gradients have arrived at the tensors `arrived`. None if it needs Python."""
+    try:
+        return _captured_gradient(calls, specs, followed, arrived)
+    except CaptureError:
+        return None
+
+
+def _captured_gradient(
+    calls: Sequence[tuple], specs: Sequence[Spec], followed: Sequence[int], arrived: Mapping[int, Spec]
+) -> SegmentGradient | None:
     with _captured(calls, specs, followed) as (capture, tensors, tape):
         given = {i: abstract(spec, "gradient") for i, spec in arrived.items()}
         grads = {id(tensors[i]): dy for i, dy in given.items()}
