@@ -289,7 +289,7 @@ KINDS = {Train: train, Infer: infer, MatMul: matmul, Conv: conv, Recurrent: recu
 
 def cases(row):
     """All ways to do a row."""
-    return KINDS[type(row)](row)
+    return KINDS[type(row)](row) if type(row) in KINDS else ()
 
 
 if __name__ == "__main__":

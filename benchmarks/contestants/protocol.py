@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from watch import Watch
-from workloads import ROWS, Train, rows_of
+from workloads import ROWS, Net, Train, rows_of
 
 WINDOW_SECONDS = 0.01
 MIN_WINDOWS, MAX_WINDOWS = 3, 400
@@ -60,7 +60,7 @@ def run(cases: Callable[[object], Iterable[Case]], versions: dict[str, str]) -> 
         for case in cases(row):
             if wanted and case.variant not in wanted:
                 continue
-            budget = given.budget if isinstance(row, Train) else given.budget / 3
+            budget = given.budget if isinstance(row, (Train, Net)) else given.budget / 3
             found = attempt(case, budget)
             print(json.dumps({"row": name + (f".{case.op}" if case.op else ""), "variant": case.variant, **found}), flush=True)
     print(json.dumps({"others": watch.others()}), flush=True)
@@ -134,6 +134,14 @@ def training_data(row: Train) -> tuple[np.ndarray, np.ndarray]:
     if row.model == "lstm_tiny":
         return np.array([[[0.2]], [[0.8]]], np.float32), np.array([[0.2], [0.8]], np.float32)
     return images(row.samples, row.steps), np.random.default_rng(1).integers(0, 10, row.samples)
+
+
+def net_data(row: Net) -> tuple[np.ndarray, np.ndarray]:
+    """(x, y) for all steps: random, inputs and targets in 0..1, words and classes as integers."""
+    random = np.random.default_rng(4)
+    rows = row.steps * row.batch
+    x = random.integers(0, row.vocabulary, (rows, *row.inputs)) if row.vocabulary else random.random((rows, *row.inputs), np.float32)
+    return x, random.integers(0, row.classes, rows) if row.classes else random.random((rows, *row.targets), np.float32)
 
 
 def images(samples: int, steps: int = 28) -> np.ndarray:

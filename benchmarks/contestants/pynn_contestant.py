@@ -2,7 +2,8 @@
 
 import numpy as np
 from protocol import Batches, Case, fit_steps, images, normal, options, run, training_data
-from workloads import AdamStep, Conv, CrossEntropy, Infer, MatMul, Matrix, MaxPool, Recurrent, Small, Train
+from pynn_nets import net
+from workloads import AdamStep, Conv, CrossEntropy, Infer, MatMul, Matrix, MaxPool, Net, Recurrent, Small, Train
 
 import pynn as pn
 from pynn import layers
@@ -230,7 +231,7 @@ def small(row):
 
 
 KINDS = {Train: train, Infer: infer, MatMul: matmul, Conv: conv, Recurrent: recurrent, CrossEntropy: cross_entropy,
-         AdamStep: adam, MaxPool: max_pool, Matrix: matrix, Small: small}  # fmt: skip
+         AdamStep: adam, MaxPool: max_pool, Matrix: matrix, Small: small, Net: net}  # fmt: skip
 
 
 def cases(row):

@@ -6,7 +6,8 @@ import torch
 from protocol import Batches, Case, images, normal, options, run, training_data
 from torch import nn
 from torch.nn import functional
-from workloads import AdamStep, Conv, CrossEntropy, Infer, MatMul, Matrix, MaxPool, Recurrent, Small, Train
+from torch_nets import net
+from workloads import AdamStep, Conv, CrossEntropy, Infer, MatMul, Matrix, MaxPool, Net, Recurrent, Small, Train
 
 GIVEN = options()
 torch.set_num_threads(GIVEN.threads)
@@ -302,7 +303,7 @@ def small(row):
 
 
 KINDS = {Train: train, Infer: infer, MatMul: matmul, Conv: conv, Recurrent: recurrent, CrossEntropy: cross_entropy,
-         AdamStep: adam, MaxPool: max_pool, Matrix: matrix, Small: small}  # fmt: skip
+         AdamStep: adam, MaxPool: max_pool, Matrix: matrix, Small: small, Net: net}  # fmt: skip
 
 
 def cases(row):

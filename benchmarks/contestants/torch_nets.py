@@ -1,4 +1,4 @@
-"""The nets of the rows `net_...` in PyTorch: what they are is said in workloads.py. Losses take what precedes the last softmax or sigmoid."""
+"""The nets of the rows `net_...` in PyTorch: what they are is said in workloads.py. Losses take what precedes the last activation."""
 
 import torch
 from protocol import Batches, Case, net_data

@@ -57,6 +57,37 @@ class Train:
 
 
 @dataclass(frozen=True)
+class Net:
+    """One step of Adam (0.001) on another kind of net than the tutorials', over shuffled batches of `steps` batches of random data.
+
+    Images in channels-last shapes, "same" convolutions; a bar is a further layer, `x2` one more of the same.
+    batch_norm: (conv 3x3x32, batch norm, relu) x2 | pool | (conv 3x3x64, ...) x2 | pool | dense; residual: three blocks of two normalized
+    convolutions of 16, 32 and 64 after one of 16, the last two with stride 2 | mean | dense; separable: conv 3x3x32 relu | separable
+    3x3 of 64 and 128, twice each, the first with stride 2 | mean | dense; strided: conv 5x5x32 and 5x5x64 with stride 2, leaky relu 0.3,
+    dropout 0.3 after the first | dense; transposed: dense to 7x7x32 relu | transposed 5x5x32 relu and 5x5x1 with stride 2;
+    convolution_1d: conv 5x32 and 5x64 relu "valid", each with pooling | dense 64 relu | dense; text_convolution: embedding of 64 |
+    conv 5x64 relu "valid" | largest | dense; text_lstm: embedding of 64 | lstm 64 | dense; two_lstm: lstm 32 x2 | dense; bidirectional:
+    gru 32 in both directions | dense; autoencoder: dense 128, 32, 128 relu, 784; layer_norm: (dense 256, layer norm, gelu) x2 | dense;
+    tabular: dense 64 relu x2 | dense.
+    The loss: cross-entropy of `classes`, or for `targets` of pixels binary cross-entropy, of a number the squared error.
+    """
+
+    kind: str
+    batch: int
+    inputs: tuple[int, ...]
+    classes: int = 0
+    targets: tuple[int, ...] = ()
+    vocabulary: int = 0  # of inputs that are integers
+    steps: int = 20
+    ops = ("",)
+
+    @property
+    def task(self) -> str:
+        """What the loss is of."""
+        return "classes" if self.classes else "number" if self.targets == (1,) else "pixels"
+
+
+@dataclass(frozen=True)
 class Infer:
     """From a batch in memory to its class probabilities in memory."""
 
@@ -225,6 +256,21 @@ GROUPS: dict[str, dict[str, object]] = {
     "cnn": {"cnn": Train("cnn", 128, "adam")},
     "gru": {"gru_b32": Train("gru", 32, "adam", 64), "gru_b128": Train("gru", 128, "adam", 64)},
     "lstm": {"lstm": Train("lstm", 128, "adam", 128)},
+    "nets": {
+        "net_batch_norm": Net("batch_norm", 64, (32, 32, 3), classes=10),
+        "net_residual": Net("residual", 32, (32, 32, 3), classes=10),
+        "net_separable": Net("separable", 32, (32, 32, 3), classes=10),
+        "net_strided": Net("strided", 64, (28, 28, 1), classes=10),
+        "net_transposed": Net("transposed", 32, (64,), targets=(28, 28, 1)),
+        "net_convolution_1d": Net("convolution_1d", 32, (128, 6), classes=6),
+        "net_text_convolution": Net("text_convolution", 32, (100,), classes=2, vocabulary=5000),
+        "net_text_lstm": Net("text_lstm", 32, (80,), classes=2, vocabulary=5000),
+        "net_two_lstm": Net("two_lstm", 32, (40, 8), targets=(1,)),
+        "net_bidirectional": Net("bidirectional", 32, (50, 16), classes=5),
+        "net_autoencoder": Net("autoencoder", 256, (784,), targets=(784,)),
+        "net_layer_norm": Net("layer_norm", 64, (256,), classes=10),
+        "net_tabular": Net("tabular", 32, (13,), targets=(1,), steps=200),
+    },
     "infer": {f"infer_{model}_b{batch}": Infer(model, batch, units)
               for model, units in (("mlp", 128), ("cnn", 0), ("gru", 64)) for batch in (1, 256)},
     "matmul": {**{f"mm_{n}": MatMul(n, n, n) for n in _SQUARES}, **{f"mm_{m}x{k}x{n}": MatMul(m, k, n) for m, k, n in _RECTANGLES}},
