@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, settings
 
 import pynn
 from pynn.engine import call_tape, public
+from pynn.optimizers import captured_steps
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -23,7 +24,7 @@ os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [INSTALLED, os.environ.g
 os.environ["PYTHONSAFEPATH"] = "1"  # known from Python 3.11 on
 
 if os.environ.get("PYNN_TEST_SERVED"):  # public functions are captured at the first call that can be, not where it pays
-    public.LOOKED_AT = public.SIGHTINGS = call_tape.SIGHTINGS = 1
+    public.LOOKED_AT = public.SIGHTINGS = call_tape.SIGHTINGS = captured_steps.SIGHTINGS = 1
 
 settings.register_profile(
     "pynn", deadline=None, max_examples=50, database=None, suppress_health_check=[HealthCheck.function_scoped_fixture]

@@ -27,13 +27,61 @@ def _add_members(values, kind, seen: set[int], found: list) -> None:
             _add_members(value.values(), kind, seen, found)
 
 
+def _add_containers(values, found: list) -> None:
+    """Adds the lists and dicts among values, and those in them, to `found`."""
+    for value in values:
+        if isinstance(value, (list, dict)):
+            found.append(value)
+        if isinstance(value, (list, tuple, dict)):
+            _add_containers(value.values() if isinstance(value, dict) else value, found)
+
+
+class Inventory:
+    """The layers and weights of a layer, as long as no attribute, list or dict in them changes. A copy of the layer has its own."""
+
+    __slots__ = ("_owner", "_changes", "_containers", "_contents", "layers", "weights")
+
+    def __init__(self, owner: Tracking):
+        self._owner = owner
+        self._changes = structure.changes
+        self.layers = owner._find_layers()
+        self._containers: list = []
+        for layer in self.layers:
+            _add_containers([v for k, v in vars(layer).items() if k not in _BACKWARDS], self._containers)
+        self._contents = self._ids()
+        found: dict[int, Variable] = {}
+        for layer in self.layers:
+            found.update((id(w), w) for w in layer._direct_weights())
+        self.weights = list(found.values())
+
+    def holds_for(self, owner: Tracking) -> bool:
+        """Whether this is what `owner` has now."""
+        return self._owner is owner and self._changes == structure.changes and self._contents == self._ids()
+
+    def _ids(self) -> list[int]:
+        """Identities of all that the containers hold. Whatever is new has changed the count, so none has come back."""
+        return [id(v) for c in self._containers for v in (c.values() if type(c) is dict else c)]
+
+    def __deepcopy__(self, memo) -> None:
+        return None
+
+    def __reduce__(self):
+        return NoneType, ()
+
+
+# Attributes with the layers that a layer is used by.
+_BACKWARDS = frozenset({"_inbound_nodes"})
+
+
 class Tracking:
     """Mixin of `Layer`: everything a layer owns, itself or through the layers in its attributes (lists and dicts included)."""
 
     # Attributes that refer to things without owning them.
-    _untracked = frozenset({"_inbound_nodes", "_own_weights", "_own_states", "_call_losses", "_fixed"})
+    _untracked = frozenset({*_BACKWARDS, "_own_weights", "_own_states", "_call_losses", "_fixed", "_inventory"})
     # Attributes that no program depends on, although they are set again and again.
-    _unnoticed: frozenset[str] = frozenset()
+    _unnoticed: frozenset[str] = frozenset({"_last_call"})
+
+    _inventory: Inventory | None = None
 
     def _init_tracking(self) -> None:
         self._own_weights: list[Variable] = []
@@ -61,8 +109,18 @@ class Tracking:
         _add_members([v for k, v in vars(self).items() if k not in self._untracked], kind, seen, found)
         return found
 
+    def _known(self) -> Inventory:
+        found = self._inventory
+        if found is None or not found.holds_for(self):
+            found = Inventory(self)
+            object.__setattr__(self, "_inventory", found)  # no change
+        return found
+
     def flattened_layers(self) -> list:
         """This layer and all below it, each once."""
+        return list(self._known().layers)
+
+    def _find_layers(self) -> list:
         found, seen = [], set()
 
         def visit(layer) -> None:
@@ -90,25 +148,22 @@ class Tracking:
     @property
     def weights(self) -> list[Variable]:
         """All weights, in order of creation, those of inner layers after its own."""
-        found: dict[int, Variable] = {}
-        for layer in self.flattened_layers():
-            found.update((id(w), w) for w in layer._direct_weights())
-        return list(found.values())
+        return list(self._known().weights)
 
     @property
     def trainable_weights(self) -> list[Variable]:
         """The weights that training changes."""
-        return [w for w in self.weights if w.trainable]
+        return [w for w in self._known().weights if w.trainable]
 
     @property
     def non_trainable_weights(self) -> list[Variable]:
         """Moving statistics and frozen weights."""
-        return [w for w in self.weights if not w.trainable]
+        return [w for w in self._known().weights if not w.trainable]
 
     @property
     def state_variables(self) -> list[Variable]:
         """What changes without being a weight: random counters, states of stateful recurrent layers."""
-        return [v for layer in self.flattened_layers() for v in layer._own_states]
+        return [v for layer in self._known().layers for v in layer._own_states]
 
     @property
     def variables(self) -> list[Variable]:

@@ -45,7 +45,7 @@ class Model(Layer):
     """
 
     casts_inputs = False  # the layers inside cast for themselves
-    _unnoticed = frozenset({"history", "stop_training"})
+    _unnoticed = Layer._unnoticed | {"history", "stop_training"}
 
     def __new__(cls, *args, **kwargs):
         if cls is Model and (len(args) >= 2 or "outputs" in kwargs):

@@ -12,6 +12,7 @@ from pynn.engine.tensor import Tensor, as_tensor
 from pynn.engine.variable import Variable
 from pynn.errors import suggestion
 from pynn.gradients import variable_grads
+from pynn.optimizers.captured_steps import CapturedSteps, knows_its_step
 from pynn.optimizers.schedules import LearningRateSchedule
 from pynn.optimizers.schedules import get as get_schedule
 from pynn.serialization import Configurable, constructor_arguments, plain, snake_case
@@ -67,6 +68,7 @@ class Optimizer(Configurable):
         self.name = name or snake_case(label)
         self.weight_decay = weight_decay
         self.clipnorm, self.clipvalue, self.global_clipnorm = clipnorm, clipvalue, global_clipnorm
+        self._steps = CapturedSteps(self._step)
         self.iterations = Variable(np.zeros((), np.int64), name="iterations", trainable=False)
         self._rate = Variable(np.zeros((), np.float32), name="learning_rate", trainable=False)
         self._schedule: Callable | None = None
@@ -161,11 +163,17 @@ class Optimizer(Configurable):
         """Everything that a step changes beside the weights: iterations, learning rate, slots, averages."""
         return [self.iterations, self._rate, *self.slots, *self._averages]
 
+    def __setattr__(self, name: str, value) -> None:
+        object.__setattr__(self, name, value)
+        if name != "learning_rate" and "_steps" in self.__dict__:  # a number there goes into a variable, which steps read
+            self._steps.forget_all()
+
     def __getstate__(self):
-        return {k: v for k, v in self.__dict__.items() if k != "_index"}
+        return {k: v for k, v in self.__dict__.items() if k not in ("_index", "_steps")}
 
     def __setstate__(self, state) -> None:
         self.__dict__.update(state)
+        self._steps = CapturedSteps(self._step)
         self._index = {id(v): i for i, v in enumerate(self._trained)}
 
     # -- steps ---------------------------------------------------------------------------------------------------------
@@ -183,6 +191,11 @@ class Optimizer(Configurable):
             raise ValueError(
                 f"[{type(self).__name__}] expected one gradient per variable. Received: {len(grads)} gradients, {len(variables)} variables."
             )
+        if not all([type(v) is Variable for v in variables]):
+            raise TypeError(f"[{type(self).__name__}] steps change variables. Received: {variables!r}. Pass a list of pn.Variable.")
+        (self._steps if knows_its_step(self, variables) else self._step)(grads, variables)
+
+    def _step(self, grads: list, variables: list[Variable]) -> None:
         pairs = [(as_tensor(g), v) for g, v in zip(grads, variables, strict=True) if g is not None]
         if not pairs:
             raise ValueError(

@@ -1,0 +1,106 @@
+"""What a layer owns is found again whenever it may have changed, and only then."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+
+import pynn as pn
+from pynn.layers import tracking
+
+
+class Blocks(pn.layers.Layer):
+    """Layers in a list, in a list within a tuple, and in a dict."""
+
+    def __init__(self):
+        super().__init__()
+        self.row = [dense(1), dense(2)]
+        self.nested = ([dense(3)], "a word")
+        self.named = {"one": dense(4)}
+
+    def call(self, x):
+        return x
+
+
+def dense(units):
+    layer = pn.layers.Dense(units, use_bias=False)
+    layer.build((None, 1))
+    return layer
+
+
+def widths(layer):
+    return [w.shape[1] for w in layer.weights]
+
+
+def test_changes_of_lists_and_dicts_are_seen():
+    blocks, spare = Blocks(), [dense(n) for n in (5, 6, 7, 8)]
+    assert widths(blocks) == [1, 2, 3, 4]
+    blocks.row[0] = spare[0]
+    assert widths(blocks) == [5, 2, 3, 4]
+    blocks.row.reverse()
+    assert widths(blocks) == [2, 5, 3, 4]
+    blocks.nested[0][0] = spare[1]
+    assert widths(blocks) == [2, 5, 6, 4]
+    blocks.nested[0].append(spare[2])
+    assert widths(blocks) == [2, 5, 6, 7, 4]
+    blocks.named["one"] = spare[3]
+    assert widths(blocks) == [2, 5, 6, 7, 8]
+    blocks.row.pop()
+    blocks.row.append(dense(9))
+    assert widths(blocks) == [2, 9, 6, 7, 8]
+    del blocks.named
+    assert widths(blocks) == [2, 9, 6, 7]
+    blocks.more = {"deep": [{"deeper": spare[0]}]}
+    assert widths(blocks) == [2, 9, 6, 7, 5]
+    blocks.more["deep"][0]["deeper"] = spare[3]
+    assert widths(blocks) == [2, 9, 6, 7, 8] and len(blocks.flattened_layers()) == 6
+
+
+def test_a_layer_inside_that_changes_is_seen():
+    model = pn.Sequential([pn.layers.Dense(2, input_shape=(3,)), Blocks()])
+    assert len(model.weights) == 6
+    model.layers[1].row.append(dense(9))
+    assert len(model.weights) == 7
+    model.layers[0].extra = pn.Variable([1.0])
+    assert len(model.weights) == 8
+    model.layers[0].trainable = False
+    assert len(model.trainable_weights) == 5 and len(model.non_trainable_weights) == 3
+
+
+def test_what_is_given_out_is_the_callers():
+    blocks = Blocks()
+    blocks.weights.clear()
+    blocks.flattened_layers().clear()
+    blocks.trainable_weights.clear()
+    assert len(blocks.weights) == 4 and len(blocks.flattened_layers()) == 5
+
+
+def test_copies_own_what_is_theirs():
+    blocks = Blocks()
+    assert len(blocks.weights) == 4
+    for other in (copy.deepcopy(blocks), pickle.loads(pickle.dumps(blocks))):
+        assert widths(other) == [1, 2, 3, 4]
+        assert not {id(w) for w in other.weights} & {id(w) for w in blocks.weights}
+        other.weights[0].assign([[5.0]])
+        assert blocks.weights[0].numpy()[0, 0] != 5
+    alike = copy.copy(blocks)
+    alike.named = {}
+    assert widths(alike) == [1, 2, 3] and widths(blocks) == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_calls_and_steps_change_nothing(training, monkeypatch):
+    model = pn.Sequential([pn.layers.Dense(3, input_shape=(2,)), pn.layers.BatchNormalization(), pn.layers.Dropout(0.5)])
+    x, optimizer = pn.tensor(np.ones((4, 2), np.float32)), pn.optimizers.Adam()
+
+    def step():
+        optimizer.minimize(lambda: (model(x, training=training) ** 2).mean(), model.trainable_weights)
+
+    step()
+    model.weights
+    monkeypatch.setattr(tracking, "Inventory", None)  # nothing is looked for any more
+    step()
+    assert len(model.weights) == 6
