@@ -144,6 +144,11 @@ def net_data(row: Net) -> tuple[np.ndarray, np.ndarray]:
     return x, random.integers(0, row.classes, rows) if row.classes else random.random((rows, *row.targets), np.float32)
 
 
+def few_rows() -> tuple[np.ndarray, np.ndarray]:
+    """32 rows of 16 numbers, of four classes."""
+    return normal(32, 16), np.random.default_rng(5).integers(0, 4, 32)
+
+
 def images(samples: int, steps: int = 28) -> np.ndarray:
     """(samples, steps, 28) float32 in 0..1; a block of random rows, repeated, because making 60,000 takes longer than some epochs."""
     block = np.random.default_rng(0).random((min(samples, 1024), steps, 28), dtype=np.float32)

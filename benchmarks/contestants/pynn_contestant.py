@@ -1,7 +1,7 @@
 """pynn through its public API: `fit`, `train_on_batch`, captured functions and eager ops. Gradient kernels by their op records."""
 
 import numpy as np
-from protocol import Batches, Case, fit_steps, images, normal, options, run, training_data
+from protocol import Batches, Case, few_rows, fit_steps, images, normal, options, run, training_data
 from pynn_nets import net
 from workloads import AdamStep, Conv, CrossEntropy, Infer, MatMul, Matrix, MaxPool, Net, Recurrent, Small, Train
 
@@ -202,6 +202,20 @@ def matrix(row):
         yield from both(op, calls[op], pn.tensor(normal(row.rows, row.columns)))
 
 
+def layers_by_hand():
+    """A step of a training loop that a user writes, nothing captured by hand."""
+    hidden = [layers.Dense(32, activation="relu", input_shape=(16,)), layers.Dense(32, activation="relu")]
+    model = pn.Sequential([*hidden, layers.Dense(4, activation="softmax")])
+    x, y = few_rows()
+    x, y = pn.tensor(x), pn.tensor(y.astype(np.int32))
+    optimizer = pn.optimizers.Adam(0.001)
+
+    def loss():
+        return pn.losses.sparse_categorical_crossentropy(y, model(x, training=True)).mean()
+
+    return lambda: optimizer.minimize(loss, model.trainable_weights)
+
+
 def small(row):
     x, y = pn.tensor(normal(row.size, row.size)), pn.tensor(normal(row.size, row.size))
     w = pn.Variable(y)
@@ -224,6 +238,7 @@ def small(row):
         "chosen": lambda: pn.where(x > y, x, y),
         "norm": lambda: pn.norm(x),
         "descent": descent,
+        "layers": layers_by_hand(),
     }
     for op, call in calls.items():
         yield Case("eager", lambda call=call: call, op)

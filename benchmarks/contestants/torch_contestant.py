@@ -3,7 +3,7 @@
 import shutil
 
 import torch
-from protocol import Batches, Case, images, normal, options, run, training_data
+from protocol import Batches, Case, few_rows, images, normal, options, run, training_data
 from torch import nn
 from torch.nn import functional
 from torch_nets import net
@@ -273,6 +273,21 @@ def matrix(row):
     yield Case("eager", lambda: lambda: torch.autograd.grad(watched.cumprod(1).sum(), watched), "running_product_gradient")
 
 
+def layers_by_hand():
+    net = nn.Sequential(nn.Linear(16, 32), nn.ReLU(), nn.Linear(32, 32), nn.ReLU(), nn.Linear(32, 4))
+    x, y = map(torch.from_numpy, few_rows())
+    optimizer = torch.optim.Adam(net.parameters(), lr=0.001, fused=True)
+
+    def step():
+        loss = functional.cross_entropy(net(x), y)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    return step
+
+
 def small(row):
     x, y = torch.from_numpy(normal(row.size, row.size)), torch.from_numpy(normal(row.size, row.size))
     w = y.clone().requires_grad_()
@@ -296,6 +311,7 @@ def small(row):
         "chosen": lambda: torch.where(x > y, x, y),
         "norm": lambda: torch.linalg.norm(x),
         "descent": descent,
+        "layers": layers_by_hand(),
     }
     for op, call in calls.items():
         yield Case("eager", lambda call=call: call, op)

@@ -253,7 +253,7 @@ class Layer(Tracking):
         """The layer's output for tensors or arrays; for the symbolic tensors of a functional model, a symbolic one."""
         if not args:
             raise TypeError(f"[{self.label}] a layer is called with its input.")
-        if any(isinstance(leaf, SymbolicTensor) for leaf in flatten((args, kwargs))):
+        if any([isinstance(leaf, SymbolicTensor) for leaf in [*flatten(args), *flatten(kwargs)]]):
             return call_symbolic(self, args, kwargs)
         args = (map_structure(self._convert, one_array(args[0])), *args[1:])
         shapes = map_structure(lambda t: t.shape, args[0])
@@ -303,7 +303,7 @@ class Layer(Tracking):
 
     def _pass_mask(self, inputs, mask, outputs):
         """`outputs` with their masks. An output that is an input too is the caller's: its mask goes onto another tensor."""
-        if not self.makes_mask and all(m is None for m in flatten(mask)):
+        if not self.makes_mask and all([m is None for m in flatten(mask)]):
             return outputs
         masks = iter(flatten(self.compute_mask(inputs, mask)))
         given = [id(leaf) for leaf in flatten(inputs)]

@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+
+_NESTED = (list, tuple, dict)
 
 
-def flatten(structure) -> Iterator:
+def flatten(structure) -> list:
     """The leaves of `structure`, in order; None is a leaf."""
-    if isinstance(structure, (list, tuple)):
-        for item in structure:
-            yield from flatten(item)
-    elif isinstance(structure, dict):
-        for key in structure:
-            yield from flatten(structure[key])
-    else:
-        yield structure
+    if not isinstance(structure, _NESTED):
+        return [structure]
+    found: list = []
+    for item in structure.values() if isinstance(structure, dict) else structure:
+        found += flatten(item)
+    return found
 
 
 def map_structure(f: Callable, structure):
     """The same nesting with `f(leaf)` in place of each leaf."""
-    if isinstance(structure, (list, tuple)):
-        items = (map_structure(f, item) for item in structure)
-        return type(structure)(*items) if hasattr(structure, "_fields") else type(structure)(items)
+    if not isinstance(structure, _NESTED):
+        return f(structure)
     if isinstance(structure, dict):
         return {key: map_structure(f, item) for key, item in structure.items()}
-    return f(structure)
+    items = [map_structure(f, item) for item in structure]
+    return type(structure)(*items) if hasattr(structure, "_fields") else type(structure)(items)
 
 
 def is_shape(value) -> bool:

@@ -109,7 +109,7 @@ class Functional(Model):
 
 
 def _symbolic(value, what: str, label: str) -> list[SymbolicTensor]:
-    leaves = list(flatten(value))
+    leaves = flatten(value)
     for leaf in leaves:
         if not isinstance(leaf, SymbolicTensor):
             raise TypeError(

@@ -100,7 +100,7 @@ class _Graph:
         while self.pending[name] and self._ready(self.pending[name][0][1]):
             index, call = self.pending[name].pop(0)
             outputs = self._call(layer, call)
-            self.made[name, index + first_call(layer)] = list(flatten(outputs))
+            self.made[name, index + first_call(layer)] = flatten(outputs)
             advanced = True
         return advanced
 

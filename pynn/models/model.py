@@ -112,7 +112,7 @@ class Model(Layer):
     def call_on_batch(self, x, *, call):
         """`model(x)` where nothing records."""
         x = one_array(x)
-        leaves = list(flatten(x))
+        leaves = flatten(x)
         if not self.built or self.run_eagerly or self.stateful or any(isinstance(leaf, SymbolicTensor) for leaf in leaves):
             return super().__call__(x)
         arrays = [leaf.data if type(leaf) is Tensor else to_array(leaf, "x") for leaf in leaves]

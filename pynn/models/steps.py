@@ -17,7 +17,7 @@ LOSS_LABEL = 0  # guard labels: the loss, then 1 + the index of the trainable we
 
 def outputs_of(value) -> list[Tensor]:
     """The model's outputs as a list."""
-    return list(flatten(value))
+    return flatten(value)
 
 
 def call_model(model, x: Sequence[Tensor], training: bool):
