@@ -4,6 +4,7 @@
 #include "base/kernel.h"
 #include "kernels/elementwise_functions.h"
 #include "kernels/ranges.h"
+#include "simd/bytes.h"
 
 namespace pynn {
 namespace PYNN_TARGET {
@@ -153,6 +154,11 @@ PYNN_INLINE void repeat_run(T* to, T value, std::int64_t n) {
 template <class V>
 PYNN_INLINE void truth_to_bytes(std::uint8_t* to, V x) {
   store_bytes(to, Mask<V>(x != none(x)) & broadcast_bits(Integer<V>(1)));
+}
+template <class V>
+PYNN_INLINE void truths_to_bytes(std::uint8_t* to, V a, V b, V c, V d) {
+  constexpr std::int64_t lanes = sizeof(V) / sizeof(Integer<V>);
+  truth_to_bytes(to, a), truth_to_bytes(to + lanes, b), truth_to_bytes(to + 2 * lanes, c), truth_to_bytes(to + 3 * lanes, d);
 }
 // operand[at + i] = from[i], as T or as bool.
 template <class T>

@@ -69,8 +69,7 @@ struct StripSteps {
   }
   static void store_truth(Step step, Data data, std::int64_t at, V r0, V r1, V r2, V r3, V r4, V r5, V r6, V r7) noexcept {
     std::uint8_t* x = first<std::uint8_t>(step, data, at);
-    truth_to_bytes(x, r0), truth_to_bytes(x + kLanes, r1), truth_to_bytes(x + 2 * kLanes, r2), truth_to_bytes(x + 3 * kLanes, r3);
-    truth_to_bytes(x + 4 * kLanes, r4), truth_to_bytes(x + 5 * kLanes, r5), truth_to_bytes(x + 6 * kLanes, r6), truth_to_bytes(x + 7 * kLanes, r7);
+    truths_to_bytes(x, r0, r1, r2, r3), truths_to_bytes(x + 4 * kLanes, r4, r5, r6, r7);
     step[1].run(step + 1, data, at, PYNN_STRIP_VALUES);
   }
   static void end(Step, Data, std::int64_t, V, V, V, V, V, V, V, V) noexcept {}

@@ -111,3 +111,15 @@ def test_too_many_outputs_are_refused():
     for count in (16, 17):
         words = words_of([("abs", (0,)), ("negative", (1,))], [2] * count)
         assert _core.Kernel("elementwise_f32", [spec], [spec] * count, words, [0.0] * 4).supported == (count == 16)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_truth_of_every_kind_of_number(dtype, target):
+    """What isn't 0 is stored as true, not-a-number and the smallest normal numbers among them, at every place of a strip."""
+    kinds = np.array([0.0, -0.0, 1.0, -2.5, np.nan, np.inf, -np.inf, np.finfo(dtype).tiny, 0.5], dtype)
+    x = kinds[np.random.default_rng(3).integers(0, len(kinds), LONG)]
+    words = words_of([("negative", (0,)), ("negative", (1,))], [2])
+    for n in (*range(1, 300), 513, LONG):
+        got = run(words, [0.0] * 4, [x[:n]], (n,), [np.bool_], target)[0]
+        assert got.tobytes() == (x[:n] != 0).tobytes(), n

@@ -48,6 +48,15 @@ def test_values_are_numpys_at_the_end_of_memory(name, dtype, target):
 
 
 @pytest.mark.parametrize("target", TARGETS)
+def test_sums_of_bytes_of_every_length(target):
+    x = np.random.default_rng(9).integers(0, 256, 70_000).astype(np.uint8)
+    x[:400] = 255
+    for length in (*range(0, 300), 4096, 65_537, 70_000):
+        (found,) = run_guarded(REGISTRY["sum"], [x[:length]], {"axis": (0,), "keepdims": False}, target)
+        assert found.dtype == np.int64 and int(found) == int(x[:length].astype(np.int64).sum()), length
+
+
+@pytest.mark.parametrize("target", TARGETS)
 @pytest.mark.parametrize("dtype", NATIVE)
 @pytest.mark.parametrize("name", ["argmax", "argmin"])
 def test_the_first_of_equal_extremes_is_found(name, dtype, target):
