@@ -2,8 +2,6 @@
 
 #include <pybind11/pybind11.h>
 
-#include <algorithm>
-#include <memory>
 
 #include "python_types.h"
 

@@ -42,6 +42,8 @@ _sightings: dict[tuple, int] = {}
 def _walk_back_segment(segment, grads: dict[int, Tensor]) -> None:
     tensors = segment.tensors
     arrived = tuple([i for i, t in enumerate(tensors) if id(t) in grads])
+    if not arrived:
+        return
     key = segment.key, arrived
     gradient = _gradients.get(key) or _look_at(key, segment, tensors, grads)
     if gradient is None:
@@ -66,7 +68,7 @@ def _look_at(key: tuple, segment, tensors: Sequence[Tensor], grads: dict[int, Te
 
     arrived = {i: grads[id(tensors[i])].spec for i in key[1]}
     gradient = segment_gradient(segment.calls(), [t.spec for t in tensors], segment.followed(), arrived)
-    kept = sum([g.kept_bytes for g in (gradient, *_gradients.values()) if g is not None])
+    kept = sum([g.kept_bytes for g in (gradient, *list(_gradients.values())) if g is not None])
     if len(_gradients) >= MOST_GRADIENTS or kept > MOST_KEPT_BYTES:
         _gradients.clear()
     _gradients[key] = gradient

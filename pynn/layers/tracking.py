@@ -47,7 +47,8 @@ class Inventory:
         self.layers = owner._find_layers()
         self._containers: list = []
         for layer in self.layers:
-            _add_containers([v for k, v in vars(layer).items() if k not in _BACKWARDS], self._containers)
+            self._containers += [layer._own_weights, layer._own_states]
+            _add_containers([v for k, v in vars(layer).items() if k not in layer._untracked], self._containers)
         self._contents = self._ids()
         found: dict[int, Variable] = {}
         for layer in self.layers:
@@ -69,15 +70,11 @@ class Inventory:
         return NoneType, ()
 
 
-# Attributes with the layers that a layer is used by.
-_BACKWARDS = frozenset({"_inbound_nodes"})
-
-
 class Tracking:
     """Mixin of `Layer`: everything a layer owns, itself or through the layers in its attributes (lists and dicts included)."""
 
     # Attributes that refer to things without owning them.
-    _untracked = frozenset({*_BACKWARDS, "_own_weights", "_own_states", "_call_losses", "_fixed", "_inventory"})
+    _untracked = frozenset({"_inbound_nodes", "_own_weights", "_own_states", "_call_losses", "_fixed", "_inventory"})
     # Attributes that no program depends on, although they are set again and again.
     _unnoticed: frozenset[str] = frozenset({"_last_call"})
 
