@@ -2,7 +2,6 @@
 
 #include <pybind11/pybind11.h>
 
-
 #include "python_types.h"
 
 namespace py = pybind11;
