@@ -25,7 +25,7 @@ def _at_once(monkeypatch):
     """Nothing is known, and everything that comes is captured at its first coming."""
     for function in (*vars(pn.ops).values(), *vars(Operators).values()):
         if isinstance(function, PublicFunction):
-            function._forget_all()
+            function.forget_all()
     call_tape._gradients.clear()
     call_tape._sightings.clear()
     monkeypatch.setattr(public, "LOOKED_AT", 1)

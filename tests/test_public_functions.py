@@ -26,7 +26,7 @@ def _nothing_served():
     """What other tests have called is forgotten."""
     for function in (*vars(pn.ops).values(), *vars(Operators).values()):
         if isinstance(function, PublicFunction):
-            function._forget_all()
+            function.forget_all()
 
 
 def values(*shape, seed=0):
@@ -248,12 +248,14 @@ def test_settings_are_read_in_each_call():
 
 
 @needs_native
-def test_large_operands_and_constants_are_left_to_python():
+def test_large_operands_and_results_are_left_to_python():
     large = pn.zeros((public.MOST_BYTES // 4 + 1,))
     for _ in range(ENOUGH):
         pn.negative(large)
-        pn.zeros((public.MOST_KEPT_BYTES // 4 + 1,))
-    assert not pn.ops.negative.served() and not pn.ops.zeros.served()
+        pn.zeros((public.MOST_BYTES // 4 + 1,))
+        pn.ones((public.MOST_KEPT_BYTES // 4 + 1,))  # a constant, which would stay in memory
+        pn.tile(X, (public.MOST_BYTES // 16, 1))
+    assert not pn.ops.negative.served() and not pn.ops.zeros.served() and not pn.ops.tile.served() and not pn.ops.ones.served()
 
 
 @needs_native

@@ -1,4 +1,4 @@
-"""The base class of what calls go to that may need no Python: captured functions, a model's calls on batches, public functions."""
+"""The base classes of what calls go to that may need no Python: captured functions, a model's calls on batches, public functions, steps."""
 
 from __future__ import annotations
 
@@ -22,3 +22,33 @@ class PythonCallable:
 
 
 Callable = PythonCallable if kernels.native_callable is None else kernels.native_callable
+
+
+class LearningCallable(Callable):
+    """Finds out by itself which signatures come often enough to be served, at most `most` at a time; then it starts anew."""
+
+    def __init__(self, most: int):
+        self._most = most
+        self._sightings: dict[tuple, int] = {}
+        self._served: list = []  # runners
+
+    def sighted(self, key: tuple) -> int:
+        """How often a signature has come so far, with this time."""
+        if len(self._sightings) >= 16 * self._most:
+            self._sightings.clear()
+        count = self._sightings[key] = self._sightings.get(key, 0) + 1
+        return count
+
+    def serve(self, runner, *signature) -> None:
+        """`remember`, for as long as there is room."""
+        if len(self._served) >= self._most:
+            self.forget_all()
+        if self.remember(runner, *signature):
+            self._served.append(runner)
+
+    def forget_all(self) -> None:
+        """Every call goes to Python again."""
+        for runner in self._served:
+            self.forget(runner)
+        self._served.clear()
+        self._sightings.clear()

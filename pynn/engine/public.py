@@ -14,7 +14,7 @@ import numpy as np
 
 from pynn.engine import kernels
 from pynn.engine.call_tape import CallTape
-from pynn.engine.callable import Callable
+from pynn.engine.callable import LearningCallable
 from pynn.engine.op import active
 from pynn.engine.tape import paused
 from pynn.engine.tensor import Tensor
@@ -23,23 +23,22 @@ from pynn.engine.variable import Variable
 LOOKED_AT = 8  # every so many calls that Python serves,
 SIGHTINGS = 4  # and so often the same signature, before it is captured
 MOST_SIGNATURES = 64  # served at a time by one function
-MOST_BYTES = 1 << 20  # of all operands: for larger ones the way to the kernel is short beside its work
+MOST_BYTES = 1 << 20  # of all operands, and of all results: for larger ones the way to the kernel is short beside its work
 MOST_KEPT_BYTES = 1 << 18  # by a signature, between its calls
 
 _PLAIN = frozenset((int, bool, str, NoneType))
 _THEMSELVES = (EllipsisType, type, np.dtype)
 
 
-class PublicFunction(Callable):
+class PublicFunction(LearningCallable):
     """A function of tensors, variables and Python values that gives the same for the same, and changes nothing."""
 
     def __init__(self, python_function: PythonFunction, module: str):
+        super().__init__(MOST_SIGNATURES)
         functools.update_wrapper(self, python_function)
         self.__module__ = module
         self.python_function = python_function
         self._calls = 0
-        self._sightings: dict[tuple, int] = {}
-        self._served: list = []  # runners
 
     def __reduce__(self) -> str:
         return self.__name__
@@ -66,29 +65,16 @@ class PublicFunction(Callable):
             return
         if signature.bytes > MOST_BYTES or not kernels.native_enabled():
             return
-        if len(self._sightings) >= 16 * MOST_SIGNATURES:
-            self._sightings.clear()
-        count = self._sightings[key] = self._sightings.get(key, 0) + 1
-        if count == SIGHTINGS:
-            self._serve(args, kwargs)
+        if self.sighted(key) == SIGHTINGS:
+            self._capture(args, kwargs)
 
-    def _serve(self, args: tuple, kwargs: dict) -> None:
+    def _capture(self, args: tuple, kwargs: dict) -> None:
         from pynn.program.captured_call import capture_call
 
         with paused():
             call = capture_call(self.python_function, args, kwargs, MOST_KEPT_BYTES)
-        if call is None:
-            return
-        if len(self._served) >= MOST_SIGNATURES:
-            self._forget_all()
-        if self.remember(call.runner, len(args), tuple(kwargs), call.arguments, call.result, call.specs, call.recipe):
-            self._served.append(call.runner)
-
-    def _forget_all(self) -> None:
-        for runner in self._served:
-            self.forget(runner)
-        self._served.clear()
-        self._sightings.clear()
+        if call is not None and sum([spec.nbytes for spec in call.specs]) <= MOST_BYTES:
+            self.serve(call.runner, len(args), tuple(kwargs), call.arguments, call.result, call.specs, call.recipe)
 
 
 class Signature:

@@ -6,7 +6,7 @@ from collections.abc import Callable as PythonFunction
 from itertools import chain
 
 from pynn.engine import kernels
-from pynn.engine.callable import Callable
+from pynn.engine.callable import LearningCallable
 from pynn.engine.op import active
 from pynn.engine.tensor import Tensor
 from pynn.engine.variable import Variable
@@ -20,13 +20,12 @@ SIGHTINGS = 4  # of a step, before it is captured
 MOST_STEPS = 8  # kept at a time
 
 
-class CapturedSteps(Callable):
+class CapturedSteps(LearningCallable):
     """Called with a list of gradients and a list of what they belong to; `step` does the same in Python."""
 
     def __init__(self, step: PythonFunction):
+        super().__init__(MOST_STEPS)
         self._step = step
-        self._sightings: dict[tuple, int] = {}
-        self._served: list = []  # runners
 
     def call_python(self, grads: list, variables: list) -> None:
         """A step that no program serves."""
@@ -34,19 +33,11 @@ class CapturedSteps(Callable):
         if active.capture is None and not active.tapes and kernels.native_enabled():
             self._look_at(grads, variables)
 
-    def forget_all(self) -> None:
-        """Every step goes to Python again, as the optimizer may do another one from now on."""
-        for runner in self._served:
-            self.forget(runner)
-        self._served.clear()
-        self._sightings.clear()
-
     def _look_at(self, grads: list, variables: list) -> None:
         if not all([g is None or type(g) is Tensor for g in grads]):
             return
         key = tuple([None if g is None else g.spec for g in grads]), tuple(map(id, variables))
-        count = self._sightings[key] = self._sightings.get(key, 0) + 1
-        if count == SIGHTINGS:
+        if self.sighted(key) == SIGHTINGS:
             self._capture(grads, variables)
 
     def _capture(self, grads: list, variables: list) -> None:
@@ -57,12 +48,8 @@ class CapturedSteps(Callable):
             program = capture_function(self._step, structure, chain(stand_ins, variables), present, may_create=False).program
         except CaptureError:
             return
-        if not isinstance(program.replay, NativeReplay):
-            return
-        if len(self._served) >= MOST_STEPS:
-            self.forget_all()
-        if self.remember(program.replay.runner, 2, (), describe_arguments([grads, variables]), ("value", None), [], None):
-            self._served.append(program.replay.runner)
+        if isinstance(program.replay, NativeReplay):
+            self.serve(program.replay.runner, 2, (), describe_arguments([grads, variables]), ("value", None), [], None)
 
 
 def knows_its_step(optimizer, variables: list[Variable]) -> bool:
