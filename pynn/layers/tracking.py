@@ -48,7 +48,7 @@ class Inventory:
         self._containers: list = []
         for layer in self.layers:
             self._containers += [layer._own_weights, layer._own_states]
-            _add_containers([v for k, v in vars(layer).items() if k not in layer._untracked], self._containers)
+            _add_containers(layer._tracked_values(), self._containers)
         self._contents = self._ids()
         found: dict[int, Variable] = {}
         for layer in self.layers:
@@ -103,8 +103,11 @@ class Tracking:
     def _owned(self, kind, seen: set[int]) -> list:
         """What its attributes hold of a kind, but for those seen already."""
         found: list = []
-        _add_members([v for k, v in vars(self).items() if k not in self._untracked], kind, seen, found)
+        _add_members(self._tracked_values(), kind, seen, found)
         return found
+
+    def _tracked_values(self) -> list:
+        return [v for k, v in vars(self).items() if k not in self._untracked]
 
     def _known(self) -> Inventory:
         found = self._inventory
@@ -135,7 +138,7 @@ class Tracking:
         found = []
         for layer in self.flattened_layers():
             found += [layer._own_weights, layer._own_states]
-            found += [v for k, v in vars(layer).items() if k not in self._untracked and isinstance(v, (list, dict))]
+            found += [v for v in layer._tracked_values() if isinstance(v, (list, dict))]
         return found
 
     def _direct_weights(self) -> list[Variable]:
