@@ -6,7 +6,7 @@ import torch
 from protocol import Batches, Case, few_rows, images, normal, options, run, training_data
 from torch import nn
 from torch.nn import functional
-from torch_nets import net
+from torch_nets import descend, net
 from workloads import AdamStep, Conv, CrossEntropy, Infer, MatMul, Matrix, MaxPool, Net, Recurrent, Small, Train
 
 GIVEN = options()
@@ -79,11 +79,7 @@ def train(row):
             else:
                 rows = batches.next()
                 a, b = x[rows], y[rows]
-            loss = forward(a, b)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            optimizer.step()
-            return loss
+            return descend(optimizer, forward(a, b))
 
         return step
 
@@ -278,14 +274,7 @@ def layers_by_hand():
     x, y = map(torch.from_numpy, few_rows())
     optimizer = torch.optim.Adam(net.parameters(), lr=0.001, fused=True)
 
-    def step():
-        loss = functional.cross_entropy(net(x), y)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        optimizer.step()
-        return loss
-
-    return step
+    return lambda: descend(optimizer, functional.cross_entropy(net(x), y))
 
 
 def small(row):

@@ -30,6 +30,14 @@ class Apply(nn.Module):
         return self.function(x)
 
 
+def descend(optimizer, loss):
+    """The rest of a step, once its loss is there."""
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    optimizer.step()
+    return loss
+
+
 def channels_first():
     return Apply(lambda x: x.transpose(1, 2))
 
@@ -135,11 +143,7 @@ def net(row):
         def step():
             rows = batches.next()
             a = x[rows]
-            loss = LOSSES[row.task](model(a.contiguous(memory_format=layout) if a.ndim == 4 else a), y[rows])
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            optimizer.step()
-            return loss
+            return descend(optimizer, LOSSES[row.task](model(a.contiguous(memory_format=layout) if a.ndim == 4 else a), y[rows]))
 
         return step
 
