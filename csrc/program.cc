@@ -12,6 +12,8 @@
 
 #if defined(__linux__)
 #include <sys/mman.h>
+#elif defined(_WIN32)
+#include <malloc.h>
 #endif
 
 namespace pynn {
@@ -125,7 +127,7 @@ void Program::finish(std::int64_t arena, std::int64_t externals) {
 }
 
 void AlignedFree::operator()(void* p) const {
-#if defined(_MSC_VER)
+#if defined(_WIN32)
   _aligned_free(p);
 #else
   std::free(p);
@@ -134,7 +136,7 @@ void AlignedFree::operator()(void* p) const {
 
 AlignedBuffer aligned_buffer(std::int64_t bytes) {
   const std::size_t size = static_cast<std::size_t>(round_up(bytes > 0 ? bytes : 1));
-#if defined(_MSC_VER)
+#if defined(_WIN32)
   void* p = _aligned_malloc(size, kAlignment);
 #else
   void* p = std::aligned_alloc(kAlignment, size);

@@ -33,26 +33,35 @@ struct Bench {
   std::condition_variable changed;
 };
 
-// Never destroyed: workers may sleep on it until the process is gone.
-Bench*& bench() {
-  static Bench* shared = new Bench;
+// Words next to each other have benches of their own, so that a wake concerns one thread of up to kBenches.
+constexpr std::uintptr_t kBenches = 64;
+
+// Never destroyed: workers may sleep on them until the process is gone.
+Bench*& benches() {
+  static Bench* shared = new Bench[kBenches];
   return shared;
+}
+
+Bench& bench_of(const std::atomic<std::uint32_t>& word) {
+  return benches()[reinterpret_cast<std::uintptr_t>(&word) / sizeof(word) % kBenches];
 }
 
 }  // namespace
 
 void sleep_while(const std::atomic<std::uint32_t>& word, std::uint32_t value) {
-  std::unique_lock<std::mutex> lock(bench()->mutex);
-  while (word.load(std::memory_order_acquire) == value) bench()->changed.wait(lock);
+  Bench& bench = bench_of(word);
+  std::unique_lock<std::mutex> lock(bench.mutex);
+  while (word.load(std::memory_order_acquire) == value) bench.changed.wait(lock);
 }
 
-void wake(std::atomic<std::uint32_t>&) {
-  { std::lock_guard<std::mutex> lock(bench()->mutex); }  // a sleeper has either seen the new value or waits by now
-  bench()->changed.notify_all();
+void wake(std::atomic<std::uint32_t>& word) {
+  Bench& bench = bench_of(word);
+  { std::lock_guard<std::mutex> lock(bench.mutex); }  // a sleeper has either seen the new value or waits by now
+  bench.changed.notify_all();
 }
 
-// A mutex that a thread of the parent held stays locked for ever in the child, so the child takes a new one.
-void forget_sleepers() { bench() = new Bench; }
+// A mutex that a thread of the parent held stays locked for ever in the child, so the child takes new ones.
+void forget_sleepers() { benches() = new Bench[kBenches]; }
 
 #endif
 

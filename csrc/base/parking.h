@@ -1,4 +1,4 @@
-// Puts threads to sleep and wakes them: a futex on Linux, a condition variable elsewhere.
+// Puts threads to sleep and wakes them: a futex on Linux, condition variables elsewhere.
 #pragma once
 
 #include <atomic>

@@ -49,8 +49,8 @@ Placed::~Placed() {
 
 int allowed_processors() { return online_processors(); }
 std::int64_t running_time(ThreadHandle) { return -1; }
-Placed::Placed(ThreadHandle thread, Where) : thread_(thread) {}
-Placed::~Placed() { (void)moved_; }
+Placed::Placed(ThreadHandle, Where) {}
+Placed::~Placed() = default;
 
 #endif
 

@@ -36,10 +36,10 @@ class Placed {
   Placed(const Placed&) = delete;
   Placed& operator=(const Placed&) = delete;
 
+#if defined(__linux__)
  private:
   ThreadHandle thread_;
   bool moved_ = false;
-#if defined(__linux__)
   ProcessorSet allowed_;
 #endif
 };

@@ -247,7 +247,7 @@ bool survive_fork() { return pthread_atfork(nullptr, nullptr, reset_in_child) ==
 
 // Throws std::system_error if the system has no more threads to give.
 void start_thread(int worker) {
-  const SignalsBlocked blocked;
+  [[maybe_unused]] const SignalsBlocked blocked;
   pool.asleep[worker].store(1);
   std::thread thread(work, worker);
   pool.handles[worker] = thread.native_handle();

@@ -27,7 +27,8 @@ std::int64_t index_in_row(const T* x, std::int64_t n, bool smallest) {
   const bool number = largest == largest;
   for (std::int64_t i = 0;; i += lanes) {
     const V v = load_lanes(x + i, static_cast<int>(least(lanes, n - i)));
-    const int lane = first_lane(number ? v == wanted : v != v);
+    const typename Simd<T>::M found = number ? v == wanted : v != v;
+    const int lane = first_lane(found);
     if (lane < lanes || i + lanes >= n) return i + lane;
   }
 }

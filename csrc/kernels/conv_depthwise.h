@@ -179,7 +179,10 @@ void sliding_row(const PixelRun<T>& run, const T* from, T* to) {
     sliding_tiles<T, kStride, kSmall, kNoBorder>(run, from, to);
     advance(kSmall);
   }
-  for (; left > kLarge; advance(kLarge)) sliding_tiles<T, kStride, kLarge, kNoBorder>(run, from, to);
+  while (left > kLarge) {
+    sliding_tiles<T, kStride, kLarge, kNoBorder>(run, from, to);
+    advance(kLarge);
+  }
   if (left > kSmall) sliding_end<T, kStride, kLarge>(run, left, from, to);
   else if (left > 0) sliding_end<T, kStride, kSmall>(run, left, from, to);
 }

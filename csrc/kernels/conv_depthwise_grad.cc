@@ -148,8 +148,14 @@ void add_vectors(const DepthwiseBlock<T>& b, const Taps& taps, RowPair<T> row, T
     row.dy += lanes;
     sums += lanes;
   };
-  for (; left >= kWide; advance(kWide)) add_rows<T, kRows, kVectors, true>(taps, row, sums, filter_row, b.width);
-  for (; left >= kLanes; advance(kLanes)) add_rows<T, kRows, 1, true>(taps, row, sums, filter_row, b.width);
+  while (left >= kWide) {
+    add_rows<T, kRows, kVectors, true>(taps, row, sums, filter_row, b.width);
+    advance(kWide);
+  }
+  while (left >= kLanes) {
+    add_rows<T, kRows, 1, true>(taps, row, sums, filter_row, b.width);
+    advance(kLanes);
+  }
   row.lanes = static_cast<int>(left);
   if (left) add_rows<T, kRows, 1, false>(taps, row, sums, filter_row, b.width);
 }

@@ -23,7 +23,7 @@ struct StripStep;
 // `data`: where the registers of the block begin; `at`: the strip's first element in it; then the strip's values.
 #define PYNN_STRIP_VALUES r0, r1, r2, r3, r4, r5, r6, r7
 template <class T, class V = typename Simd<T>::V>
-using StripFunction = void (*)(const StripStep<T>* step, void* const* data, std::int64_t at, V, V, V, V, V, V, V, V) noexcept;
+using StripFunction = void(PYNN_IN_REGISTERS*)(const StripStep<T>* step, void* const* data, std::int64_t at, V, V, V, V, V, V, V, V) noexcept;
 
 template <class T>
 struct StripStep {
@@ -56,27 +56,27 @@ struct StripSteps {
     return static_cast<const T*>(data[step->second]) + (at & step->second_moves);
   }
 
-  static void load_values(Step step, Data data, std::int64_t at, V, V, V, V, V, V, V, V) noexcept {
+  static void PYNN_IN_REGISTERS load_values(Step step, Data data, std::int64_t at, V, V, V, V, V, V, V, V) noexcept {
     const T* x = first<const T>(step, data, at);
     step[1].run(step + 1, data, at, load(x), load(x + kLanes), load(x + 2 * kLanes), load(x + 3 * kLanes), load(x + 4 * kLanes),
                 load(x + 5 * kLanes), load(x + 6 * kLanes), load(x + 7 * kLanes));
   }
-  static void store_values(Step step, Data data, std::int64_t at, V r0, V r1, V r2, V r3, V r4, V r5, V r6, V r7) noexcept {
+  static void PYNN_IN_REGISTERS store_values(Step step, Data data, std::int64_t at, V r0, V r1, V r2, V r3, V r4, V r5, V r6, V r7) noexcept {
     T* x = first<T>(step, data, at);
     store(x, r0), store(x + kLanes, r1), store(x + 2 * kLanes, r2), store(x + 3 * kLanes, r3);
     store(x + 4 * kLanes, r4), store(x + 5 * kLanes, r5), store(x + 6 * kLanes, r6), store(x + 7 * kLanes, r7);
     step[1].run(step + 1, data, at, PYNN_STRIP_VALUES);
   }
-  static void store_truth(Step step, Data data, std::int64_t at, V r0, V r1, V r2, V r3, V r4, V r5, V r6, V r7) noexcept {
+  static void PYNN_IN_REGISTERS store_truth(Step step, Data data, std::int64_t at, V r0, V r1, V r2, V r3, V r4, V r5, V r6, V r7) noexcept {
     std::uint8_t* x = first<std::uint8_t>(step, data, at);
     truths_to_bytes(x, r0, r1, r2, r3), truths_to_bytes(x + 4 * kLanes, r4, r5, r6, r7);
     step[1].run(step + 1, data, at, PYNN_STRIP_VALUES);
   }
-  static void end(Step, Data, std::int64_t, V, V, V, V, V, V, V, V) noexcept {}
+  static void PYNN_IN_REGISTERS end(Step, Data, std::int64_t, V, V, V, V, V, V, V, V) noexcept {}
 
   // Bits of kScalars: which of the other operands are one number.
   template <int kCode, int kHeld, int kScalars>
-  static void instruction(Step step, Data data, std::int64_t at, V r0, V r1, V r2, V r3, V r4, V r5, V r6, V r7) noexcept {
+  static void PYNN_IN_REGISTERS instruction(Step step, Data data, std::int64_t at, V r0, V r1, V r2, V r3, V r4, V r5, V r6, V r7) noexcept {
     constexpr int others = arity_of(kCode) - 1;
     const Source<T, (others > 0), (kScalars & 1) != 0> x(others > 0 ? first<const T>(step, data, at) : nullptr);
     const Source<T, (others > 1), (kScalars & 2) != 0> y(others > 1 ? second(step, data, at) : nullptr);

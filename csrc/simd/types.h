@@ -37,6 +37,13 @@
 #define PYNN_RESTRICT __restrict
 #endif
 
+// A convention that passes vectors in registers, as Windows's own doesn't.
+#if defined(_WIN32) && defined(__x86_64__)
+#define PYNN_IN_REGISTERS __attribute__((sysv_abi))
+#else
+#define PYNN_IN_REGISTERS
+#endif
+
 // Before a loop over the registers of a tile, and before one that is to stay a loop.
 #if defined(__GNUC__) && !defined(__clang__)
 #define PYNN_UNROLL _Pragma("GCC unroll 16")
