@@ -296,6 +296,10 @@ PYNN_INLINE VecF exp2_whole(VecF n) {
 
 // ---- bits: what math.h builds exponents and signs with ----------------------------------------------------------------
 
+#if defined(PYNN_VECTOR_EXTENSIONS)
+PYNN_INLINE VecI broadcast_bits(std::int32_t x) { return VecI{} + x; }
+PYNN_INLINE VecL broadcast_bits(std::int64_t x) { return VecL{} + x; }
+#else
 PYNN_INLINE VecI broadcast_bits(std::int32_t x) {
   VecI r;
   for (int i = 0; i < Simd<float>::kLanes; ++i) r[i] = x;
@@ -306,6 +310,7 @@ PYNN_INLINE VecL broadcast_bits(std::int64_t x) {
   for (int i = 0; i < Simd<double>::kLanes; ++i) r[i] = x;
   return r;
 }
+#endif
 
 template <class To, class From>
 PYNN_INLINE To same_bits(From from) {
