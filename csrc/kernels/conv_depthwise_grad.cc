@@ -13,11 +13,8 @@ namespace PYNN_TARGET {
 namespace {
 
 constexpr int kMostTaps = 5, kMostRows = 3;  // of the filter that go together; both at most for up to three taps
-#if defined(PYNN_TARGET_AVX512)
-constexpr int kVectors = 2;                  // of channels at a time: neighbouring cache lines come faster together
-#else
-constexpr int kVectors = 1;                  // more sums than registers otherwise
-#endif
+// Of channels at a time: neighbouring cache lines come faster together, where there are registers for all sums.
+constexpr int kVectors = kVectorRegisters >= 32 ? 2 : 1;
 constexpr std::int64_t kRowsAhead = 6;       // of x, so that memory has time to answer; of dy one fewer
 
 // Pixels up to `end` that see the taps [first, last) of a group.

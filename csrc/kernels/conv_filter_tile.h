@@ -9,11 +9,7 @@ namespace PYNN_TARGET {
 // Rows of a full tile of `vectors` vectors.
 constexpr int kMostFilterRows = 12;
 inline constexpr int filter_rows(int vectors) {
-#if defined(PYNN_TARGET_AVX512)
-  return vectors == 1 ? kMostFilterRows : 12;
-#else
-  return vectors == 1 ? 8 : 6;
-#endif
+  return kVectorRegisters >= 32 ? kMostFilterRows : vectors == 1 ? 8 : 6;
 }
 
 // The pixels of a block as up to three nested loops: images, rows, columns, merged where one step leads through.

@@ -13,11 +13,7 @@ namespace {
 constexpr int kMostPixels = 12;
 template <int NV>
 constexpr int tile_pixels() {
-#if defined(PYNN_TARGET_AVX512)
-  return NV == 1 ? 12 : 6;
-#else
-  return NV == 1 ? 8 : 6;
-#endif
+  return NV > 1 ? 6 : kVectorRegisters >= 32 ? 12 : 8;
 }
 
 // The next tile of a run of pixels: full ones as long as they fit, then a full or a half one that overlaps the one before it (a pixel

@@ -13,11 +13,7 @@ constexpr std::int64_t kRowsAhead = 3;  // of B that are asked for: less comes l
 
 // Blocks of K side by side under a strip of nv vectors: as many sums as there are registers for.
 constexpr int blocks_abreast(int nv) {
-#if defined(PYNN_TARGET_AVX512)
-  return nv == 8 ? 2 : 4;
-#else
-  return nv == 8 ? 1 : nv == 4 ? 2 : 4;
-#endif
+  return kVectorRegisters >= 32 ? (nv == 8 ? 2 : 4) : nv == 8 ? 1 : nv == 4 ? 2 : 4;
 }
 
 // total = total + the sums of kBlocks blocks of this length, the first of them at `first`.

@@ -109,12 +109,10 @@ struct RowsUpTo<0, kRest...> {
 };
 
 // The most rows of a tile with nv vectors. Two vectors: 6 rows fill 16 registers; with 32 there is room for 12, which read each
-// strip of B half as often.
+// strip of B half as often. (NEON's compilers keep 8 of them in registers, as many as four units with a latency of four need.)
 template <class T>
 constexpr int tile_rows(int nv) {
-#if defined(PYNN_TARGET_AVX512)
-  if (nv == 2 && sizeof(T) == 4) return 12;
-#endif
+  if (kVectorRegisters >= 32 && nv == 2 && sizeof(T) == 4) return kVectorBytes >= 64 ? 12 : 8;
   return nv == 1 ? 8 : nv == 2 ? kTileRows : nv == 4 ? 2 : 1;
 }
 

@@ -19,7 +19,8 @@
 // strides, the access to A or the number of calls that K came in.
 //
 // 6 x 2 fills the 16 registers of AVX2 (12 accumulators, 2 of B, 1-2 broadcasts) and hides the latency of fma at two a cycle;
-// so do 8 x 1, and for few rows 2 x 4 and 1 x 8. The same shapes serve AVX-512 and SSE2, with kLanes columns to a vector.
+// so do 8 x 1, and for few rows 2 x 4 and 1 x 8. The same shapes serve SSE2, AVX-512 and NEON, with kLanes columns to a vector; the
+// last two have 32 registers, for more rows (gemm_tasks.h).
 #pragma once
 
 #include "simd/lanes.h"

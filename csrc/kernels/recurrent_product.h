@@ -13,11 +13,6 @@ namespace pynn {
 namespace PYNN_TARGET {
 namespace {
 
-#if defined(PYNN_TARGET_AVX512)
-constexpr int kVectorRegisters = 32;
-#else
-constexpr int kVectorRegisters = 16;
-#endif
 // The most rows of a tile two vectors wide.
 constexpr int kMostRows = kVectorRegisters >= 32 ? 8 : kTileRows;
 // Rows over which a weight gradient is summed in registers; a panel of the gate gradients then stays in L1.

@@ -36,11 +36,7 @@ struct SparseTask {
 };
 
 constexpr int kSparseRows = 5;  // of the largest tile
-#if defined(PYNN_TARGET_AVX512)
-constexpr int kSparseVectors = 25;  // accumulators of a tile, of 32 registers
-#else
-constexpr int kSparseVectors = 12;  // of 16
-#endif
+constexpr int kSparseVectors = kVectorRegisters >= 32 ? 25 : 12;  // accumulators of a tile
 // Vectors across a tile of so many rows.
 constexpr int sparse_width(int rows) { return rows * 5 <= kSparseVectors ? 5 : rows * 4 <= kSparseVectors ? 4 : rows * 3 <= kSparseVectors ? 3 : 2; }
 static_assert(2 * kSparseRows <= kSparseVectors, "two vectors fit in any tile");

@@ -48,11 +48,7 @@ PYNN_NOINLINE void product_columns(const T* v, std::int64_t stride, const T* y, 
 // Sums are added to, so tiles can't overlap: the rest after full ones goes by halves.
 template <class T, int NV>
 void outer_plane(const T* v, std::int64_t stride, std::int64_t channels, const T* y, std::int64_t tiles, T* sums, bool first) {
-#if defined(PYNN_TARGET_AVX512)
-  constexpr std::int64_t kFull = 8;
-#else
-  constexpr std::int64_t kFull = NV == 1 ? 8 : 4;
-#endif
+  constexpr std::int64_t kFull = NV == 1 || kVectorRegisters >= 32 ? 8 : 4;
   constexpr std::int64_t kWidth = NV * Simd<T>::kLanes;
   std::int64_t c = 0;
   for (; c + kFull <= channels; c += kFull) product_columns<T, NV, kFull>(v + c, stride, y, tiles, sums + c * kWidth, first);

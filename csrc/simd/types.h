@@ -67,6 +67,11 @@ constexpr int kVectorBytes = 32;
 #else
 constexpr int kVectorBytes = 16;
 #endif
+#if defined(PYNN_TARGET_AVX512) || defined(PYNN_NEON)
+constexpr int kVectorRegisters = 32;
+#else
+constexpr int kVectorRegisters = 16;
+#endif
 
 template <class T>
 struct Simd;
