@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "base/micro_op.h"
-#include "program.h"
+#include "memory.h"
 
 namespace py = pybind11;
 
@@ -33,54 +33,81 @@ struct Memory {
 static_assert(sizeof(Memory) <= kHead, "the head has room in front of the elements");
 
 // Large blocks, where every page of a fresh one costs a fault, microseconds in a virtual machine: the last few that died are kept for
-// arrays of just their size.
-constexpr std::int64_t kLargeUnits = (128 << 10) / kAlignment;
-constexpr std::int64_t kLargestUnits = (32 << 20) / kAlignment;
-constexpr std::int64_t kLargeUnitsKept = (64 << 20) / kAlignment;
-constexpr int kLargeKept = 4;
+// arrays of just their size. Of huge ones the system may take the pages when it needs them.
+constexpr std::int64_t kLargeBytes = 128 << 10, kHugeBytes = 32 << 20, kHugestBytes = 256 << 20;
+constexpr std::int64_t kLargeBytesKept = 64 << 20, kHugeBytesKept = 512 << 20;
 
-// Both guarded by the interpreter's lock.
+constexpr std::int64_t units_of(std::int64_t bytes) { return aligned_bytes(bytes) / static_cast<std::int64_t>(kAlignment); }
+
+class LargePool {
+ public:
+  explicit constexpr LargePool(std::int64_t most_bytes) : most_units_(units_of(most_bytes)) {}
+
+  // Of just this size; null if there is none.
+  Memory* take(std::int64_t units) {
+    for (int i = count_ - 1; i >= 0; --i)
+      if (blocks_[i]->units == units) return remove(i);
+    return nullptr;
+  }
+
+  void keep(Memory* block) {
+    while (count_ == kMost || units_ + block->units > most_units_) AlignedFree()(remove(0));
+    blocks_[count_++] = block;
+    units_ += block->units;
+  }
+
+ private:
+  static constexpr int kMost = 4;
+
+  Memory* remove(int index) {
+    Memory* block = blocks_[index];
+    units_ -= block->units;
+    --count_;
+    for (int i = index; i < count_; ++i) blocks_[i] = blocks_[i + 1];
+    return block;
+  }
+
+  std::int64_t most_units_, units_ = 0;
+  Memory* blocks_[kMost] = {};  // the oldest first
+  int count_ = 0;
+};
+
 struct Pool {
   void* blocks[kPooledUnits + 1][kKept];
   int count[kPooledUnits + 1];
 };
+
+// All guarded by the interpreter's lock.
 Pool pool;
-
-struct LargePool {
-  Memory* blocks[kLargeKept];  // the oldest first
-  int count;
-  std::int64_t units;
-};
-LargePool large_pool;
-
-Memory* take_large(int index) {
-  Memory* block = large_pool.blocks[index];
-  large_pool.units -= block->units;
-  --large_pool.count;
-  for (int i = index; i < large_pool.count; ++i) large_pool.blocks[i] = large_pool.blocks[i + 1];
-  return block;
-}
-
-void keep_large(Memory* block) {
-  while (large_pool.count == kLargeKept || large_pool.units + block->units > kLargeUnitsKept) AlignedFree()(take_large(0));
-  large_pool.blocks[large_pool.count++] = block;
-  large_pool.units += block->units;
-}
+LargePool large_pool(kLargeBytesKept), huge_pool(kHugeBytesKept);
 
 // Null where there is none of this size.
 void* kept_block(std::int64_t units) {
   if (units <= kPooledUnits) return pool.count[units] > 0 ? pool.blocks[units][--pool.count[units]] : nullptr;
-  for (int i = large_pool.count - 1; i >= 0; --i)
-    if (large_pool.blocks[i]->units == units) return take_large(i);
-  return nullptr;
+  return (units <= units_of(kHugeBytes) ? large_pool : huge_pool).take(units);
+}
+
+// Whether the block stays here, in place of being freed.
+bool keep(Memory* block) {
+  const std::int64_t units = block->units;
+  if (units <= kPooledUnits) {
+    if (pool.count[units] == kKept) return false;
+    pool.blocks[units][pool.count[units]++] = block;
+    return true;
+  }
+  if (units < units_of(kLargeBytes) || units > units_of(kHugestBytes)) return false;
+  if (units <= units_of(kHugeBytes)) {
+    large_pool.keep(block);
+    return true;
+  }
+  if (!let_system_take(block + 1, units * static_cast<std::int64_t>(kAlignment))) return false;  // not the block's head
+  huge_pool.keep(block);
+  return true;
 }
 
 void free_memory(PyObject* self) {
   PyTypeObject* type = Py_TYPE(self);
-  const std::int64_t units = reinterpret_cast<Memory*>(self)->units;
-  if (units <= kPooledUnits && pool.count[units] < kKept) pool.blocks[units][pool.count[units]++] = self;
-  else if (units >= kLargeUnits && units <= kLargestUnits) keep_large(reinterpret_cast<Memory*>(self));
-  else AlignedFree()(self);
+  if (!keep(reinterpret_cast<Memory*>(self))) AlignedFree()(self);
   Py_DECREF(type);
 }
 
@@ -94,7 +121,7 @@ PyTypeObject* memory_type() {
 
 // Throws std::bad_alloc. Small memory has a unit behind it, as slots do.
 PyObject* new_memory(std::int64_t bytes) {
-  const std::int64_t units = (bytes + static_cast<std::int64_t>(kAlignment) - 1) / static_cast<std::int64_t>(kAlignment);
+  const std::int64_t units = units_of(bytes);
   void* block = kept_block(units);
   const std::int64_t behind = bytes <= kSlotBytes ? kSlotUnit : 0;
   if (!block) block = aligned_buffer(static_cast<std::int64_t>(kHead) + bytes + behind).release();

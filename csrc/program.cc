@@ -2,44 +2,17 @@
 
 #include <atomic>
 #include <chrono>
-#include <cstdlib>
 #include <cstring>
-#include <new>
 
 #include "base/cpu.h"
 #include "base/threads.h"
 #include "slots.h"
-
-#if defined(__linux__)
-#include <sys/mman.h>
-#elif defined(_WIN32)
-#include <malloc.h>
-#endif
 
 namespace pynn {
 namespace {
 
 // A fork-join that wakes nobody costs 0.1 us, one that shares work about 1 us: below this estimate a second thread can't help.
 constexpr double kParallelCostNs = 2000;
-
-std::int64_t round_up(std::int64_t bytes) {
-  const std::int64_t unit = static_cast<std::int64_t>(kAlignment);
-  return (bytes + unit - 1) / unit * unit;
-}
-
-constexpr std::size_t kHugePagesFrom = 4 << 20;
-
-// Asks for huge pages where the system gives them on demand: one fault for 2 MiB instead of 512, and few misses in the address cache.
-void prefer_huge_pages(void* p, std::size_t size) {
-#if defined(MADV_HUGEPAGE)
-  constexpr std::uintptr_t kPage = 4096;
-  const std::uintptr_t begin = (reinterpret_cast<std::uintptr_t>(p) + kPage - 1) / kPage * kPage;
-  const std::uintptr_t end = reinterpret_cast<std::uintptr_t>(p) + size;
-  madvise(reinterpret_cast<void*>(begin), end - begin, MADV_HUGEPAGE);  // advice: a refusal changes nothing
-#else
-  (void)p, (void)size;
-#endif
-}
 
 // The chunks of one phase. Those that fail report here: the failure of the lowest one stays, whichever came first.
 struct PhaseJob {
@@ -124,26 +97,6 @@ void Program::finish(std::int64_t arena, std::int64_t externals) {
     if (plan.scratch_bytes > scratch_bytes) scratch_bytes = plan.scratch_bytes;
     cost_ns += plan.cost_ns;
   }
-}
-
-void AlignedFree::operator()(void* p) const {
-#if defined(_WIN32)
-  _aligned_free(p);
-#else
-  std::free(p);
-#endif
-}
-
-AlignedBuffer aligned_buffer(std::int64_t bytes) {
-  const std::size_t size = static_cast<std::size_t>(round_up(bytes > 0 ? bytes : 1));
-#if defined(_WIN32)
-  void* p = _aligned_malloc(size, kAlignment);
-#else
-  void* p = std::aligned_alloc(kAlignment, size);
-#endif
-  if (!p) throw std::bad_alloc();
-  if (size >= kHugePagesFrom) prefer_huge_pages(p, size);
-  return AlignedBuffer(p);
 }
 
 Deadline::Deadline(double seconds) : at_(seconds > 0 ? steady_nanoseconds() + static_cast<std::int64_t>(seconds * 1e9) : 0) {}
@@ -242,7 +195,7 @@ bool Context::bound() const {
 void Context::ensure_scratch() {
   const int threads = num_threads();
   if (scratch_ && threads <= scratch_threads_) return;
-  scratch_ = aligned_buffer(round_up(program_->scratch_bytes) * threads);
+  scratch_ = aligned_buffer(aligned_bytes(program_->scratch_bytes) * threads);
   scratch_threads_ = threads;
 }
 
@@ -260,7 +213,7 @@ bool Context::run_step(char* scratch, std::int64_t stride, int threads) {
 
 std::int64_t Context::run_steps(std::int64_t steps, Deadline* deadline) {
   char* scratch = static_cast<char*>(scratch_.get());
-  const std::int64_t stride = round_up(program_->scratch_bytes);
+  const std::int64_t stride = aligned_bytes(program_->scratch_bytes);
   for (std::int64_t done = 0; done < steps; ++done) {
     if (done > 0 && deadline->passed(program_->cost_ns)) return done;
     // The scratch is for so many threads, whatever another Python thread asks for meanwhile.
@@ -312,7 +265,7 @@ Failure run_kernel(const PreparedKernel& kernel, void* const* data) {
   FlushDenormals flush;
   Failure failure{};
   const int threads = kernel.parallel() ? num_threads() : 1;
-  const std::int64_t shared = round_up(kernel.plan.shared_bytes), stride = round_up(kernel.plan.scratch_bytes);
+  const std::int64_t shared = aligned_bytes(kernel.plan.shared_bytes), stride = aligned_bytes(kernel.plan.scratch_bytes);
   char* memory = workspace.of(shared + stride * threads + 1);
   const Call call{&kernel.problem, &kernel.plan, data, memory, &failure};
   run_phases(kernel, call, memory + shared, stride, threads);

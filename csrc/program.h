@@ -10,6 +10,7 @@
 
 #include "base/kernel.h"
 #include "base/micro_op.h"
+#include "memory.h"
 
 namespace pynn {
 
@@ -51,13 +52,6 @@ struct Program {
 
   void finish(std::int64_t arena, std::int64_t externals);
 };
-
-struct AlignedFree {
-  void operator()(void* p) const;
-};
-using AlignedBuffer = std::unique_ptr<void, AlignedFree>;
-// Throws std::bad_alloc. Never returns null, not even for 0 bytes.
-AlignedBuffer aligned_buffer(std::int64_t bytes);
 
 // A moment to stop at. The clock is looked at only when about a microsecond of work has been done since the last look.
 class Deadline {

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import mmap
 import operator
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -348,6 +350,44 @@ def test_large_memory_comes_back_only_when_nothing_looks_at_it():
     assert core.empty(spec).ctypes.data != address
     del view
     assert core.empty(spec).ctypes.data == address
+
+
+def lazily_freed_bytes() -> int:
+    """What the system may take of this process's memory."""
+    try:
+        lines = Path("/proc/self/smaps").read_text().splitlines()
+    except OSError:
+        return 0
+    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("LazyFree:"))
+
+
+def system_takes_memory_back() -> bool:
+    """Found out with memory of Python's: what pynn does is what the test is about."""
+    if not hasattr(mmap, "MADV_FREE"):
+        return False
+    size, before = 8 << 20, lazily_freed_bytes()
+    with mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) as memory:
+        memory.write(b"x" * size)
+        try:
+            memory.madvise(mmap.MADV_FREE)
+        except OSError:
+            return False
+        return lazily_freed_bytes() - before >= size // 2
+
+
+@pytest.mark.skipif(not system_takes_memory_back(), reason="this system doesn't take memory back later, or doesn't say so")
+def test_the_system_may_take_huge_memory_that_is_kept():
+    core = pytest.importorskip("pynn._core")
+    spec, size = ((12 << 20,), 0), 48 << 20
+    array = core.empty(spec)
+    array[:] = 3
+    address, before = array.ctypes.data, lazily_freed_bytes()
+    del array
+    assert lazily_freed_bytes() - before >= size // 2
+    array = core.empty(spec)
+    assert array.ctypes.data == address
+    array[:] = 4
+    assert lazily_freed_bytes() - before < size // 2 and (array == 4).all()
 
 
 ALIASES = {

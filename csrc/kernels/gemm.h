@@ -8,10 +8,11 @@
 //
 // Paths. B is read where it lies if it is row-major and small, or m is; else a group of strips is packed into `scratch` right
 // before all rows use it: a 256 x 16 strip is 16 KB, so it stays in L1 while A streams through from L2. Who cuts a product along
-// m packs B once for all parts (pack_panels). A is read where it lies, too, as the tile takes rows and columns alike; only rows that
-// are so far apart that they share few sets of the caches are copied together (copy_block) where many strips use them. Row tiles are
-// balanced (32 rows are 6+6+5+5+5+5): fewer than 4 rows can't hide fma's latency. So one row, and few rows over one or two vectors,
-// have a path of their own (gemm_narrow.h).
+// m packs B once for all parts (pack_panels). Under a wide C it is the other way round: a few rows of A stay in L1 while the group
+// streams through. A is read where it lies, too, as the tile takes rows and columns alike; only rows that are so far apart that they
+// share few sets of the caches are copied together (copy_block) where many strips use them. Row tiles are balanced (32 rows are
+// 6+6+5+5+5+5): fewer than 4 rows can't hide fma's latency. So one row, and few rows over one or two vectors, have a path of their
+// own (gemm_narrow.h).
 #pragma once
 
 #include <cstring>
@@ -31,6 +32,8 @@ constexpr std::int64_t kFewRows = 4;                   // fewer can't hide fma's
 constexpr std::int64_t kResidentBytes = 24 << 10;      // a B up to this size stays in L1 under all rows
 constexpr std::int64_t kRowBlock = 120;                // rows under one group of strips: A's block stays in L2,
 constexpr std::int64_t kGroupBytes = 512 << 10;        // and so does the group, packed
+constexpr std::int64_t kWrittenColumns = 4;            // times K: a C that is mostly written,
+constexpr std::int64_t kWrittenBytes = 128 << 10;      // and which L2 has no room for under a block of A's rows
 constexpr std::int64_t kCopyStride = 2048;             // rows a multiple of so many bytes apart share few sets of L1:
 constexpr std::int64_t kCopyStrips = 8;                // so many strips use a row of A often enough to copy it,
 constexpr std::int64_t kFarCopyStrips = 4;             // or so many where a tile's rows are more than a set holds, at twice that distance
@@ -180,6 +183,29 @@ PYNN_INLINE void pack_group(const Gemm<T>& g, std::int64_t first, std::int64_t e
   }
 }
 
+// The strips of one block of K: out of a packed group that begins at column `first`, or, where panels is null, where they lie. A narrow
+// last one is packed once, into `scratch`.
+template <class T>
+class Strips {
+ public:
+  Strips(const Gemm<T>& g, std::int64_t first, std::int64_t p, std::int64_t depth, const T* panels, T* scratch)
+      : g_(g), first_(first), p_(p), depth_(depth), panels_(panels), scratch_(scratch), now_{}, last_{} {}
+
+  PYNN_INLINE const Strip<T>& at(std::int64_t j) {
+    if (last_.columns > 0 && j == last_.first) return last_;
+    now_ = panels_ ? packed_strip(g_, j, first_, depth_, panels_) : direct_strip(g_, j, p_, depth_, scratch_);
+    if (!panels_ && now_.b == scratch_) last_ = now_;
+    return now_;
+  }
+
+ private:
+  const Gemm<T>& g_;
+  std::int64_t first_, p_, depth_;
+  const T* panels_;
+  T* scratch_;
+  Strip<T> now_, last_;
+};
+
 // Rows [begin, end) of A in one block of K.
 template <class T>
 struct RowBlock {
@@ -223,20 +249,14 @@ PYNN_INLINE void run_strip(const Gemm<T>& g, const Strip<T>& strip, const RowBlo
 // B lies in L1 as a whole: a few rows of A and C at a time, over all columns.
 template <class T, bool kColumns>
 PYNN_INLINE void run_resident(const Gemm<T>& g, T* scratch) {
-  Strip<T> tail{};
+  Strips<T> strips(g, 0, 0, g.k, nullptr, scratch);
   for (std::int64_t row = 0; row < g.m;) {
     const std::int64_t row_end = row + ceil_div(g.m - row, ceil_div(g.m - row, tile_rows<T>(kTileVectors)));
     const RowBlock<T> rows = rows_in_place<T, kColumns>(g, row, row_end, 0);
     for (std::int64_t j = 0; j < g.n;) {
-      if (tail.columns == 0 || j < tail.first) {
-        const Strip<T> strip = direct_strip(g, j, 0, g.k, scratch);
-        if (strip.b == scratch) tail = strip;
-        run_strip<T, kColumns>(g, strip, rows, 0, g.k);
-        j += strip.columns;
-      } else {
-        run_strip<T, kColumns>(g, tail, rows, 0, g.k);
-        j += tail.columns;
-      }
+      const Strip<T>& strip = strips.at(j);
+      run_strip<T, kColumns>(g, strip, rows, 0, g.k);
+      j += strip.columns;
     }
     row = row_end;
   }
@@ -260,17 +280,26 @@ PYNN_NOINLINE RowBlock<T> copy_block(const RowBlock<T>& rows, std::int64_t depth
   return {rows.begin, rows.end, to, stride};
 }
 
+// Rows of A under all strips of a group, before the next ones. A tile of long vectors stores two dozen lines at once. Where C is much wider
+// than K these come often, and then the tile's rows are written to their end: the hardware foresees that, but not two lines of each of many rows.
+template <class T>
+PYNN_INLINE std::int64_t block_rows(const Gemm<T>& g, std::int64_t columns) {
+  const bool wide = columns >= kWrittenColumns * g.k && least(g.m, kRowBlock) * columns * static_cast<std::int64_t>(sizeof(T)) > kWrittenBytes;
+  return kVectorBytes >= 64 && wide && g.k <= kDepth ? tile_rows<T>(kTileVectors) : kRowBlock;
+}
+
 // Columns [first, end) over one block of K, a block of rows at a time.
 template <class T, bool kColumns>
 PYNN_INLINE void run_group(const Gemm<T>& g, std::int64_t first, std::int64_t end, std::int64_t p, std::int64_t depth, const T* panels,
                            T* scratch) {
-  const std::int64_t blocks = ceil_div(g.m, kRowBlock);
+  const std::int64_t blocks = ceil_div(g.m, block_rows(g, end - first));
   const bool copy = copies(g, end - first);
+  Strips<T> strips(g, first, p, depth, panels, scratch);
   for (std::int64_t block = 0; block < blocks; ++block) {
     RowBlock<T> rows = rows_in_place<T, kColumns>(g, block * g.m / blocks, (block + 1) * g.m / blocks, p);
     if (copy) rows = copy_block<T, kColumns>(rows, depth, scratch + group_bytes<T>(g.n, g.k) / static_cast<std::int64_t>(sizeof(T)));
     for (std::int64_t j = first; j < end;) {
-      const Strip<T> strip = panels ? packed_strip(g, j, first, depth, panels) : direct_strip(g, j, p, depth, scratch);
+      const Strip<T>& strip = strips.at(j);
       run_strip<T, kColumns>(g, strip, rows, p, depth);
       j += strip.columns;
     }

@@ -2,8 +2,8 @@
 //
 // An element's bits follow from its row, its column and K, as gemm.h says, whatever the other rows and columns, with one exception:
 // where the result is a single column, or a single row by a transposed matrix, its elements are dot products, summed across lanes.
-#include "kernels/gemm.h"
 #include "kernels/matmul_micro.h"
+#include "kernels/matmul_narrow.h"
 #include "registry.h"
 
 namespace pynn {
@@ -21,7 +21,8 @@ enum Param {
   kBatchesPerChunk,     // products of one chunk, where one product is one chunk
   kDepthOfBatch,        // rank of the batch dimensions; 0 where there is one product
   kDepthBlocks,         // more than 1: a chunk is a block of K over the whole output, and a second phase adds the blocks
-  kPanelColumns         // not 0: B's, in whole strips; a first phase packs them for all row groups
+  kPanelColumns,        // not 0: B's, in whole strips; a first phase packs them for all row groups
+  kNarrow               // the last columns, which have vectors along the rows of A
 };
 
 constexpr double kFlopsPerNs = 95;
@@ -85,7 +86,7 @@ std::int64_t depth_blocks(const std::int64_t* params, double flops) {
 template <class T>
 bool shares_panels(const std::int64_t* params) {
   const std::int64_t m = params[kM], n = params[kN], k = params[kK];
-  if (params[kBatch] != 1 || params[kDot] || params[kRowGroups] == 1 || params[kDepthBlocks] > 1 || k == 0) return false;
+  if (params[kBatch] != 1 || params[kDot] || params[kNarrow] == n || params[kRowGroups] == 1 || params[kDepthBlocks] > 1 || k == 0) return false;
   return packs<T>(m, k, params[kTransposeB] != 0, n) && n * k * static_cast<std::int64_t>(sizeof(T)) <= kPanelBytes;
 }
 
@@ -103,6 +104,8 @@ void plan_chunks(Plan* plan) {
   plan->chunks[0] = groups > 1 ? batch * groups : batch > 0 ? ceil_div(batch, params[kBatchesPerChunk]) : 0;
   if (m == 0 || n == 0) plan->chunks[0] = 0;
   params[kDepthBlocks] = depth_blocks<T>(params, flops);
+  const bool plain = !params[kDot] && !params[kExchange] && params[kDepthBlocks] == 1;
+  params[kNarrow] = plain ? narrow_columns<T>(m, n, k, params[kTransposeA] != 0) : 0;
   if (params[kDepthBlocks] > 1) {
     plan->phases = 2;
     plan->chunks[0] = params[kDepthBlocks];
@@ -110,13 +113,16 @@ void plan_chunks(Plan* plan) {
     plan->shared_bytes = params[kDepthBlocks] * m * n * static_cast<std::int64_t>(sizeof(T));
   }
   if (shares_panels<T>(params)) {
-    params[kPanelColumns] = ceil_div(n, tile_columns<T>()) * tile_columns<T>();
+    const std::int64_t packed = n - params[kNarrow];
+    params[kPanelColumns] = ceil_div(packed, tile_columns<T>()) * tile_columns<T>();
     plan->phases = 2;
     plan->chunks[1] = plan->chunks[0];
-    plan->chunks[0] = ceil_div(k, gemm_block(k)) * ceil_div(n, kChunkStrips * tile_columns<T>());
+    plan->chunks[0] = ceil_div(k, gemm_block(k)) * ceil_div(packed, kChunkStrips * tile_columns<T>());
     plan->shared_bytes = params[kPanelColumns] * k * static_cast<std::int64_t>(sizeof(T));
   }
   plan->scratch_bytes = params[kDot] ? 0 : gemm_scratch_bytes<T>(n, k);
+  const std::int64_t narrow = params[kNarrow] ? narrow_scratch_bytes<T>(params[kNarrow], k) : 0;
+  if (narrow > plan->scratch_bytes) plan->scratch_bytes = narrow;
   plan->cost_ns = static_cast<double>(batch) * (20 + flops / (kFlopsPerNs * 4 / sizeof(T)));
 }
 
@@ -268,8 +274,9 @@ PYNN_INLINE Gemm<T> whole_product(const std::int64_t* params, const Operands<T>&
 template <class T>
 void run_packing(const Call* call, std::int64_t begin, std::int64_t end) {
   const std::int64_t* params = call->plan->params;
-  const std::int64_t columns = kChunkStrips * tile_columns<T>(), groups = ceil_div(params[kN], columns);
   Gemm<T> g = whole_product(params, operands_of<T>(call, 0));
+  g.n -= params[kNarrow];
+  const std::int64_t columns = kChunkStrips * tile_columns<T>(), groups = ceil_div(g.n, columns);
   g.panel_columns = params[kPanelColumns];
   for (std::int64_t chunk = begin; chunk < end; ++chunk) {
     const std::int64_t first = chunk % groups * columns;
@@ -288,6 +295,20 @@ void run_dots(const std::int64_t* params, const Operands<T>& at, Range rows, con
   for (; i + kTogether <= rows.end; i += kTogether) dots<T, kTogether>(matrix + i * k, x, k, at.c + i);
   for (; i < rows.end; ++i) dots<T, 1>(matrix + i * k, x, k, at.c + i);
   finish_all(at.c, rows, bias, !exchange, activation);
+}
+
+// The product g, the last of its columns as a narrow one.
+template <class T>
+PYNN_INLINE void multiply_columns(Gemm<T>& g, std::int64_t narrow, void* scratch) {
+  g.n -= narrow;
+  product_of(g, scratch);
+  if (!narrow) return;
+  g.b += g.n * (g.b_columns ? g.b_stride : 1);
+  g.c += g.n;
+  if (g.bias) g.bias += g.n;
+  g.n = narrow;
+  g.panels = nullptr;
+  narrow_product(g, scratch);
 }
 
 // One block of the output of one product.
@@ -312,7 +333,7 @@ void run_block(const Call* call, std::int64_t index, Range rows, Range columns, 
     g.bias = bias ? bias + columns.begin : nullptr;
     g.activation = activation;
   }
-  gemm(g, scratch);
+  multiply_columns(g, columns.end == n ? params[kNarrow] : 0, scratch);
   if (params[kExchange]) finish_all(at.c, columns, bias, true, activation);
 }
 
@@ -328,7 +349,7 @@ void run_depth_blocks(const Call* call, std::int64_t begin, std::int64_t end, vo
     g.a += p * (g.a_columns ? g.a_stride : 1);
     g.b += p * (g.b_columns ? 1 : g.b_stride);
     g.c = static_cast<T*>(call->shared) + block * size;
-    gemm(g, scratch);
+    product_of(g, scratch);
   }
 }
 

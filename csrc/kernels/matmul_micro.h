@@ -57,6 +57,20 @@ void micro_few_dots(const MicroOp* op) noexcept {
   store(micro_output<float>(op), micro_finish<float>(fold_add_four(products), op, 0));
 }
 
+// c(i) = act(a(i) x + bias), i < m: a sum of one product needs no fold, for which each of a chain of products would wait. A single number
+// is read alone, as that comes sooner out of the queue of stores than a vector.
+template <class T>
+void micro_multiples(const MicroOp* op) noexcept {
+  const T* a = micro_input<T>(op, 0);
+  T* c = micro_output<T>(op);
+  const typename Simd<T>::V x = broadcast(*micro_input<T>(op, 1));
+  const int m = op->size[0];
+  for (int i = 0; i < m; i += Simd<T>::kLanes) {
+    const typename Simd<T>::V factors = m == 1 ? broadcast(*a) : load(a + i);
+    store(c + i, micro_finish<T>(fma(factors, x, zero<T>()) + zero<T>(), op, i));  // + 0: never -0, as with the fold
+  }
+}
+
 // One row of c: a(p * a_step) is its p-th factor.
 template <class T>
 PYNN_INLINE typename Simd<T>::V micro_row(const MicroOp* op, const T* a, int a_step, int column) {
@@ -92,6 +106,7 @@ void micro_product(const MicroOp* op) noexcept {
 // Of the m x n x k products, that whose elements are dot products in one order, or the other.
 template <class T>
 PYNN_INLINE auto find_micro_product(bool dot, bool a_columns, std::int64_t m, std::int64_t n, std::int64_t k) {
+  if (dot && k == 1) return micro_multiples<T>;
   if constexpr (sizeof(T) == sizeof(float)) {
     if (dot && m <= kFew && k <= kFew) return micro_few_dots;
   }

@@ -65,7 +65,7 @@ def test_every_small_size(target, dtype):
 @pytest.mark.parametrize("transpose_a, transpose_b", TRANSPOSITIONS)
 def test_every_depth_and_path(target, transpose_a, transpose_b):
     paths = [(7, 19, k) for k in (*range(0, 36), 255, 256, 257, 511, 513, 1030)]
-    paths += [(1, 300, 300), (2, 150, 520), (40, 300, 700), (300, 30, 40), (260, 170, 300), (3, 1, 1000), (300, 1, 70)]
+    paths += [(1, 300, 300), (2, 150, 520), (40, 300, 700), (300, 30, 40), (260, 170, 300), (3, 1, 1000), (300, 1, 70), (1300, 500, 20)]
     for m, n, k in paths:
         check(*operands(m, n, k, transpose_a, transpose_b), transpose_a, transpose_b, target)
 
@@ -117,6 +117,35 @@ def test_few_rows_over_few_columns_have_the_bits_of_many(target, dtype, transpos
             few = np.ascontiguousarray(a[first:last].T) if transpose_a else a[first:last].copy()
             attrs = {"activation": "relu", "transpose_a": transpose_a}
             same_bits(native(LINEAR, [few, b, bias], attrs, target)[0], many[first:last].copy())
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("transpose_a", [False, True])
+def test_few_rows_by_a_transposed_matrix_have_the_bits_of_many(target, dtype, transpose_a):
+    for n, k in [(8, 16), (16, 50), (33, 61), (100, 260), (41, 531), (300, 48), (40, 1024), (400, 4096)]:
+        a, b = operands(40, n, k, transpose_b=True, dtype=dtype)
+        bias = b.sum(1) + dtype(1)
+        attrs = {"activation": "relu", "transpose_b": True}
+        many = native(LINEAR, [a, b, bias], attrs, target)[0]
+        for m in range(2, 10):
+            few = np.ascontiguousarray(a[:m].T) if transpose_a else a[:m].copy()
+            same_bits(native(LINEAR, [few, b, bias], {**attrs, "transpose_a": transpose_a}, target)[0], many[:m].copy())
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("transpose_a, transpose_b", TRANSPOSITIONS)
+def test_few_columns_have_the_bits_of_many(target, dtype, transpose_a, transpose_b):
+    """Those behind whole vectors go along the rows of A: uneven groups, a rest of K, rows that share sets of the cache."""
+    for m, k in [(8, 16), (17, 50), (37, 61), (16, 260), (41, 531), (300, 48), (33, 1024)]:
+        a, b = operands(m, 3 * LONGEST_VECTOR, k, transpose_a, dtype=dtype)
+        bias = b.sum(0) + dtype(1)
+        attrs = {"activation": "relu", "transpose_a": transpose_a, "transpose_b": transpose_b}
+        many = native(LINEAR, [a, np.ascontiguousarray(b.T) if transpose_b else b, bias], attrs, target)[0]
+        for n in (*range(2, 12), 17, 18, 20, 24, 33, 37, 40, 42):
+            few = np.ascontiguousarray(b[:, :n].T if transpose_b else b[:, :n])
+            same_bits(native(LINEAR, [a, few, bias[:n].copy()], attrs, target)[0], np.ascontiguousarray(many[:, :n]))
 
 
 @pytest.mark.parametrize("target", TARGETS)
@@ -190,7 +219,7 @@ def test_rows_of_a_single_column_do_not_depend_on_each_other(target):
 
 def test_bits_do_not_depend_on_threads():
     ordinary = [(300, 200, 300), (32, 128, 784), (700, 1, 600), (60, 900, 500), (500, 310, 530), (1, 900, 700), (64, 600, 257)]
-    for m, n, k in [*ordinary, (400, 96, 12000)]:
+    for m, n, k in [*ordinary, (400, 96, 12000), (5000, 3, 130), (3001, 7, 200), (700, 100, 900)]:
         for transpose_a, transpose_b in TRANSPOSITIONS:
             check_threads(MATMUL, operands(m, n, k, transpose_a, transpose_b), dict(transpose_a=transpose_a, transpose_b=transpose_b))
 
@@ -221,7 +250,8 @@ def test_relu_passes_nan_on_and_makes_zeros_positive():
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_nothing_beyond_the_operands_is_touched(target, dtype):
     sizes = [(m, n, k) for m in (1, 2, 5, 13) for n in (1, 3, 10, 17, 35) for k in (1, 6, 19)]
-    for m, n, k in [*sizes, (40, 270, 512), (40, 70, 300), (50, 300, 700), (1, 139, 784), (1, 300, 700)]:
+    narrow = [(33, 5, 61), (40, 2, 48), (20, 36, 50), (50, 301, 700)]
+    for m, n, k in [*sizes, *narrow, (40, 270, 512), (40, 70, 300), (50, 300, 700), (1, 139, 784), (1, 300, 700)]:
         for transpose_a, transpose_b in TRANSPOSITIONS:
             a, b = operands(m, n, k, transpose_a, transpose_b, dtype)
             (c,) = run_guarded(MATMUL, [a, b], dict(transpose_a=transpose_a, transpose_b=transpose_b), target)
@@ -239,10 +269,11 @@ BATCHES = [
     ((3, 4), (2, 4, 2)),
     ((0, 3, 4), (4, 2)),
 ]
+NARROW_BATCHES = [((3, 20, 50), (3, 50, 3)), ((2, 1, 17, 60), (3, 60, 35)), ((4, 3, 50), (4, 50, 40))]
 
 
 @pytest.mark.parametrize("transpose_a, transpose_b", TRANSPOSITIONS)
-@pytest.mark.parametrize("shape_a, shape_b", [*BATCHES, ((6, 70, 90), (6, 90, 80))])
+@pytest.mark.parametrize("shape_a, shape_b", [*BATCHES, ((6, 70, 90), (6, 90, 80)), *NARROW_BATCHES])
 def test_batches_broadcast(shape_a, shape_b, transpose_a, transpose_b):
     rng = np.random.default_rng(0)
     a, b = rng.normal(size=shape_a), rng.normal(size=shape_b)

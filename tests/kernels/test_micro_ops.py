@@ -143,7 +143,8 @@ def test_reductions(name, dtype, target):
 @pytest.mark.parametrize("transposed", list(itertools.product([False, True], repeat=2)))
 def test_products(transposed, dtype, target):
     attrs = dict(zip(("transpose_a", "transpose_b"), transposed, strict=True))
-    for m, n, k in [*itertools.product([1, 2, 4, 5], [1, 3, 4, 6], [0, 1, 2, 4, 5]), (1, 1, 32), (2, 1, 15), (1, 2, 16), (1, 32, 1)]:
+    few = itertools.product([1, 2, 4, 5], [1, 3, 4, 6], [0, 1, 2, 4, 5])
+    for m, n, k in [*few, (1, 1, 32), (2, 1, 15), (1, 2, 16), (1, 32, 1), (17, 1, 1), (32, 1, 1)]:
         a, b = values((m, k), dtype), values((k, n), dtype, seed=1)
         a, b = (np.ascontiguousarray(x.T) if t else x for x, t in zip((a, b), transposed, strict=True))
         dot = n == 1 and not transposed[0] or m == 1 and n > 1 and transposed[1]
