@@ -416,6 +416,33 @@ def test_a_fork_while_other_threads_compute():
     assert printed == "True"
 
 
+@linux
+def test_a_fork_while_another_thread_is_in_the_first_fork_join():
+    """Each child is a process that has computed nothing yet, and forks while its first fork-join begins: now and then in the midst of it."""
+    printed = run_python("""
+        import time
+        _core.set_num_threads(3)
+        def forks_at_first():
+            caller = threading.Thread(target=copies, args=(3,))
+            caller.start()
+            time.sleep(0)
+            child = os.fork()
+            if not child:
+                os._exit(0 if copies(3) and tasks() == 3 else 1)
+            status = os.waitpid(child, 0)[1]
+            caller.join()
+            return status == 0
+        wrong = 0
+        for _ in range(150):
+            child = os.fork()
+            if not child:
+                os._exit(0 if forks_at_first() else 1)
+            wrong += os.waitpid(child, 0)[1] != 0
+        print(wrong)
+    """)
+    assert printed == "0"
+
+
 @forks
 def test_grandchildren_too():
     printed = run_python("""

@@ -77,7 +77,6 @@ struct Pool {
   int processors = 0;
   int last_woken = 0;
   bool refused = false;  // the system gave no thread
-  bool survives_fork = false;
   double unaided_ns = 0;                                // estimated cost of the latest jobs that left sleepers asleep,
   Clock::time_point unaided_end{};  // with no long pause between them; about when the last one ended
   Clock::time_point alone_until{};  // set: the caller works alone until then, because a worker had lost its processor,
@@ -208,7 +207,6 @@ void work(int worker) {
 #if defined(_WIN32)
 
 struct SignalsBlocked {};
-bool survive_fork() { return true; }
 
 #else
 
@@ -241,7 +239,8 @@ void reset_in_child() {
   pool.busy.store(false);
 }
 
-bool survive_fork() { return pthread_atfork(nullptr, nullptr, reset_in_child) == 0; }
+// From when the library is loaded: a fork may come while another thread is in the first fork-join of all.
+[[maybe_unused]] const int at_fork = pthread_atfork(nullptr, nullptr, reset_in_child);
 
 #endif
 
@@ -256,7 +255,6 @@ void start_thread(int worker) {
 
 // Starts fewer than wanted if it must: the job needs none of them.
 void start_workers(int wanted) {
-  if (!pool.survives_fork) pool.survives_fork = survive_fork();
   try {
     for (; pool.started < wanted && !pool.refused; ++pool.started) start_thread(pool.started + 1);
   } catch (const std::system_error&) {
