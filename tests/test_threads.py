@@ -418,7 +418,7 @@ def test_a_fork_while_other_threads_compute():
 
 @linux
 def test_a_fork_while_another_thread_is_in_the_first_fork_join():
-    """Each child is a process that has computed nothing yet, and forks while its first fork-join begins: now and then in the midst of it."""
+    """Each child is a process that has computed nothing yet, and forks while its first fork-join begins: at times in its midst."""
     printed = run_python("""
         import time
         _core.set_num_threads(3)
