@@ -1,9 +1,10 @@
 // The gradient by the filter: dfilter[tap, ci, co] = sum over pixels of x[pixel at tap, ci] * dy[pixel, co].
 //
-// Every (kh, kw, ci) is a row of the result and a walk through x with a constant step, so a tile is up to six such rows x one panel
-// of output channels, summed over the pixels of a block. The block's dy is first copied (or expanded from a pooled gradient) into
-// [panel][pixels][panel width]: a few panels together, as their columns are neighbours in memory, and each then lies in L1 for all rows. A
-// depthwise filter has its own way over a block (conv_depthwise_grad.h).
+// Every (kh, kw, ci) is a row of the result and a walk through x with a constant step, so a tile is a few such rows x one panel of output
+// channels, summed over the pixels of a block; rows whose inputs are neighbours share an address. Where output channels are few, lanes hold
+// neighbouring inputs in place of them. The block's dy is first copied (or expanded from a pooled gradient) into [panel][pixels][panel width]:
+// a few panels together, as their columns are neighbours in memory, and each then lies in L1 for all rows. A depthwise filter has its own way
+// over a block (conv_depthwise_grad.h).
 //
 // Order of additions, for dense and pooled gradients alike: pixels of a block one after the other from zero; blocks of a
 // partial (a range of images) in order; partials in order. Blocks and partials follow from the shape of the convolution alone.
@@ -34,10 +35,35 @@ struct FilterGrad {
   bool padded;                            // x goes through scratch with zeros around it
   std::int64_t padded_width, padded_bytes, panel_bytes;
   std::int64_t together;                  // panels whose dy is copied at once; 0 where panels read it in memory
+  std::int64_t run;                       // so many rows of the gradient, taps and channels, are neighbours in the source
+  bool lanes_are_inputs;                  // there are too few output channels
 };
 
 // Where the output gradient is: in memory as an array, or known pixel by pixel.
 enum class GradientIs { kArray, kComputed };
+
+// Rows of the filter gradient that one panel has.
+inline std::int64_t gradient_rows(const FilterGrad& f) { return f.panels.taps * f.panels.depth; }
+
+// The vectors of inputs that cover all rows of the gradient, run by run. The last one of a run ends with it.
+inline std::int64_t input_vectors(const FilterGrad& f) { return gradient_rows(f) / larger(1, f.run) * ceil_div(f.run, f.panels.lanes); }
+
+// By the products that either way takes, those by nothing included. At a draw inputs are faster than a single vector of outputs, as their
+// tile reads less for a product.
+inline bool prefers_inputs(const FilterGrad& f) {
+  if (is_depthwise(f.shape) || f.run < f.panels.lanes) return false;
+  const std::int64_t by_inputs = input_vectors(f) * f.panels.columns, by_outputs = gradient_rows(f) * ceil_div(f.panels.columns, f.panels.lanes);
+  return f.panels.columns <= f.panels.lanes ? by_inputs <= by_outputs : 6 * by_inputs < 5 * by_outputs;
+}
+
+// Elements of a partial's sums: panels as a filter's, or [co][vector of inputs].
+inline std::int64_t sums_of_partial(const FilterGrad& f) {
+  if (!f.lanes_are_inputs) return packed_size(f.panels);
+  return f.panels.groups * f.panels.columns * input_vectors(f) * f.panels.lanes;
+}
+inline std::int64_t sums_of_panel(const FilterGrad& f, const Panel& panel) {
+  return f.lanes_are_inputs ? output_column(f.panels, panel) * input_vectors(f) * f.panels.lanes : panel.offset;
+}
 
 template <class T>
 FilterGrad filter_grad(const ConvShape& s, GradientIs dy) {
@@ -64,12 +90,11 @@ FilterGrad filter_grad(const ConvShape& s, GradientIs dy) {
   f.source_rows = (f.block_rows - 1) * s.rows.stride + (s.rows.window - 1) * s.rows.dilation + 1;
   f.panel_bytes = (f.block_images * f.block_rows * row_pixels * width * kBytes + 63) / 64 * 64;
   f.together = is_depthwise(s) ? (dy == GradientIs::kArray ? 0 : 1) : clamped(ceil_div(panel_count(f.panels), f.sections), 1, kPanelsTogether);
+  f.run = s.cols.dilation == 1 && (f.padded || s.groups == 1) ? s.cols.window * s.group_in : s.group_in;
+  f.lanes_are_inputs = prefers_inputs(f);
   f.padded_bytes = f.padded ? f.block_images * f.source_rows * f.padded_width * s.group_in * kBytes : 0;
   return f;
 }
-
-// Rows of the filter gradient that one panel has.
-inline std::int64_t gradient_rows(const FilterGrad& f) { return f.panels.taps * f.panels.depth; }
 
 inline PixelLoops pixel_loops(std::int64_t images, std::int64_t image_step, std::int64_t rows, std::int64_t row_step,
                               std::int64_t cols, std::int64_t col_step) {
@@ -132,29 +157,55 @@ BlockSource<T> pad_block(const FilterGrad& f, const T* x, std::int64_t channel, 
   return BlockSource<T>{scratch, f.source_rows * row, row, channels};
 }
 
-// All rows of one panel over one block.
+// Where row `index` of the gradient, a tap and a channel, finds the first pixel of a block.
 template <class T>
-void filter_block(const FilterGrad& f, const Panel& panel, const BlockSource<T>& source, const Region& block, const T* dy, T* sums,
-                  bool first) {
+const T* row_source(const FilterGrad& f, const BlockSource<T>& source, std::int64_t index) {
   const ConvShape& s = f.shape;
-  const PixelLoops loops = pixel_loops(block.image1 - block.image0, source.image, block.row1 - block.row0, s.rows.stride * source.row,
-                                       s.cols.out_size, s.cols.stride * source.pixel);
-  const std::int64_t rows = gradient_rows(f), most = filter_rows(panel.width == Simd<T>::kLanes ? 1 : 2);
-  const std::int64_t tiles = (rows + most - 1) / most;
-  const T* taps[kMostFilterRows];
-  std::int64_t kh = 0, kw = 0, ci = 0;
-  for (std::int64_t t = 0; t < tiles; ++t) {
-    const int count = static_cast<int>(rows / tiles + (t < rows % tiles));
-    for (int i = 0; i < count; ++i) {
-      taps[i] = source.base + kh * s.rows.dilation * source.row + kw * s.cols.dilation * source.pixel + ci;
-      if (++ci < f.panels.depth) continue;
-      ci = 0;
-      if (++kw < s.cols.window) continue;
-      kw = 0;
-      ++kh;
+  const std::int64_t tap = index / f.panels.depth, kh = tap / s.cols.window, kw = tap % s.cols.window;
+  return source.base + kh * s.rows.dilation * source.row + kw * s.cols.dilation * source.pixel + index % f.panels.depth;
+}
+
+template <class T>
+PixelLoops block_loops(const ConvShape& s, const BlockSource<T>& source, const Region& block) {
+  return pixel_loops(block.image1 - block.image0, source.image, block.row1 - block.row0, s.rows.stride * source.row, s.cols.out_size,
+                     s.cols.stride * source.pixel);
+}
+
+// One panel over one block.
+template <class T>
+void sum_by_outputs(const FilterGrad& f, const Panel& panel, const BlockSource<T>& source, const Region& block, const T* dy, T* sums, bool first) {
+  const PixelLoops loops = block_loops(f.shape, source, block);
+  const std::int64_t most = filter_rows(panel.width == Simd<T>::kLanes ? 1 : 2);
+  const std::int64_t together = 3 * f.run >= 2 * most ? f.run : gradient_rows(f);  // long runs go by tiles of neighbours only
+  const std::int64_t tiles = ceil_div(together, most);
+  FilterRows<T> rows;
+  for (std::int64_t begin = 0; begin < gradient_rows(f); begin += together)
+    for (std::int64_t t = 0; t < tiles; ++t) {
+      const std::int64_t row = begin + together * t / tiles;
+      rows.count = static_cast<int>(begin + together * (t + 1) / tiles - row);
+      rows.neighbours = row / f.run == (row + rows.count - 1) / f.run;
+      for (int i = 0; i < (rows.neighbours ? 1 : rows.count); ++i) rows.row[i] = row_source(f, source, row + i);
+      filter_tile(panel.width, rows, loops, dy, sums + row * panel.width, first);
     }
-    filter_tile(panel.width, count, taps, loops, dy, sums, first);
-    sums += count * panel.width;
+}
+
+// The same with inputs as lanes.
+template <class T>
+void sum_by_inputs(const FilterGrad& f, const Panel& panel, const BlockSource<T>& source, const Region& block, const T* dy, T* sums, bool first) {
+  const PixelLoops loops = block_loops(f.shape, source, block);
+  const std::int64_t vectors = input_vectors(f), of_run = ceil_div(f.run, f.panels.lanes), groups = ceil_div(panel.columns, kMostChannels);
+  FilterRows<T> rows;
+  for (std::int64_t g = 0; g < groups; ++g) {
+    const std::int64_t c = panel.columns * g / groups;
+    const int channels = static_cast<int>(panel.columns * (g + 1) / groups - c);
+    const std::int64_t tiles = ceil_div(vectors, filter_vectors(channels));
+    for (std::int64_t t = 0; t < tiles; ++t) {
+      const std::int64_t v = vectors * t / tiles;
+      rows.count = static_cast<int>(vectors * (t + 1) / tiles - v);
+      for (int i = 0; i < rows.count; ++i)
+        rows.row[i] = row_source(f, source, (v + i) / of_run * f.run + smaller((v + i) % of_run * f.panels.lanes, f.run - f.panels.lanes));
+      inputs_tile(panel.width, channels, rows, loops, dy + c, sums + (c * vectors + v) * f.panels.lanes, vectors * f.panels.lanes, first);
+    }
   }
 }
 
@@ -188,7 +239,9 @@ void sum_panels(const FilterGrad& f, const PanelSpan& span, const T* x, const Re
     const Panel panel = panel_at(f.panels, i);
     if (panel.group != group) source = block_source(f, x, source_channel(f.panels, panel), block, dy + f.together * stride);
     group = panel.group;
-    filter_block(f, panel, source, block, dy + at * stride, sums + panel.offset, first);
+    T* const own = sums + sums_of_panel(f, panel);
+    if (f.lanes_are_inputs) sum_by_inputs(f, panel, source, block, dy + at * stride, own, first);
+    else sum_by_outputs(f, panel, source, block, dy + at * stride, own, first);
   }
 }
 
@@ -236,25 +289,50 @@ PYNN_INLINE void for_each_filter_block(const FilterGrad& f, std::int64_t begin, 
 template <class T, class Pack>
 void sum_filter_grad(const FilterGrad& f, const T* x, const T* dy, T* sums, std::int64_t begin, std::int64_t end, void* scratch, Pack pack) {
   for_each_filter_block(f, begin, end, [&](std::int64_t partial, const PanelSpan& span, const Region& block, bool first) {
-    T* const own = sums + partial * packed_size(f.panels);
+    T* const own = sums + partial * sums_of_partial(f);
     if (!is_depthwise(f.shape)) return sum_panels(f, span, x, block, own, first, scratch, pack);
     for (std::int64_t i = span.first; i < span.last; ++i) sum_depthwise_panel(f, i, x, dy, block, own, first, scratch, pack);
   });
 }
 
-// dfilter = partial 0 + partial 1 + ..., panels [begin, end), from panel layout to (kh, kw, ci, co).
+// A vector of partial 0 + partial 1 + ...
+template <class T>
+PYNN_INLINE typename Simd<T>::V sum_of_partials(const FilterGrad& f, const T* sums) {
+  typename Simd<T>::V sum = f.partials ? load<T>(sums) : zero<T>();
+  for (std::int64_t p = 1; p < f.partials; ++p) sum = sum + load<T>(sums + p * sums_of_partial(f));
+  return sum;
+}
+
+// The columns of one panel of dfilter from its sums, to rows `row` elements apart.
+template <class T>
+void reduce_outputs(const FilterGrad& f, const Panel& panel, const T* sums, T* to, std::int64_t row) {
+  for (std::int64_t m = 0; m < gradient_rows(f); ++m, to += row)
+    for (std::int64_t j = 0; j < panel.columns; j += Simd<T>::kLanes)
+      store_lanes<T>(to + j, sum_of_partials(f, sums + m * panel.width + j), lanes_of<T>(static_cast<int>(panel.columns - j), 0));
+}
+
+template <class T>
+void reduce_inputs(const FilterGrad& f, const Panel& panel, const T* sums, T* to, std::int64_t row) {
+  constexpr std::int64_t kLanes = Simd<T>::kLanes;
+  alignas(64) T lanes[kLanes];
+  for (std::int64_t c = 0; c < panel.columns; ++c)
+    for (std::int64_t begin = 0; begin < gradient_rows(f); begin += f.run)
+      for (std::int64_t m = 0; m < f.run; m += kLanes, sums += kLanes) {
+        const std::int64_t first = begin + smaller(m, f.run - kLanes);
+        store<T>(lanes, sum_of_partials(f, sums));
+        for (std::int64_t lane = 0; lane < kLanes; ++lane) to[(first + lane) * row + c] = lanes[lane];
+      }
+}
+
+// Panels [begin, end) of dfilter, (kh, kw, ci, co).
 template <class T>
 void reduce_filter_grad(const FilterGrad& f, const T* sums, T* dfilter, std::int64_t begin, std::int64_t end) {
   for (std::int64_t i = begin; i < end; ++i) {
     const Panel panel = panel_at(f.panels, i);
+    const T* from = sums + sums_of_panel(f, panel);
     T* to = dfilter + output_column(f.panels, panel);
-    for (std::int64_t m = 0; m < gradient_rows(f); ++m, to += f.shape.out_channels)
-      for (std::int64_t j = 0; j < panel.columns; j += Simd<T>::kLanes) {
-        const T* from = sums + panel.offset + m * panel.width + j;
-        typename Simd<T>::V sum = f.partials ? load<T>(from) : zero<T>();
-        for (std::int64_t p = 1; p < f.partials; ++p) sum = sum + load<T>(from + p * packed_size(f.panels));
-        store_lanes<T>(to + j, sum, lanes_of<T>(static_cast<int>(panel.columns - j), 0));
-      }
+    if (f.lanes_are_inputs) reduce_inputs(f, panel, from, to, f.shape.out_channels);
+    else reduce_outputs(f, panel, from, to, f.shape.out_channels);
   }
 }
 
@@ -265,7 +343,7 @@ void plan_filter_grad(const FilterGrad& f, Plan* plan) {
   plan->phases = 2;
   plan->chunks[0] = f.partials * f.sections;
   plan->chunks[1] = panels;
-  plan->shared_bytes = f.partials * packed_size(f.panels) * static_cast<std::int64_t>(sizeof(T));
+  plan->shared_bytes = f.partials * sums_of_partial(f) * static_cast<std::int64_t>(sizeof(T));
   plan->scratch_bytes = f.together * f.panel_bytes + f.padded_bytes;
   plan->cost_ns = conv_cost_ns<T>(f.shape);
 }

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "kernels/conv_shape.h"
+#include "kernels/gemm_pack.h"
 
 namespace pynn {
 namespace PYNN_TARGET {
@@ -98,8 +99,7 @@ void pack_panel_adjoint(const Panels& p, const Panel& panel, const T* filter, T*
   T* to = packed + panel.offset;
   for (std::int64_t tap = p.taps - 1; tap >= 0; --tap, to += p.depth * panel.width) {
     const T* from = filter + (tap * p.columns + panel.first_column) * row + panel.group * p.depth;
-    for (std::int64_t j = 0; j < panel.width; ++j)
-      for (std::int64_t co = 0; co < p.depth; ++co) to[co * panel.width + j] = j < panel.columns ? from[j * row + co] : T(0);
+    pack_columns(from, row, p.depth, static_cast<int>(panel.columns), static_cast<int>(panel.width), to);
   }
 }
 

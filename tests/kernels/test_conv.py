@@ -43,6 +43,10 @@ SHAPES = [
     ((2, 9, 10, 150), (1, 1, 150, 300), {}),
     ((3, 7, 9, 5), (2, 3, 5, 330), {"strides": (2, 2), "padding": "same"}),
     ((2, 5, 6, 12), (3, 3, 3, 280), {"groups": 4, "padding": "same"}),
+    ((3, 9, 8, 19), (3, 3, 19, 1), {"padding": "same"}),
+    ((5, 8, 7, 33), (1, 1, 33, 2), {}),
+    ((2, 7, 9, 40), (3, 2, 20, 6), {"groups": 2}),
+    ((2, 9, 8, 18), (3, 3, 18, 7), {"dilation": (1, 2), "strides": (2, 1)}),
 ]
 
 
@@ -120,6 +124,27 @@ def test_threads_give_the_same_bits(case):
     x_shape, filter_shape, attrs = case
     for op, inputs, all_attrs in calls(*operands(x_shape, filter_shape, attrs, np.float32), attrs):
         check_threads(op, inputs, all_attrs)
+
+
+FEW_OUTPUTS = [
+    ((3, 11, 9, 8), (3, 3, 8, 16), {"padding": "same"}),
+    ((9, 6, 7, 6), (5, 5, 6, 16), {}),
+    ((5, 8, 8, 33), (1, 1, 33, 16), {"strides": (2, 2)}),
+    ((2, 9, 8, 20), (2, 2, 20, 16), {"dilation": (2, 2)}),
+]
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("case", FEW_OUTPUTS, ids=lambda case: f"{case[0]}-{case[1]}")
+def test_the_gradient_by_few_outputs_has_the_bits_of_the_one_by_many(case, target):
+    """A vector holds inputs in one and outputs in the other."""
+    x_shape, filter_shape, attrs = case
+    x, _, dy = operands(x_shape, filter_shape, attrs, np.float32)
+    whole = native(CONV2D_GRAD_FILTER, (x, dy), {"filter_shape": filter_shape, **attrs}, target)[0]
+    for columns in range(1, 8):
+        few_attrs = {"filter_shape": (*filter_shape[:3], columns), **attrs}
+        few = native(CONV2D_GRAD_FILTER, (x, np.ascontiguousarray(dy[..., :columns])), few_attrs, target)[0]
+        assert few.tobytes() == np.ascontiguousarray(whole[..., :columns]).tobytes()
 
 
 def test_rows_do_not_depend_on_the_batch():
