@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from op_checks import TARGETS, assert_close, check_gradients, check_threads, check_values, native
+from op_checks import TARGETS, assert_close, assert_same_at_the_end_of_memory, check_gradients, check_threads, check_values, native
 
 from pynn import config
 from pynn.engine import kernels
@@ -88,7 +88,9 @@ def test_odd_shapes(case, dtype, target):
     for op, inputs, all_attrs in calls(*operands(x_shape, filter_shape, attrs, dtype), attrs):
         wide = [a.astype(np.float64) for a in inputs]
         wanted = op.fallback(*wide, **op.complete(all_attrs))
-        assert_close(native(op, inputs, all_attrs, target), (wanted,), 100, op.name)
+        found = native(op, inputs, all_attrs, target)
+        assert_close(found, (wanted,), 100, op.name)
+        assert_same_at_the_end_of_memory(op, inputs, all_attrs, target, found)
 
 
 @pytest.mark.parametrize("target", TARGETS)
