@@ -21,7 +21,8 @@ bool prepare_forward(const Problem* problem, Plan* plan) {
   }
   plan_packing<T>(filter_panels<T>(s, false), false, plan);
   const std::int64_t image_bytes = s.rows.size * s.cols.size * s.in_channels * static_cast<std::int64_t>(sizeof(T));
-  plan_blocks(BlockRequest{s.batch, s.rows.out_size, 1, image_bytes, kSourceBlockBytes, conv_cost_ns<T>(s)}, plan, 1);
+  const std::int64_t together = images_together(correlation_of(s, false), s.rows.out_size, s.batch, image_bytes);
+  plan_blocks(BlockRequest{s.batch, s.rows.out_size, 1, image_bytes, kSourceBlockBytes, conv_cost_ns<T>(s), together}, plan, 1);
   return true;
 }
 

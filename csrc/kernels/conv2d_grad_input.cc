@@ -22,7 +22,8 @@ bool prepare_grad_input(const Problem* problem, Plan* plan) {
   plan_packing<T>(scatter ? scatter_panels<T>(s) : filter_panels<T>(s, true), true, plan);
   const std::int64_t dy_image = s.rows.out_size * s.cols.out_size * s.out_channels;
   const std::int64_t image_bytes = (scatter ? scatter_room<T>(s, s.rows.out_size) : dy_image) * static_cast<std::int64_t>(sizeof(T));
-  plan_blocks(BlockRequest{s.batch, s.rows.size, s.rows.stride, image_bytes, kSourceBlockBytes, conv_cost_ns<T>(s)}, plan, 1);
+  const std::int64_t together = scatter ? 1 : images_together(correlation_of(s, true), s.rows.size, s.batch, image_bytes);
+  plan_blocks(BlockRequest{s.batch, s.rows.size, s.rows.stride, image_bytes, kSourceBlockBytes, conv_cost_ns<T>(s), together}, plan, 1);
   if (scatter) {
     plan->variant = kScatterVariant;
     plan->scratch_bytes = scatter_room<T>(s, most_reached(s.rows, plan->params[kBandRows])) * static_cast<std::int64_t>(sizeof(T));

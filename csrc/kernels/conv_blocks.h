@@ -3,7 +3,7 @@
 // None of it changes a bit of the result: an output pixel is one chain of additions, whichever block computes it.
 #pragma once
 
-#include "kernels/conv_correlate.h"
+#include "kernels/conv_taps.h"
 
 namespace pynn {
 namespace PYNN_TARGET {
@@ -15,6 +15,7 @@ enum BlockParam { kBands, kBandRows, kBlockImages, kUnits, kFreeParam };
 constexpr std::int64_t kSourceBlockBytes = 192 << 10;  // a block's source stays in L2 while the panels go over it
 constexpr std::int64_t kL3Elements = 4 << 20;           // what of a whole pass may stay in L3
 constexpr std::int64_t kManyChunks = 32, kMaxChunks = 128;  // more than many only where each is a whole block or more
+constexpr std::int64_t kEvenChunks = 4;                 // where images go together: a number that two threads and four share evenly
 constexpr double kChunkNs = 2000;
 constexpr double kBandNs = 3000;  // a small batch worth sharing between threads is cut into rows
 
@@ -22,7 +23,38 @@ struct BlockRequest {
   std::int64_t batch, rows, row_multiple;
   std::int64_t image_bytes, budget;  // of what a block reads again and again
   double cost_ns;
+  std::int64_t together;             // images that a chunk should have at least
 };
+
+// The time of the register tiles that cover `pixels` pixels of one class, for each product of a pixel: a full one of 6, or 4 for fewer pixels,
+// which wait for the additions before (conv_tile.h).
+inline std::int64_t tile_time(std::int64_t pixels) {
+  constexpr std::int64_t kFull = 6, kHalf = 3, kFullTime = 6, kTime = 4;
+  const std::int64_t rest = pixels % kFull, full = pixels / kFull * kFullTime;
+  if (rest <= 1) return full + rest * kTime;
+  if (pixels < kHalf) return rest * kTime;
+  if (rest <= kHalf) return full + kTime;
+  return full + (pixels > kFull ? kFullTime : 2 * kTime);
+}
+
+inline std::int64_t tile_time(const Correlation& g, std::int64_t rows, std::int64_t images) {
+  std::int64_t time = 0;
+  for_each_class(g.rows, 0, rows, [&](const TapClass& row) {
+    for_each_class(g.cols, g.first_column, g.last_column, [&](const TapClass& col) {
+      time += row.taps * col.taps * tile_time(images * row.count * col.count);
+    });
+  });
+  return time;
+}
+
+// How many images go together. At the edges of small ones nearly every pixel has taps of its own, which it shares with the same pixel of other
+// images only.
+inline std::int64_t images_together(const Correlation& g, std::int64_t rows, std::int64_t batch, std::int64_t image_bytes) {
+  constexpr std::int64_t kTile = 6, kMostBytes = 512 << 10;
+  const std::int64_t images = smaller(smaller(kTile, batch / kEvenChunks), kMostBytes / larger(1, image_bytes));
+  if (images < 2 || g.depthwise) return 1;
+  return 7 * tile_time(g, rows, images) < 6 * images * tile_time(g, rows, 1) ? images : 1;
+}
 
 inline void plan_blocks(const BlockRequest& q, Plan* plan, int phase) {
   std::int64_t bands = larger(1, ceil_div(q.image_bytes, q.budget));
@@ -33,10 +65,12 @@ inline void plan_blocks(const BlockRequest& q, Plan* plan, int phase) {
   bands = ceil_div(rows, band_rows);
   plan->params[kBands] = bands;
   plan->params[kBandRows] = band_rows;
-  plan->params[kBlockImages] = bands > 1 ? 1 : clamped(q.budget / larger(q.image_bytes, 1), 1, larger(q.batch, 1));
+  const std::int64_t together = bands > 1 ? 1 : q.together;
+  plan->params[kBlockImages] = bands > 1 ? 1 : clamped(q.budget / larger(q.image_bytes, 1), together, larger(q.batch, 1));
   plan->params[kUnits] = q.batch * bands;
   const std::int64_t blocks = plan->params[kUnits] / plan->params[kBlockImages];
-  const std::int64_t most = smaller(plan->params[kUnits], clamped(blocks, kManyChunks, kMaxChunks));
+  const std::int64_t wholes = together > 1 ? plan->params[kUnits] / together / kEvenChunks * kEvenChunks : plan->params[kUnits];
+  const std::int64_t most = smaller(wholes, clamped(blocks, kManyChunks, kMaxChunks));
   plan->chunks[phase] = clamped(static_cast<std::int64_t>(q.cost_ns / kChunkNs), 1, larger(1, most));
   plan->cost_ns = q.cost_ns;
 }

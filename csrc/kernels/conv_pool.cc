@@ -41,7 +41,8 @@ bool prepare_conv_pool(const Problem* problem, Plan* plan) {
   plan_packing<T>(filter_panels<T>(s, false), false, plan);
   const std::int64_t source_bytes = s.rows.size * s.cols.size * s.in_channels * static_cast<std::int64_t>(sizeof(T));
   const std::int64_t image_bytes = larger(source_bytes, kScratchShare * rows * panel_row_bytes<T>(s));
-  plan_blocks(BlockRequest{s.batch, rows, 2, image_bytes, kSourceBlockBytes, conv_cost_ns<T>(s)}, plan, 1);
+  const std::int64_t together = images_together(correlation_of(s, false), s.rows.out_size, s.batch, image_bytes);
+  plan_blocks(BlockRequest{s.batch, rows, 2, image_bytes, kSourceBlockBytes, conv_cost_ns<T>(s), together}, plan, 1);
   plan->scratch_bytes = plan->params[kBlockImages] * plan->params[kBandRows] * panel_row_bytes<T>(s);
   return true;
 }

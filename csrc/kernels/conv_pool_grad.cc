@@ -187,7 +187,8 @@ bool prepare_pool_grad_input(const Problem* problem, Plan* plan) {
   const std::int64_t row_bytes = s.cols.out_size * s.out_channels * static_cast<std::int64_t>(sizeof(T));
   const std::int64_t image_bytes = scatter ? scatter_room<T>(s, s.rows.out_size) * static_cast<std::int64_t>(sizeof(T))
                                            : s.rows.out_size * row_bytes;
-  plan_blocks(BlockRequest{s.batch, s.rows.size, s.rows.stride, image_bytes, kSourceBlockBytes, conv_cost_ns<T>(s)}, plan, 1);
+  const std::int64_t together = scatter ? 1 : images_together(correlation_of(s, true), s.rows.size, s.batch, image_bytes);
+  plan_blocks(BlockRequest{s.batch, s.rows.size, s.rows.stride, image_bytes, kSourceBlockBytes, conv_cost_ns<T>(s), together}, plan, 1);
   const std::int64_t reached = most_reached(s.rows, plan->params[kBandRows]);
   plan->scratch_bytes = plan->params[kBlockImages] * reached * row_bytes;
   if (scatter) {
