@@ -3,7 +3,9 @@
 //
 // x and y are NHWC, filter is (kh, kw, in_channels / groups, out_channels); group g of the outputs sees group g of the inputs. Where
 // x[...] is padding the term is left out. Phase 0 packs the filter into shared memory, phase 1 computes blocks of pixels.
-// Where the policy allows it and the shape is worth it, by Winograd's algorithm (winograd.h).
+// Where the policy allows it and the shape is worth it, by Winograd's algorithm (winograd.h); to few channels as a gradient by the input is
+// scattered (conv_scatter.h).
+#include "kernels/conv_scatter.h"
 #include "kernels/winograd.h"
 #include "registry.h"
 
@@ -17,6 +19,10 @@ bool prepare_forward(const Problem* problem, Plan* plan) {
   if (has_winograd<T>() && use_winograd(s, problem->ints, s.rows.out_size, s.cols.out_size)) {
     plan_winograd<T>(winograd_shape<T>(s, false, true), conv_cost_ns<T>(s), plan);
     keep_filter<T>(winograd_shape<T>(s, false, true), plan);
+    return true;
+  }
+  if (use_scatter<T>(turned_round(s))) {
+    plan_scattered<T>(turned_round(s), plan);
     return true;
   }
   plan_packing<T>(filter_panels<T>(s, false), false, plan);
@@ -41,15 +47,28 @@ void run_winograd(const Call* call, const ConvShape& s, std::int32_t phase, std:
   });
 }
 
+// s is turned round.
+template <class T>
+void run_scattered(const Call* call, const ConvShape& s, std::int32_t phase, std::int64_t begin, std::int64_t end, void* scratch,
+                   const DenseSink<T>& sink) {
+  T* packed = static_cast<T*>(call->shared);
+  if (phase == 0) return pack_turned_panels(s, static_cast<const T*>(call->data[1]), packed, begin, end);
+  const Pixels<const T> source = dense_pixels(static_cast<const T*>(call->data[0]), s.rows.out_size, s.cols.out_size, s.out_channels);
+  const Pixels<T> out = dense_pixels(sink.base, sink.rows, sink.cols, sink.channels);
+  for_each_block(*call->plan, 1, s.rows.size, begin, end, [&](const Region& region) {
+    scatter_region<T>(s, source, packed, region, s.cols.size, out, sink.bias, sink.relu, static_cast<T*>(scratch));
+  });
+}
+
 template <class T>
 void run_forward(const Call* call, std::int32_t phase, std::int64_t begin, std::int64_t end, void* scratch, const T* bias,
                  bool relu, T* y) {
   const Problem& problem = *call->problem;
   const ConvShape s = conv_shape(problem.specs[0], problem.specs[1], problem.ints);
+  const DenseSink<T> sink{y, s.rows.out_size, s.cols.out_size, s.out_channels, bias, relu};
   if constexpr (has_winograd<T>())
-    if (call->plan->variant == kWinogradVariant)
-      return run_winograd<T>(call, s, phase, begin, end, scratch,
-                             DenseSink<T>{y, s.rows.out_size, s.cols.out_size, s.out_channels, bias, relu});
+    if (call->plan->variant == kWinogradVariant) return run_winograd<T>(call, s, phase, begin, end, scratch, sink);
+  if (call->plan->variant == kScatterVariant) return run_scattered<T>(call, turned_round(s), phase, begin, end, scratch, sink);
   const Panels panels = filter_panels<T>(s, false);
   const T* x = static_cast<const T*>(call->data[0]);
   const T* filter = static_cast<const T*>(call->data[1]);

@@ -18,16 +18,14 @@ bool prepare_grad_input(const Problem* problem, Plan* plan) {
     plan_winograd<T>(winograd_shape<T>(s, true, true), conv_cost_ns<T>(s), plan);
     return true;
   }
-  const bool scatter = use_scatter<T>(s);
-  plan_packing<T>(scatter ? scatter_panels<T>(s) : filter_panels<T>(s, true), true, plan);
-  const std::int64_t dy_image = s.rows.out_size * s.cols.out_size * s.out_channels;
-  const std::int64_t image_bytes = (scatter ? scatter_room<T>(s, s.rows.out_size) : dy_image) * static_cast<std::int64_t>(sizeof(T));
-  const std::int64_t together = scatter ? 1 : images_together(correlation_of(s, true), s.rows.size, s.batch, image_bytes);
-  plan_blocks(BlockRequest{s.batch, s.rows.size, s.rows.stride, image_bytes, kSourceBlockBytes, conv_cost_ns<T>(s), together}, plan, 1);
-  if (scatter) {
-    plan->variant = kScatterVariant;
-    plan->scratch_bytes = scatter_room<T>(s, most_reached(s.rows, plan->params[kBandRows])) * static_cast<std::int64_t>(sizeof(T));
+  if (use_scatter<T>(s)) {
+    plan_scattered<T>(s, plan);
+    return true;
   }
+  plan_packing<T>(filter_panels<T>(s, true), true, plan);
+  const std::int64_t image_bytes = s.rows.out_size * s.cols.out_size * s.out_channels * static_cast<std::int64_t>(sizeof(T));
+  const std::int64_t together = images_together(correlation_of(s, true), s.rows.size, s.batch, image_bytes);
+  plan_blocks(BlockRequest{s.batch, s.rows.size, s.rows.stride, image_bytes, kSourceBlockBytes, conv_cost_ns<T>(s), together}, plan, 1);
   return true;
 }
 
@@ -60,7 +58,7 @@ void run_grad_input(const Call* call, std::int32_t phase, std::int64_t begin, st
   const Pixels<const T> source = dense_pixels(static_cast<const T*>(call->data[0]), s.rows.out_size, s.cols.out_size, s.out_channels);
   const Pixels<T> out = dense_pixels(static_cast<T*>(call->data[2]), s.rows.size, s.cols.size, s.in_channels);
   for_each_block(*call->plan, 1, s.rows.size, begin, end, [&](const Region& region) {
-    if (scatter) scatter_region(s, source, packed, region, out.base, static_cast<T*>(scratch));
+    if (scatter) scatter_region<T>(s, source, packed, region, s.cols.size, out, nullptr, false, static_cast<T*>(scratch));
     else correlate_panels<T>(g, panels, source, out, packed, region, nullptr, false);
   });
 }

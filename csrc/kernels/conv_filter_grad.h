@@ -88,7 +88,7 @@ FilterGrad filter_grad(const ConvShape& s, GradientIs dy) {
   f.block_rows = most >= rows ? rows : larger(1, smaller(rows, most / 2 * 2));
   f.block_images = clamped(most / rows, 1, larger(1, s.batch));
   f.source_rows = (f.block_rows - 1) * s.rows.stride + (s.rows.window - 1) * s.rows.dilation + 1;
-  f.panel_bytes = (f.block_images * f.block_rows * row_pixels * width * kBytes + 63) / 64 * 64;
+  f.panel_bytes = aligned_bytes(f.block_images * f.block_rows * row_pixels * width * kBytes);
   f.together = is_depthwise(s) ? (dy == GradientIs::kArray ? 0 : 1) : clamped(ceil_div(panel_count(f.panels), f.sections), 1, kPanelsTogether);
   f.run = s.cols.dilation == 1 && (f.padded || s.groups == 1) ? s.cols.window * s.group_in : s.group_in;
   f.lanes_are_inputs = prefers_inputs(f);

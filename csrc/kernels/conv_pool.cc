@@ -3,6 +3,7 @@
 // Operands x, filter, bias, then y (batch, oh / 2, ow / 2, out_channels) and the residual that the gradient reads, one byte for
 // each y: the number 0..3 of the largest value in its window, or 4 where relu let nothing through. The full-size result lives in
 // scratch only, a panel of a block at a time.
+#include "kernels/conv_scatter.h"
 #include "kernels/winograd.h"
 #include "registry.h"
 
@@ -38,12 +39,18 @@ bool prepare_conv_pool(const Problem* problem, Plan* plan) {
     keep_filter<T>(pooled_shape<T>(s), plan);
     return true;
   }
-  plan_packing<T>(filter_panels<T>(s, false), false, plan);
+  const bool scatter = use_scatter<T>(turned_round(s));
+  plan_packing<T>(scatter ? scatter_panels<T>(turned_round(s)) : filter_panels<T>(s, false), scatter, plan);
   const std::int64_t source_bytes = s.rows.size * s.cols.size * s.in_channels * static_cast<std::int64_t>(sizeof(T));
   const std::int64_t image_bytes = larger(source_bytes, kScratchShare * rows * panel_row_bytes<T>(s));
-  const std::int64_t together = images_together(correlation_of(s, false), s.rows.out_size, s.batch, image_bytes);
+  const std::int64_t together = scatter ? 1 : images_together(correlation_of(s, false), s.rows.out_size, s.batch, image_bytes);
   plan_blocks(BlockRequest{s.batch, rows, 2, image_bytes, kSourceBlockBytes, conv_cost_ns<T>(s), together}, plan, 1);
   plan->scratch_bytes = plan->params[kBlockImages] * plan->params[kBandRows] * panel_row_bytes<T>(s);
+  if (scatter) {
+    plan->variant = kScatterVariant;
+    plan->params[kFreeParam] = aligned_bytes(plan->scratch_bytes);  // where t starts, behind the result
+    plan->scratch_bytes = plan->params[kFreeParam] + scattered_bytes<T>(turned_round(s), plan->params[kBandRows]);
+  }
   return true;
 }
 
@@ -124,6 +131,8 @@ void run_conv_pool(const Call* call, std::int32_t phase, std::int64_t begin, std
   const Panels panels = filter_panels<T>(s, false);
   const T* filter = static_cast<const T*>(call->data[1]);
   const T* bias = static_cast<const T*>(call->data[2]);
+  const bool scatter = call->plan->variant == kScatterVariant;
+  if (phase == 0 && scatter) return pack_turned_panels(turned_round(s), filter, static_cast<T*>(call->shared), begin, end);
   if (phase == 0) return pack_panels(panels, false, filter, static_cast<T*>(call->shared), begin, end);
   const T* packed = call->plan->chunks[0] ? static_cast<const T*>(call->shared) : filter;
   Correlation g = correlation_of(s, false);
@@ -134,7 +143,9 @@ void run_conv_pool(const Call* call, std::int32_t phase, std::int64_t begin, std
       const Panel panel = panel_at(panels, i);
       Pixels<T> to = dense_pixels(static_cast<T*>(scratch), region.row1 - region.row0, g.last_column, panel.width);
       to.base -= region.image0 * to.image + region.row0 * to.row;
-      correlate_span<T>(g, panels, PanelSpan{i, i + 1}, source, to, packed, region, bias, false);
+      T* room = reinterpret_cast<T*>(static_cast<char*>(scratch) + call->plan->params[kFreeParam]);
+      if (scatter) scatter_region<T>(turned_round(s), source, packed, region, g.last_column, to, bias, false, room);
+      else correlate_span<T>(g, panels, PanelSpan{i, i + 1}, source, to, packed, region, bias, false);
       pool_block(s, region, panel, output_column(panels, panel), static_cast<const T*>(scratch), pooled);
     }
   });

@@ -193,8 +193,8 @@ bool prepare_pool_grad_input(const Problem* problem, Plan* plan) {
   plan->scratch_bytes = plan->params[kBlockImages] * reached * row_bytes;
   if (scatter) {
     plan->variant = kScatterVariant;
-    plan->params[kFreeParam] = (plan->scratch_bytes + 63) / 64 * 64;  // where t starts, behind dz
-    plan->scratch_bytes = plan->params[kFreeParam] + scatter_room<T>(s, reached) * static_cast<std::int64_t>(sizeof(T));
+    plan->params[kFreeParam] = aligned_bytes(plan->scratch_bytes);  // where t starts, behind dz
+    plan->scratch_bytes = plan->params[kFreeParam] + scattered_bytes<T>(s, plan->params[kBandRows]);
   }
   return true;
 }
@@ -243,7 +243,7 @@ void run_pool_grad_input(const Call* call, std::int32_t phase, std::int64_t begi
     Pixels<const T> source = dense_pixels(static_cast<const T*>(scratch), rows.last - rows.first, s.cols.out_size, s.out_channels);
     source.base -= region.image0 * source.image + rows.first * source.row;
     T* room = reinterpret_cast<T*>(static_cast<char*>(scratch) + call->plan->params[kFreeParam]);
-    if (scatter) scatter_region(s, source, packed, region, out.base, room);
+    if (scatter) scatter_region<T>(s, source, packed, region, s.cols.size, out, nullptr, false, room);
     else correlate_panels<T>(correlation_of(s, true), panels, source, out, packed, region, nullptr, false);
   });
 }

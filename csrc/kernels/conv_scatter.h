@@ -4,6 +4,8 @@
 //   dx[ih, iw, ci] = sum over kh, kw of t[(ih + top - kh, iw + left - kw), (kh, kw, ci)]
 //
 // in the order of kh and kw, from zero; stride and dilation are 1. t exists for a band of rows at a time, which changes no bit.
+//
+// A convolution to few channels goes the same way: it is the gradient by the input of one from them, with the filter turned round.
 #pragma once
 
 #include "kernels/conv_blocks.h"
@@ -16,16 +18,45 @@ namespace {
 
 constexpr int kScatterVariant = 2;
 
+// By what a pixel costs: products in whole vectors, and for each tap something like two more for what is added up afterwards.
 template <class T>
 bool use_scatter(const ConvShape& s) {
   const bool unit_steps = s.rows.stride == 1 && s.cols.stride == 1 && s.rows.dilation == 1 && s.cols.dilation == 1;
-  return unit_steps && s.groups == 1 && 2 * s.in_channels <= Simd<T>::kLanes && filter_taps(s) > 1;
+  if (!unit_steps || s.groups != 1 || s.in_channels >= Simd<T>::kLanes) return false;
+  const std::int64_t taps = filter_taps(s), vectors = ceil_div(taps * s.in_channels, Simd<T>::kLanes);
+  return 5 * (vectors * s.out_channels + 2 * taps) < 4 * taps * s.out_channels;
+}
+
+// The convolution whose gradient by the input is `s`, forward.
+inline WindowAxis turned_round(const WindowAxis& axis) {
+  return WindowAxis{axis.out_size, axis.size, axis.window, axis.stride, axis.dilation, (axis.window - 1) * axis.dilation - axis.pad};
+}
+inline ConvShape turned_round(const ConvShape& s) {
+  return ConvShape{turned_round(s.rows), turned_round(s.cols), s.batch, s.out_channels, s.in_channels, s.groups, s.group_out, s.group_in};
 }
 
 // Columns (kh, kw, ci), depth co.
 template <class T>
 Panels scatter_panels(const ConvShape& s) {
   return panels_of<T>(1, filter_taps(s) * s.in_channels, s.out_channels, 1);
+}
+
+// Panel `index` of scatter_panels(s) from the filter (kh, kw, co, ci) of the convolution that turned_round made s of.
+template <class T>
+void pack_turned_panel(const ConvShape& s, std::int64_t index, const T* filter, T* packed) {
+  const Panel panel = panel_at(scatter_panels<T>(s), index);
+  T* to = packed + panel.offset;
+  for (std::int64_t j = 0; j < panel.width; ++j) {
+    const std::int64_t column = smaller(panel.first_column + j, filter_taps(s) * s.in_channels - 1);  // behind the last one the same
+    const std::int64_t tap = filter_taps(s) - 1 - column / s.in_channels;
+    const T* from = filter + tap * s.out_channels * s.in_channels + column % s.in_channels;
+    for (std::int64_t d = 0; d < s.out_channels; ++d) to[d * panel.width + j] = from[d * s.in_channels];
+  }
+}
+
+template <class T>
+void pack_turned_panels(const ConvShape& s, const T* filter, T* packed, std::int64_t begin, std::int64_t end) {
+  for (std::int64_t i = begin; i < end; ++i) pack_turned_panel(s, i, filter, packed);
 }
 
 // The rows of the output gradient that rows [row0, row1) of the input reach.
@@ -46,29 +77,46 @@ std::int64_t scatter_room(const ConvShape& s, std::int64_t rows) {
   return rows * s.cols.out_size * padded_columns(scatter_panels<T>(s));
 }
 
-// dx of one row; t starts with row `first` of dy.
+// Scratch of a band of so many rows of dx.
 template <class T>
-void gather_row(const ConvShape& s, const T* t, std::int64_t first, std::int64_t ih, T* dx) {
-  const std::int64_t pixel = padded_columns(scatter_panels<T>(s)), window = s.cols.window;
-  const int channels = static_cast<int>(s.in_channels);
+std::int64_t scattered_bytes(const ConvShape& s, std::int64_t band_rows) {
+  return scatter_room<T>(s, most_reached(s.rows, band_rows)) * static_cast<std::int64_t>(sizeof(T));
+}
+
+// Phase 0 packs the filter, phase 1 goes over blocks of rows.
+template <class T>
+void plan_scattered(const ConvShape& s, Plan* plan) {
+  plan_packing<T>(scatter_panels<T>(s), true, plan);
+  const std::int64_t image_bytes = scatter_room<T>(s, s.rows.out_size) * static_cast<std::int64_t>(sizeof(T));
+  plan_blocks(BlockRequest{s.batch, s.rows.size, 1, image_bytes, kSourceBlockBytes, conv_cost_ns<T>(s), 1}, plan, 1);
+  plan->variant = kScatterVariant;
+  plan->scratch_bytes = scattered_bytes<T>(s, plan->params[kBandRows]);
+}
+
+// One row of dx, `cols` pixels of it; t starts with row `first` of dy.
+template <class T>
+void gather_row(const ConvShape& s, const T* t, std::int64_t first, std::int64_t ih, std::int64_t cols, T* dx, std::int64_t dx_pixel,
+                const Epilogue<T>& e) {
+  const std::int64_t pixel = padded_columns(scatter_panels<T>(s)), window = s.cols.window, channels = s.in_channels;
   const Span kh{larger(0, ih + s.rows.pad - s.rows.out_size + 1), smaller(s.rows.window, ih + s.rows.pad + 1)};
-  for (std::int64_t iw = 0; iw < s.cols.size; ++iw, dx += channels) {
+  for (std::int64_t iw = 0; iw < cols; ++iw, dx += dx_pixel) {
     const Span kw{larger(0, iw + s.cols.pad - s.cols.out_size + 1), smaller(window, iw + s.cols.pad + 1)};
     typename Simd<T>::V sum = zero<T>();
     for (std::int64_t i = kh.first; i < kh.last; ++i) {
       const T* from = t + ((ih + s.rows.pad - i - first) * s.cols.out_size + iw + s.cols.pad) * pixel + i * window * channels;
-      for (std::int64_t j = kw.first; j < kw.last; ++j) sum = sum + load_partial(from - j * (pixel - channels), channels);
+      for (std::int64_t j = kw.first; j < kw.last; ++j) sum = sum + load_partial(from - j * (pixel - channels), e.columns);
     }
-    store_partial(dx, sum, channels);
+    store_partial(dx, finish(sum, e, 0, e.columns), e.columns);
   }
 }
 
-// dx of a region from dy, whose image n starts at dy.base + n * dy.image and has its row 0 there.
+// The first `cols` columns of dx in a region from dy. Of both, image n starts at base + n * image and has its row 0 there.
 template <class T>
-void scatter_region(const ConvShape& s, const Pixels<const T>& dy, const T* packed, const Region& region, T* dx, T* room) {
+void scatter_region(const ConvShape& s, const Pixels<const T>& dy, const T* packed, const Region& region, std::int64_t cols, const Pixels<T>& dx,
+                    const T* bias, bool relu, T* room) {
   const Panels panels = scatter_panels<T>(s);
   const Span rows = reached_rows(s.rows, region.row0, region.row1);
-  const std::int64_t row = s.cols.size * s.in_channels;
+  const Epilogue<T> e{bias, relu, static_cast<int>(s.in_channels)};
   for (std::int64_t n = region.image0; n < region.image1; ++n) {
     const T* from = dy.base + n * dy.image + rows.first * dy.row;
     for (std::int64_t i = 0; i < panel_count(panels); ++i) {
@@ -76,7 +124,8 @@ void scatter_region(const ConvShape& s, const Pixels<const T>& dy, const T* pack
       row_product(panel.width, from, dy.pixel, (rows.last - rows.first) * s.cols.out_size, packed + panel.offset, panels.depth,
                   room + panel.first_column, padded_columns(panels));
     }
-    for (std::int64_t r = region.row0; r < region.row1; ++r) gather_row(s, room, rows.first, r, dx + (n * s.rows.size + r) * row);
+    for (std::int64_t r = region.row0; r < region.row1; ++r)
+      gather_row(s, room, rows.first, r, cols, dx.base + n * dx.image + r * dx.row, dx.pixel, e);
   }
 }
 

@@ -104,7 +104,7 @@ struct SparseScratch {
 
 template <class T>
 std::int64_t source_bytes(const SparseFilter& f) {
-  return ((f.source_elements + Short<T>::kLanes) * static_cast<std::int64_t>(sizeof(T)) + 63) / 64 * 64;
+  return aligned_bytes((f.source_elements + Short<T>::kLanes) * static_cast<std::int64_t>(sizeof(T)));
 }
 template <class T>
 std::int64_t row_bytes(const SparseFilter& f) {

@@ -198,7 +198,7 @@ void plan_sparse_input(const SparseInput& f, Plan* plan) {
   const std::int64_t image_bytes = rows_under(s, s.rows.out_size) * f.row * kBytes;
   plan_blocks(BlockRequest{s.batch, s.rows.size, s.rows.stride, image_bytes, kSourceBlockBytes, conv_cost_ns<T>(s) * kSparseCost, 1}, plan, 1);
   const std::int64_t room = rows_under(s, most_reached(s.rows, plan->params[kBandRows])) * f.row * kBytes;
-  plan->params[kFreeParam] = (room + 63) / 64 * 64;
+  plan->params[kFreeParam] = aligned_bytes(room);
   plan->scratch_bytes = plan->params[kFreeParam] + pixel_lists<T>(s, nullptr).bytes;
 }
 
