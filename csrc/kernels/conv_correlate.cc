@@ -19,6 +19,14 @@ struct PixelWalk {
     const std::int64_t source_step = col.source_step * source.pixel, out_step = col.position_step * out.pixel;
     const T* at = source_at();
     T* target = out_at();
+    if (c + count < col.count) {  // all in one row
+      for (int i = 0; i < count; ++i) {
+        from[i] = at + i * source_step;
+        to[i] = target + i * out_step;
+      }
+      c += count;
+      return;
+    }
     for (int i = 0; i < count; ++i) {
       from[i] = at;
       to[i] = target;
