@@ -13,6 +13,7 @@ namespace {
 enum BlockParam { kBands, kBandRows, kBlockImages, kUnits, kFreeParam };
 
 constexpr std::int64_t kSourceBlockBytes = 192 << 10;  // a block's source stays in L2 while the panels go over it
+constexpr std::int64_t kTogetherBytes = 512 << 10;     // also that of images that go together
 constexpr std::int64_t kL3Elements = 4 << 20;           // what of a whole pass may stay in L3
 constexpr std::int64_t kManyChunks = 32, kMaxChunks = 128;  // more than many only where each is a whole block or more
 constexpr std::int64_t kEvenChunks = 4;                 // where images go together: a number that two threads and four share evenly
@@ -50,8 +51,8 @@ inline std::int64_t tile_time(const Correlation& g, std::int64_t rows, std::int6
 // How many images go together. At the edges of small ones nearly every pixel has taps of its own, which it shares with the same pixel of other
 // images only.
 inline std::int64_t images_together(const Correlation& g, std::int64_t rows, std::int64_t batch, std::int64_t image_bytes) {
-  constexpr std::int64_t kTile = 6, kMostBytes = 512 << 10;
-  const std::int64_t images = smaller(smaller(kTile, batch / kEvenChunks), kMostBytes / larger(1, image_bytes));
+  constexpr std::int64_t kTile = 6;
+  const std::int64_t images = smaller(smaller(kTile, batch / kEvenChunks), kTogetherBytes / larger(1, image_bytes));
   if (images < 2 || g.depthwise) return 1;
   return 7 * tile_time(g, rows, images) < 6 * images * tile_time(g, rows, 1) ? images : 1;
 }
@@ -66,7 +67,8 @@ inline void plan_blocks(const BlockRequest& q, Plan* plan, int phase) {
   plan->params[kBands] = bands;
   plan->params[kBandRows] = band_rows;
   const std::int64_t together = bands > 1 ? 1 : q.together;
-  plan->params[kBlockImages] = bands > 1 ? 1 : clamped(q.budget / larger(q.image_bytes, 1), together, larger(q.batch, 1));
+  const std::int64_t budget = together > 1 ? kTogetherBytes : q.budget;
+  plan->params[kBlockImages] = bands > 1 ? 1 : clamped(budget / larger(q.image_bytes, 1), together, larger(q.batch, 1));
   plan->params[kUnits] = q.batch * bands;
   const std::int64_t blocks = plan->params[kUnits] / plan->params[kBlockImages];
   const std::int64_t wholes = together > 1 ? plan->params[kUnits] / together / kEvenChunks * kEvenChunks : plan->params[kUnits];
