@@ -1,6 +1,7 @@
 // The direct convolution of one panel of columns (conv_correlate.h), compiled once for all kernels that use it.
 #include "kernels/conv_depthwise.h"
 #include "kernels/conv_single.h"
+#include "kernels/conv_turned.h"
 
 namespace pynn {
 namespace PYNN_TARGET {
@@ -67,7 +68,18 @@ void correlate_class(const Correlation& g, const TapClass& row, const TapClass& 
   PixelWalk<T> walk{row, col, source, out, region.image0, 0, 0};
   const T* from[kMostPixels];
   T* to[kMostPixels];
-  for (std::int64_t done = 0; done < pixels;) {
+  std::int64_t done = 0;
+#if defined(PYNN_TARGET_AVX2) || defined(PYNN_TARGET_AVX512)
+  if (NV == 1 && turns_pixels<T>(runs, pixels, e.columns)) {
+    constexpr int kPixels = turned_pixels<T>();
+    for (; done < pixels; done += kPixels) {
+      if (done + kPixels > pixels) walk.restart(region.image0, pixels - kPixels);
+      walk.take(kPixels, from, to);
+      run_turned_tile(from, to, panel, NV * Simd<T>::kLanes, runs, e);
+    }
+  }
+#endif
+  while (done < pixels) {
     const TileSpan span = next_tile<NV>(done, pixels);
     if (span.first < done) walk.restart(region.image0, span.first);
     walk.take(span.count, from, to);

@@ -9,8 +9,9 @@ namespace pynn {
 namespace PYNN_TARGET {
 namespace {
 
+constexpr int kMostPixels = 16;  // of any tile
+
 // Pixels of a full tile: as many accumulators as hide the latency of fma and leave registers for the panel.
-constexpr int kMostPixels = 12;
 template <int NV>
 constexpr int tile_pixels() {
   return NV > 1 ? 6 : kVectorRegisters >= 32 ? 12 : 8;

@@ -44,6 +44,8 @@ SHAPES = [
     ((3, 7, 9, 5), (2, 3, 5, 330), {"strides": (2, 2), "padding": "same"}),
     ((2, 5, 6, 12), (3, 3, 3, 280), {"groups": 4, "padding": "same"}),
     ((3, 9, 8, 19), (3, 3, 19, 1), {"padding": "same"}),
+    ((3, 6, 9, 17), (5, 3, 17, 3), {"padding": ((5, 0), (0, 4))}),
+    ((2, 7, 8, 23), (2, 3, 23, 34), {"strides": (2, 1), "padding": "same"}),
     ((5, 8, 7, 33), (1, 1, 33, 2), {}),
     ((2, 7, 9, 40), (3, 2, 20, 6), {"groups": 2}),
     ((2, 9, 8, 18), (3, 3, 18, 7), {"dilation": (1, 2), "strides": (2, 1)}),
@@ -149,6 +151,22 @@ def test_the_gradient_by_few_outputs_has_the_bits_of_the_one_by_many(case, targe
         assert few.tobytes() == np.ascontiguousarray(whole[..., :columns]).tobytes()
 
 
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(
+    "case", [((3, 9, 7, 33), (1, 1, 33, 8), {}), ((2, 19, 16, 21), (3, 2, 21, 8), {"strides": (2, 2), "padding": "same"})], ids=str
+)
+def test_few_columns_have_the_bits_of_many(case, dtype, target):
+    """A vector holds pixels in one and columns in the other; biases and relu included."""
+    x_shape, filter_shape, attrs = case
+    x, filter, bias = normal(x_shape, dtype), normal(filter_shape, dtype, 1), normal(filter_shape[3:], dtype, 2)
+    attrs = {**attrs, "activation": "relu"}
+    whole = native(CONV2D_BIAS_ACT, (x, filter, bias), attrs, target)[0]
+    for columns in range(1, 8):
+        few = native(CONV2D_BIAS_ACT, (x, np.ascontiguousarray(filter[..., :columns]), bias[:columns]), attrs, target)[0]
+        assert few.tobytes() == np.ascontiguousarray(whole[..., :columns]).tobytes()
+
+
 def test_rows_do_not_depend_on_the_batch():
     x, filter = normal((11, 9, 7, 5)), normal((3, 3, 5, 12))
     whole = native(CONV2D, (x, filter), {"padding": "same"})[0]
@@ -164,6 +182,9 @@ POOLED = [
     ((7, 13, 13, 8), (3, 3, 8, 20), {}),
     ((2, 30, 31, 4), (5, 5, 4, 8), {"padding": "same"}),
     ((3, 9, 9, 2), (2, 2, 2, 3), {"strides": (2, 1), "dilation": (1, 2)}),
+    ((5, 11, 9, 12), (3, 3, 12, 3), {"padding": "same"}),
+    ((3, 12, 13, 21), (5, 4, 21, 1), {"padding": ((1, 3), (0, 2))}),
+    ((9, 6, 7, 18), (5, 5, 18, 20), {"padding": "same"}),
     ((5, 9, 13, 20), (3, 3, 20, 56), {"padding": "same", "winograd": 1}),
     ((6, 13, 13, 32), (3, 3, 32, 64), {"winograd": 1}),
     ((3, 22, 18, 32), (3, 3, 32, 40), {"padding": "same", "winograd": 1}),
