@@ -171,14 +171,31 @@ PixelLoops block_loops(const ConvShape& s, const BlockSource<T>& source, const R
                      s.cols.stride * source.pixel);
 }
 
-// One panel over one block.
+// A tile goes over few bytes of each pixel of x, which no hardware prefetcher foresees: that costs a third where x is in memory.
+inline bool asks_ahead(const FilterGrad& f) {
+  const ConvShape& s = f.shape;
+  return !f.padded && s.batch * s.rows.size * s.cols.size * s.in_channels > kL3Elements;
+}
+
+// The elements of the source from one block to the next.
 template <class T>
-void sum_by_outputs(const FilterGrad& f, const Panel& panel, const BlockSource<T>& source, const Region& block, const T* dy, T* sums, bool first) {
+std::int64_t block_elements(const FilterGrad& f, const BlockSource<T>& source, const Region& block) {
+  return (block.image1 - block.image0) * (block.row1 - block.row0) * f.shape.rows.stride * source.row;
+}
+
+// One panel over one block; its tiles may ask for the next block's source, each for its share.
+template <class T>
+void sum_by_outputs(const FilterGrad& f, const Panel& panel, const BlockSource<T>& source, const Region& block, const T* dy, T* sums, bool first,
+                    bool asks) {
   const PixelLoops loops = block_loops(f.shape, source, block);
   const std::int64_t most = filter_rows(panel.width == Simd<T>::kLanes ? 1 : 2);
   const std::int64_t together = 3 * f.run >= 2 * most ? f.run : gradient_rows(f);  // long runs go by tiles of neighbours only
   const std::int64_t tiles = ceil_div(together, most);
+  const std::int64_t share = asks ? block_elements(f, source, block) * together / (gradient_rows(f) * tiles) : 0;
+  const std::int64_t pixels = (block.image1 - block.image0) * (block.row1 - block.row0) * f.shape.cols.out_size;
   FilterRows<T> rows;
+  rows.ahead = asks ? source.base + block_elements(f, source, block) : nullptr;
+  rows.ahead_step = share / larger(1, pixels);
   for (std::int64_t begin = 0; begin < gradient_rows(f); begin += together)
     for (std::int64_t t = 0; t < tiles; ++t) {
       const std::int64_t row = begin + together * t / tiles;
@@ -186,6 +203,7 @@ void sum_by_outputs(const FilterGrad& f, const Panel& panel, const BlockSource<T
       rows.neighbours = row / f.run == (row + rows.count - 1) / f.run;
       for (int i = 0; i < (rows.neighbours ? 1 : rows.count); ++i) rows.row[i] = row_source(f, source, row + i);
       filter_tile(panel.width, rows, loops, dy, sums + row * panel.width, first);
+      rows.ahead += share;
     }
 }
 
@@ -241,7 +259,7 @@ void sum_panels(const FilterGrad& f, const PanelSpan& span, const T* x, const Re
     group = panel.group;
     T* const own = sums + sums_of_panel(f, panel);
     if (f.lanes_are_inputs) sum_by_inputs(f, panel, source, block, dy + at * stride, own, first);
-    else sum_by_outputs(f, panel, source, block, dy + at * stride, own, first);
+    else sum_by_outputs(f, panel, source, block, dy + at * stride, own, first, i == span.first && asks_ahead(f));
   }
 }
 

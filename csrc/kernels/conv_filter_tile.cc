@@ -1,5 +1,6 @@
 // Compiled once for all kernels that need the gradient by a filter.
 #include "kernels/conv_filter_tile.h"
+#include "kernels/expected.h"
 
 namespace pynn {
 namespace PYNN_TARGET {
@@ -14,6 +15,7 @@ struct AnyRows {
     for (int i = 0; i < MR; ++i) rows.row[i] = from.row[i];
   }
   PYNN_INLINE T at(int i, std::int64_t p) const { return rows.at(i, p); }
+  PYNN_INLINE void ask() const {}
 };
 
 // The same of rows that are neighbours in memory: one register holds their address.
@@ -22,7 +24,23 @@ struct NeighbourRows {
   const T* row;
   PYNN_INLINE explicit NeighbourRows(const FilterRows<T>& from) : row(from.row[0]) {}
   PYNN_INLINE T at(int i, std::int64_t p) const { return row[p + i]; }
+  PYNN_INLINE void ask() const {}
 };
+
+// The same, and a line is asked for with each pixel.
+template <class T>
+struct AskingRows {
+  NeighbourRows<T> rows;
+  const T* ahead;
+  std::int64_t step;
+  PYNN_INLINE explicit AskingRows(const FilterRows<T>& from) : rows(from), ahead(from.ahead), step(from.ahead_step) {}
+  PYNN_INLINE T at(int i, std::int64_t p) const { return rows.at(i, p); }
+  PYNN_INLINE void ask() {
+    prefetch<Use::kRead>(ahead);
+    ahead += step;
+  }
+};
+constexpr int kLeastAskingRows = 8;  // smaller tiles leave too little to do between two requests
 
 // sums[i][j] (+)= sum over the block's pixels p of rows[i][p] * dy[p][j]
 template <class T, class Access, int MR, int NV>
@@ -30,11 +48,14 @@ PYNN_NOINLINE void dense_tile(const FilterRows<T>& rows, const PixelLoops& l, co
   constexpr std::int64_t kWidth = NV * Simd<T>::kLanes;
   Tile<T, MR, NV> tile;
   clear(tile);
-  const Access access(rows);
+  Access access(rows);
   for (std::int64_t n = 0; n < l.count[0]; ++n)
     for (std::int64_t r = 0; r < l.count[1]; ++r) {
       std::int64_t at = n * l.step[0] + r * l.step[1];
-      for (std::int64_t p = l.count[2]; p > 0; --p, at += l.step[2], dy += kWidth) accumulate_one(tile, access, at, dy);
+      for (std::int64_t p = l.count[2]; p > 0; --p, at += l.step[2], dy += kWidth) {
+        access.ask();
+        accumulate_one(tile, access, at, dy);
+      }
     }
   if (first) store_tile(tile, sums, kWidth, kWidth);
   else add_tile(tile, sums, kWidth, kWidth);
@@ -44,6 +65,8 @@ PYNN_NOINLINE void dense_tile(const FilterRows<T>& rows, const PixelLoops& l, co
 template <class T, int MR, int NV>
 void run_dense_tile(const FilterRows<T>& rows, const PixelLoops& l, const T* dy, T* sums, bool first) {
   if (rows.count == MR) {
+    if constexpr (MR >= kLeastAskingRows)
+      if (rows.neighbours && rows.ahead) return dense_tile<T, AskingRows<T>, MR, NV>(rows, l, dy, sums, first);
     if (rows.neighbours) return dense_tile<T, NeighbourRows<T>, MR, NV>(rows, l, dy, sums, first);
     return dense_tile<T, AnyRows<T, MR>, MR, NV>(rows, l, dy, sums, first);
   }
@@ -72,7 +95,7 @@ PYNN_NOINLINE void inputs_tile_of(std::int64_t width, const FilterRows<T>& rows,
   for (std::int64_t n = 0; n < l.count[0]; ++n)
     for (std::int64_t r = 0; r < l.count[1]; ++r) {
       std::int64_t at = n * l.step[0] + r * l.step[1];
-      for (std::int64_t p = 0; p < l.count[2]; ++p, at += l.step[2], dy += width) {
+      for (std::int64_t p = l.count[2]; p > 0; --p, at += l.step[2], dy += width) {
         PYNN_UNROLL
         for (int i = 0; i < NX; ++i) {
           x[i] = load<T>(row[i] + at);

@@ -29,6 +29,8 @@ struct FilterRows {
   int count;
   bool neighbours;  // row i is row 0 shifted by i elements
   const T* row[kMostFilterRows];
+  const T* ahead;          // if it isn't null, asked for while the tile is summed, `ahead_step` elements further with each pixel
+  std::int64_t ahead_step;
 };
 
 // sums[i][j] (+)= sum over the pixels p of row[i][p] * dy[p][j], for i < count and j < width, a panel of one vector or two.
