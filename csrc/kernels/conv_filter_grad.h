@@ -22,6 +22,7 @@ constexpr std::int64_t kMaxPartials = 8;
 constexpr std::int64_t kPartialsBytes = 5 << 19;      // of all partials, where there are more than chunks need: fewer sections read x less often
 constexpr std::int64_t kPanelBlockBytes = 16 << 10;   // of dy, in L1
 constexpr int kPanelsTogether = 8;                    // in L2
+constexpr std::int64_t kNearPixels = 256;             // bytes from pixel to pixel
 constexpr std::int64_t kImageBlockBytes = 128 << 10;  // of x, in L2
 constexpr std::int64_t kFilterGradChunks = 16;
 constexpr std::int64_t kL2Elements = 256 << 10;       // what of a whole pass may stay in L2
@@ -54,6 +55,15 @@ inline bool prefers_inputs(const FilterGrad& f) {
   if (is_depthwise(f.shape) || f.run < f.panels.lanes) return false;
   const std::int64_t by_inputs = input_vectors(f) * f.panels.columns, by_outputs = gradient_rows(f) * ceil_div(f.panels.columns, f.panels.lanes);
   return f.panels.columns <= f.panels.lanes ? by_inputs <= by_outputs : 6 * by_inputs < 5 * by_outputs;
+}
+
+// Whether panels read the output gradient where it is. Not where that would take partial vectors, nor where pixels are far apart and read again and
+// again, so that a panel's lines meet in few sets of L1.
+template <class T>
+bool reads_in_place(const FilterGrad& f) {
+  if (is_depthwise(f.shape) || f.lanes_are_inputs) return true;
+  if (f.panels.columns % f.panels.lanes != 0) return false;
+  return gradient_rows(f) <= kMostFilterRows || f.shape.out_channels * static_cast<std::int64_t>(sizeof(T)) <= kNearPixels;
 }
 
 // Elements of a partial's sums: panels as a filter's, or [co][vector of inputs].
@@ -89,16 +99,16 @@ FilterGrad filter_grad(const ConvShape& s, GradientIs dy) {
   f.block_images = clamped(most / rows, 1, larger(1, s.batch));
   f.source_rows = (f.block_rows - 1) * s.rows.stride + (s.rows.window - 1) * s.rows.dilation + 1;
   f.panel_bytes = aligned_bytes(f.block_images * f.block_rows * row_pixels * width * kBytes);
-  f.together = is_depthwise(s) ? (dy == GradientIs::kArray ? 0 : 1) : clamped(ceil_div(panel_count(f.panels), f.sections), 1, kPanelsTogether);
   f.run = s.cols.dilation == 1 && (f.padded || s.groups == 1) ? s.cols.window * s.group_in : s.group_in;
   f.lanes_are_inputs = prefers_inputs(f);
+  f.together = dy == GradientIs::kArray && reads_in_place<T>(f) ? 0 : is_depthwise(s) ? 1 : clamped(ceil_div(panel_count(f.panels), f.sections), 1, kPanelsTogether);
   f.padded_bytes = f.padded ? f.block_images * f.source_rows * f.padded_width * s.group_in * kBytes : 0;
   return f;
 }
 
 inline PixelLoops pixel_loops(std::int64_t images, std::int64_t image_step, std::int64_t rows, std::int64_t row_step,
                               std::int64_t cols, std::int64_t col_step) {
-  PixelLoops l{{images, rows, cols}, {image_step, row_step, col_step}};
+  PixelLoops l{{images, rows, cols}, {image_step, row_step, col_step}, 0};
   for (int pass = 0; pass < 2; ++pass)
     for (int inner = 2; inner > 0; --inner) {
       const int outer = inner - 1;
@@ -185,9 +195,8 @@ std::int64_t block_elements(const FilterGrad& f, const BlockSource<T>& source, c
 
 // One panel over one block; its tiles may ask for the next block's source, each for its share.
 template <class T>
-void sum_by_outputs(const FilterGrad& f, const Panel& panel, const BlockSource<T>& source, const Region& block, const T* dy, T* sums, bool first,
-                    bool asks) {
-  const PixelLoops loops = block_loops(f.shape, source, block);
+void sum_by_outputs(const FilterGrad& f, const Panel& panel, const BlockSource<T>& source, const Region& block, const PixelLoops& loops,
+                    const T* dy, T* sums, bool first, bool asks) {
   const std::int64_t most = filter_rows(panel.width == Simd<T>::kLanes ? 1 : 2);
   const std::int64_t together = 3 * f.run >= 2 * most ? f.run : gradient_rows(f);  // long runs go by tiles of neighbours only
   const std::int64_t tiles = ceil_div(together, most);
@@ -209,8 +218,8 @@ void sum_by_outputs(const FilterGrad& f, const Panel& panel, const BlockSource<T
 
 // The same with inputs as lanes.
 template <class T>
-void sum_by_inputs(const FilterGrad& f, const Panel& panel, const BlockSource<T>& source, const Region& block, const T* dy, T* sums, bool first) {
-  const PixelLoops loops = block_loops(f.shape, source, block);
+void sum_by_inputs(const FilterGrad& f, const Panel& panel, const BlockSource<T>& source, const PixelLoops& loops, const T* dy, T* sums,
+                   bool first) {
   const std::int64_t vectors = input_vectors(f), of_run = ceil_div(f.run, f.panels.lanes), groups = ceil_div(panel.columns, kMostChannels);
   FilterRows<T> rows;
   for (std::int64_t g = 0; g < groups; ++g) {
@@ -222,7 +231,7 @@ void sum_by_inputs(const FilterGrad& f, const Panel& panel, const BlockSource<T>
       rows.count = static_cast<int>(vectors * (t + 1) / tiles - v);
       for (int i = 0; i < rows.count; ++i)
         rows.row[i] = row_source(f, source, (v + i) / of_run * f.run + smaller((v + i) % of_run * f.panels.lanes, f.run - f.panels.lanes));
-      inputs_tile(panel.width, channels, rows, loops, dy + c, sums + (c * vectors + v) * f.panels.lanes, vectors * f.panels.lanes, first);
+      inputs_tile(channels, rows, loops, dy + c, sums + (c * vectors + v) * f.panels.lanes, vectors * f.panels.lanes, first);
     }
   }
 }
@@ -244,26 +253,35 @@ BlockSource<T> block_source(const FilterGrad& f, const T* x, std::int64_t channe
   return {x + (block.image0 * s.rows.size + block.row0 * s.rows.stride) * row + channel, s.rows.size * row, row, s.in_channels};
 }
 
-// Panels over one block. pack(gradient, block) writes the block's output gradient, [pixels][panel width] for each panel.
+// Panels over one block. dy is the output gradient, if it is an array; pack(gradient, block) writes the block's, [pixels][panel width] for each panel.
 template <class T, class Pack>
-void sum_panels(const FilterGrad& f, const PanelSpan& span, const T* x, const Region& block, T* sums, bool first, void* scratch, Pack pack) {
-  T* const dy = static_cast<T*>(scratch);
+void sum_panels(const FilterGrad& f, const PanelSpan& span, const T* x, const T* dy, const Region& block, T* sums, bool first, void* scratch,
+                Pack pack) {
+  const ConvShape& s = f.shape;
+  T* const packed = static_cast<T*>(scratch);
   const std::int64_t stride = f.panel_bytes / static_cast<std::int64_t>(sizeof(T));
+  const std::int64_t begin = (block.image0 * s.rows.out_size + block.row0) * s.cols.out_size * s.out_channels;
   BlockSource<T> source{};
+  PixelLoops loops{};
   std::int64_t group = -1;
   for (std::int64_t i = span.first; i < span.last; ++i) {
-    const std::int64_t at = (i - span.first) % f.together;
-    if (at == 0) pack(PackedGradient<T>{{i, smaller(i + f.together, span.last)}, dy, stride}, block);
     const Panel panel = panel_at(f.panels, i);
-    if (panel.group != group) source = block_source(f, x, source_channel(f.panels, panel), block, dy + f.together * stride);
+    const std::int64_t at = f.together ? (i - span.first) % f.together : 0;
+    if (f.together && at == 0) pack(PackedGradient<T>{{i, smaller(i + f.together, span.last)}, packed, stride}, block);
+    if (panel.group != group) {
+      source = block_source(f, x, source_channel(f.panels, panel), block, packed + f.together * stride);
+      loops = block_loops(s, source, block);
+    }
     group = panel.group;
+    loops.dy_step = f.together ? panel.width : s.out_channels;
+    const T* const gradient = f.together ? packed + at * stride : dy + begin + output_column(f.panels, panel);
     T* const own = sums + sums_of_panel(f, panel);
-    if (f.lanes_are_inputs) sum_by_inputs(f, panel, source, block, dy + at * stride, own, first);
-    else sum_by_outputs(f, panel, source, block, dy + at * stride, own, first, i == span.first && asks_ahead(f));
+    if (f.lanes_are_inputs) sum_by_inputs(f, panel, source, loops, gradient, own, first);
+    else sum_by_outputs(f, panel, source, block, loops, gradient, own, first, i == span.first && asks_ahead(f));
   }
 }
 
-// One panel of a depthwise filter. dy is the output gradient as an array, if it is one.
+// One panel of a depthwise filter.
 template <class T, class Pack>
 void sum_depthwise_panel(const FilterGrad& f, std::int64_t index, const T* x, const T* dy, const Region& block, T* sums, bool first,
                          void* scratch, Pack pack) {
@@ -303,12 +321,12 @@ PYNN_INLINE void for_each_filter_block(const FilterGrad& f, std::int64_t begin, 
   }
 }
 
-// The chunks [begin, end). dy: as in sum_depthwise_panel.
+// The chunks [begin, end).
 template <class T, class Pack>
 void sum_filter_grad(const FilterGrad& f, const T* x, const T* dy, T* sums, std::int64_t begin, std::int64_t end, void* scratch, Pack pack) {
   for_each_filter_block(f, begin, end, [&](std::int64_t partial, const PanelSpan& span, const Region& block, bool first) {
     T* const own = sums + partial * sums_of_partial(f);
-    if (!is_depthwise(f.shape)) return sum_panels(f, span, x, block, own, first, scratch, pack);
+    if (!is_depthwise(f.shape)) return sum_panels(f, span, x, dy, block, own, first, scratch, pack);
     for (std::int64_t i = span.first; i < span.last; ++i) sum_depthwise_panel(f, i, x, dy, block, own, first, scratch, pack);
   });
 }

@@ -52,7 +52,7 @@ PYNN_NOINLINE void dense_tile(const FilterRows<T>& rows, const PixelLoops& l, co
   for (std::int64_t n = 0; n < l.count[0]; ++n)
     for (std::int64_t r = 0; r < l.count[1]; ++r) {
       std::int64_t at = n * l.step[0] + r * l.step[1];
-      for (std::int64_t p = l.count[2]; p > 0; --p, at += l.step[2], dy += kWidth) {
+      for (std::int64_t p = l.count[2]; p > 0; --p, at += l.step[2], dy += l.dy_step) {
         access.ask();
         accumulate_one(tile, access, at, dy);
       }
@@ -81,7 +81,7 @@ void run_tile(std::int64_t width, const FilterRows<T>& rows, const PixelLoops& l
 
 // Lanes are inputs: NX vectors of them by NC output channels.
 template <class T, int NC, int NX>
-PYNN_NOINLINE void inputs_tile_of(std::int64_t width, const FilterRows<T>& rows, const PixelLoops& l, const T* dy, T* sums, std::int64_t stride,
+PYNN_NOINLINE void inputs_tile_of(const FilterRows<T>& rows, const PixelLoops& l, const T* dy, T* sums, std::int64_t stride,
                                   bool first) {
   typename Simd<T>::V acc[NC][NX], x[NX];
   const T* row[NX];
@@ -95,7 +95,7 @@ PYNN_NOINLINE void inputs_tile_of(std::int64_t width, const FilterRows<T>& rows,
   for (std::int64_t n = 0; n < l.count[0]; ++n)
     for (std::int64_t r = 0; r < l.count[1]; ++r) {
       std::int64_t at = n * l.step[0] + r * l.step[1];
-      for (std::int64_t p = l.count[2]; p > 0; --p, at += l.step[2], dy += width) {
+      for (std::int64_t p = l.count[2]; p > 0; --p, at += l.step[2], dy += l.dy_step) {
         PYNN_UNROLL
         for (int i = 0; i < NX; ++i) {
           x[i] = load<T>(row[i] + at);
@@ -124,19 +124,19 @@ PYNN_NOINLINE void inputs_tile_of(std::int64_t width, const FilterRows<T>& rows,
 
 // Finds the tile of so many vectors among those of up to NX.
 template <class T, int NC, int NX>
-void run_inputs_tile(std::int64_t width, const FilterRows<T>& rows, const PixelLoops& l, const T* dy, T* sums, std::int64_t stride, bool first) {
-  if (rows.count == NX) return inputs_tile_of<T, NC, NX>(width, rows, l, dy, sums, stride, first);
-  if constexpr (NX > 1) run_inputs_tile<T, NC, NX - 1>(width, rows, l, dy, sums, stride, first);
+void run_inputs_tile(const FilterRows<T>& rows, const PixelLoops& l, const T* dy, T* sums, std::int64_t stride, bool first) {
+  if (rows.count == NX) return inputs_tile_of<T, NC, NX>(rows, l, dy, sums, stride, first);
+  if constexpr (NX > 1) run_inputs_tile<T, NC, NX - 1>(rows, l, dy, sums, stride, first);
 }
 
 template <class T>
-void run_inputs_tile(std::int64_t width, int channels, const FilterRows<T>& rows, const PixelLoops& l, const T* dy, T* sums, std::int64_t stride,
+void run_inputs_tile(int channels, const FilterRows<T>& rows, const PixelLoops& l, const T* dy, T* sums, std::int64_t stride,
                      bool first) {
   switch (channels) {
-    case 1: return run_inputs_tile<T, 1, filter_vectors(1)>(width, rows, l, dy, sums, stride, first);
-    case 2: return run_inputs_tile<T, 2, filter_vectors(2)>(width, rows, l, dy, sums, stride, first);
-    case 3: return run_inputs_tile<T, 3, filter_vectors(3)>(width, rows, l, dy, sums, stride, first);
-    default: return run_inputs_tile<T, 4, filter_vectors(4)>(width, rows, l, dy, sums, stride, first);
+    case 1: return run_inputs_tile<T, 1, filter_vectors(1)>(rows, l, dy, sums, stride, first);
+    case 2: return run_inputs_tile<T, 2, filter_vectors(2)>(rows, l, dy, sums, stride, first);
+    case 3: return run_inputs_tile<T, 3, filter_vectors(3)>(rows, l, dy, sums, stride, first);
+    default: return run_inputs_tile<T, 4, filter_vectors(4)>(rows, l, dy, sums, stride, first);
   }
 }
 
@@ -148,13 +148,13 @@ void filter_tile(std::int64_t width, const FilterRows<float>& rows, const PixelL
 void filter_tile(std::int64_t width, const FilterRows<double>& rows, const PixelLoops& l, const double* dy, double* sums, bool first) noexcept {
   run_tile<double>(width, rows, l, dy, sums, first);
 }
-void inputs_tile(std::int64_t width, int channels, const FilterRows<float>& rows, const PixelLoops& l, const float* dy, float* sums,
+void inputs_tile(int channels, const FilterRows<float>& rows, const PixelLoops& l, const float* dy, float* sums,
                  std::int64_t stride, bool first) noexcept {
-  run_inputs_tile<float>(width, channels, rows, l, dy, sums, stride, first);
+  run_inputs_tile<float>(channels, rows, l, dy, sums, stride, first);
 }
-void inputs_tile(std::int64_t width, int channels, const FilterRows<double>& rows, const PixelLoops& l, const double* dy, double* sums,
+void inputs_tile(int channels, const FilterRows<double>& rows, const PixelLoops& l, const double* dy, double* sums,
                  std::int64_t stride, bool first) noexcept {
-  run_inputs_tile<double>(width, channels, rows, l, dy, sums, stride, first);
+  run_inputs_tile<double>(channels, rows, l, dy, sums, stride, first);
 }
 
 }  // namespace PYNN_TARGET
