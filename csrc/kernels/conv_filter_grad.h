@@ -35,7 +35,8 @@ struct FilterGrad {
   std::int64_t source_rows;               // input rows under a block's rows
   bool padded;                            // x goes through scratch with zeros around it
   std::int64_t padded_width, padded_bytes, panel_bytes;
-  std::int64_t together;                  // panels whose dy is copied at once; 0 where panels read it in memory
+  bool in_place;                          // panels read dy in memory,
+  std::int64_t together;                  // or a copy of it, for so many panels at once
   std::int64_t run;                       // so many rows of the gradient, taps and channels, are neighbours in the source
   bool lanes_are_inputs;                  // there are too few output channels
 };
@@ -57,13 +58,19 @@ inline bool prefers_inputs(const FilterGrad& f) {
   return f.panels.columns <= f.panels.lanes ? by_inputs <= by_outputs : 6 * by_inputs < 5 * by_outputs;
 }
 
-// Whether panels read the output gradient where it is. Not where that would take partial vectors, nor where pixels are far apart and read again and
-// again, so that a panel's lines meet in few sets of L1.
+// Whether panels read the output gradient where it is. Not where pixels are far apart and read again and again, as a panel's lines meet in few
+// sets of L1 then.
 template <class T>
 bool reads_in_place(const FilterGrad& f) {
   if (is_depthwise(f.shape) || f.lanes_are_inputs) return true;
-  if (f.panels.columns % f.panels.lanes != 0) return false;
   return gradient_rows(f) <= kMostFilterRows || f.shape.out_channels * static_cast<std::int64_t>(sizeof(T)) <= kNearPixels;
+}
+
+// The end of the output gradient is copied if whole vectors would reach beyond it.
+inline bool copies_block(const FilterGrad& f, const Region& block) {
+  if (!f.in_place) return true;
+  if (f.lanes_are_inputs || f.panels.columns % f.panels.lanes == 0) return false;
+  return block.image1 == f.shape.batch && block.row1 == f.shape.rows.out_size;
 }
 
 // Elements of a partial's sums: panels as a filter's, or [co][vector of inputs].
@@ -101,7 +108,8 @@ FilterGrad filter_grad(const ConvShape& s, GradientIs dy) {
   f.panel_bytes = aligned_bytes(f.block_images * f.block_rows * row_pixels * width * kBytes);
   f.run = s.cols.dilation == 1 && (f.padded || s.groups == 1) ? s.cols.window * s.group_in : s.group_in;
   f.lanes_are_inputs = prefers_inputs(f);
-  f.together = dy == GradientIs::kArray && reads_in_place<T>(f) ? 0 : is_depthwise(s) ? 1 : clamped(ceil_div(panel_count(f.panels), f.sections), 1, kPanelsTogether);
+  f.in_place = dy == GradientIs::kArray && reads_in_place<T>(f);
+  f.together = is_depthwise(s) ? !f.in_place : clamped(ceil_div(panel_count(f.panels), f.sections), 1, kPanelsTogether);
   f.padded_bytes = f.padded ? f.block_images * f.source_rows * f.padded_width * s.group_in * kBytes : 0;
   return f;
 }
@@ -261,20 +269,21 @@ void sum_panels(const FilterGrad& f, const PanelSpan& span, const T* x, const T*
   T* const packed = static_cast<T*>(scratch);
   const std::int64_t stride = f.panel_bytes / static_cast<std::int64_t>(sizeof(T));
   const std::int64_t begin = (block.image0 * s.rows.out_size + block.row0) * s.cols.out_size * s.out_channels;
+  const bool copies = copies_block(f, block);
   BlockSource<T> source{};
   PixelLoops loops{};
   std::int64_t group = -1;
   for (std::int64_t i = span.first; i < span.last; ++i) {
     const Panel panel = panel_at(f.panels, i);
-    const std::int64_t at = f.together ? (i - span.first) % f.together : 0;
-    if (f.together && at == 0) pack(PackedGradient<T>{{i, smaller(i + f.together, span.last)}, packed, stride}, block);
+    const std::int64_t at = (i - span.first) % f.together;
+    if (copies && at == 0) pack(PackedGradient<T>{{i, smaller(i + f.together, span.last)}, packed, stride}, block);
     if (panel.group != group) {
       source = block_source(f, x, source_channel(f.panels, panel), block, packed + f.together * stride);
       loops = block_loops(s, source, block);
     }
     group = panel.group;
-    loops.dy_step = f.together ? panel.width : s.out_channels;
-    const T* const gradient = f.together ? packed + at * stride : dy + begin + output_column(f.panels, panel);
+    loops.dy_step = copies ? panel.width : s.out_channels;
+    const T* const gradient = copies ? packed + at * stride : dy + begin + output_column(f.panels, panel);
     T* const own = sums + sums_of_panel(f, panel);
     if (f.lanes_are_inputs) sum_by_inputs(f, panel, source, loops, gradient, own, first);
     else sum_by_outputs(f, panel, source, block, loops, gradient, own, first, i == span.first && asks_ahead(f));
@@ -288,7 +297,7 @@ void sum_depthwise_panel(const FilterGrad& f, std::int64_t index, const T* x, co
   const ConvShape& s = f.shape;
   const Panel panel = panel_at(f.panels, index);
   Pixels<const T> gradient;
-  if (f.together == 0) {
+  if (f.in_place) {
     gradient = dense_pixels(dy, s.rows.out_size, s.cols.out_size, s.out_channels);
     gradient.base += block.image0 * gradient.image + block.row0 * gradient.row + panel.first_column;
   } else {
@@ -297,7 +306,7 @@ void sum_depthwise_panel(const FilterGrad& f, std::int64_t index, const T* x, co
   }
   if (first) fill_zeros(sums + panel.offset, gradient_rows(f) * panel.width);
   const DepthwiseBlock<T> work{s.rows, s.cols, block, x + panel.first_column, s.in_channels, gradient, panel.columns, panel.width,
-                               f.together == 0 && pass_elements(s) > kL2Elements};
+                               f.in_place && pass_elements(s) > kL2Elements};
   add_depthwise_block(work, sums + panel.offset);
 }
 
