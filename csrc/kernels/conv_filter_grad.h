@@ -109,7 +109,7 @@ FilterGrad filter_grad(const ConvShape& s, GradientIs dy) {
   f.run = s.cols.dilation == 1 && (f.padded || s.groups == 1) ? s.cols.window * s.group_in : s.group_in;
   f.lanes_are_inputs = prefers_inputs(f);
   f.in_place = dy == GradientIs::kArray && reads_in_place<T>(f);
-  f.together = is_depthwise(s) ? !f.in_place : clamped(ceil_div(panel_count(f.panels), f.sections), 1, kPanelsTogether);
+  f.together = is_depthwise(s) ? (f.in_place ? 0 : 1) : clamped(ceil_div(panel_count(f.panels), f.sections), 1, kPanelsTogether);
   f.padded_bytes = f.padded ? f.block_images * f.source_rows * f.padded_width * s.group_in * kBytes : 0;
   return f;
 }

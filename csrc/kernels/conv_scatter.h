@@ -3,7 +3,7 @@
 //   t[p, (kh, kw, ci)] = sum over co of dy[p, co] * filter[kh, kw, ci, co]      one product for each pixel p of dy
 //   dx[ih, iw, ci] = sum over kh, kw of t[(ih + top - kh, iw + left - kw), (kh, kw, ci)]
 //
-// in the order of kh and kw, from zero; stride and dilation are 1. t exists for a band of rows at a time, which changes no bit.
+// in the order of kh and kw, from zero, or in steps of the dilation; the stride is 1. t exists for a band of rows at a time, which changes no bit.
 //
 // A convolution to few channels goes the same way: it is the gradient by the input of one from them, with the filter turned round.
 #pragma once
@@ -21,8 +21,7 @@ constexpr int kScatterVariant = 2;
 // By what a pixel costs: products in whole vectors, and for each tap something like two more for what is added up afterwards.
 template <class T>
 bool use_scatter(const ConvShape& s) {
-  const bool unit_steps = s.rows.stride == 1 && s.cols.stride == 1 && s.rows.dilation == 1 && s.cols.dilation == 1;
-  if (!unit_steps || s.groups != 1 || s.in_channels >= Simd<T>::kLanes) return false;
+  if (s.rows.stride != 1 || s.cols.stride != 1 || s.groups != 1 || s.in_channels >= Simd<T>::kLanes) return false;
   const std::int64_t taps = filter_taps(s), vectors = ceil_div(taps * s.in_channels, Simd<T>::kLanes);
   return 5 * (vectors * s.out_channels + 2 * taps) < 4 * taps * s.out_channels;
 }
@@ -93,19 +92,26 @@ void plan_scattered(const ConvShape& s, Plan* plan) {
   plan->scratch_bytes = scattered_bytes<T>(s, plan->params[kBandRows]);
 }
 
+// The taps through which position `at` is reached.
+PYNN_INLINE Span reaching_taps(const WindowAxis& axis, std::int64_t at) {
+  const std::int64_t first = at + axis.pad - axis.out_size + 1, last = at + axis.pad + 1;
+  if (axis.dilation == 1) return Span{larger(0, first), smaller(axis.window, last)};  // a division takes as long as three taps
+  return Span{larger(0, ceil_div(first, axis.dilation)), smaller(axis.window, ceil_div(last, axis.dilation))};
+}
+
 // One row of dx, `cols` pixels of it; t starts with row `first` of dy.
 template <class T>
 void gather_row(const ConvShape& s, const T* t, std::int64_t first, std::int64_t ih, std::int64_t cols, T* dx, std::int64_t dx_pixel,
                 const Epilogue<T>& e) {
   const std::int64_t pixel = padded_columns(scatter_panels<T>(s)), window = s.cols.window, channels = s.in_channels;
-  const Span kh{larger(0, ih + s.rows.pad - s.rows.out_size + 1), smaller(s.rows.window, ih + s.rows.pad + 1)};
+  const std::int64_t down = s.rows.dilation * s.cols.out_size * pixel - window * channels, right = s.cols.dilation * pixel - channels;  // back
+  const Span kh = reaching_taps(s.rows, ih);
   for (std::int64_t iw = 0; iw < cols; ++iw, dx += dx_pixel) {
-    const Span kw{larger(0, iw + s.cols.pad - s.cols.out_size + 1), smaller(window, iw + s.cols.pad + 1)};
+    const Span kw = reaching_taps(s.cols, iw);
+    const T* corner = t + ((ih + s.rows.pad - first) * s.cols.out_size + iw + s.cols.pad) * pixel;
     typename Simd<T>::V sum = zero<T>();
-    for (std::int64_t i = kh.first; i < kh.last; ++i) {
-      const T* from = t + ((ih + s.rows.pad - i - first) * s.cols.out_size + iw + s.cols.pad) * pixel + i * window * channels;
-      for (std::int64_t j = kw.first; j < kw.last; ++j) sum = sum + load_partial(from - j * (pixel - channels), e.columns);
-    }
+    for (std::int64_t i = kh.first; i < kh.last; ++i)
+      for (std::int64_t j = kw.first; j < kw.last; ++j) sum = sum + load_partial(corner - i * down - j * right, e.columns);
     store_partial(dx, finish(sum, e, 0, e.columns), e.columns);
   }
 }
