@@ -10,22 +10,41 @@ namespace {
 // The largest element of the row, or of its negative: NaN if there is one.
 template <class T>
 PYNN_INLINE T largest_of(const T* x, std::int64_t n, bool negated) {
-  typename Simd<T>::V best = broadcast(negated ? -*x : *x);
-  for_vectors<T>(n, [&](std::int64_t i, int count) {
-    const typename Simd<T>::V v = load_lanes(x + i, count);
-    best = vmax(best, keep_lanes(negated ? -v : v, best[0], count));
-  });
-  return fold_max(best);
+  typedef typename Simd<T>::V V;
+  constexpr int lanes = Simd<T>::kLanes, wide = 4;
+  V best[wide];
+  for (int k = 0; k < wide; ++k) best[k] = broadcast(negated ? -*x : *x);
+  std::int64_t i = 0;
+  for (; i + wide * lanes <= n; i += wide * lanes)
+    for (int k = 0; k < wide; ++k) {
+      const V v = load(x + i + k * lanes);
+      best[k] = vmax(best[k], negated ? -v : v);
+    }
+  for (; i < n; i += lanes) {
+    const int count = static_cast<int>(least(lanes, n - i));
+    const V v = load_lanes(x + i, count);
+    best[0] = vmax(best[0], keep_lanes(negated ? -v : v, best[0][0], count));
+  }
+  return fold_max(vmax(vmax(best[0], best[1]), vmax(best[2], best[3])));
 }
+
+constexpr std::int64_t kRowPart = 512;  // of a row: only that which has the extreme is searched for its place
 
 template <class T>
 std::int64_t index_in_row(const T* x, std::int64_t n, bool smallest) {
   typedef typename Simd<T>::V V;
   constexpr int lanes = Simd<T>::kLanes;
-  const T largest = largest_of(x, n, smallest);
+  std::int64_t part = 0;
+  T largest = largest_of(x, least(kRowPart, n), smallest);
+  for (std::int64_t i = kRowPart; i < n && largest == largest; i += kRowPart) {
+    const T here = largest_of(x + i, least(kRowPart, n - i), smallest);
+    if (here <= largest) continue;
+    largest = here;
+    part = i;
+  }
   const V wanted = broadcast(smallest ? -largest : largest);
   const bool number = largest == largest;
-  for (std::int64_t i = 0;; i += lanes) {
+  for (std::int64_t i = part;; i += lanes) {
     const V v = load_lanes(x + i, static_cast<int>(least(lanes, n - i)));
     const typename Simd<T>::M found = number ? v == wanted : v != v;
     const int lane = first_lane(found);

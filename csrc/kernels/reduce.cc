@@ -23,18 +23,30 @@ struct Product : Addition {
   static T neutral() { return T(1); }
   template <class V>
   static PYNN_INLINE V join(V a, V b) { return a * b; }
+  template <class T>
+  static PYNN_INLINE T fold(typename Simd<T>::V v) {
+    T part[Simd<T>::kLanes];
+    store(part, v);
+    for (int half = Simd<T>::kLanes / 2; half > 0; half /= 2)
+      for (int i = 0; i < half; ++i) part[i] *= part[i + half];
+    return part[0];
+  }
 };
 struct Largest : Addition {
   template <class T>
   static T neutral() { return T(-INFINITY); }
   template <class V>
   static PYNN_INLINE V join(V a, V b) { return vmax(a, b); }
+  template <class T>
+  static PYNN_INLINE T fold(typename Simd<T>::V v) { return fold_max(v); }
 };
 struct Smallest : Addition {
   template <class T>
   static T neutral() { return T(INFINITY); }
   template <class V>
   static PYNN_INLINE V join(V a, V b) { return vmin(a, b); }
+  template <class T>
+  static PYNN_INLINE T fold(typename Simd<T>::V v) { return -fold_max(-v); }
 };
 // 1 where an element isn't 0. Joining only sees ones and zeros, which `of` leaves as they are.
 struct AnyTrue : Addition {
@@ -45,30 +57,29 @@ struct AnyTrue : Addition {
   }
   template <class V>
   static PYNN_INLINE V join(V a, V b) { return vmax(a, b); }
+  template <class T>
+  static PYNN_INLINE T fold(typename Simd<T>::V v) { return fold_max(v); }
 };
 struct AllTrue : AnyTrue {
   template <class T>
   static T neutral() { return T(1); }
   template <class V>
   static PYNN_INLINE V join(V a, V b) { return vmin(a, b); }
+  template <class T>
+  static PYNN_INLINE T fold(typename Simd<T>::V v) { return -fold_max(-v); }
 };
 
 // ---- rows and columns -------------------------------------------------------------------------------------------------
-
-template <class T, class Op>
-PYNN_INLINE T join_lanes(typename Simd<T>::V v) {
-  T part[Simd<T>::kLanes];
-  store(part, v);
-  for (int half = Simd<T>::kLanes / 2; half > 0; half /= 2)
-    for (int i = 0; i < half; ++i) part[i] = Op::join(broadcast(part[i]), broadcast(part[i + half]))[0];
-  return part[0];
-}
 
 template <class T, class Op>
 struct Row {
   static T reduce(const T* x, std::int64_t n) {
     typedef typename Simd<T>::V V;
     constexpr int lanes = Simd<T>::kLanes, wide = 4;
+    if (n <= lanes) {
+      const int count = static_cast<int>(n);
+      return Op::template fold<T>(keep_lanes(Op::of(load_lanes(x, count)), Op::template neutral<T>(), count));
+    }
     V sums[wide];
     for (int k = 0; k < wide; ++k) sums[k] = broadcast(Op::template neutral<T>());
     std::int64_t i = 0;
@@ -78,7 +89,7 @@ struct Row {
       const int count = static_cast<int>(least(lanes, n - i));
       sums[k] = Op::join(sums[k], keep_lanes(Op::of(load_lanes(x + i, count)), Op::template neutral<T>(), count));
     }
-    return join_lanes<T, Op>(Op::join(Op::join(sums[0], sums[1]), Op::join(sums[2], sums[3])));
+    return Op::template fold<T>(Op::join(Op::join(sums[0], sums[1]), Op::join(sums[2], sums[3])));
   }
 };
 template <class T>
@@ -102,7 +113,9 @@ PYNN_INLINE void reduce_strip(const T* x, std::int64_t rows, std::int64_t stride
 template <class T, class Op>
 void reduce_columns(const T* x, std::int64_t rows, std::int64_t stride, std::int64_t columns, T* out) {
   constexpr int lanes = Simd<T>::kLanes;
+  constexpr int most = kVectorRegisters >= 32 ? 16 : 8;
   std::int64_t c = 0;
+  for (; c + most * lanes <= columns; c += most * lanes) reduce_strip<T, Op, most>(x + c, rows, stride, lanes, out + c);
   for (; c + 4 * lanes <= columns; c += 4 * lanes) reduce_strip<T, Op, 4>(x + c, rows, stride, lanes, out + c);
   for (; c + lanes <= columns; c += lanes) reduce_strip<T, Op, 1>(x + c, rows, stride, lanes, out + c);
   if (c < columns) reduce_strip<T, Op, 1>(x + c, rows, stride, static_cast<int>(columns - c), out + c);

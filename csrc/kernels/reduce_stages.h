@@ -16,7 +16,7 @@ namespace {
 enum ReduceKind { kSum = 0, kMean, kLargest, kSmallest, kProduct, kAny, kAll, kReduceEnd };
 
 constexpr std::int64_t kPieceRows = 128;        // rows of a piece of a column sum
-constexpr std::int64_t kColumnGroup = 64;       // columns that an item takes
+constexpr std::int64_t kColumnGroup = 256;      // columns that an item takes
 constexpr std::int64_t kItemElements = 8192;    // at least, in a chunk
 constexpr int kMaxStages = 2;
 
