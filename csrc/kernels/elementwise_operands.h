@@ -101,6 +101,7 @@ struct Operands {
   // Blocks start at multiples of a fixed input's row, so what was unrolled for a whole block serves all that follow.
   void unroll(int k, std::int64_t at, std::int64_t n) {
     const Walk& walk = repeated[k].walk;
+    if (walk.rank == 2 && walk.inner_stride() == 0 && dtype(k) == dtype_of<T>()) return unroll_column(k, at, n);
     const std::int64_t length = walk.inner(), stride = walk.inner_stride();
     std::int64_t column = at % length;
     Odometer odometer(walk, at / length);
@@ -112,6 +113,16 @@ struct Operands {
       done += count;
     }
     repeated[k].ready = repeated[k].fixed && n == block;
+  }
+
+  // One number for each row, of floats: by far the most there is of numbers that repeat.
+  void unroll_column(int k, std::int64_t at, std::int64_t n) {
+    const Walk& walk = repeated[k].walk;
+    const std::int64_t length = walk.inner(), step = walk.strides[0];
+    const T* from = static_cast<const T*>(call->data[k]) + at / length * step;
+    std::int64_t count = length - at % length;
+    for (std::int64_t done = 0; done < n; done += count, count = length, from += step)
+      repeat_run(place[k] + done, *from, least(count, n - done));
   }
 
   // To a row of the output (an index over all axes but the last), and to the one after it.
