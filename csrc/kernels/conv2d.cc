@@ -56,7 +56,8 @@ void run_scattered(const Call* call, const ConvShape& s, std::int32_t phase, std
   const Pixels<const T> source = dense_pixels(static_cast<const T*>(call->data[0]), s.rows.out_size, s.cols.out_size, s.out_channels);
   const Pixels<T> out = dense_pixels(sink.base, sink.rows, sink.cols, sink.channels);
   for_each_block(*call->plan, 1, s.rows.size, begin, end, [&](const Region& region) {
-    scatter_region<T>(s, source, packed, region, s.cols.size, out, sink.bias, sink.relu, static_cast<T*>(scratch));
+    scatter_region<T>(s, source, packed, region, s.cols.size, out, sink.bias, sink.relu, call->plan->params[kBandRows],
+                      static_cast<T*>(scratch));
   });
 }
 

@@ -58,7 +58,8 @@ void run_grad_input(const Call* call, std::int32_t phase, std::int64_t begin, st
   const Pixels<const T> source = dense_pixels(static_cast<const T*>(call->data[0]), s.rows.out_size, s.cols.out_size, s.out_channels);
   const Pixels<T> out = dense_pixels(static_cast<T*>(call->data[2]), s.rows.size, s.cols.size, s.in_channels);
   for_each_block(*call->plan, 1, s.rows.size, begin, end, [&](const Region& region) {
-    if (scatter) scatter_region<T>(s, source, packed, region, s.cols.size, out, nullptr, false, static_cast<T*>(scratch));
+    const std::int64_t band_rows = call->plan->params[kBandRows];
+    if (scatter) scatter_region<T>(s, source, packed, region, s.cols.size, out, nullptr, false, band_rows, static_cast<T*>(scratch));
     else correlate_panels<T>(g, panels, source, out, packed, region, nullptr, false);
   });
 }

@@ -144,7 +144,7 @@ void run_conv_pool(const Call* call, std::int32_t phase, std::int64_t begin, std
       Pixels<T> to = dense_pixels(static_cast<T*>(scratch), region.row1 - region.row0, g.last_column, panel.width);
       to.base -= region.image0 * to.image + region.row0 * to.row;
       T* room = reinterpret_cast<T*>(static_cast<char*>(scratch) + call->plan->params[kFreeParam]);
-      if (scatter) scatter_region<T>(turned_round(s), source, packed, region, g.last_column, to, bias, false, room);
+      if (scatter) scatter_region<T>(turned_round(s), source, packed, region, g.last_column, to, bias, false, call->plan->params[kBandRows], room);
       else correlate_span<T>(g, panels, PanelSpan{i, i + 1}, source, to, packed, region, bias, false);
       pool_block(s, region, panel, output_column(panels, panel), static_cast<const T*>(scratch), pooled);
     }

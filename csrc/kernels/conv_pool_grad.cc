@@ -185,8 +185,7 @@ bool prepare_pool_grad_input(const Problem* problem, Plan* plan) {
   const bool scatter = use_scatter<T>(s);
   plan_packing<T>(scatter ? scatter_panels<T>(s) : filter_panels<T>(s, true), true, plan);
   const std::int64_t row_bytes = s.cols.out_size * s.out_channels * static_cast<std::int64_t>(sizeof(T));
-  const std::int64_t image_bytes = scatter ? scatter_room<T>(s, s.rows.out_size) * static_cast<std::int64_t>(sizeof(T))
-                                           : s.rows.out_size * row_bytes;
+  const std::int64_t image_bytes = s.rows.out_size * row_bytes;
   const std::int64_t together = scatter ? 1 : images_together(correlation_of(s, true), s.rows.size, s.batch, image_bytes);
   plan_blocks(BlockRequest{s.batch, s.rows.size, s.rows.stride, image_bytes, kSourceBlockBytes, conv_cost_ns<T>(s), together}, plan, 1);
   const std::int64_t reached = most_reached(s.rows, plan->params[kBandRows]);
@@ -243,7 +242,7 @@ void run_pool_grad_input(const Call* call, std::int32_t phase, std::int64_t begi
     Pixels<const T> source = dense_pixels(static_cast<const T*>(scratch), rows.last - rows.first, s.cols.out_size, s.out_channels);
     source.base -= region.image0 * source.image + rows.first * source.row;
     T* room = reinterpret_cast<T*>(static_cast<char*>(scratch) + call->plan->params[kFreeParam]);
-    if (scatter) scatter_region<T>(s, source, packed, region, s.cols.size, out, nullptr, false, room);
+    if (scatter) scatter_region<T>(s, source, packed, region, s.cols.size, out, nullptr, false, call->plan->params[kBandRows], room);
     else correlate_panels<T>(correlation_of(s, true), panels, source, out, packed, region, nullptr, false);
   });
 }

@@ -3,12 +3,13 @@
 //   t[p, (kh, kw, ci)] = sum over co of dy[p, co] * filter[kh, kw, ci, co]      one product for each pixel p of dy
 //   dx[ih, iw, ci] = sum over kh, kw of t[(ih + top - kh, iw + left - kw), (kh, kw, ci)]
 //
-// in the order of kh and kw, from zero, or in steps of the dilation; the stride is 1. t exists for a band of rows at a time, which changes no bit.
+// in the order of kh and kw, from zero, or in steps of the dilation; the stride is 1. Of t there are a few rows at a time.
 //
 // A convolution to few channels goes the same way: it is the gradient by the input of one from them, with the filter turned round.
 #pragma once
 
 #include "kernels/conv_blocks.h"
+#include "kernels/conv_tile.h"
 #include "kernels/pool_windows.h"
 #include "kernels/winograd_products.h"
 
@@ -18,12 +19,16 @@ namespace {
 
 constexpr int kScatterVariant = 2;
 
-// By what a pixel costs: products in whole vectors, and for each tap something like two more for what is added up afterwards.
+// By hundredths of a cycle for each pixel, measured: the products of whole taps with what they write, and what is added up of them, against the
+// tiles of few columns or (conv_turned.h) very few.
 template <class T>
 bool use_scatter(const ConvShape& s) {
+  constexpr std::int64_t kProduct = 55, kWritten = 200, kAdded = 200, kTile = 54, kTurnedTile = 40;
   if (s.rows.stride != 1 || s.cols.stride != 1 || s.groups != 1 || s.in_channels >= Simd<T>::kLanes) return false;
   const std::int64_t taps = filter_taps(s), vectors = ceil_div(taps * s.in_channels, Simd<T>::kLanes);
-  return 5 * (vectors * s.out_channels + 2 * taps) < 4 * taps * s.out_channels;
+  const std::int64_t from = s.rows.out_size * s.cols.out_size, to = s.rows.size * s.cols.size;
+  const std::int64_t tile = 4 * s.in_channels <= Simd<T>::kLanes ? kTurnedTile : kTile;
+  return from * vectors * (kProduct * s.out_channels + kWritten) + to * taps * kAdded < to * taps * s.out_channels * tile;
 }
 
 // The convolution whose gradient by the input is `s`, forward.
@@ -70,27 +75,83 @@ inline std::int64_t most_reached(const WindowAxis& axis, std::int64_t rows) {
   return smaller((rows - 1 + (axis.window - 1) * axis.dilation) / axis.stride + 1, axis.out_size);
 }
 
-// Elements of t for `rows` rows of dy.
-template <class T>
-std::int64_t scatter_room(const ConvShape& s, std::int64_t rows) {
-  return rows * s.cols.out_size * padded_columns(scatter_panels<T>(s));
-}
+constexpr std::int64_t kTapsBytes = 24 << 10;  // of t, in L1 if that is enough for the rows that one row of dx reaches
 
-// Scratch of a band of so many rows of dx.
+// Rows of t for a band of so many rows of dx, and the scratch that they take: loads of whole vectors reach beyond the last one.
+template <class T>
+std::int64_t taps_row(const ConvShape& s) {
+  return s.cols.out_size * padded_columns(scatter_panels<T>(s));
+}
+template <class T>
+std::int64_t taps_rows(const ConvShape& s, std::int64_t band_rows) {
+  const std::int64_t row_bytes = taps_row<T>(s) * static_cast<std::int64_t>(sizeof(T));
+  return smaller(larger(2 * most_reached(s.rows, 1), kTapsBytes / larger(1, row_bytes)), most_reached(s.rows, band_rows));
+}
 template <class T>
 std::int64_t scattered_bytes(const ConvShape& s, std::int64_t band_rows) {
-  return scatter_room<T>(s, most_reached(s.rows, band_rows)) * static_cast<std::int64_t>(sizeof(T));
+  return (taps_rows<T>(s, band_rows) * taps_row<T>(s) + Simd<T>::kLanes) * static_cast<std::int64_t>(sizeof(T));
 }
 
 // Phase 0 packs the filter, phase 1 goes over blocks of rows.
 template <class T>
 void plan_scattered(const ConvShape& s, Plan* plan) {
   plan_packing<T>(scatter_panels<T>(s), true, plan);
-  const std::int64_t image_bytes = scatter_room<T>(s, s.rows.out_size) * static_cast<std::int64_t>(sizeof(T));
+  const std::int64_t image_bytes = s.rows.out_size * s.cols.out_size * s.out_channels * static_cast<std::int64_t>(sizeof(T));
   plan_blocks(BlockRequest{s.batch, s.rows.size, 1, image_bytes, kSourceBlockBytes, conv_cost_ns<T>(s), 1}, plan, 1);
   plan->variant = kScatterVariant;
   plan->scratch_bytes = scattered_bytes<T>(s, plan->params[kBandRows]);
 }
+
+// Rows of t of one image, in order; those that are still wanted move to the front when the room is full.
+template <class T>
+class Taps {
+ public:
+  Taps(const ConvShape& s, const T* packed, T* room, std::int64_t most)
+      : panels_(scatter_panels<T>(s)), cols_(s.cols.out_size), packed_(packed), room_(room), most_(most) {}
+
+  // Rows before `first` and from `last` on won't be wanted.
+  void start(const T* dy, std::int64_t row, std::int64_t pixel, Span rows) {
+    dy_ = dy;
+    dy_row_ = row;
+    dy_pixel_ = pixel;
+    first_ = end_ = rows.first;
+    last_ = rows.last;
+  }
+
+  // Row rows.first, and the others up to rows.last behind it.
+  const T* get(const Span& rows) {
+    if (rows.last > first_ + most_) keep_from(rows.first);
+    if (rows.last > end_) compute(smaller(first_ + most_, last_));
+    return room_ + (rows.first - first_) * row();
+  }
+
+ private:
+  std::int64_t row() const { return cols_ * padded_columns(panels_); }
+
+  void keep_from(std::int64_t first) {
+    const std::int64_t kept = larger(0, end_ - first);
+    std::memmove(static_cast<void*>(room_), room_ + (first - first_) * row(), static_cast<std::size_t>(kept * row()) * sizeof(T));
+    first_ = first;
+    end_ = first + kept;
+  }
+
+  void compute(std::int64_t end) {
+    for (std::int64_t i = 0; i < panel_count(panels_); ++i) {
+      const Panel panel = panel_at(panels_, i);
+      row_product(panel.width, dy_ + end_ * dy_row_, dy_pixel_, (end - end_) * cols_, packed_ + panel.offset, panels_.depth,
+                  room_ + (end_ - first_) * row() + panel.first_column, padded_columns(panels_));
+    }
+    end_ = end;
+  }
+
+  const Panels panels_;
+  const std::int64_t cols_;
+  const T* const packed_;
+  T* const room_;
+  const std::int64_t most_;
+  const T* dy_ = nullptr;
+  std::int64_t dy_row_ = 0, dy_pixel_ = 0, first_ = 0, end_ = 0, last_ = 0;
+};
 
 // The taps through which position `at` is reached.
 PYNN_INLINE Span reaching_taps(const WindowAxis& axis, std::int64_t at) {
@@ -99,39 +160,44 @@ PYNN_INLINE Span reaching_taps(const WindowAxis& axis, std::int64_t at) {
   return Span{larger(0, ceil_div(first, axis.dilation)), smaller(axis.window, ceil_div(last, axis.dilation))};
 }
 
-// One row of dx, `cols` pixels of it; t starts with row `first` of dy.
-template <class T>
-void gather_row(const ConvShape& s, const T* t, std::int64_t first, std::int64_t ih, std::int64_t cols, T* dx, std::int64_t dx_pixel,
-                const Epilogue<T>& e) {
-  const std::int64_t pixel = padded_columns(scatter_panels<T>(s)), window = s.cols.window, channels = s.in_channels;
-  const std::int64_t down = s.rows.dilation * s.cols.out_size * pixel - window * channels, right = s.cols.dilation * pixel - channels;  // back
-  const Span kh = reaching_taps(s.rows, ih);
+// One row of dx, `cols` pixels of it, through the taps kh; t begins with the row of dy that the last of them meets. S holds all channels.
+template <class S, class T>
+void gather_row(const ConvShape& s, const Span& kh, const T* t, std::int64_t cols, T* dx, std::int64_t dx_pixel, const Epilogue<T>& e) {
+  const WindowAxis& axis = s.cols;
+  const std::int64_t pixel = padded_columns(scatter_panels<T>(s)), row = axis.window * s.in_channels;
+  const std::int64_t up = s.rows.dilation * axis.out_size * pixel - row, left = axis.dilation * pixel - s.in_channels;
+  const std::int64_t all_first = (axis.window - 1) * axis.dilation - axis.pad, all_end = axis.out_size - axis.pad;  // every tap meets dy
+  const T* top = t + (kh.last - 1 - kh.first) * s.rows.dilation * axis.out_size * pixel + kh.first * row;
   for (std::int64_t iw = 0; iw < cols; ++iw, dx += dx_pixel) {
-    const Span kw = reaching_taps(s.cols, iw);
-    const T* corner = t + ((ih + s.rows.pad - first) * s.cols.out_size + iw + s.cols.pad) * pixel;
-    typename Simd<T>::V sum = zero<T>();
-    for (std::int64_t i = kh.first; i < kh.last; ++i)
-      for (std::int64_t j = kw.first; j < kw.last; ++j) sum = sum + load_partial(corner - i * down - j * right, e.columns);
-    store_partial(dx, finish(sum, e, 0, e.columns), e.columns);
+    const Span kw = iw >= all_first && iw < all_end ? Span{0, axis.window} : reaching_taps(axis, iw);
+    const T* corner = top + (iw + axis.pad) * pixel - kw.first * left;
+    typename S::V sum[1][1] = {{S::broadcast(0)}};
+    for (std::int64_t i = kh.first; i < kh.last; ++i, corner -= up) {
+      const T* from = corner;
+      for (std::int64_t j = kw.first; j < kw.last; ++j, from -= left) sum[0][0] = sum[0][0] + S::load(from);
+    }
+    finish_vectors<S, 1, 1>(sum, &dx, e);
   }
 }
 
-// The first `cols` columns of dx in a region from dy. Of both, image n starts at base + n * image and has its row 0 there.
+// The first `cols` columns of dx in a region from dy. Of both, image n starts at base + n * image and has its row 0 there. `rows` is what
+// taps_rows says for the region's band.
 template <class T>
 void scatter_region(const ConvShape& s, const Pixels<const T>& dy, const T* packed, const Region& region, std::int64_t cols, const Pixels<T>& dx,
-                    const T* bias, bool relu, T* room) {
-  const Panels panels = scatter_panels<T>(s);
-  const Span rows = reached_rows(s.rows, region.row0, region.row1);
+                    const T* bias, bool relu, std::int64_t band_rows, T* room) {
   const Epilogue<T> e{bias, relu, static_cast<int>(s.in_channels)};
+  Taps<T> taps(s, packed, room, taps_rows<T>(s, band_rows));
   for (std::int64_t n = region.image0; n < region.image1; ++n) {
-    const T* from = dy.base + n * dy.image + rows.first * dy.row;
-    for (std::int64_t i = 0; i < panel_count(panels); ++i) {
-      const Panel panel = panel_at(panels, i);
-      row_product(panel.width, from, dy.pixel, (rows.last - rows.first) * s.cols.out_size, packed + panel.offset, panels.depth,
-                  room + panel.first_column, padded_columns(panels));
+    taps.start(dy.base + n * dy.image, dy.row, dy.pixel, reached_rows(s.rows, region.row0, region.row1));
+    for (std::int64_t r = region.row0; r < region.row1; ++r) {
+      const Span kh = reaching_taps(s.rows, r);
+      const std::int64_t last = r + s.rows.pad - kh.first * s.rows.dilation;  // row of dy
+      const Span rows = kh.first < kh.last ? Span{r + s.rows.pad - (kh.last - 1) * s.rows.dilation, last + 1} : Span{0, 0};
+      const T* t = kh.first < kh.last ? taps.get(rows) : room;
+      T* to = dx.base + n * dx.image + r * dx.row;
+      if (s.in_channels <= Short<T>::kLanes) gather_row<Short<T>>(s, kh, t, cols, to, dx.pixel, e);
+      else gather_row<Whole<T>>(s, kh, t, cols, to, dx.pixel, e);
     }
-    for (std::int64_t r = region.row0; r < region.row1; ++r)
-      gather_row(s, room, rows.first, r, cols, dx.base + n * dx.image + r * dx.row, dx.pixel, e);
   }
 }
 
