@@ -404,16 +404,17 @@ def test_a_fork_while_other_threads_compute():
                 copies(1)
         callers = [threading.Thread(target=call) for _ in range(2)]
         for caller in callers: caller.start()
+        wrong = 0
         for _ in range(10):
             child = os.fork()
             if not child:
                 os._exit(0 if copies(3) and tasks() == 3 else 1)
-            assert os.waitpid(child, 0)[1] == 0
+            wrong += os.waitpid(child, 0)[1] != 0
         stop.set()
         for caller in callers: caller.join()
-        print(copies(3))
+        print(wrong, copies(3))
     """)
-    assert printed == "True"
+    assert printed == "0 True"
 
 
 @linux

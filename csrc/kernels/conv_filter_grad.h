@@ -70,7 +70,9 @@ bool reads_in_place(const FilterGrad& f) {
 inline bool copies_block(const FilterGrad& f, const Region& block) {
   if (!f.in_place) return true;
   if (f.lanes_are_inputs || f.panels.columns % f.panels.lanes == 0) return false;
-  return block.image1 == f.shape.batch && block.row1 == f.shape.rows.out_size;
+  const ConvShape& s = f.shape;
+  const std::int64_t rows_behind = (s.batch - block.image1) * s.rows.out_size + s.rows.out_size - block.row1;
+  return rows_behind * s.cols.out_size * s.out_channels < f.panels.lanes;
 }
 
 // Elements of a partial's sums: panels as a filter's, or [co][vector of inputs].

@@ -1,4 +1,5 @@
-// Filters packed in panels: for a block of output columns of one group, [taps][depth][panel width], zeros behind the last column.
+// Filters packed in panels: for a block of output columns of one group, [taps][depth][panel width]. Nobody looks at the
+// sums of what is behind the last column.
 //
 // A panel is as wide as the register tile (two vectors), the last one of a group one vector if that is enough.
 #pragma once
