@@ -8,12 +8,6 @@
 
 namespace pynn {
 
-// In whole units of the alignment.
-constexpr std::int64_t aligned_bytes(std::int64_t bytes) {
-  constexpr std::int64_t unit = static_cast<std::int64_t>(kAlignment);
-  return (bytes + unit - 1) / unit * unit;
-}
-
 struct AlignedFree {
   void operator()(void* p) const;
 };

@@ -17,6 +17,11 @@ constexpr int kMaxPhases = 4;
 constexpr int kPlanParams = 32;
 constexpr std::size_t kAlignment = 64;  // of every tensor, workspace and scratch pointer, in bytes
 
+// In whole units of the alignment.
+static constexpr std::int64_t aligned_bytes(std::int64_t bytes) {
+  return (bytes + static_cast<std::int64_t>(kAlignment) - 1) / static_cast<std::int64_t>(kAlignment) * static_cast<std::int64_t>(kAlignment);
+}
+
 enum DType : std::int32_t { kF32 = 0, kF64 = 1, kI32 = 2, kI64 = 3, kU8 = 4, kBool = 5 };
 
 static constexpr std::int64_t dtype_bytes(std::int32_t dtype) {

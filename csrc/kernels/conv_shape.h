@@ -26,11 +26,6 @@ inline std::int64_t smaller(std::int64_t a, std::int64_t b) { return a < b ? a :
 inline std::int64_t larger(std::int64_t a, std::int64_t b) { return a > b ? a : b; }
 inline std::int64_t clamped(std::int64_t x, std::int64_t low, std::int64_t high) { return larger(low, smaller(x, high)); }
 inline std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return a >= 0 ? (a + b - 1) / b : -(-a / b); }
-// In whole units of the alignment, for what begins behind it.
-inline std::int64_t aligned_bytes(std::int64_t bytes) {
-  constexpr std::int64_t kUnit = static_cast<std::int64_t>(kAlignment);
-  return (bytes + kUnit - 1) / kUnit * kUnit;
-}
 
 // visit(first element, lanes) for the vectors of `channels` channels; `lanes` is a compile-time kLanes where the vector is full.
 template <class T, class Visit>
