@@ -46,11 +46,7 @@ bool prepare_conv_pool(const Problem* problem, Plan* plan) {
   const std::int64_t together = scatter ? 1 : images_together(correlation_of(s, false), s.rows.out_size, s.batch, image_bytes);
   plan_blocks(BlockRequest{s.batch, rows, 2, image_bytes, kSourceBlockBytes, conv_cost_ns<T>(s), together}, plan, 1);
   plan->scratch_bytes = plan->params[kBlockImages] * plan->params[kBandRows] * panel_row_bytes<T>(s);
-  if (scatter) {
-    plan->variant = kScatterVariant;
-    plan->params[kFreeParam] = aligned_bytes(plan->scratch_bytes);  // where t starts, behind the result
-    plan->scratch_bytes = plan->params[kFreeParam] + scattered_bytes<T>(turned_round(s), plan->params[kBandRows]);
-  }
+  if (scatter) scatter_behind<T>(turned_round(s), plan);
   return true;
 }
 

@@ -190,11 +190,7 @@ bool prepare_pool_grad_input(const Problem* problem, Plan* plan) {
   plan_blocks(BlockRequest{s.batch, s.rows.size, s.rows.stride, image_bytes, kSourceBlockBytes, conv_cost_ns<T>(s), together}, plan, 1);
   const std::int64_t reached = most_reached(s.rows, plan->params[kBandRows]);
   plan->scratch_bytes = plan->params[kBlockImages] * reached * row_bytes;
-  if (scatter) {
-    plan->variant = kScatterVariant;
-    plan->params[kFreeParam] = aligned_bytes(plan->scratch_bytes);  // where t starts, behind dz
-    plan->scratch_bytes = plan->params[kFreeParam] + scattered_bytes<T>(s, plan->params[kBandRows]);
-  }
+  if (scatter) scatter_behind<T>(s, plan);
   return true;
 }
 

@@ -92,6 +92,14 @@ std::int64_t scattered_bytes(const ConvShape& s, std::int64_t band_rows) {
   return (taps_rows<T>(s, band_rows) * taps_row<T>(s) + Simd<T>::kLanes) * static_cast<std::int64_t>(sizeof(T));
 }
 
+// In a plan whose blocks have scratch of their own: t begins behind that, at params[kFreeParam].
+template <class T>
+void scatter_behind(const ConvShape& s, Plan* plan) {
+  plan->variant = kScatterVariant;
+  plan->params[kFreeParam] = aligned_bytes(plan->scratch_bytes);
+  plan->scratch_bytes = plan->params[kFreeParam] + scattered_bytes<T>(s, plan->params[kBandRows]);
+}
+
 // Phase 0 packs the filter, phase 1 goes over blocks of rows.
 template <class T>
 void plan_scattered(const ConvShape& s, Plan* plan) {
