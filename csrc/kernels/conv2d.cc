@@ -18,7 +18,7 @@ bool prepare_forward(const Problem* problem, Plan* plan) {
   const ConvShape s = conv_shape(problem->specs[0], problem->specs[1], problem->ints);
   if (has_winograd<T>() && use_winograd(s, problem->ints, s.rows.out_size, s.cols.out_size)) {
     plan_winograd<T>(winograd_shape<T>(s, false, true), conv_cost_ns<T>(s), plan);
-    keep_filter<T>(winograd_shape<T>(s, false, true), plan);
+    keep_filters<T>(winograd_shape<T>(s, false, true), plan);
     return true;
   }
   if (use_scatter<T>(turned_round(s))) {
@@ -36,14 +36,14 @@ template <class T>
 void run_winograd(const Call* call, const ConvShape& s, std::int32_t phase, std::int64_t begin, std::int64_t end, void* scratch,
                   const DenseSink<T>& sink) {
   const WinogradShape w = winograd_shape<T>(s, false, true);
-  T* u = static_cast<T*>(call->shared);
-  if (phase == 0) return forward_filters(w, *call->plan, static_cast<const T*>(call->data[1]), u, begin, end);
+  const WinogradFilters<T> filters{static_cast<const T*>(call->data[1]), false, static_cast<T*>(call->shared)};
+  if (phase == 0) return prepare_filters(w, *call->plan, filters, begin, end);
   const DenseSource<T> source{static_cast<const T*>(call->data[0]), s.rows.size, s.cols.size, s.in_channels};
-  winograd_pass(w, *call->plan, source, u, sink, begin, end, scratch);
+  winograd_pass(w, *call->plan, source, filters, sink, begin, end, scratch);
   const Pixels<const T> from = dense_pixels(source.base, source.rows, source.cols, source.channels);
   const Pixels<T> to = dense_pixels(sink.base, sink.rows, sink.cols, sink.channels);
   for_each_edge(w, *call->plan, s, false, begin, end, [&](const Correlation& g, const Region& region) {
-    correlate_panels<T>(g, edge_panels(w), from, to, u + packed_size(w.panels), region, sink.bias, sink.relu);
+    correlate_panels<T>(g, edge_panels(w), from, to, edge_filter(w, filters), region, sink.bias, sink.relu);
   });
 }
 

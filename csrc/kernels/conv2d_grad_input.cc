@@ -32,15 +32,15 @@ bool prepare_grad_input(const Problem* problem, Plan* plan) {
 template <class T>
 void run_winograd(const Call* call, const ConvShape& s, std::int32_t phase, std::int64_t begin, std::int64_t end, void* scratch) {
   const WinogradShape w = winograd_shape<T>(s, true, true);
-  T* u = static_cast<T*>(call->shared);
-  if (phase == 0) return prepare_filters(w, true, static_cast<const T*>(call->data[1]), u, begin, end);
+  const WinogradFilters<T> filters{static_cast<const T*>(call->data[1]), true, static_cast<T*>(call->shared)};
+  if (phase == 0) return prepare_filters(w, *call->plan, filters, begin, end);
   const DenseSource<T> source{static_cast<const T*>(call->data[0]), s.rows.out_size, s.cols.out_size, s.out_channels};
   const DenseSink<T> sink{static_cast<T*>(call->data[2]), s.rows.size, s.cols.size, s.in_channels, nullptr, false};
-  winograd_pass(w, *call->plan, source, u, sink, begin, end, scratch);
+  winograd_pass(w, *call->plan, source, filters, sink, begin, end, scratch);
   const Pixels<const T> from = dense_pixels(source.base, source.rows, source.cols, source.channels);
   const Pixels<T> to = dense_pixels(sink.base, sink.rows, sink.cols, sink.channels);
   for_each_edge(w, *call->plan, s, true, begin, end, [&](const Correlation& g, const Region& region) {
-    correlate_panels<T>(g, edge_panels(w), from, to, u + packed_size(w.panels), region, nullptr, false);
+    correlate_panels<T>(g, edge_panels(w), from, to, edge_filter(w, filters), region, nullptr, false);
   });
 }
 

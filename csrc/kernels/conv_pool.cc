@@ -36,7 +36,7 @@ bool prepare_conv_pool(const Problem* problem, Plan* plan) {
   const std::int64_t rows = whole(s.rows.out_size);
   if (has_winograd<T>() && use_winograd(s, problem->ints, s.rows.out_size, s.cols.out_size)) {
     plan_winograd<T>(pooled_shape<T>(s), conv_cost_ns<T>(s), plan);
-    keep_filter<T>(pooled_shape<T>(s), plan);
+    keep_filters<T>(pooled_shape<T>(s), plan);
     return true;
   }
   const bool scatter = use_scatter<T>(turned_round(s));
@@ -110,11 +110,11 @@ template <class T>
 void run_winograd(const Call* call, const ConvShape& s, std::int32_t phase, std::int64_t begin, std::int64_t end, void* scratch,
                   const PooledOutput<T>& out) {
   const WinogradShape w = pooled_shape<T>(s);
-  T* u = static_cast<T*>(call->shared);
-  if (phase == 0) return forward_filters(w, *call->plan, static_cast<const T*>(call->data[1]), u, begin, end);
+  const WinogradFilters<T> filters{static_cast<const T*>(call->data[1]), false, static_cast<T*>(call->shared)};
+  if (phase == 0) return prepare_filters(w, *call->plan, filters, begin, end);
   const DenseSource<T> source{static_cast<const T*>(call->data[0]), s.rows.size, s.cols.size, s.in_channels};
   const PoolSink<T> sink{out, s.rows.out_size / 2, s.cols.out_size / 2, s.out_channels, static_cast<const T*>(call->data[2])};
-  winograd_pass(w, *call->plan, source, u, sink, begin, end, scratch);
+  winograd_pass(w, *call->plan, source, filters, sink, begin, end, scratch);
 }
 
 template <class T>

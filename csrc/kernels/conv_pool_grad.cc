@@ -197,11 +197,11 @@ bool prepare_pool_grad_input(const Problem* problem, Plan* plan) {
 template <class T>
 void run_winograd_input(const Call* call, const ConvShape& s, std::int32_t phase, std::int64_t begin, std::int64_t end, void* scratch) {
   const WinogradShape w = winograd_shape<T>(s, true, true);
-  T* u = static_cast<T*>(call->shared);
-  if (phase == 0) return prepare_filters(w, true, static_cast<const T*>(call->data[2]), u, begin, end);
+  const WinogradFilters<T> filters{static_cast<const T*>(call->data[2]), true, static_cast<T*>(call->shared)};
+  if (phase == 0) return prepare_filters(w, *call->plan, filters, begin, end);
   const PooledSource<T> source{pooled_gradient<T>(s, call->data[0], call->data[1]), s.rows.out_size, s.cols.out_size};
   const DenseSink<T> sink{static_cast<T*>(call->data[3]), s.rows.size, s.cols.size, s.in_channels, nullptr, false};
-  winograd_pass(w, *call->plan, source, u, sink, begin, end, scratch);
+  winograd_pass(w, *call->plan, source, filters, sink, begin, end, scratch);
   const Pixels<T> to = dense_pixels(sink.base, sink.rows, sink.cols, sink.channels);
   for_each_edge(w, *call->plan, s, true, begin, end, [&](const Correlation& g, const Region& region) {
     const std::int64_t together = edge_images(s);
@@ -211,7 +211,7 @@ void run_winograd_input(const Call* call, const ConvShape& s, std::int32_t phase
       for (std::int64_t i = some.image0; i < some.image1; ++i) dz = expand_rows(source.g, s, i, Span{0, s.rows.out_size}, dz);
       const Pixels<const T> from = dense_pixels(static_cast<const T*>(scratch) - n * image_elements(s), s.rows.out_size,
                                                 s.cols.out_size, s.out_channels);
-      correlate_panels<T>(g, edge_panels(w), from, to, u + packed_size(w.panels), some, nullptr, false);
+      correlate_panels<T>(g, edge_panels(w), from, to, edge_filter(w, filters), some, nullptr, false);
     }
   });
 }

@@ -147,7 +147,7 @@ class Taps {
     for (std::int64_t i = 0; i < panel_count(panels_); ++i) {
       const Panel panel = panel_at(panels_, i);
       row_product(panel.width, dy_ + end_ * dy_row_, dy_pixel_, (end - end_) * cols_, packed_ + panel.offset, panels_.depth,
-                  room_ + (end_ - first_) * row() + panel.first_column, padded_columns(panels_));
+                  room_ + (end_ - first_) * row() + panel.first_column, padded_columns(panels_), true);
     }
     end_ = end;
   }

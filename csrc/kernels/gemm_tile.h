@@ -84,6 +84,16 @@ PYNN_INLINE void clear(Tile<T, MR, NV>& tile) {
   }
 }
 
+// acc(i, j) = c[i * c_stride + j], whole vectors
+template <class T, int MR, int NV>
+PYNN_INLINE void load_tile(Tile<T, MR, NV>& tile, const T* c, std::int64_t c_stride) {
+  PYNN_UNROLL
+  for (int i = 0; i < MR; ++i) {
+    PYNN_UNROLL
+    for (int v = 0; v < NV; ++v) tile.acc[i][v] = load<T>(c + i * c_stride + v * Simd<T>::kLanes);
+  }
+}
+
 // acc(i, :) += A(i, p) * b(:), one p.
 template <class T, int MR, int NV, class Access>
 PYNN_INLINE void accumulate_one(Tile<T, MR, NV>& tile, const Access& a, std::int64_t p, const T* b) {

@@ -32,7 +32,7 @@ struct WinogradFilter {
 inline std::int64_t filter_block_tiles(const WinogradFilter& f, std::int64_t partial_tiles) {
   const WinogradShape& w = f.shape;
   if (f.together == 1) return clamped(w.channels / 64 * 48, 24, 96);
-  const std::int64_t most = larger(24, kFarFloats / kPoints / (w.padded_channels + f.together * kPanelVectors * w.panels.lanes));
+  const std::int64_t most = larger(24, kFarFloats / kPoints / (w.slice + f.together * kPanelVectors * w.panels.lanes));
   return ceil_div(larger(partial_tiles, 1), ceil_div(larger(partial_tiles, 1), most));
 }
 
@@ -40,6 +40,7 @@ template <class T>
 WinogradFilter winograd_filter(const ConvShape& s) {
   WinogradFilter f;
   f.shape = winograd_shape<T>(s, false, false);
+  f.shape.slice = ceil_div(f.shape.channels, Simd<T>::kLanes) * Simd<T>::kLanes;
   const std::int64_t panels = panel_count(f.shape.panels);
   f.partial_size = packed_size(f.shape.panels);
   const std::int64_t most = kPartialBytes / (f.partial_size * static_cast<std::int64_t>(sizeof(T)));
@@ -47,9 +48,9 @@ WinogradFilter winograd_filter(const ConvShape& s) {
   f.sections = clamped(ceil_div(kLeastWinogradPartials, larger(1, f.partials)), 1, panels);
   f.together = f.shape.channels >= kFarChannels ? ceil_div(panels, f.sections) : 1;
   f.shape.block_tiles = filter_block_tiles(f, ceil_div(f.shape.tiles, larger(1, f.partials)));
-  f.shape.plane = f.shape.block_tiles * f.shape.padded_channels + 16;
+  f.shape.plane = f.shape.block_tiles * f.shape.slice + kPadding;
   f.panel_room = f.shape.block_tiles * kPanelVectors * Simd<T>::kLanes;
-  f.plane = f.together * f.panel_room + 16;  // not a multiple of a page
+  f.plane = f.together * f.panel_room + kPadding;
   return f;
 }
 
@@ -98,7 +99,7 @@ void sum_winograd_block(const WinogradFilter& f, const XSource& x, const Gradien
         T* to = sums + panel.offset + p * w.channels * panel.width;
         next_x.ask();
         next_dy.ask();
-        column_product(panel.width, v + p * w.plane, w.padded_channels, w.channels, y + p * f.plane + (q - i) * f.panel_room, tiles, to, first);
+        column_product(panel.width, v + p * w.plane, w.slice, w.channels, y + p * f.plane + (q - i) * f.panel_room, tiles, to, first);
       }
   }
 }

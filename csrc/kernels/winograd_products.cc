@@ -6,33 +6,31 @@ namespace PYNN_TARGET {
 namespace {
 
 template <class T, int NV, int MR>
-PYNN_NOINLINE void product_rows(const T* v, std::int64_t stride, const T* u, std::int64_t depth, T* m, std::int64_t m_stride) {
+PYNN_NOINLINE void product_rows(const T* v, std::int64_t stride, const T* u, std::int64_t depth, T* m, std::int64_t m_stride, bool first) {
   constexpr int kWidth = NV * Simd<T>::kLanes;
   Tile<T, MR, NV> tile;
-  clear(tile);
+  if (first) clear(tile);
+  else load_tile(tile, m, m_stride);
   accumulate(tile, rows_of<MR>(v, stride), u, kWidth, depth);
   store_tile(tile, m, m_stride, kWidth);
 }
 
-// Tiles of as many rows as fit; the last ones overlap those before, which changes no bit.
+// Products are added to, so tiles can't overlap.
 template <class T, int NV>
-void product_plane(const T* v, std::int64_t stride, std::int64_t rows, const T* u, std::int64_t depth, T* m, std::int64_t m_stride) {
-  constexpr std::int64_t kFull = NV == 1 ? 8 : kTileRows, kHalf = kFull / 2;
-  for (std::int64_t t = 0; t < rows;) {
-    const std::int64_t left = rows - t;
-    if (left > kHalf && rows >= kFull) {
-      if (left < kFull) t = rows - kFull;
-      product_rows<T, NV, kFull>(v + t * stride, stride, u, depth, m + t * m_stride, m_stride);
-      t += kFull;
-    } else if (left > 1 && rows >= kHalf) {
-      if (left < kHalf) t = rows - kHalf;
-      product_rows<T, NV, kHalf>(v + t * stride, stride, u, depth, m + t * m_stride, m_stride);
-      t += kHalf;
-    } else {
-      product_rows<T, NV, 1>(v + t * stride, stride, u, depth, m + t * m_stride, m_stride);
-      ++t;
-    }
+void product_plane(const T* v, std::int64_t stride, std::int64_t rows, const T* u, std::int64_t depth, T* m, std::int64_t m_stride, bool first) {
+  constexpr std::int64_t kFull = NV == 1 ? 8 : kTileRows;
+  std::int64_t t = 0;
+  for (; t + kFull <= rows; t += kFull) product_rows<T, NV, kFull>(v + t * stride, stride, u, depth, m + t * m_stride, m_stride, first);
+  if (rows - t >= 4 && rows - t != 5) {
+    product_rows<T, NV, 4>(v + t * stride, stride, u, depth, m + t * m_stride, m_stride, first);
+    t += 4;
   }
+  if (rows - t >= 3) {
+    product_rows<T, NV, 3>(v + t * stride, stride, u, depth, m + t * m_stride, m_stride, first);
+    t += 3;
+  }
+  if (rows - t == 2) product_rows<T, NV, 2>(v + t * stride, stride, u, depth, m + t * m_stride, m_stride, first);
+  else if (rows - t == 1) product_rows<T, NV, 1>(v + t * stride, stride, u, depth, m + t * m_stride, m_stride, first);
 }
 
 template <class T, int NV, int MR>
@@ -59,14 +57,14 @@ void outer_plane(const T* v, std::int64_t stride, std::int64_t channels, const T
 }  // namespace
 
 void row_product(std::int64_t width, const float* v, std::int64_t stride, std::int64_t rows, const float* u, std::int64_t depth, float* m,
-                 std::int64_t m_stride) noexcept {
-  if (width == Simd<float>::kLanes) product_plane<float, 1>(v, stride, rows, u, depth, m, m_stride);
-  else product_plane<float, 2>(v, stride, rows, u, depth, m, m_stride);
+                 std::int64_t m_stride, bool first) noexcept {
+  if (width == Simd<float>::kLanes) product_plane<float, 1>(v, stride, rows, u, depth, m, m_stride, first);
+  else product_plane<float, 2>(v, stride, rows, u, depth, m, m_stride, first);
 }
 void row_product(std::int64_t width, const double* v, std::int64_t stride, std::int64_t rows, const double* u, std::int64_t depth, double* m,
-                 std::int64_t m_stride) noexcept {
-  if (width == Simd<double>::kLanes) product_plane<double, 1>(v, stride, rows, u, depth, m, m_stride);
-  else product_plane<double, 2>(v, stride, rows, u, depth, m, m_stride);
+                 std::int64_t m_stride, bool first) noexcept {
+  if (width == Simd<double>::kLanes) product_plane<double, 1>(v, stride, rows, u, depth, m, m_stride, first);
+  else product_plane<double, 2>(v, stride, rows, u, depth, m, m_stride, first);
 }
 void column_product(std::int64_t width, const float* v, std::int64_t stride, std::int64_t channels, const float* y, std::int64_t tiles, float* sums,
                     bool first) noexcept {

@@ -297,6 +297,7 @@ WINOGRAD = [
     ((1, 8, 8, 128), (3, 3, 128, 40), {"padding": "same"}),  # from 128 channels on the gradient by the filter goes point by point
     ((5, 12, 11, 150), (3, 3, 150, 72), {}),
     ((6, 30, 30, 130), (3, 3, 130, 33), {"padding": "same"}),
+    ((2, 5, 4, 390), (3, 3, 390, 340), {"padding": "same"}),  # a transformed filter of 19 MB, which nobody keeps
 ]
 
 
