@@ -50,11 +50,9 @@ void pack_gradient(const ConvShape& s, const Panels& panels, const PackedGradien
 template <class T>
 void run_winograd(const Call* call, const ConvShape& s, std::int32_t phase, std::int64_t begin, std::int64_t end, void* scratch) {
   const WinogradFilter f = winograd_filter<T>(s);
-  T* sums = static_cast<T*>(call->shared);
-  if (phase == 1) return reduce_winograd_filter(f, sums, static_cast<T*>(call->data[2]), begin, end, scratch);
   const DenseSource<T> x{static_cast<const T*>(call->data[0]), s.rows.size, s.cols.size, s.in_channels};
   const DenseSource<T> dy{static_cast<const T*>(call->data[1]), s.rows.out_size, s.cols.out_size, s.out_channels};
-  sum_winograd_filter(f, x, dy, sums, begin, end, scratch);
+  run_winograd_filter(f, x, dy, static_cast<T*>(call->shared), static_cast<T*>(call->data[2]), phase, begin, end, scratch);
 }
 
 template <class T>

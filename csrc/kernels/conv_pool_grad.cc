@@ -118,12 +118,9 @@ void run_bias(const Call* call, const ConvShape& s, std::int32_t phase, std::int
 template <class T>
 void run_winograd_params(const Call* call, const ConvShape& s, std::int32_t phase, std::int64_t begin, std::int64_t end, void* scratch) {
   const WinogradFilter f = winograd_filter<T>(s);
-  T* sums = static_cast<T*>(call->shared);
-  if (phase == 1)
-    return reduce_winograd_filter(f, sums, static_cast<T*>(call->data[3]), begin, smaller(end, panel_count(f.shape.panels)), scratch);
   const DenseSource<T> x{static_cast<const T*>(call->data[0]), s.rows.size, s.cols.size, s.in_channels};
   const PooledSource<T> dy{pooled_gradient<T>(s, call->data[1], call->data[2]), s.rows.out_size, s.cols.out_size};
-  sum_winograd_filter(f, x, dy, sums, begin, end, scratch);
+  run_winograd_filter(f, x, dy, static_cast<T*>(call->shared), static_cast<T*>(call->data[3]), phase, begin, end, scratch);
 }
 
 template <class T>

@@ -4,7 +4,8 @@
 //
 // with 36 matrix products (in_channels x tiles) (tiles x panel width) for each block of tiles. Order of additions: tiles of a
 // block from zero, blocks of a partial (a range of images) in order, partials in order; all follow from the shape, for dense and
-// pooled gradients alike.
+// pooled gradients alike. Many tiles leave their sums in memory, a section of the panels to a chunk; few are gone through for some channels at
+// a time, whose sums never leave the cache.
 #pragma once
 
 #include "kernels/winograd.h"
@@ -18,13 +19,16 @@ constexpr std::int64_t kPartialTiles = 256;
 constexpr std::int64_t kReducedChannels = 8;
 constexpr std::int64_t kFarChannels = 128;             // from which V is in L3, and all panels are multiplied point by point
 constexpr std::int64_t kFarFloats = 36 * 128 * 512;    // of V and the transformed gradient then
-constexpr std::int64_t kPartialBytes = 20 << 20;  // of all partial sums together
+constexpr std::int64_t kPartialBytes = 20 << 20;       // of all partial sums together
+constexpr std::int64_t kFewTiles = 64, kMoreTiles = 128;  // that may go all at once, with many channels
+constexpr std::int64_t kFewFloats = 10 << 18;           // of V and the transformed gradient then
 
 struct WinogradFilter {
   WinogradShape shape;
   std::int64_t partials, sections;   // a chunk is one partial x one section of the panels
   std::int64_t partial_size, plane;  // elements: of a partial, and of one of the 36 planes of the transformed gradient
   std::int64_t together, panel_room; // panels that are multiplied point by point, and the elements of one in a plane
+  bool at_once;                      // all tiles, slice by slice of the channels, whose sums stay in cache
 };
 
 // Tiles of a block. The larger the sums, the fewer passes over them; from kFarChannels on blocks of a partial are equal, and V and the
@@ -33,26 +37,41 @@ inline std::int64_t filter_block_tiles(const WinogradFilter& f, std::int64_t par
   const WinogradShape& w = f.shape;
   if (f.together == 1) return clamped(w.channels / 64 * 48, 24, 96);
   const std::int64_t most = larger(24, kFarFloats / kPoints / (w.slice + f.together * kPanelVectors * w.panels.lanes));
-  return ceil_div(larger(partial_tiles, 1), ceil_div(larger(partial_tiles, 1), most));
+  return ceil_div(partial_tiles, ceil_div(partial_tiles, most));
+}
+
+// So few tiles that more time would go into the sums in memory than into the products.
+inline bool few_tiles(const WinogradShape& w) {
+  return w.tiles <= clamped(w.channels / 2, kFewTiles, kMoreTiles) && kPoints * w.tiles * (w.channels + kPanelVectors * w.panels.lanes) <= kFewFloats;
 }
 
 template <class T>
 WinogradFilter winograd_filter(const ConvShape& s) {
   WinogradFilter f;
   f.shape = winograd_shape<T>(s, false, false);
-  f.shape.slice = ceil_div(f.shape.channels, Simd<T>::kLanes) * Simd<T>::kLanes;
   const std::int64_t panels = panel_count(f.shape.panels);
   f.partial_size = packed_size(f.shape.panels);
-  const std::int64_t most = kPartialBytes / (f.partial_size * static_cast<std::int64_t>(sizeof(T)));
-  f.partials = s.batch == 0 ? 0 : clamped(clamped(f.shape.tiles / kPartialTiles, kLeastWinogradPartials, kMaxWinogradPartials), 1, smaller(larger(most, 1), s.batch));
-  f.sections = clamped(ceil_div(kLeastWinogradPartials, larger(1, f.partials)), 1, panels);
-  f.together = f.shape.channels >= kFarChannels ? ceil_div(panels, f.sections) : 1;
-  f.shape.block_tiles = filter_block_tiles(f, ceil_div(f.shape.tiles, larger(1, f.partials)));
+  const std::int64_t most = larger(1, kPartialBytes / (f.partial_size * static_cast<std::int64_t>(sizeof(T))));
+  f.at_once = few_tiles(f.shape);
+  f.partials = f.at_once ? 1 : smaller(clamped(f.shape.tiles / kPartialTiles, kLeastWinogradPartials, kMaxWinogradPartials), smaller(most, s.batch));
+  f.sections = clamped(ceil_div(kLeastWinogradPartials, f.partials), 1, panels);
+  f.together = f.shape.channels >= kFarChannels && !f.at_once ? ceil_div(panels, f.sections) : 1;
+  f.shape.slice = f.at_once ? kDepths : ceil_div(f.shape.channels, Simd<T>::kLanes) * Simd<T>::kLanes;
+  f.shape.block_tiles = f.at_once ? f.shape.tiles : filter_block_tiles(f, ceil_div(f.shape.tiles, f.partials));
   f.shape.plane = f.shape.block_tiles * f.shape.slice + kPadding;
   f.panel_room = f.shape.block_tiles * kPanelVectors * Simd<T>::kLanes;
   f.plane = f.together * f.panel_room + kPadding;
   return f;
 }
+
+// Elements of the 36 planes of sums that are transformed together.
+template <class T>
+std::int64_t sums_room(std::int64_t channels) {
+  return kPoints * (channels * kPanelVectors * Simd<T>::kLanes + kPadding);
+}
+
+// Chunks of the phase that adds partial sums up.
+inline std::int64_t reduction_chunks(const WinogradFilter& f) { return f.at_once ? 0 : panel_count(f.shape.panels); }
 
 template <class T>
 void plan_winograd_filter(const WinogradFilter& f, double direct_cost_ns, Plan* plan) {
@@ -60,10 +79,10 @@ void plan_winograd_filter(const WinogradFilter& f, double direct_cost_ns, Plan* 
   plan->variant = kWinogradVariant;
   plan->phases = 2;
   plan->chunks[0] = f.partials * f.sections;
-  plan->chunks[1] = panel_count(f.shape.panels);
-  plan->shared_bytes = f.partials * f.partial_size * kBytes;
-  const std::int64_t reduced = kReducedChannels * kPanelVectors * Simd<T>::kLanes;
-  plan->scratch_bytes = kPoints * larger(f.shape.plane + f.plane, reduced) * kBytes;
+  plan->chunks[1] = reduction_chunks(f);
+  plan->shared_bytes = f.at_once ? 0 : f.partials * f.partial_size * kBytes;
+  const std::int64_t transformed = source_size(f.shape) + kPoints * f.plane;
+  plan->scratch_bytes = (f.at_once ? transformed + sums_room<T>(kDepths) : larger(transformed, sums_room<T>(kReducedChannels))) * kBytes;
   plan->cost_ns = direct_cost_ns / 2.2;
 }
 
@@ -106,8 +125,8 @@ void sum_winograd_block(const WinogradFilter& f, const XSource& x, const Gradien
 
 // Chunks [begin, end) of partial x section.
 template <class T, class XSource, class GradientSource>
-void sum_winograd_filter(const WinogradFilter& f, const XSource& x, const GradientSource& dy, T* sums, std::int64_t begin, std::int64_t end,
-                         void* scratch) {
+void sum_winograd_partials(const WinogradFilter& f, const XSource& x, const GradientSource& dy, T* sums, std::int64_t begin, std::int64_t end,
+                           void* scratch) {
   const WinogradShape& w = f.shape;
   const std::int64_t per_image = w.tile_rows * w.tile_cols, panels = panel_count(w.panels);
   for (std::int64_t chunk = begin; chunk < end; ++chunk) {
@@ -119,13 +138,47 @@ void sum_winograd_filter(const WinogradFilter& f, const XSource& x, const Gradie
   }
 }
 
+// The filter's gradient in the channels [first, first + count) of a panel, from sums[36][count][width], whose planes lie `plane` apart.
+template <class T>
+void write_taps(const WinogradShape& w, const Panel& panel, std::int64_t first, std::int64_t count, const T* sums, std::int64_t plane, T* dfilter) {
+  for (std::int64_t c = 0; c < count; ++c, sums += panel.width)
+    for_each_channels<T>(panel.columns, [&](std::int64_t j, int lanes) {
+      typename Simd<T>::V from[kPoints], taps[9];
+      for (int p = 0; p < kPoints; ++p) from[p] = load<T>(sums + p * plane + j);
+      transform_square<T, FilterGradientLine>(from, taps);
+      for (int tap = 0; tap < 9; ++tap)
+        store_lanes<T>(dfilter + (tap * w.channels + first + c) * w.panels.columns + panel.first_column + j, taps[tap], lanes);
+    });
+}
+
+// The sections [begin, end) of the panels, with all tiles at once.
+template <class T, class XSource, class GradientSource>
+void winograd_filter_at_once(const WinogradFilter& f, const XSource& x, const GradientSource& dy, T* dfilter, std::int64_t begin, std::int64_t end,
+                             void* scratch) {
+  const WinogradShape& w = f.shape;
+  T *v = static_cast<T*>(scratch), *y = v + source_size(w), *sums = y + kPoints * f.plane, *room = sums + sums_room<T>(kDepths);
+  transform_tiles(w, x, 0, w.tiles, v, room);
+  const std::int64_t panels = panel_count(w.panels);
+  for (std::int64_t i = panels * begin / f.sections; i < panels * end / f.sections; ++i) {
+    const Panel panel = panel_at(w.panels, i);
+    transform_gradient(w, dy, panel, 0, w.tiles, y, f.plane, room);
+    const T* slice = v;
+    for (std::int64_t c = 0; c < w.channels; c += w.slice, slice += kPoints * w.plane) {
+      const std::int64_t channels = smaller(w.slice, w.channels - c), plane = channels * panel.width + kPadding;
+      for (int p = 0; p < kPoints; ++p)
+        column_product(panel.width, slice + p * w.plane, w.slice, channels, y + p * f.plane, w.tiles, sums + p * plane, true);
+      write_taps(w, panel, c, channels, sums, plane, dfilter);
+    }
+  }
+}
+
 // to[36][count][width] = the partial sums of the channels [first, first + count) of a panel, added up.
 template <class T>
 void add_partials(const WinogradFilter& f, const T* panel_sums, std::int64_t width, std::int64_t first, std::int64_t count, T* to) {
   for (int p = 0; p < kPoints; ++p)
     for (std::int64_t i = 0; i < count * width; i += Simd<T>::kLanes, to += Simd<T>::kLanes) {
       const T* from = panel_sums + (p * f.shape.channels + first) * width + i;
-      typename Simd<T>::V sum = f.partials ? load<T>(from) : zero<T>();
+      typename Simd<T>::V sum = load<T>(from);
       for (std::int64_t partial = 1; partial < f.partials; ++partial) sum = sum + load<T>(from + partial * f.partial_size);
       store<T>(to, sum);
     }
@@ -141,16 +194,18 @@ void reduce_winograd_filter(const WinogradFilter& f, const T* sums, T* dfilter, 
     for (std::int64_t first = 0; first < w.channels; first += kReducedChannels) {
       const std::int64_t count = smaller(kReducedChannels, w.channels - first);
       add_partials(f, sums + panel.offset, panel.width, first, count, points);
-      for (std::int64_t c = 0; c < count; ++c)
-        for_each_channels<T>(panel.columns, [&](std::int64_t j, int lanes) {
-          typename Simd<T>::V from[kPoints], taps[9];
-          for (int p = 0; p < kPoints; ++p) from[p] = load<T>(points + (p * count + c) * panel.width + j);
-          transform_square<T, FilterGradientLine>(from, taps);
-          for (int tap = 0; tap < 9; ++tap)
-            store_lanes<T>(dfilter + (tap * w.channels + first + c) * w.panels.columns + panel.first_column + j, taps[tap], lanes);
-        });
+      write_taps(w, panel, first, count, points, count * panel.width, dfilter);
     }
   }
+}
+
+// Chunks [begin, end) of either phase; without partial sums in memory the second one has none.
+template <class T, class XSource, class GradientSource>
+void run_winograd_filter(const WinogradFilter& f, const XSource& x, const GradientSource& dy, T* sums, T* dfilter, std::int32_t phase,
+                         std::int64_t begin, std::int64_t end, void* scratch) {
+  if (phase == 1) return reduce_winograd_filter(f, sums, dfilter, begin, smaller(end, reduction_chunks(f)), scratch);
+  if (f.at_once) return winograd_filter_at_once(f, x, dy, dfilter, begin, end, scratch);
+  sum_winograd_partials(f, x, dy, sums, begin, end, scratch);
 }
 
 }  // namespace
