@@ -27,8 +27,8 @@ bool prepare_forward(const Problem* problem, Plan* plan) {
   }
   plan_packing<T>(filter_panels<T>(s, false), false, plan);
   const std::int64_t image_bytes = s.rows.size * s.cols.size * s.in_channels * static_cast<std::int64_t>(sizeof(T));
-  const std::int64_t together = images_together(correlation_of(s, false), s.rows.out_size, s.batch, image_bytes);
-  plan_blocks(BlockRequest{s.batch, s.rows.out_size, 1, image_bytes, kSourceBlockBytes, conv_cost_ns<T>(s), together}, plan, 1);
+  plan_tiles<T>(correlation_of(s, false), filter_panels<T>(s, false),
+                BlockRequest{s.batch, s.rows.out_size, 1, image_bytes, kSourceBlockBytes, conv_cost_ns<T>(s)}, plan);
   return true;
 }
 
@@ -43,7 +43,7 @@ void run_winograd(const Call* call, const ConvShape& s, std::int32_t phase, std:
   const Pixels<const T> from = dense_pixels(source.base, source.rows, source.cols, source.channels);
   const Pixels<T> to = dense_pixels(sink.base, sink.rows, sink.cols, sink.channels);
   for_each_edge(w, *call->plan, s, false, begin, end, [&](const Correlation& g, const Region& region) {
-    correlate_panels<T>(g, edge_panels(w), from, to, edge_filter(w, filters), region, sink.bias, sink.relu);
+    correlate_panels<T>(g, edge_panels(w), all_panels(w.panels), from, to, edge_filter(w, filters), region, sink.bias, sink.relu);
   });
 }
 
@@ -55,7 +55,7 @@ void run_scattered(const Call* call, const ConvShape& s, std::int32_t phase, std
   if (phase == 0) return pack_turned_panels(s, static_cast<const T*>(call->data[1]), packed, begin, end);
   const Pixels<const T> source = dense_pixels(static_cast<const T*>(call->data[0]), s.rows.out_size, s.cols.out_size, s.out_channels);
   const Pixels<T> out = dense_pixels(sink.base, sink.rows, sink.cols, sink.channels);
-  for_each_block(*call->plan, 1, s.rows.size, begin, end, [&](const Region& region) {
+  for_each_block(*call->plan, s.rows.size, begin, end, [&](const Region& region) {
     scatter_region<T>(s, source, packed, region, s.cols.size, out, sink.bias, sink.relu, call->plan->params[kBandRows],
                       static_cast<T*>(scratch));
   });
@@ -75,11 +75,12 @@ void run_forward(const Call* call, std::int32_t phase, std::int64_t begin, std::
   const T* filter = static_cast<const T*>(call->data[1]);
   T* packed = static_cast<T*>(call->shared);
   if (phase == 0) return pack_panels(panels, false, filter, packed, begin, end);
-  const Correlation g = correlation_of(s, false);
+  Correlation g = correlation_of(s, false);
+  g.by_taps = call->plan->params[kByTaps] != 0;
   const Pixels<const T> source = dense_pixels(x, s.rows.size, s.cols.size, s.in_channels);
   const Pixels<T> out = dense_pixels(y, s.rows.out_size, s.cols.out_size, s.out_channels);
-  for_each_block(*call->plan, 1, s.rows.out_size, begin, end, [&](const Region& region) {
-    correlate_panels<T>(g, panels, source, out, call->plan->chunks[0] ? packed : filter, region, bias, relu);
+  for_each_part(*call->plan, panels, s.rows.out_size, begin, end, [&](const Region& region, const PanelSpan& span) {
+    correlate_panels<T>(g, panels, span, source, out, call->plan->chunks[0] ? packed : filter, region, bias, relu);
   });
 }
 

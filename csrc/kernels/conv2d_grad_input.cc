@@ -24,8 +24,8 @@ bool prepare_grad_input(const Problem* problem, Plan* plan) {
   }
   plan_packing<T>(filter_panels<T>(s, true), true, plan);
   const std::int64_t image_bytes = s.rows.out_size * s.cols.out_size * s.out_channels * static_cast<std::int64_t>(sizeof(T));
-  const std::int64_t together = images_together(correlation_of(s, true), s.rows.size, s.batch, image_bytes);
-  plan_blocks(BlockRequest{s.batch, s.rows.size, s.rows.stride, image_bytes, kSourceBlockBytes, conv_cost_ns<T>(s), together}, plan, 1);
+  plan_tiles<T>(correlation_of(s, true), filter_panels<T>(s, true),
+                BlockRequest{s.batch, s.rows.size, s.rows.stride, image_bytes, kSourceBlockBytes, conv_cost_ns<T>(s)}, plan);
   return true;
 }
 
@@ -40,7 +40,7 @@ void run_winograd(const Call* call, const ConvShape& s, std::int32_t phase, std:
   const Pixels<const T> from = dense_pixels(source.base, source.rows, source.cols, source.channels);
   const Pixels<T> to = dense_pixels(sink.base, sink.rows, sink.cols, sink.channels);
   for_each_edge(w, *call->plan, s, true, begin, end, [&](const Correlation& g, const Region& region) {
-    correlate_panels<T>(g, edge_panels(w), from, to, edge_filter(w, filters), region, nullptr, false);
+    correlate_panels<T>(g, edge_panels(w), all_panels(w.panels), from, to, edge_filter(w, filters), region, nullptr, false);
   });
 }
 
@@ -54,13 +54,14 @@ void run_grad_input(const Call* call, std::int32_t phase, std::int64_t begin, st
   const Panels panels = scatter ? scatter_panels<T>(s) : filter_panels<T>(s, true);
   T* packed = static_cast<T*>(call->shared);
   if (phase == 0) return pack_panels(panels, true, static_cast<const T*>(call->data[1]), packed, begin, end);
-  const Correlation g = correlation_of(s, true);
+  Correlation g = correlation_of(s, true);
+  g.by_taps = call->plan->params[kByTaps] != 0;
   const Pixels<const T> source = dense_pixels(static_cast<const T*>(call->data[0]), s.rows.out_size, s.cols.out_size, s.out_channels);
   const Pixels<T> out = dense_pixels(static_cast<T*>(call->data[2]), s.rows.size, s.cols.size, s.in_channels);
-  for_each_block(*call->plan, 1, s.rows.size, begin, end, [&](const Region& region) {
+  for_each_part(*call->plan, panels, s.rows.size, begin, end, [&](const Region& region, const PanelSpan& span) {
     const std::int64_t band_rows = call->plan->params[kBandRows];
     if (scatter) scatter_region<T>(s, source, packed, region, s.cols.size, out, nullptr, false, band_rows, static_cast<T*>(scratch));
-    else correlate_panels<T>(g, panels, source, out, packed, region, nullptr, false);
+    else correlate_panels<T>(g, panels, span, source, out, packed, region, nullptr, false);
   });
 }
 

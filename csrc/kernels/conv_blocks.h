@@ -10,7 +10,7 @@ namespace PYNN_TARGET {
 namespace {
 
 // Positions in Plan::params.
-enum BlockParam { kBands, kBandRows, kBlockImages, kUnits, kFreeParam };
+enum BlockParam { kBands, kBandRows, kBlockImages, kUnits, kPanelSections, kByTaps, kFreeParam };
 
 constexpr std::int64_t kSourceBlockBytes = 192 << 10;  // a block's source stays in L2 while the panels go over it
 constexpr std::int64_t kTogetherBytes = 512 << 10;     // also that of images that go together
@@ -18,14 +18,18 @@ constexpr std::int64_t kL3Elements = 4 << 20;           // what of a whole pass 
 constexpr std::int64_t kManyChunks = 32, kMaxChunks = 128;  // more than many only where each is a whole block or more
 constexpr std::int64_t kEvenChunks = 4;                 // where images go together: a number that two threads and four share evenly
 constexpr double kChunkNs = 2000;
-constexpr double kBandNs = 3000;  // a small batch worth sharing between threads is cut into rows
+constexpr double kBandNs = 3000;  // a small batch worth sharing between threads is cut into rows, or by panels,
+constexpr std::int64_t kFewParts = 8;  // into so many parts
 
 struct BlockRequest {
   std::int64_t batch, rows, row_multiple;
   std::int64_t image_bytes, budget;  // of what a block reads again and again
   double cost_ns;
-  std::int64_t together;             // images that a chunk should have at least
+  std::int64_t together = 1;         // images that a chunk should have at least
+  std::int64_t sections = 1;         // of the panels, each of which goes over all blocks
 };
+
+inline bool is_small(const BlockRequest& q) { return q.batch > 0 && q.batch < kFewParts && q.cost_ns > kBandNs; }
 
 // The time of the register tiles that cover `pixels` pixels of one class, for each product of a pixel: a full one of 6, or 4 for fewer pixels,
 // which wait for the additions before (conv_tile.h).
@@ -48,6 +52,22 @@ inline std::int64_t tile_time(const Correlation& g, std::int64_t rows, std::int6
   return time;
 }
 
+// The same tap by tap, of a depth; each tile also reads and writes its sums.
+inline std::int64_t taps_time(const Correlation& g, std::int64_t rows, std::int64_t images) {
+  constexpr std::int64_t kFull = 6, kSums = 60, kPixel = 10;
+  std::int64_t tiles = 0;
+  for (std::int64_t kh = 0; kh < g.rows.window.window; ++kh) {
+    const std::int64_t count = seen_through(g.rows, kh, 0, rows).count;
+    for (std::int64_t kw = 0; count > 0 && kw < g.cols.window.window; ++kw)
+      tiles += ceil_div(images * count * seen_through(g.cols, kw, g.first_column, g.last_column).count, kFull);
+  }
+  return tiles * (kFull * g.depth + kSums) + images * rows * (g.last_column - g.first_column) * kPixel;
+}
+
+inline bool prefers_taps(const Correlation& g, std::int64_t rows, std::int64_t images) {
+  return !g.depthwise && 10 * taps_time(g, rows, images) < 9 * g.depth * tile_time(g, rows, images);
+}
+
 // How many images go together. At the edges of small ones nearly every pixel has taps of its own, which it shares with the same pixel of other
 // images only.
 inline std::int64_t images_together(const Correlation& g, std::int64_t rows, std::int64_t batch, std::int64_t image_bytes) {
@@ -57,9 +77,10 @@ inline std::int64_t images_together(const Correlation& g, std::int64_t rows, std
   return 7 * tile_time(g, rows, images) < 6 * images * tile_time(g, rows, 1) ? images : 1;
 }
 
-inline void plan_blocks(const BlockRequest& q, Plan* plan, int phase) {
+// Phase 1.
+inline void plan_blocks(const BlockRequest& q, Plan* plan) {
   std::int64_t bands = larger(1, ceil_div(q.image_bytes, q.budget));
-  if (q.batch > 0 && q.batch < 8 && q.cost_ns > kBandNs) bands = larger(bands, ceil_div(8, q.batch));
+  if (is_small(q)) bands = larger(bands, ceil_div(kFewParts, q.batch * q.sections));
   const std::int64_t rows = larger(q.rows, 1);
   const std::int64_t least = smaller(rows, 2 * q.row_multiple);
   const std::int64_t band_rows = larger(least, ceil_div(ceil_div(rows, bands), q.row_multiple) * q.row_multiple);
@@ -73,20 +94,43 @@ inline void plan_blocks(const BlockRequest& q, Plan* plan, int phase) {
   const std::int64_t blocks = plan->params[kUnits] / plan->params[kBlockImages];
   const std::int64_t wholes = together > 1 ? plan->params[kUnits] / together / kEvenChunks * kEvenChunks : plan->params[kUnits];
   const std::int64_t most = smaller(wholes, clamped(blocks, kManyChunks, kMaxChunks));
-  plan->chunks[phase] = clamped(static_cast<std::int64_t>(q.cost_ns / kChunkNs), 1, larger(1, most));
+  plan->params[kPanelSections] = q.sections;
+  plan->chunks[1] = q.sections * clamped(static_cast<std::int64_t>(q.cost_ns / kChunkNs) / q.sections, 1, larger(1, most));
   plan->cost_ns = q.cost_ns;
 }
 
-// visit(Region) for the blocks of chunks [begin, end); `rows` is the number of output rows.
+// Phase 1 of a convolution by register tiles. A few images are divided by panels first, if there is more in the filter than in an image.
+template <class T>
+void plan_tiles(const Correlation& g, const Panels& p, BlockRequest q, Plan* plan) {
+  const bool by_panels = is_small(q) && !g.depthwise && packed_size(p) * static_cast<std::int64_t>(sizeof(T)) > q.image_bytes;
+  if (by_panels) q.sections = smaller(panel_count(p), ceil_div(kFewParts, q.batch));
+  q.together = images_together(g, q.rows, q.batch, q.image_bytes);
+  plan_blocks(q, plan);
+  plan->params[kByTaps] = prefers_taps(g, plan->params[kBandRows], plan->params[kBlockImages]);
+}
+
+// visit(Region) for the blocks of chunks [begin, end) of one section; `rows` is the number of output rows.
 template <class Visit>
-PYNN_INLINE void for_each_block(const Plan& plan, int phase, std::int64_t rows, std::int64_t begin, std::int64_t end, Visit visit) {
-  const std::int64_t chunks = plan.chunks[phase], bands = plan.params[kBands], band_rows = plan.params[kBandRows];
+PYNN_INLINE void for_each_block(const Plan& plan, std::int64_t rows, std::int64_t begin, std::int64_t end, Visit visit) {
+  const std::int64_t chunks = plan.chunks[1] / plan.params[kPanelSections], bands = plan.params[kBands], band_rows = plan.params[kBandRows];
   const std::int64_t last = plan.params[kUnits] * end / chunks;
   for (std::int64_t unit = plan.params[kUnits] * begin / chunks; unit < last;) {
     const std::int64_t image = unit / bands, band = unit % bands;
     const std::int64_t images = smaller(plan.params[kBlockImages], last - unit);
     visit(Region{image, image + images, band * band_rows, smaller(rows, (band + 1) * band_rows)});
     unit += images;
+  }
+}
+
+// visit(Region, PanelSpan) for the blocks of chunks [begin, end) of any sections.
+template <class Visit>
+PYNN_INLINE void for_each_part(const Plan& plan, const Panels& p, std::int64_t rows, std::int64_t begin, std::int64_t end, Visit visit) {
+  const std::int64_t sections = plan.params[kPanelSections], chunks = plan.chunks[1] / sections, panels = panel_count(p);
+  while (begin < end) {
+    const std::int64_t section = begin / chunks, first = section * chunks, stop = smaller(end, first + chunks);
+    const PanelSpan span{panels * section / sections, panels * (section + 1) / sections};
+    for_each_block(plan, rows, begin - first, stop - first, [&](const Region& region) { visit(region, span); });
+    begin = stop;
   }
 }
 
@@ -100,7 +144,7 @@ Panels filter_panels(const ConvShape& s, bool adjoint) {
 inline Correlation correlation_of(const ConvShape& s, bool adjoint) {
   const std::int64_t depth = is_depthwise(s) ? 1 : adjoint ? s.group_out : s.group_in;
   return Correlation{TapAxis{s.rows, adjoint}, TapAxis{s.cols, adjoint}, 0, adjoint ? s.cols.size : s.cols.out_size, depth,
-                     is_depthwise(s), pass_elements(s) > kL3Elements, false};
+                     is_depthwise(s), pass_elements(s) > kL3Elements, false, false};
 }
 
 // The filter is its own packing: one panel without padding.
@@ -155,10 +199,13 @@ void correlate_span(Correlation g, const Panels& p, const PanelSpan& span, const
   }
 }
 
+// The same with `out` at the first column of all panels.
 template <class T>
-void correlate_panels(const Correlation& g, const Panels& p, const Pixels<const T>& source, const Pixels<T>& out, const T* packed,
-                      const Region& region, const T* bias, bool relu) {
-  correlate_span(g, p, PanelSpan{0, panel_count(p)}, source, out, packed, region, bias, relu);
+void correlate_panels(const Correlation& g, const Panels& p, const PanelSpan& span, const Pixels<const T>& source, const Pixels<T>& out,
+                      const T* packed, const Region& region, const T* bias, bool relu) {
+  Pixels<T> to = out;
+  to.base += output_column(p, panel_at(p, span.first));
+  correlate_span(g, p, span, source, to, packed, region, bias, relu);
 }
 
 }  // namespace

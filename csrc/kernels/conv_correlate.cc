@@ -1,4 +1,5 @@
 // The direct convolution of one panel of columns (conv_correlate.h), compiled once for all kernels that use it.
+#include "kernels/conv_by_taps.h"
 #include "kernels/conv_depthwise.h"
 #include "kernels/conv_single.h"
 #include "kernels/conv_turned.h"
@@ -6,57 +7,6 @@
 namespace pynn {
 namespace PYNN_TARGET {
 namespace {
-
-// Walks the pixels of a row class x a column class, image by image, row by row.
-template <class T>
-struct PixelWalk {
-  const TapClass& row;
-  const TapClass& col;
-  const Pixels<const T>& source;
-  const Pixels<T>& out;
-  std::int64_t image, r, c;
-
-  PYNN_INLINE void take(int count, const T** from, T** to) {
-    const std::int64_t source_step = col.source_step * source.pixel, out_step = col.position_step * out.pixel;
-    const T* at = source_at();
-    T* target = out_at();
-    if (c + count < col.count) {  // all in one row
-      for (int i = 0; i < count; ++i) {
-        from[i] = at + i * source_step;
-        to[i] = target + i * out_step;
-      }
-      c += count;
-      return;
-    }
-    for (int i = 0; i < count; ++i) {
-      from[i] = at;
-      to[i] = target;
-      at += source_step;
-      target += out_step;
-      if (++c < col.count) continue;
-      c = 0;
-      if (++r == row.count) {
-        r = 0;
-        ++image;
-      }
-      at = source_at();
-      target = out_at();
-    }
-  }
-  void restart(std::int64_t first_image, std::int64_t pixel) {
-    image = first_image + pixel / (row.count * col.count);
-    r = pixel / col.count % row.count;
-    c = pixel % col.count;
-  }
-  PYNN_INLINE const T* source_at() const {
-    return source.base + image * source.image + (row.first_source + r * row.source_step) * source.row +
-           (col.first_source + c * col.source_step) * source.pixel;
-  }
-  PYNN_INLINE T* out_at() const {
-    return out.base + image * out.image + (row.first_position + r * row.position_step) * out.row +
-           (col.first_position + c * col.position_step) * out.pixel;
-  }
-};
 
 template <class T, int NV>
 void correlate_class(const Correlation& g, const TapClass& row, const TapClass& col, const Pixels<const T>& source,
@@ -105,6 +55,10 @@ void correlate_columns(const Correlation& g, const Pixels<const T>& source, cons
 template <class T>
 void correlate_panel(const Correlation& g, const Pixels<const T>& source, const Pixels<T>& out, const T* panel, std::int64_t width,
                      const Region& region, const Epilogue<T>& e) {
+  if (g.by_taps) {
+    if (width == Simd<T>::kLanes) return correlate_by_taps<T, 1>(g, source, out, panel, region, e);
+    return correlate_by_taps<T, 2>(g, source, out, panel, region, e);
+  }
   for_each_class(g.rows, region.row0, region.row1, [&](const TapClass& row) {
     for_each_class(g.cols, g.first_column, g.last_column, [&](const TapClass& col) {
       if (width == Simd<T>::kLanes) correlate_class<T, 1>(g, row, col, source, out, panel, region, e);

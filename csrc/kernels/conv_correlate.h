@@ -40,6 +40,7 @@ struct Correlation {
   bool depthwise;                          // column j reads channel j only
   bool streams;                            // source and output together are more than caches hold
   bool fresh;                              // no panel has read this source yet
+  bool by_taps;                            // tap by tap (conv_by_taps.h)
 };
 
 // out = acc, + bias, then max(., 0)

@@ -16,6 +16,12 @@ constexpr std::int64_t kDead = 4;
 
 inline std::int64_t whole(std::int64_t positions) { return positions / 2 * 2; }
 
+inline Correlation pooled_correlation(const ConvShape& s) {
+  Correlation g = correlation_of(s, false);
+  g.last_column = whole(s.cols.out_size);
+  return g;
+}
+
 template <class T>
 std::int64_t panel_row_bytes(const ConvShape& s) {
   return whole(s.cols.out_size) * kPanelVectors * Simd<T>::kLanes * static_cast<std::int64_t>(sizeof(T));
@@ -43,8 +49,9 @@ bool prepare_conv_pool(const Problem* problem, Plan* plan) {
   plan_packing<T>(scatter ? scatter_panels<T>(turned_round(s)) : filter_panels<T>(s, false), scatter, plan);
   const std::int64_t source_bytes = s.rows.size * s.cols.size * s.in_channels * static_cast<std::int64_t>(sizeof(T));
   const std::int64_t image_bytes = larger(source_bytes, kScratchShare * rows * panel_row_bytes<T>(s));
-  const std::int64_t together = scatter ? 1 : images_together(correlation_of(s, false), s.rows.out_size, s.batch, image_bytes);
-  plan_blocks(BlockRequest{s.batch, rows, 2, image_bytes, kSourceBlockBytes, conv_cost_ns<T>(s), together}, plan, 1);
+  const BlockRequest blocks{s.batch, rows, 2, image_bytes, kSourceBlockBytes, conv_cost_ns<T>(s)};
+  if (scatter) plan_blocks(blocks, plan);
+  else plan_tiles<T>(pooled_correlation(s), filter_panels<T>(s, false), blocks, plan);
   plan->scratch_bytes = plan->params[kBlockImages] * plan->params[kBandRows] * panel_row_bytes<T>(s);
   if (scatter) scatter_behind<T>(turned_round(s), plan);
   return true;
@@ -131,11 +138,11 @@ void run_conv_pool(const Call* call, std::int32_t phase, std::int64_t begin, std
   if (phase == 0 && scatter) return pack_turned_panels(turned_round(s), filter, static_cast<T*>(call->shared), begin, end);
   if (phase == 0) return pack_panels(panels, false, filter, static_cast<T*>(call->shared), begin, end);
   const T* packed = call->plan->chunks[0] ? static_cast<const T*>(call->shared) : filter;
-  Correlation g = correlation_of(s, false);
-  g.last_column = whole(s.cols.out_size);
+  Correlation g = pooled_correlation(s);
+  g.by_taps = call->plan->params[kByTaps] != 0;
   const Pixels<const T> source = dense_pixels(static_cast<const T*>(call->data[0]), s.rows.size, s.cols.size, s.in_channels);
-  for_each_block(*call->plan, 1, whole(s.rows.out_size), begin, end, [&](const Region& region) {
-    for (std::int64_t i = 0; i < panel_count(panels); ++i) {
+  for_each_part(*call->plan, panels, whole(s.rows.out_size), begin, end, [&](const Region& region, const PanelSpan& span) {
+    for (std::int64_t i = span.first; i < span.last; ++i) {
       const Panel panel = panel_at(panels, i);
       Pixels<T> to = dense_pixels(static_cast<T*>(scratch), region.row1 - region.row0, g.last_column, panel.width);
       to.base -= region.image0 * to.image + region.row0 * to.row;

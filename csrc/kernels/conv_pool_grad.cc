@@ -183,8 +183,9 @@ bool prepare_pool_grad_input(const Problem* problem, Plan* plan) {
   plan_packing<T>(scatter ? scatter_panels<T>(s) : filter_panels<T>(s, true), true, plan);
   const std::int64_t row_bytes = s.cols.out_size * s.out_channels * static_cast<std::int64_t>(sizeof(T));
   const std::int64_t image_bytes = s.rows.out_size * row_bytes;
-  const std::int64_t together = scatter ? 1 : images_together(correlation_of(s, true), s.rows.size, s.batch, image_bytes);
-  plan_blocks(BlockRequest{s.batch, s.rows.size, s.rows.stride, image_bytes, kSourceBlockBytes, conv_cost_ns<T>(s), together}, plan, 1);
+  const BlockRequest blocks{s.batch, s.rows.size, s.rows.stride, image_bytes, kSourceBlockBytes, conv_cost_ns<T>(s)};
+  if (scatter) plan_blocks(blocks, plan);
+  else plan_tiles<T>(correlation_of(s, true), filter_panels<T>(s, true), blocks, plan);
   const std::int64_t reached = most_reached(s.rows, plan->params[kBandRows]);
   plan->scratch_bytes = plan->params[kBlockImages] * reached * row_bytes;
   if (scatter) scatter_behind<T>(s, plan);
@@ -208,7 +209,7 @@ void run_winograd_input(const Call* call, const ConvShape& s, std::int32_t phase
       for (std::int64_t i = some.image0; i < some.image1; ++i) dz = expand_rows(source.g, s, i, Span{0, s.rows.out_size}, dz);
       const Pixels<const T> from = dense_pixels(static_cast<const T*>(scratch) - n * image_elements(s), s.rows.out_size,
                                                 s.cols.out_size, s.out_channels);
-      correlate_panels<T>(g, edge_panels(w), from, to, edge_filter(w, filters), some, nullptr, false);
+      correlate_panels<T>(g, edge_panels(w), all_panels(w.panels), from, to, edge_filter(w, filters), some, nullptr, false);
     }
   });
 }
@@ -228,7 +229,9 @@ void run_pool_grad_input(const Call* call, std::int32_t phase, std::int64_t begi
   T* packed = static_cast<T*>(call->shared);
   if (phase == 0) return pack_panels(panels, true, static_cast<const T*>(call->data[2]), packed, begin, end);
   const Pixels<T> out = dense_pixels(dx, s.rows.size, s.cols.size, s.in_channels);
-  for_each_block(*call->plan, 1, s.rows.size, begin, end, [&](const Region& region) {
+  Correlation correlation = correlation_of(s, true);
+  correlation.by_taps = call->plan->params[kByTaps] != 0;
+  for_each_part(*call->plan, panels, s.rows.size, begin, end, [&](const Region& region, const PanelSpan& span) {
     const Span rows = reached_rows(s.rows, region.row0, region.row1);
     T* dz = static_cast<T*>(scratch);
     for (std::int64_t n = region.image0; n < region.image1; ++n) dz = expand_rows(g, s, n, rows, dz);
@@ -236,7 +239,7 @@ void run_pool_grad_input(const Call* call, std::int32_t phase, std::int64_t begi
     source.base -= region.image0 * source.image + rows.first * source.row;
     T* room = reinterpret_cast<T*>(static_cast<char*>(scratch) + call->plan->params[kFreeParam]);
     if (scatter) scatter_region<T>(s, source, packed, region, s.cols.size, out, nullptr, false, call->plan->params[kBandRows], room);
-    else correlate_panels<T>(correlation_of(s, true), panels, source, out, packed, region, nullptr, false);
+    else correlate_panels<T>(correlation, panels, span, source, out, packed, region, nullptr, false);
   });
 }
 

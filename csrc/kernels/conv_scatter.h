@@ -105,7 +105,7 @@ template <class T>
 void plan_scattered(const ConvShape& s, Plan* plan) {
   plan_packing<T>(scatter_panels<T>(s), true, plan);
   const std::int64_t image_bytes = s.rows.out_size * s.cols.out_size * s.out_channels * static_cast<std::int64_t>(sizeof(T));
-  plan_blocks(BlockRequest{s.batch, s.rows.size, 1, image_bytes, kSourceBlockBytes, conv_cost_ns<T>(s), 1}, plan, 1);
+  plan_blocks(BlockRequest{s.batch, s.rows.size, 1, image_bytes, kSourceBlockBytes, conv_cost_ns<T>(s)}, plan);
   plan->variant = kScatterVariant;
   plan->scratch_bytes = scattered_bytes<T>(s, plan->params[kBandRows]);
 }

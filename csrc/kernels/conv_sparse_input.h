@@ -196,7 +196,7 @@ void plan_sparse_input(const SparseInput& f, Plan* plan) {
   plan->chunks[0] = pack_chunks(f);
   plan->shared_bytes = (s.out_channels * filter_of_channel(f) + pack_chunks(f)) * kBytes;
   const std::int64_t image_bytes = rows_under(s, s.rows.out_size) * f.row * kBytes;
-  plan_blocks(BlockRequest{s.batch, s.rows.size, s.rows.stride, image_bytes, kSourceBlockBytes, conv_cost_ns<T>(s) * kSparseCost, 1}, plan, 1);
+  plan_blocks(BlockRequest{s.batch, s.rows.size, s.rows.stride, image_bytes, kSourceBlockBytes, conv_cost_ns<T>(s) * kSparseCost}, plan);
   const std::int64_t room = rows_under(s, most_reached(s.rows, plan->params[kBandRows])) * f.row * kBytes;
   plan->params[kFreeParam] = aligned_bytes(room);
   plan->scratch_bytes = plan->params[kFreeParam] + pixel_lists<T>(s, nullptr).bytes;
@@ -215,7 +215,7 @@ void run_sparse_input(const SparseInput& f, const PooledGradient<T>& g, const T*
   }
   bool finite = true;
   for (std::int64_t i = 0; i < pack_chunks(f); ++i) finite = finite && not_finite[i] == T(0);
-  for_each_block(*call->plan, 1, s.rows.size, begin, end, [&](const Region& region) {
+  for_each_block(*call->plan, s.rows.size, begin, end, [&](const Region& region) {
     sparse_region(f, g, static_cast<const T*>(packed), finite, region, dx, static_cast<T*>(scratch),
                   static_cast<char*>(scratch) + call->plan->params[kFreeParam]);
   });

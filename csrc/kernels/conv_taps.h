@@ -78,6 +78,17 @@ inline TapClass tap_class(const TapAxis& axis, std::int64_t position, std::int64
   return c;
 }
 
+// The positions in [begin, end) that see one tap, as a class of this tap alone; count 0: none does.
+inline TapClass seen_through(const TapAxis& axis, std::int64_t tap, std::int64_t begin, std::int64_t end) {
+  const std::int64_t step = position_step(axis);
+  TapClass c{begin, step, 0, 0, axis.adjoint ? 1 : axis.window.stride, tap, 1, 1, 1};
+  while (c.first_position < end && tap_source(axis, c.first_position, tap) < 0) ++c.first_position;
+  if (c.first_position >= end) return c;
+  c.first_source = tap_source(axis, c.first_position, tap);
+  while (c.first_position + c.count * step < end && tap_source(axis, c.first_position + c.count * step, tap) >= 0) ++c.count;
+  return c;
+}
+
 // visit(TapClass) for classes that together cover the positions [begin, end).
 template <class Visit>
 PYNN_INLINE void for_each_class(const TapAxis& axis, std::int64_t begin, std::int64_t end, Visit visit) {

@@ -53,6 +53,11 @@ SHAPES = [
     ((5, 8, 7, 33), (1, 1, 33, 2), {}),
     ((2, 7, 9, 40), (3, 2, 20, 6), {"groups": 2}),
     ((2, 9, 8, 18), (3, 3, 18, 7), {"dilation": (1, 2), "strides": (2, 1)}),
+    # small images with many channels, of which nearly every pixel has taps of its own
+    ((1, 6, 5, 40), (5, 5, 40, 70), {"padding": "same"}),
+    ((2, 5, 7, 33), (4, 5, 33, 40), {"strides": (2, 1), "padding": "same"}),
+    ((1, 4, 6, 64), (3, 3, 64, 50), {"dilation": (2, 1), "padding": "same"}),
+    ((2, 4, 3, 40), (3, 5, 20, 36), {"groups": 2, "padding": "same"}),
 ]
 
 
@@ -119,11 +124,22 @@ def test_depthwise_beyond_the_caches(target):
         assert_close(native(op, inputs, all_attrs, target), (wanted,), 200, op.name)
 
 
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("case", SHAPES[-4:], ids=lambda case: f"{case[0]}-{case[1]}")
+def test_an_image_alone_has_the_bits_that_it_has_among_others(case, target):
+    x_shape, filter_shape, attrs = case
+    x, filter, dy = operands((40, *x_shape[1:]), filter_shape, attrs, np.float32)
+    many, one = (calls(images, filter, gradient, attrs)[:2] for images, gradient in ((x, dy), (x[:1].copy(), dy[:1].copy())))
+    for (op, inputs, all_attrs), (_, alone, its_attrs) in zip(many, one, strict=True):
+        assert native(op, alone, its_attrs, target)[0].tobytes() == native(op, inputs, all_attrs, target)[0][:1].tobytes(), op.name
+
+
 THREADED = [
     ((9, 13, 13, 32), (3, 3, 32, 64), {}),
     ((2, 28, 28, 8), (3, 3, 8, 24), {"padding": "same"}),
     ((5, 30, 28, 40), (3, 3, 1, 40), {"groups": 40, "padding": "same"}),
     ((5, 8, 9, 24), (3, 3, 24, 300), {"strides": (2, 2), "padding": "same"}),
+    ((1, 9, 8, 40), (5, 5, 40, 200), {"padding": "same"}),
 ]
 
 
