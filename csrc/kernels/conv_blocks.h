@@ -31,50 +31,65 @@ struct BlockRequest {
 
 inline bool is_small(const BlockRequest& q) { return q.batch > 0 && q.batch < kFewParts && q.cost_ns > kBandNs; }
 
-// The time of the register tiles that cover `pixels` pixels of one class, for each product of a pixel: a full one of 6, or 4 for fewer pixels,
-// which wait for the additions before (conv_tile.h).
-inline std::int64_t tile_time(std::int64_t pixels) {
-  constexpr std::int64_t kFull = 6, kHalf = 3, kFullTime = 6, kTime = 4;
-  const std::int64_t rest = pixels % kFull, full = pixels / kFull * kFullTime;
-  if (rest <= 1) return full + rest * kTime;
-  if (pixels < kHalf) return rest * kTime;
-  if (rest <= kHalf) return full + kTime;
-  return full + (pixels > kFull ? kFullTime : 2 * kTime);
+// The register tile of a pass: its pixels, and its cycles for each product of a pixel. Fewer pixels than fill it wait for the additions before.
+struct TileCost {
+  std::int64_t pixels, cycles;
+};
+constexpr std::int64_t kLeastCycles = 4;
+
+inline TileCost tile_cost(const Panels& p) {
+  if (p.columns <= p.lanes) return TileCost{tile_pixels<1>(), tile_pixels<1>() / 2};
+  return TileCost{tile_pixels<kPanelVectors>(), tile_pixels<kPanelVectors>()};
 }
 
-inline std::int64_t tile_time(const Correlation& g, std::int64_t rows, std::int64_t images) {
+// The time of the tiles (conv_tile.h) that cover `pixels` pixels of one class, for each product of a pixel.
+inline std::int64_t tile_time(const TileCost& tile, std::int64_t pixels) {
+  const std::int64_t half = tile.pixels / 2, rest = pixels % tile.pixels, full = pixels / tile.pixels * tile.cycles;
+  if (rest <= 1) return full + rest * kLeastCycles;
+  if (pixels < half) return rest * kLeastCycles;
+  if (rest <= half) return full + kLeastCycles;
+  return full + (pixels > tile.pixels ? tile.cycles : 2 * kLeastCycles);
+}
+
+inline std::int64_t tile_time(const TileCost& tile, const Correlation& g, std::int64_t rows, std::int64_t images) {
   std::int64_t time = 0;
   for_each_class(g.rows, 0, rows, [&](const TapClass& row) {
     for_each_class(g.cols, g.first_column, g.last_column, [&](const TapClass& col) {
-      time += row.taps * col.taps * tile_time(images * row.count * col.count);
+      time += row.taps * col.taps * tile_time(tile, images * row.count * col.count);
     });
   });
   return time;
 }
 
-// The same tap by tap, of a depth; each tile also reads and writes its sums.
-inline std::int64_t taps_time(const Correlation& g, std::int64_t rows, std::int64_t images) {
-  constexpr std::int64_t kFull = 6, kSums = 60, kPixel = 10;
+// The cycles of the same tap by tap, where each tile also reads and writes its sums.
+inline std::int64_t taps_time(const TileCost& tile, const Correlation& g, std::int64_t rows, std::int64_t images) {
+  constexpr std::int64_t kSums = 8, kPixel = 10;  // for each pixel
   std::int64_t tiles = 0;
   for (std::int64_t kh = 0; kh < g.rows.window.window; ++kh) {
     const std::int64_t count = seen_through(g.rows, kh, 0, rows).count;
     for (std::int64_t kw = 0; count > 0 && kw < g.cols.window.window; ++kw)
-      tiles += ceil_div(images * count * seen_through(g.cols, kw, g.first_column, g.last_column).count, kFull);
+      tiles += ceil_div(images * count * seen_through(g.cols, kw, g.first_column, g.last_column).count, tile.pixels);
   }
-  return tiles * (kFull * g.depth + kSums) + images * rows * (g.last_column - g.first_column) * kPixel;
+  return tiles * (tile.cycles * g.depth + kSums * tile.pixels) + images * rows * (g.last_column - g.first_column) * kPixel;
 }
 
-inline bool prefers_taps(const Correlation& g, std::int64_t rows, std::int64_t images) {
-  return !g.depthwise && 10 * taps_time(g, rows, images) < 9 * g.depth * tile_time(g, rows, images);
+// A tap's rows of a panel that stay in L1 are worth something too, where a whole panel doesn't.
+template <class T>
+bool prefers_taps(const Panels& p, const Correlation& g, std::int64_t rows, std::int64_t images) {
+  constexpr std::int64_t kNear = 32 << 10, kFarPercent = 105;
+  const std::int64_t tap = p.depth * smaller(p.columns, kPanelVectors * p.lanes) * static_cast<std::int64_t>(sizeof(T));
+  const std::int64_t percent = tap <= kNear && tap * p.taps > kNear ? kFarPercent : 100;
+  const TileCost tile = tile_cost(p);
+  return !g.depthwise && 100 * taps_time(tile, g, rows, images) < percent * g.depth * tile_time(tile, g, rows, images);
 }
 
 // How many images go together. At the edges of small ones nearly every pixel has taps of its own, which it shares with the same pixel of other
 // images only.
-inline std::int64_t images_together(const Correlation& g, std::int64_t rows, std::int64_t batch, std::int64_t image_bytes) {
-  constexpr std::int64_t kTile = 6;
-  const std::int64_t images = smaller(smaller(kTile, batch / kEvenChunks), kTogetherBytes / larger(1, image_bytes));
+inline std::int64_t images_together(const Panels& p, const Correlation& g, const BlockRequest& q) {
+  const TileCost tile = tile_cost(p);
+  const std::int64_t images = smaller(smaller(tile.pixels, q.batch / kEvenChunks), kTogetherBytes / larger(1, q.image_bytes));
   if (images < 2 || g.depthwise) return 1;
-  return 7 * tile_time(g, rows, images) < 6 * images * tile_time(g, rows, 1) ? images : 1;
+  return 7 * tile_time(tile, g, q.rows, images) < 6 * images * tile_time(tile, g, q.rows, 1) ? images : 1;
 }
 
 // Phase 1.
@@ -104,9 +119,9 @@ template <class T>
 void plan_tiles(const Correlation& g, const Panels& p, BlockRequest q, Plan* plan) {
   const bool by_panels = is_small(q) && !g.depthwise && packed_size(p) * static_cast<std::int64_t>(sizeof(T)) > q.image_bytes;
   if (by_panels) q.sections = smaller(panel_count(p), ceil_div(kFewParts, q.batch));
-  q.together = images_together(g, q.rows, q.batch, q.image_bytes);
+  q.together = images_together(p, g, q);
   plan_blocks(q, plan);
-  plan->params[kByTaps] = prefers_taps(g, plan->params[kBandRows], plan->params[kBlockImages]);
+  plan->params[kByTaps] = prefers_taps<T>(p, g, plan->params[kBandRows], plan->params[kBlockImages]);
 }
 
 // visit(Region) for the blocks of chunks [begin, end) of one section; `rows` is the number of output rows.

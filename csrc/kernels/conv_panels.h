@@ -13,6 +13,12 @@ namespace {
 
 constexpr int kPanelVectors = 2;
 
+// Pixels of a full register tile beside a panel of so many vectors: as many accumulators as hide the latency of fma and leave registers for the panel.
+template <int NV>
+constexpr int tile_pixels() {
+  return NV > 1 ? 6 : kVectorRegisters >= 32 ? 12 : 8;
+}
+
 // Columns of one group and what a tile sums over.
 struct Panels {
   std::int64_t groups, columns;  // columns of one group

@@ -11,12 +11,6 @@ namespace {
 
 constexpr int kMostPixels = 16;  // of any tile
 
-// Pixels of a full tile: as many accumulators as hide the latency of fma and leave registers for the panel.
-template <int NV>
-constexpr int tile_pixels() {
-  return NV > 1 ? 6 : kVectorRegisters >= 32 ? 12 : 8;
-}
-
 // The next tile of a run of pixels: full ones as long as they fit, then a full or a half one that overlaps the one before it (a pixel
 // computed twice gets the same bits), single pixels where the run is shorter than half a tile.
 struct TileSpan {
