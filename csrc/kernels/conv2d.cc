@@ -4,7 +4,8 @@
 // x and y are NHWC, filter is (kh, kw, in_channels / groups, out_channels); group g of the outputs sees group g of the inputs. Where
 // x[...] is padding the term is left out. Phase 0 packs the filter into shared memory, phase 1 computes blocks of pixels.
 // Where the policy allows it and the shape is worth it, by Winograd's algorithm (winograd.h); to few channels as a gradient by the input is
-// scattered (conv_scatter.h).
+// scattered (conv_scatter.h), or as a matrix product if the filter is 1x1 (conv_pointwise.h).
+#include "kernels/conv_pointwise.h"
 #include "kernels/conv_scatter.h"
 #include "kernels/winograd.h"
 #include "registry.h"
@@ -19,6 +20,11 @@ bool prepare_forward(const Problem* problem, Plan* plan) {
   if (has_winograd<T>() && use_winograd(s, problem->ints, s.rows.out_size, s.cols.out_size)) {
     plan_winograd<T>(winograd_shape<T>(s, false, true), conv_cost_ns<T>(s), plan);
     keep_filters<T>(winograd_shape<T>(s, false, true), plan);
+    return true;
+  }
+  if (use_product(s, false)) {
+    plan_matrix_product<T>(product_of(s, false), plan);
+    plan->variant = kProductVariant;
     return true;
   }
   if (use_scatter<T>(turned_round(s))) {
@@ -69,6 +75,7 @@ void run_forward(const Call* call, std::int32_t phase, std::int64_t begin, std::
   const DenseSink<T> sink{y, s.rows.out_size, s.cols.out_size, s.out_channels, bias, relu};
   if constexpr (has_winograd<T>())
     if (call->plan->variant == kWinogradVariant) return run_winograd<T>(call, s, phase, begin, end, scratch, sink);
+  if (call->plan->variant == kProductVariant) return run_matrix_product(call, phase, begin, end, bias, relu, scratch);
   if (call->plan->variant == kScatterVariant) return run_scattered<T>(call, turned_round(s), phase, begin, end, scratch, sink);
   const Panels panels = filter_panels<T>(s, false);
   const T* x = static_cast<const T*>(call->data[0]);

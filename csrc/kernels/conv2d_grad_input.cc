@@ -3,6 +3,7 @@
 //
 // It is the forward kernel over dy with the filter turned round and transposed; pixels of one class see the same taps, whatever the
 // stride (conv_taps.h), so nothing is padded or spread with zeros.
+#include "kernels/conv_pointwise.h"
 #include "kernels/conv_scatter.h"
 #include "kernels/winograd.h"
 #include "registry.h"
@@ -16,6 +17,11 @@ bool prepare_grad_input(const Problem* problem, Plan* plan) {
   const ConvShape s = conv_shape(problem->specs[2], problem->specs[1], problem->ints);
   if (has_winograd<T>() && use_winograd(s, problem->ints, s.rows.size, s.cols.size)) {
     plan_winograd<T>(winograd_shape<T>(s, true, true), conv_cost_ns<T>(s), plan);
+    return true;
+  }
+  if (use_product(s, true)) {
+    plan_matrix_product<T>(product_of(s, true), plan);
+    plan->variant = kProductVariant;
     return true;
   }
   if (use_scatter<T>(s)) {
@@ -50,6 +56,7 @@ void run_grad_input(const Call* call, std::int32_t phase, std::int64_t begin, st
   const ConvShape s = conv_shape(problem.specs[2], problem.specs[1], problem.ints);
   if constexpr (has_winograd<T>())
     if (call->plan->variant == kWinogradVariant) return run_winograd<T>(call, s, phase, begin, end, scratch);
+  if (call->plan->variant == kProductVariant) return run_matrix_product<T>(call, phase, begin, end, nullptr, false, scratch);
   const bool scatter = call->plan->variant == kScatterVariant;
   const Panels panels = scatter ? scatter_panels<T>(s) : filter_panels<T>(s, true);
   T* packed = static_cast<T*>(call->shared);

@@ -4,6 +4,7 @@
 // where the result is a single column, or a single row by a transposed matrix, its elements are dot products, summed across lanes.
 #include "kernels/matmul_micro.h"
 #include "kernels/matmul_narrow.h"
+#include "kernels/matrix_product.h"
 #include "registry.h"
 
 namespace pynn {
@@ -143,6 +144,19 @@ int micro_form(const Problem* problem, const Plan* plan, MicroCode* codes) noexc
   return 1;
 }
 
+// Whether its elements are dot products, and whether it is exchanged.
+void settle_form(std::int64_t* params) {
+  const bool transpose_a = params[kTransposeA] != 0;
+  const bool row_by_rows = params[kN] > 1 && params[kM] == 1 && params[kTransposeB] != 0;
+  params[kDot] = row_by_rows || (params[kN] == 1 && !transpose_a);
+  params[kExchange] = row_by_rows || (params[kN] == 1 && transpose_a);
+  if (!params[kExchange]) return;
+  const std::int64_t m = params[kM];
+  params[kM] = params[kN];
+  params[kN] = m;
+  params[kTransposeA] = params[kTransposeB] = 0;
+}
+
 // C = A B over the last two axes; the axes before them broadcast. A two-dimensional B under an A of more axes is one product.
 template <class T>
 bool prepare_product(const Problem* problem, Plan* plan) {
@@ -160,15 +174,7 @@ bool prepare_product(const Problem* problem, Plan* plan) {
   params[kTransposeB] = transpose_b;
   params[kDepthOfBatch] = fold ? 0 : c.rank - 2;
   params[kBatch] = fold ? 1 : product(c.dims, c.rank - 2);
-  const bool row_by_rows = params[kN] > 1 && params[kM] == 1 && transpose_b;
-  params[kDot] = row_by_rows || (params[kN] == 1 && !transpose_a);
-  params[kExchange] = row_by_rows || (params[kN] == 1 && transpose_a);
-  if (params[kExchange]) {
-    const std::int64_t m = params[kM];
-    params[kM] = params[kN];
-    params[kN] = m;
-    params[kTransposeA] = params[kTransposeB] = 0;
-  }
+  settle_form(params);
   plan_chunks<T>(plan);
   plan->micro = micro_form<T>;
   return true;
@@ -411,6 +417,27 @@ void run_linear(const Call* call, std::int32_t phase, std::int64_t begin, std::i
 }
 
 }  // namespace
+
+template <class T>
+void plan_matrix_product(const MatrixProduct& product, Plan* plan) noexcept {
+  std::int64_t* params = plan->params;
+  params[kM] = product.m;
+  params[kN] = product.n;
+  params[kK] = product.k;
+  params[kTransposeB] = product.transpose_b;
+  params[kBatch] = 1;
+  settle_form(params);
+  plan_chunks<T>(plan);
+}
+template void plan_matrix_product<float>(const MatrixProduct&, Plan*) noexcept;
+template void plan_matrix_product<double>(const MatrixProduct&, Plan*) noexcept;
+
+template <class T>
+void run_matrix_product(const Call* call, std::int32_t phase, std::int64_t begin, std::int64_t end, const T* bias, bool relu, void* scratch) noexcept {
+  run_product<T>(call, phase, begin, end, bias, relu ? kRelu : kLinear, scratch);
+}
+template void run_matrix_product<float>(const Call*, std::int32_t, std::int64_t, std::int64_t, const float*, bool, void*) noexcept;
+template void run_matrix_product<double>(const Call*, std::int32_t, std::int64_t, std::int64_t, const double*, bool, void*) noexcept;
 
 // c = op(a) @ op(b), ints = [transpose_a, transpose_b]. a: (..., m, k) or (..., k, m), b: (..., k, n) or (..., n, k), c: (..., m, n).
 bool prepare_matmul_f32(const Problem* problem, Plan* plan) noexcept { return prepare_product<float>(problem, plan); }

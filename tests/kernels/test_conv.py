@@ -51,6 +51,8 @@ SHAPES = [
     ((2, 12, 9, 30), (3, 2, 30, 4), {"dilation": (3, 2), "padding": ((4, 0), (0, 3))}),
     ((2, 7, 8, 23), (2, 3, 23, 34), {"strides": (2, 1), "padding": "same"}),
     ((5, 8, 7, 33), (1, 1, 33, 2), {}),
+    ((3, 9, 7, 8), (1, 1, 8, 19), {}),
+    ((2, 31, 17, 7), (1, 1, 7, 1), {"padding": "same"}),
     ((2, 7, 9, 40), (3, 2, 20, 6), {"groups": 2}),
     ((2, 9, 8, 18), (3, 3, 18, 7), {"dilation": (1, 2), "strides": (2, 1)}),
     # small images with many channels, of which nearly every pixel has taps of its own
