@@ -31,9 +31,31 @@ PYNN_INLINE T largest_of(const T* x, std::int64_t n, bool negated) {
 constexpr std::int64_t kRowPart = 512;  // of a row: only that which has the extreme is searched for its place
 
 template <class T>
+PYNN_INLINE bool beats(T x, T best, bool smallest) {
+  return (smallest ? x < best : x > best) || (x != x && best == best);
+}
+
+// The first lane that holds the extreme, which is NaN if there is one.
+template <class T>
+PYNN_INLINE int lane_of(typename Simd<T>::V v, T extreme) {
+  return first_lane(extreme == extreme ? v == broadcast(extreme) : v != v);
+}
+
+constexpr std::int64_t kShortRow = 4;
+
+template <class T>
 std::int64_t index_in_row(const T* x, std::int64_t n, bool smallest) {
+  if (n <= kShortRow) {
+    std::int64_t best = 0;
+    for (std::int64_t i = 1; i < n; ++i) best = beats(x[i], x[best], smallest) ? i : best;
+    return best;
+  }
   typedef typename Simd<T>::V V;
   constexpr int lanes = Simd<T>::kLanes;
+  if (n <= lanes) {
+    const V v = keep_lanes(load_lanes(x, static_cast<int>(n)), *x, static_cast<int>(n));
+    return lane_of<T>(v, smallest ? -fold_max(-v) : fold_max(v));
+  }
   std::int64_t part = 0;
   T largest = largest_of(x, least(kRowPart, n), smallest);
   for (std::int64_t i = kRowPart; i < n && largest == largest; i += kRowPart) {
@@ -42,19 +64,22 @@ std::int64_t index_in_row(const T* x, std::int64_t n, bool smallest) {
     largest = here;
     part = i;
   }
-  const V wanted = broadcast(smallest ? -largest : largest);
-  const bool number = largest == largest;
   for (std::int64_t i = part;; i += lanes) {
     const V v = load_lanes(x + i, static_cast<int>(least(lanes, n - i)));
-    const typename Simd<T>::M found = number ? v == wanted : v != v;
-    const int lane = first_lane(found);
+    const int lane = lane_of<T>(v, smallest ? -largest : largest);
     if (lane < lanes || i + lanes >= n) return i + lane;
   }
 }
 
-// For up to kLanes neighbouring columns.
+// The extremes of up to kLanes neighbouring columns and their rows.
 template <class T>
-void index_in_columns(const T* x, std::int64_t n, std::int64_t stride, int count, bool smallest, std::int64_t* out) {
+struct Extremes {
+  typename Simd<T>::V best;
+  typename Simd<T>::M index;
+};
+
+template <class T>
+PYNN_INLINE Extremes<T> extremes_of_columns(const T* x, std::int64_t n, std::int64_t stride, int count, bool smallest) {
   typedef typename Simd<T>::V V;
   typedef typename Simd<T>::M M;
   typedef typename Simd<T>::Int Int;
@@ -67,7 +92,36 @@ void index_in_columns(const T* x, std::int64_t n, std::int64_t stride, int count
     best = select(taken, v, best);
     index = select(taken, broadcast_bits(static_cast<Int>(i)), index);
   }
-  for (int i = 0; i < count; ++i) out[i] = index[i];
+  return Extremes<T>{best, index};
+}
+
+// All columns of a matrix with so few of them that a vector holds several rows.
+template <class T>
+void index_in_few_columns(const T* x, std::int64_t n, int columns, bool smallest, std::int64_t* out) {
+  const int rows = Simd<T>::kLanes / columns;
+  const Extremes<T> found = extremes_of_columns(x, n / rows, rows * columns, rows * columns, smallest);
+  for (int c = 0; c < columns; ++c) {
+    T best = found.best[c];
+    std::int64_t at = found.index[c] * static_cast<std::int64_t>(rows);
+    for (int r = 1; r < rows; ++r) {
+      const T x_r = found.best[r * columns + c];
+      const std::int64_t row = found.index[r * columns + c] * static_cast<std::int64_t>(rows) + r;
+      const bool as_good = !beats(best, x_r, smallest) && row < at;
+      if (!beats(x_r, best, smallest) && !as_good) continue;
+      best = x_r;
+      at = row;
+    }
+    for (std::int64_t row = n / rows * rows; row < n; ++row)
+      if (beats(x[row * columns + c], best, smallest)) best = x[row * columns + c], at = row;
+    out[c] = at;
+  }
+}
+
+template <class T>
+void index_in_columns(const T* x, std::int64_t n, std::int64_t stride, int count, bool smallest, std::int64_t* out) {
+  if (count == stride && 2 * count <= Simd<T>::kLanes && n >= Simd<T>::kLanes) return index_in_few_columns(x, n, count, smallest, out);
+  const Extremes<T> found = extremes_of_columns(x, n, stride, count, smallest);
+  for (int i = 0; i < count; ++i) out[i] = found.index[i];
 }
 
 template <class T>

@@ -35,7 +35,7 @@ inline bool plan_index(const Problem& problem, const AlongAxis& along, Plan* pla
 }
 
 // The items of chunks [begin, end): row(x, n, smallest) gives the index in a row, columns(x, n, stride, count, smallest, out) those in
-// neighbouring columns.
+// neighbouring columns. Rows may be so short that finding them by division would take most of the time.
 template <class T, class Row, class Columns>
 PYNN_INLINE void find_indices(const Call* call, const AlongAxis& along, std::int64_t begin, std::int64_t end, const Row& row,
                               const Columns& columns) {
@@ -43,12 +43,14 @@ PYNN_INLINE void find_indices(const Call* call, const AlongAxis& along, std::int
   const T* x = static_cast<const T*>(call->data[0]);
   std::int64_t* out = static_cast<std::int64_t*>(call->data[1]);
   const Range items = chunk_range(begin, end, call->plan->params[0], along.items());
+  if (along.inner == 1) {
+    for (std::int64_t i = items.first; i < items.last; ++i) out[i] = row(x + i * along.n, along.n, smallest);
+    return;
+  }
   for (std::int64_t item = items.first; item < items.last; ++item) {
     const std::int64_t outer = item / along.groups(), column = item % along.groups() * along.together;
-    const T* from = x + outer * along.n * along.inner + column;
-    std::int64_t* to = out + outer * along.inner + column;
-    if (along.inner == 1) *to = row(from, along.n, smallest);
-    else columns(from, along.n, along.inner, static_cast<int>(least(along.together, along.inner - column)), smallest, to);
+    columns(x + outer * along.n * along.inner + column, along.n, along.inner, static_cast<int>(least(along.together, along.inner - column)),
+            smallest, out + outer * along.inner + column);
   }
 }
 

@@ -137,12 +137,13 @@ def test_nan_wins():
 
 
 @pytest.mark.parametrize("name", ["argmax", "argmin"])
-def test_the_first_of_equal_extremes_is_found(name):
+def test_the_first_of_equal_extremes_is_found_and_the_first_nan(name):
     rng = np.random.default_rng(2)
-    for shape, dtype, target in itertools.product([(7,), (4, 33), (3, 5, 9), (100, 10)], DTYPES, TARGETS):
+    for shape, dtype, target in itertools.product([(7,), (4, 33), (3, 5, 9), (100, 10), (70, 3), (41, 1), (3, 50, 2)], DTYPES, TARGETS):
         x = rng.integers(0, 4, size=shape).astype(dtype)
-        for axis in range(len(shape)):
-            np.testing.assert_array_equal(reduce(name, x, (axis,), target), getattr(np, name)(x, axis))
+        for values in (x, np.where(rng.random(shape) < 0.1, np.nan, x).astype(dtype)):
+            for axis in range(len(shape)):
+                np.testing.assert_array_equal(reduce(name, values, (axis,), target), getattr(np, name)(values, axis))
 
 
 def test_bits_do_not_depend_on_threads():
