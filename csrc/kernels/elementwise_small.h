@@ -39,8 +39,9 @@ constexpr std::int32_t dtype_of() {
 template <class T>
 struct Direct {
   BlockFunction<T> function;
-  std::int64_t size;
-  std::int64_t step[3];  // of each operand: 0 for a scalar
+  std::int64_t rows, columns;  // of the output; one row if it has one axis
+  std::int64_t row_step[3];    // of each operand, from row to row,
+  std::int64_t step[3];        // and within a row: 0 for one number
   std::int8_t operand[4];  // a, b, c, out; for what the function doesn't read, any
   T p, q;
 };
@@ -54,36 +55,63 @@ PYNN_INLINE void keep(Plan* plan, const P& what) {
 PYNN_INLINE const void* kept(const Plan& plan) { return plan.params + kDirectParam; }
 
 template <class T>
-void run_direct(const Call* call, std::int32_t, std::int64_t begin, std::int64_t end, void*) noexcept {
+PYNN_INLINE Direct<T> direct_of(const Plan& plan) {
   Direct<T> direct;
-  std::memcpy(&direct, &call->plan->params[kDirectParam], sizeof(direct));
-  const Range range = chunk_range(begin, end, call->plan->params[kChunkParam], direct.size);
+  std::memcpy(&direct, &plan.params[kDirectParam], sizeof(direct));
+  return direct;
+}
+
+template <class T>
+void run_direct(const Call* call, std::int32_t, std::int64_t begin, std::int64_t end, void*) noexcept {
+  const Direct<T> direct = direct_of<T>(*call->plan);
+  const Range range = chunk_range(begin, end, call->plan->params[kChunkParam], direct.columns);
   const T* operands[3];
   for (int k = 0; k < 3; ++k) operands[k] = static_cast<const T*>(call->data[direct.operand[k]]) + direct.step[k] * range.first;
   direct.function(operands[0], operands[1], operands[2], static_cast<T*>(call->data[direct.operand[3]]) + range.first,
                   range.last - range.first, direct.p, direct.q);
 }
 
-// One instruction over whole and scalar operands of type T needs no registers: it runs from memory to memory.
+template <class T>
+void run_direct_rows(const Call* call, std::int32_t, std::int64_t begin, std::int64_t end, void*) noexcept {
+  const Direct<T> direct = direct_of<T>(*call->plan);
+  const Range rows = chunk_range(begin, end, call->plan->params[kChunkParam], direct.rows);
+  for (std::int64_t row = rows.first; row < rows.last; ++row) {
+    const T* operands[3];
+    for (int k = 0; k < 3; ++k) operands[k] = static_cast<const T*>(call->data[direct.operand[k]]) + direct.row_step[k] * row;
+    direct.function(operands[0], operands[1], operands[2], static_cast<T*>(call->data[direct.operand[3]]) + row * direct.columns,
+                    direct.columns, direct.p, direct.q);
+  }
+}
+
+constexpr std::int64_t kDirectRow = 256;      // elements: fewer are done sooner as parts of a block
+constexpr std::int64_t kDirectChunk = 16384;  // elements of a chunk of rows
+
+// One instruction over operands of type T needs no registers: it runs from memory to memory, or from row to row where operands repeat along
+// one of two axes.
 template <class T>
 bool prepare_direct(const Problem& problem, const Layout& layout, Plan* plan) {
   const Code code(problem);
-  if (code.count != 1 || code.outputs != 1 || layout.rank > 1 || code.output(0) != code.inputs) return false;
+  if (code.count != 1 || code.outputs != 1 || code.output(0) != code.inputs) return false;
+  if (layout.rank > 2 || (layout.rank == 2 && layout.inner() < kDirectRow)) return false;
   for (int k = 0; k < problem.num_inputs + 1; ++k)
     if (problem.specs[k].dtype != dtype_of<T>()) return false;
   const int arity = arity_of(code.opcode(0));
   int scalars = 0;
-  Direct<T> direct{nullptr, layout.size, {0, 0, 0}, {0, 0, 0, static_cast<std::int8_t>(code.inputs)},
+  const std::int64_t columns = layout.inner();
+  Direct<T> direct{nullptr, layout.rank == 2 ? layout.dims[0] : 1, columns, {0, 0, 0}, {0, 0, 0}, {0, 0, 0, static_cast<std::int8_t>(code.inputs)},
                    static_cast<T>(code.floats[0]), static_cast<T>(code.floats[1])};
   for (int k = 0; k < arity; ++k) {
     direct.operand[k] = static_cast<std::int8_t>(code.operand(0, k));
-    direct.step[k] = layout.is_scalar(code.operand(0, k)) ? 0 : 1;
+    const int repeated = layout.mask(code.operand(0, k));
+    direct.step[k] = layout.rank > 0 && repeated >> (layout.rank - 1) & 1 ? 0 : 1;
+    direct.row_step[k] = layout.rank < 2 || repeated & 1 ? 0 : direct.step[k] ? columns : 1;
     scalars |= direct.step[k] ? 0 : 1 << k;
   }
   if (scalars == (1 << arity) - 1) return false;
+  if (layout.rank == 2) plan->params[kChunkParam] = split(plan, 0, direct.rows, most(1, kDirectChunk / columns), 1);
   direct.function = find_block_function<T>(code.opcode(0), scalars);
   keep<T>(plan, direct);
-  plan->run = run_direct<T>;
+  plan->run = layout.rank == 2 ? run_direct_rows<T> : run_direct<T>;
   plan->variant = 1;
   return true;
 }
