@@ -85,9 +85,10 @@ struct Row {
     std::int64_t i = 0;
     for (; i + wide * lanes <= n; i += wide * lanes)
       for (int k = 0; k < wide; ++k) sums[k] = Op::join(sums[k], Op::of(load(x + i + k * lanes)));
-    for (int k = 0; i < n; i += lanes, ++k) {
-      const int count = static_cast<int>(least(lanes, n - i));
-      sums[k] = Op::join(sums[k], keep_lanes(Op::of(load_lanes(x + i, count)), Op::template neutral<T>(), count));
+    PYNN_UNROLL
+    for (int k = 0; k < wide; ++k) {
+      const int count = static_cast<int>(least(lanes, n - i - k * lanes));
+      if (count > 0) sums[k] = Op::join(sums[k], keep_lanes(Op::of(load_lanes(x + i + k * lanes, count)), Op::template neutral<T>(), count));
     }
     return Op::template fold<T>(Op::join(Op::join(sums[0], sums[1]), Op::join(sums[2], sums[3])));
   }

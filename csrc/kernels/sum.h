@@ -54,13 +54,15 @@ PYNN_INLINE typename Simd<T>::V mapped_partial(const T* x, int n, Map map) {
   return load(lanes);
 }
 
-// Adds x[0..n), n < kWidth, to the lanes.
-template <class T, class Map>
-PYNN_INLINE void add_tail(typename Simd<T>::V* lanes, const T* x, int n, Map map) {
+// Adds x[0..n), n <= kVectors * kLanes, to the lanes. Unrolled, so that these stay in registers.
+template <class T, int kVectors, class Map>
+PYNN_INLINE void add_tail(typename Simd<T>::V (&lanes)[kVectors], const T* x, int n, Map map) {
   constexpr int step = Simd<T>::kLanes;
-  int j = 0;
-  for (; (j + 1) * step <= n; ++j) lanes[j] += map(load(x + j * step));
-  if (j * step < n) lanes[j] += mapped_partial(x + j * step, n - j * step, map);
+  PYNN_UNROLL
+  for (int j = 0; j < kVectors; ++j) {
+    if ((j + 1) * step <= n) lanes[j] += map(load(x + j * step));
+    else if (j * step < n) lanes[j] += mapped_partial(x + j * step, n - j * step, map);
+  }
 }
 
 template <class T>
@@ -75,7 +77,7 @@ template <class T, class Map>
 PYNN_INLINE T sum_few(const T* x, int n, Map map) {
   typename Simd<T>::V lanes[SumLanes<T>::kPerAccumulator];
   for (int i = 0; i < SumLanes<T>::kPerAccumulator; ++i) lanes[i] = zero<T>();
-  add_tail(lanes, x, n, map);
+  add_tail<T>(lanes, x, n, map);
   return fold_lanes<T>(lanes);
 }
 
@@ -89,7 +91,7 @@ PYNN_INLINE T sum_block(const T* x, int n, Map map) {
   int i = 0;
   for (; i + Lanes::kWidth <= n; i += Lanes::kWidth)
     for (int j = 0; j < Lanes::kVectors; ++j) lanes[j] += map(load(x + i + j * Lanes::kLanes));
-  add_tail(lanes, x + i, n - i, map);
+  add_tail<T>(lanes, x + i, n - i, map);
   constexpr int per = Lanes::kPerAccumulator;
   for (int j = 0; j < per; ++j) lanes[j] = (lanes[j] + lanes[per + j]) + (lanes[2 * per + j] + lanes[3 * per + j]);
   return fold_lanes<T>(lanes);
