@@ -82,8 +82,7 @@ void run_forward(const Call* call, std::int32_t phase, std::int64_t begin, std::
   const T* filter = static_cast<const T*>(call->data[1]);
   T* packed = static_cast<T*>(call->shared);
   if (phase == 0) return pack_panels(panels, false, filter, packed, begin, end);
-  Correlation g = correlation_of(s, false);
-  g.by_taps = call->plan->params[kByTaps] != 0;
+  const Correlation g = planned(correlation_of(s, false), *call->plan);
   const Pixels<const T> source = dense_pixels(x, s.rows.size, s.cols.size, s.in_channels);
   const Pixels<T> out = dense_pixels(y, s.rows.out_size, s.cols.out_size, s.out_channels);
   for_each_part(*call->plan, panels, s.rows.out_size, begin, end, [&](const Region& region, const PanelSpan& span) {

@@ -61,8 +61,7 @@ void run_grad_input(const Call* call, std::int32_t phase, std::int64_t begin, st
   const Panels panels = scatter ? scatter_panels<T>(s) : filter_panels<T>(s, true);
   T* packed = static_cast<T*>(call->shared);
   if (phase == 0) return pack_panels(panels, true, static_cast<const T*>(call->data[1]), packed, begin, end);
-  Correlation g = correlation_of(s, true);
-  g.by_taps = call->plan->params[kByTaps] != 0;
+  const Correlation g = planned(correlation_of(s, true), *call->plan);
   const Pixels<const T> source = dense_pixels(static_cast<const T*>(call->data[0]), s.rows.out_size, s.cols.out_size, s.out_channels);
   const Pixels<T> out = dense_pixels(static_cast<T*>(call->data[2]), s.rows.size, s.cols.size, s.in_channels);
   for_each_part(*call->plan, panels, s.rows.size, begin, end, [&](const Region& region, const PanelSpan& span) {

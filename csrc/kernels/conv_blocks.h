@@ -124,6 +124,12 @@ void plan_tiles(const Correlation& g, const Panels& p, BlockRequest q, Plan* pla
   plan->params[kByTaps] = prefers_taps<T>(p, g, plan->params[kBandRows], plan->params[kBlockImages]);
 }
 
+// The correlation as it was planned.
+inline Correlation planned(Correlation g, const Plan& plan) {
+  g.by_taps = plan.params[kByTaps] != 0;
+  return g;
+}
+
 // visit(Region) for the blocks of chunks [begin, end) of one section; `rows` is the number of output rows.
 template <class Visit>
 PYNN_INLINE void for_each_block(const Plan& plan, std::int64_t rows, std::int64_t begin, std::int64_t end, Visit visit) {

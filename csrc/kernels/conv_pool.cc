@@ -138,8 +138,7 @@ void run_conv_pool(const Call* call, std::int32_t phase, std::int64_t begin, std
   if (phase == 0 && scatter) return pack_turned_panels(turned_round(s), filter, static_cast<T*>(call->shared), begin, end);
   if (phase == 0) return pack_panels(panels, false, filter, static_cast<T*>(call->shared), begin, end);
   const T* packed = call->plan->chunks[0] ? static_cast<const T*>(call->shared) : filter;
-  Correlation g = pooled_correlation(s);
-  g.by_taps = call->plan->params[kByTaps] != 0;
+  const Correlation g = planned(pooled_correlation(s), *call->plan);
   const Pixels<const T> source = dense_pixels(static_cast<const T*>(call->data[0]), s.rows.size, s.cols.size, s.in_channels);
   for_each_part(*call->plan, panels, whole(s.rows.out_size), begin, end, [&](const Region& region, const PanelSpan& span) {
     for (std::int64_t i = span.first; i < span.last; ++i) {

@@ -229,8 +229,7 @@ void run_pool_grad_input(const Call* call, std::int32_t phase, std::int64_t begi
   T* packed = static_cast<T*>(call->shared);
   if (phase == 0) return pack_panels(panels, true, static_cast<const T*>(call->data[2]), packed, begin, end);
   const Pixels<T> out = dense_pixels(dx, s.rows.size, s.cols.size, s.in_channels);
-  Correlation correlation = correlation_of(s, true);
-  correlation.by_taps = call->plan->params[kByTaps] != 0;
+  const Correlation correlation = planned(correlation_of(s, true), *call->plan);
   for_each_part(*call->plan, panels, s.rows.size, begin, end, [&](const Region& region, const PanelSpan& span) {
     const Span rows = reached_rows(s.rows, region.row0, region.row1);
     T* dz = static_cast<T*>(scratch);

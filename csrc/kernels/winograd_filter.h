@@ -17,18 +17,18 @@ namespace {
 constexpr std::int64_t kMaxWinogradPartials = 8, kLeastWinogradPartials = 4;
 constexpr std::int64_t kPartialTiles = 256;
 constexpr std::int64_t kReducedChannels = 8;
-constexpr std::int64_t kFarChannels = 128;             // from which V is in L3, and all panels are multiplied point by point
-constexpr std::int64_t kFarFloats = 36 * 128 * 512;    // of V and the transformed gradient then
-constexpr std::int64_t kPartialBytes = 20 << 20;       // of all partial sums together
+constexpr std::int64_t kFarChannels = 128;                // from which V is in L3, and all panels are multiplied point by point
+constexpr std::int64_t kFarFloats = 36 * 128 * 512;       // of V and the transformed gradient then
+constexpr std::int64_t kPartialBytes = 20 << 20;          // of all partial sums together
 constexpr std::int64_t kFewTiles = 64, kMoreTiles = 128;  // that may go all at once, with many channels
-constexpr std::int64_t kFewFloats = 10 << 18;           // of V and the transformed gradient then
+constexpr std::int64_t kFewFloats = 10 << 18;             // of V and the transformed gradient then
 
 struct WinogradFilter {
   WinogradShape shape;
-  std::int64_t partials, sections;   // a chunk is one partial x one section of the panels
-  std::int64_t partial_size, plane;  // elements: of a partial, and of one of the 36 planes of the transformed gradient
-  std::int64_t together, panel_room; // panels that are multiplied point by point, and the elements of one in a plane
-  bool at_once;                      // all tiles, slice by slice of the channels, whose sums stay in cache
+  std::int64_t partials, sections;    // a chunk is one partial x one section of the panels
+  std::int64_t partial_size, plane;   // elements: of a partial, and of one of the 36 planes of the transformed gradient
+  std::int64_t together, panel_room;  // panels that are multiplied point by point, and the elements of one in a plane
+  bool at_once;                       // all tiles, slice by slice of the channels, whose sums stay in cache
 };
 
 // Tiles of a block. The larger the sums, the fewer passes over them; from kFarChannels on blocks of a partial are equal, and V and the
