@@ -38,7 +38,8 @@ PYNN_INLINE bool beats(T x, T best, bool smallest) {
 // The first lane that holds the extreme, which is NaN if there is one.
 template <class T>
 PYNN_INLINE int lane_of(typename Simd<T>::V v, T extreme) {
-  return first_lane(extreme == extreme ? v == broadcast(extreme) : v != v);
+  const typename Simd<T>::M found = extreme == extreme ? v == broadcast(extreme) : v != v;
+  return first_lane(found);
 }
 
 constexpr std::int64_t kShortRow = 4;
