@@ -224,6 +224,7 @@ void correlate_span(Correlation g, const Panels& p, const PanelSpan& span, const
 template <class T>
 void correlate_panels(const Correlation& g, const Panels& p, const PanelSpan& span, const Pixels<const T>& source, const Pixels<T>& out,
                       const T* packed, const Region& region, const T* bias, bool relu) {
+  if (span.first == span.last) return;
   Pixels<T> to = out;
   to.base += output_column(p, panel_at(p, span.first));
   correlate_span(g, p, span, source, to, packed, region, bias, relu);

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from pynn.ops.windows import image_windows, padded_images, tap_slice
@@ -44,9 +46,9 @@ def conv2d_numpy(x, filter, *, strides, padding, dilation, groups, **_):
         for i, j, at in taps:
             y += padded[at] * filter[i, j, 0]
         return y
-    images = max(1, BLOCK_BYTES // max(1, y[:1, ..., 0].size * kh * kw * depth * x.itemsize))
+    images = max(1, BLOCK_BYTES // max(1, y.shape[1] * y.shape[2] * kh * kw * depth * x.itemsize))
     for ins, outs in _group_slices(groups, depth, out_channels // groups):
-        matrix = filter[..., outs].reshape(kh * kw * depth, -1)
+        matrix = filter[..., outs].reshape(kh * kw * depth, out_channels // groups)
         for n in range(0, x.shape[0], images):
             rows = _window_rows(padded[n : n + images, ..., ins], (kh, kw), windows, strides, dilation)
             y[n : n + images, ..., outs] = rows @ matrix
@@ -72,7 +74,7 @@ def conv2d_grad_filter_numpy(x, dy, *, filter_shape, strides, padding, dilation,
     """For each tap, the pixels it saw (transposed) times the output gradient."""
     windows, taps = _taps(x.shape, filter_shape, strides, padding, dilation)
     padded = padded_images(x, *windows)
-    depth, columns = filter_shape[2], filter_shape[3] // groups
+    depth, columns, pixels = filter_shape[2], filter_shape[3] // groups, math.prod(dy.shape[:3])
     dfilter = np.zeros(filter_shape, x.dtype)
     for i, j, at in taps:
         seen = padded[at]
@@ -80,7 +82,7 @@ def conv2d_grad_filter_numpy(x, dy, *, filter_shape, strides, padding, dilation,
             dfilter[i, j, 0] = (seen * dy).sum(axis=(0, 1, 2))
             continue
         for ins, outs in _group_slices(groups, depth, columns):
-            dfilter[i, j, :, outs] = seen[..., ins].reshape(-1, depth).T @ dy[..., outs].reshape(-1, columns)
+            dfilter[i, j, :, outs] = seen[..., ins].reshape(pixels, depth).T @ dy[..., outs].reshape(pixels, columns)
     return dfilter
 
 

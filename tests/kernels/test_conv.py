@@ -189,6 +189,18 @@ def test_few_columns_have_the_bits_of_many(case, dtype, target):
         assert few.tobytes() == np.ascontiguousarray(whole[..., :columns]).tobytes()
 
 
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("window", [(3, 3), (1, 1)])
+@pytest.mark.parametrize("shape", [(0, 4, 8), (2, 0, 8), (2, 4, 0), (2, 64, 0)], ids=str)
+def test_nothing_to_convolve(shape, window, target):
+    """No images, or no channels on either side."""
+    batch, ins, outs = shape
+    attrs = {"padding": "same"}
+    for op, inputs, all_attrs in calls(*operands((batch, 12, 12, ins), (*window, ins, outs), attrs, np.float32), attrs):
+        wanted = op.fallback(*inputs, **op.complete(all_attrs))
+        np.testing.assert_array_equal(native(op, inputs, all_attrs, target)[0], wanted)
+
+
 def test_rows_do_not_depend_on_the_batch():
     x, filter = normal((11, 9, 7, 5)), normal((3, 3, 5, 12))
     whole = native(CONV2D, (x, filter), {"padding": "same"})[0]
@@ -314,7 +326,8 @@ WINOGRAD = [
     ((11, 13, 17, 24), (3, 3, 24, 48), {"padding": "same"}),
     ((1, 8, 8, 128), (3, 3, 128, 40), {"padding": "same"}),
     ((5, 12, 11, 150), (3, 3, 150, 72), {}),
-    ((6, 30, 30, 130), (3, 3, 130, 33), {"padding": "same"}),  # many tiles of 128 channels and more go point by point in the gradient by the filter
+    # many tiles of 128 channels and more go point by point in the gradient by the filter
+    ((6, 30, 30, 130), (3, 3, 130, 33), {"padding": "same"}),
     ((2, 5, 4, 390), (3, 3, 390, 340), {"padding": "same"}),  # a transformed filter of 19 MB, which nobody keeps
 ]
 
