@@ -56,7 +56,7 @@ void run_grad_input(const Call* call, std::int32_t phase, std::int64_t begin, st
   const ConvShape s = conv_shape(problem.specs[2], problem.specs[1], problem.ints);
   if constexpr (has_winograd<T>())
     if (call->plan->variant == kWinogradVariant) return run_winograd<T>(call, s, phase, begin, end, scratch);
-  if (call->plan->variant == kProductVariant) return run_matrix_product<T>(call, phase, begin, end, nullptr, false, scratch);
+  if (call->plan->variant == kProductVariant) return run_matrix_product(call, phase, begin, end, static_cast<const T*>(nullptr), false, scratch);
   const bool scatter = call->plan->variant == kScatterVariant;
   const Panels panels = scatter ? scatter_panels<T>(s) : filter_panels<T>(s, true);
   T* packed = static_cast<T*>(call->shared);

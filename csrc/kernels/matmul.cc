@@ -412,14 +412,7 @@ void run_product(const Call* call, std::int32_t phase, std::int64_t begin, std::
 }
 
 template <class T>
-void run_linear(const Call* call, std::int32_t phase, std::int64_t begin, std::int64_t end, void* scratch) {
-  run_product<T>(call, phase, begin, end, static_cast<const T*>(call->data[2]), static_cast<std::int32_t>(call->problem->ints[2]), scratch);
-}
-
-}  // namespace
-
-template <class T>
-void plan_matrix_product(const MatrixProduct& product, Plan* plan) noexcept {
+void plan_single(const MatrixProduct& product, Plan* plan) {
   std::int64_t* params = plan->params;
   params[kM] = product.m;
   params[kN] = product.n;
@@ -429,15 +422,22 @@ void plan_matrix_product(const MatrixProduct& product, Plan* plan) noexcept {
   settle_form(params);
   plan_chunks<T>(plan);
 }
-template void plan_matrix_product<float>(const MatrixProduct&, Plan*) noexcept;
-template void plan_matrix_product<double>(const MatrixProduct&, Plan*) noexcept;
 
 template <class T>
-void run_matrix_product(const Call* call, std::int32_t phase, std::int64_t begin, std::int64_t end, const T* bias, bool relu, void* scratch) noexcept {
-  run_product<T>(call, phase, begin, end, bias, relu ? kRelu : kLinear, scratch);
+void run_linear(const Call* call, std::int32_t phase, std::int64_t begin, std::int64_t end, void* scratch) {
+  run_product<T>(call, phase, begin, end, static_cast<const T*>(call->data[2]), static_cast<std::int32_t>(call->problem->ints[2]), scratch);
 }
-template void run_matrix_product<float>(const Call*, std::int32_t, std::int64_t, std::int64_t, const float*, bool, void*) noexcept;
-template void run_matrix_product<double>(const Call*, std::int32_t, std::int64_t, std::int64_t, const double*, bool, void*) noexcept;
+
+}  // namespace
+
+void plan_matrix_product_f32(const MatrixProduct& product, Plan* plan) noexcept { plan_single<float>(product, plan); }
+void plan_matrix_product_f64(const MatrixProduct& product, Plan* plan) noexcept { plan_single<double>(product, plan); }
+void run_matrix_product(const Call* call, std::int32_t phase, std::int64_t begin, std::int64_t end, const float* bias, bool relu, void* scratch) noexcept {
+  run_product<float>(call, phase, begin, end, bias, relu ? kRelu : kLinear, scratch);
+}
+void run_matrix_product(const Call* call, std::int32_t phase, std::int64_t begin, std::int64_t end, const double* bias, bool relu, void* scratch) noexcept {
+  run_product<double>(call, phase, begin, end, bias, relu ? kRelu : kLinear, scratch);
+}
 
 // c = op(a) @ op(b), ints = [transpose_a, transpose_b]. a: (..., m, k) or (..., k, m), b: (..., k, n) or (..., n, k), c: (..., m, n).
 bool prepare_matmul_f32(const Problem* problem, Plan* plan) noexcept { return prepare_product<float>(problem, plan); }
