@@ -194,12 +194,11 @@ void pack_panels(const Panels& p, bool adjoint, const T* filter, T* packed, std:
 inline std::int64_t source_channel(const Panels& p, const Panel& panel) { return panel.group * p.depth; }
 inline std::int64_t output_column(const Panels& p, const Panel& panel) { return panel.group * p.columns + panel.first_column; }
 
-// A span of panels over a region; `source` begins with the first channel of all, `out` with the first column of the span. Depthwise
+// A span of panels, at least one, over a region; `source` begins with the first channel of all, `out` with the first column of the span. Depthwise
 // panels share the memory that they read, so they go together.
 template <class T>
 void correlate_span(Correlation g, const Panels& p, const PanelSpan& span, const Pixels<const T>& source, const Pixels<T>& out,
                     const T* packed, const Region& region, const T* bias, bool relu) {
-  if (span.first == span.last) return;
   const Panel first = panel_at(p, span.first), last = panel_at(p, span.last - 1);
   const std::int64_t first_column = output_column(p, first);
   Pixels<const T> from = source;
@@ -220,7 +219,7 @@ void correlate_span(Correlation g, const Panels& p, const PanelSpan& span, const
   }
 }
 
-// The same with `out` at the first column of all panels.
+// The same with `out` at the first column of all panels, of which there may be none.
 template <class T>
 void correlate_panels(const Correlation& g, const Panels& p, const PanelSpan& span, const Pixels<const T>& source, const Pixels<T>& out,
                       const T* packed, const Region& region, const T* bias, bool relu) {

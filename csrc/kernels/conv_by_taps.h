@@ -33,7 +33,7 @@ PYNN_NOINLINE void add_tap(const T* const* source, T* const* out, const T* weigh
   }
 }
 
-// One tap for the pixels that see it. What a last tile has too much of is the last pixel again, added to sums that nobody reads.
+// One tap for the pixels that see it. What a last tile has too much of is its first pixel again, added to sums that nobody reads.
 template <class T, int NV>
 void add_tap_everywhere(PixelWalk<T>& walk, std::int64_t pixels, const T* weights, std::int64_t depth, int lanes) {
   constexpr int kFull = tile_pixels<NV>(), kHalf = kFull / 2;
