@@ -12,7 +12,7 @@ namespace {
 template <class T>
 bool prepare_grad_filter(const Problem* problem, Plan* plan) {
   const ConvShape s = conv_shape(problem->specs[0], problem->specs[2], problem->ints);
-  if (has_winograd<T>() && use_winograd(s, problem->ints, s.rows.out_size, s.cols.out_size))
+  if (use_winograd<T>(s, problem->ints, false))
     plan_winograd_filter<T>(winograd_filter<T>(s), conv_cost_ns<T>(s), plan);
   else plan_filter_grad<T>(filter_grad<T>(s, GradientIs::kArray), plan);
   return true;
@@ -50,8 +50,8 @@ void pack_gradient(const ConvShape& s, const Panels& panels, const PackedGradien
 template <class T>
 void run_winograd(const Call* call, const ConvShape& s, std::int32_t phase, std::int64_t begin, std::int64_t end, void* scratch) {
   const WinogradFilter f = winograd_filter<T>(s);
-  const DenseSource<T> x{static_cast<const T*>(call->data[0]), s.rows.size, s.cols.size, s.in_channels};
-  const DenseSource<T> dy{static_cast<const T*>(call->data[1]), s.rows.out_size, s.cols.out_size, s.out_channels};
+  const DenseSource<T> x = dense_source(static_cast<const T*>(call->data[0]), input_image(s));
+  const DenseSource<T> dy = dense_source(static_cast<const T*>(call->data[1]), output_image(s));
   run_winograd_filter(f, x, dy, static_cast<T*>(call->shared), static_cast<T*>(call->data[2]), phase, begin, end, scratch);
 }
 

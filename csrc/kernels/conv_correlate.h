@@ -66,8 +66,8 @@ void correlate_depthwise(const Correlation& g, const Pixels<const double>& sourc
 namespace {
 
 template <class T>
-Pixels<T> dense_pixels(T* base, std::int64_t height, std::int64_t width, std::int64_t channels) {
-  return Pixels<T>{base, height * width * channels, width * channels, channels};
+Pixels<T> dense_pixels(T* base, const ImageSize& size) {
+  return Pixels<T>{base, image_elements(size), size.cols * size.channels, size.channels};
 }
 
 template <class T>

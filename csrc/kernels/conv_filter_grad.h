@@ -201,11 +201,11 @@ void sum_depthwise_panel(const FilterGrad& f, std::int64_t index, const T* x, co
   const Panel panel = panel_at(f.panels, index);
   Pixels<const T> gradient;
   if (f.in_place) {
-    gradient = dense_pixels(dy, s.rows.out_size, s.cols.out_size, s.out_channels);
+    gradient = dense_pixels(dy, output_image(s));
     gradient.base += block.image0 * gradient.image + block.row0 * gradient.row + panel.first_column;
   } else {
     pack(PackedGradient<T>{{index, index + 1}, static_cast<T*>(scratch), 0}, block);
-    gradient = dense_pixels(static_cast<const T*>(scratch), block.row1 - block.row0, s.cols.out_size, panel.width);
+    gradient = dense_pixels(static_cast<const T*>(scratch), ImageSize{block.row1 - block.row0, s.cols.out_size, panel.width});
   }
   if (first) fill_zeros(sums + panel.offset, gradient_rows(f) * panel.width);
   const DepthwiseBlock<T> work{s.rows, s.cols, block, x + panel.first_column, s.in_channels, gradient, panel.columns, panel.width,

@@ -40,20 +40,19 @@ template <class T>
 bool prepare_conv_pool(const Problem* problem, Plan* plan) {
   const ConvShape s = conv_shape(problem->specs[0], problem->specs[1], problem->ints);
   const std::int64_t rows = whole(s.rows.out_size);
-  if (has_winograd<T>() && use_winograd(s, problem->ints, s.rows.out_size, s.cols.out_size)) {
+  if (use_winograd<T>(s, problem->ints, false)) {
     plan_winograd<T>(pooled_shape<T>(s), conv_cost_ns<T>(s), plan);
     keep_filters<T>(pooled_shape<T>(s), plan);
     return true;
   }
-  const bool scatter = use_scatter<T>(turned_round(s));
-  plan_packing<T>(scatter ? scatter_panels<T>(turned_round(s)) : filter_panels<T>(s, false), scatter, plan);
-  const std::int64_t source_bytes = s.rows.size * s.cols.size * s.in_channels * static_cast<std::int64_t>(sizeof(T));
-  const std::int64_t image_bytes = larger(source_bytes, kScratchShare * rows * panel_row_bytes<T>(s));
-  const BlockRequest blocks{s.batch, rows, 2, image_bytes, kSourceBlockBytes, conv_cost_ns<T>(s)};
+  const bool scatter = use_scatter<T>(scattered(s, false));
+  plan_packing<T>(scatter ? scatter_panels<T>(scattered(s, false)) : filter_panels<T>(s, false), scatter, plan);
+  const std::int64_t read_again = larger(image_bytes<T>(input_image(s)), kScratchShare * rows * panel_row_bytes<T>(s));
+  const BlockRequest blocks{s.batch, rows, 2, read_again, kSourceBlockBytes, conv_cost_ns<T>(s)};
   if (scatter) plan_blocks(blocks, plan);
   else plan_tiles<T>(pooled_correlation(s), filter_panels<T>(s, false), blocks, plan);
   plan->scratch_bytes = plan->params[kBlockImages] * plan->params[kBandRows] * panel_row_bytes<T>(s);
-  if (scatter) scatter_behind<T>(turned_round(s), plan);
+  if (scatter) scatter_behind<T>(scattered(s, false), plan);
   return true;
 }
 
@@ -119,7 +118,7 @@ void run_winograd(const Call* call, const ConvShape& s, std::int32_t phase, std:
   const WinogradShape w = pooled_shape<T>(s);
   const WinogradFilters<T> filters{static_cast<const T*>(call->data[1]), false, static_cast<T*>(call->shared)};
   if (phase == 0) return prepare_filters(w, *call->plan, filters, begin, end);
-  const DenseSource<T> source{static_cast<const T*>(call->data[0]), s.rows.size, s.cols.size, s.in_channels};
+  const DenseSource<T> source = dense_source(static_cast<const T*>(call->data[0]), input_image(s));
   const PoolSink<T> sink{out, s.rows.out_size / 2, s.cols.out_size / 2, s.out_channels, static_cast<const T*>(call->data[2])};
   winograd_pass(w, *call->plan, source, filters, sink, begin, end, scratch);
 }
@@ -135,18 +134,18 @@ void run_conv_pool(const Call* call, std::int32_t phase, std::int64_t begin, std
   const T* filter = static_cast<const T*>(call->data[1]);
   const T* bias = static_cast<const T*>(call->data[2]);
   const bool scatter = call->plan->variant == kScatterVariant;
-  if (phase == 0 && scatter) return pack_turned_panels(turned_round(s), filter, static_cast<T*>(call->shared), begin, end);
+  if (phase == 0 && scatter) return pack_scattered(s, false, filter, static_cast<T*>(call->shared), begin, end);
   if (phase == 0) return pack_panels(panels, false, filter, static_cast<T*>(call->shared), begin, end);
   const T* packed = call->plan->chunks[0] ? static_cast<const T*>(call->shared) : filter;
   const Correlation g = planned(pooled_correlation(s), *call->plan);
-  const Pixels<const T> source = dense_pixels(static_cast<const T*>(call->data[0]), s.rows.size, s.cols.size, s.in_channels);
+  const Pixels<const T> source = dense_pixels(static_cast<const T*>(call->data[0]), input_image(s));
   for_each_part(*call->plan, panels, whole(s.rows.out_size), begin, end, [&](const Region& region, const PanelSpan& span) {
     for (std::int64_t i = span.first; i < span.last; ++i) {
       const Panel panel = panel_at(panels, i);
-      Pixels<T> to = dense_pixels(static_cast<T*>(scratch), region.row1 - region.row0, g.last_column, panel.width);
+      Pixels<T> to = dense_pixels(static_cast<T*>(scratch), ImageSize{region.row1 - region.row0, g.last_column, panel.width});
       to.base -= region.image0 * to.image + region.row0 * to.row;
       T* room = reinterpret_cast<T*>(static_cast<char*>(scratch) + call->plan->params[kFreeParam]);
-      if (scatter) scatter_region<T>(turned_round(s), source, packed, region, g.last_column, to, bias, false, call->plan->params[kBandRows], room);
+      if (scatter) scatter_region<T>(scattered(s, false), source, packed, region, g.last_column, to, bias, false, call->plan->params[kBandRows], room);
       else correlate_span<T>(g, panels, PanelSpan{i, i + 1}, source, to, packed, region, bias, false);
       pool_block(s, region, panel, output_column(panels, panel), static_cast<const T*>(scratch), pooled);
     }

@@ -92,7 +92,7 @@ void plan_pooled_filter(const ConvShape& s, Plan* plan) {
 template <class T>
 bool prepare_grad_params(const Problem* problem, Plan* plan) {
   const ConvShape s = conv_shape(problem->specs[0], problem->specs[3], problem->ints);
-  if (has_winograd<T>() && use_winograd(s, problem->ints, s.rows.out_size, s.cols.out_size))
+  if (use_winograd<T>(s, problem->ints, false))
     plan_pooled_filter<T>(s, plan);
   else if (prefers_sparse_filter<T>(s)) plan_sparse_filter<T>(sparse_filter<T>(filter_grad<T>(s, GradientIs::kComputed)), plan);
   else plan_filter_grad<T>(filter_grad<T>(s, GradientIs::kComputed), plan);
@@ -118,7 +118,7 @@ void run_bias(const Call* call, const ConvShape& s, std::int32_t phase, std::int
 template <class T>
 void run_winograd_params(const Call* call, const ConvShape& s, std::int32_t phase, std::int64_t begin, std::int64_t end, void* scratch) {
   const WinogradFilter f = winograd_filter<T>(s);
-  const DenseSource<T> x{static_cast<const T*>(call->data[0]), s.rows.size, s.cols.size, s.in_channels};
+  const DenseSource<T> x = dense_source(static_cast<const T*>(call->data[0]), input_image(s));
   const PooledSource<T> dy{pooled_gradient<T>(s, call->data[1], call->data[2]), s.rows.out_size, s.cols.out_size};
   run_winograd_filter(f, x, dy, static_cast<T*>(call->shared), static_cast<T*>(call->data[3]), phase, begin, end, scratch);
 }
@@ -151,11 +151,8 @@ void run_grad_params(const Call* call, std::int32_t phase, std::int64_t begin, s
   });
 }
 
-// Elements of one image's dz.
-inline std::int64_t image_elements(const ConvShape& s) { return s.rows.out_size * s.cols.out_size * s.out_channels; }
-
 // Images whose edges are done together.
-inline std::int64_t edge_images(const ConvShape& s) { return clamped((kSourceBlockBytes / 4) / image_elements(s), 1, s.batch); }
+inline std::int64_t edge_images(const ConvShape& s) { return clamped((kSourceBlockBytes / 4) / image_elements(output_image(s)), 1, s.batch); }
 
 // Some rows of one image's dz, all channels; returns the end of them.
 template <class T>
@@ -168,10 +165,10 @@ T* expand_rows(const PooledGradient<T>& g, const ConvShape& s, std::int64_t n, S
 template <class T>
 bool prepare_pool_grad_input(const Problem* problem, Plan* plan) {
   const ConvShape s = conv_shape(problem->specs[3], problem->specs[2], problem->ints);
-  if (has_winograd<T>() && use_winograd(s, problem->ints, s.rows.size, s.cols.size)) {
+  if (use_winograd<T>(s, problem->ints, true)) {
     const WinogradShape w = winograd_shape<T>(s, true, true);
     plan_winograd<T>(w, conv_cost_ns<T>(s), plan);
-    const std::int64_t edges = edge_images(s) * image_elements(s), tiles = winograd_room<T>(w) + strip_elements(s);
+    const std::int64_t edges = edge_images(s) * image_elements(output_image(s)), tiles = winograd_room<T>(w) + strip_elements(s);
     plan->scratch_bytes = larger(tiles, edges) * static_cast<std::int64_t>(sizeof(T));
     return true;
   }
@@ -182,8 +179,7 @@ bool prepare_pool_grad_input(const Problem* problem, Plan* plan) {
   const bool scatter = use_scatter<T>(s);
   plan_packing<T>(scatter ? scatter_panels<T>(s) : filter_panels<T>(s, true), true, plan);
   const std::int64_t row_bytes = s.cols.out_size * s.out_channels * static_cast<std::int64_t>(sizeof(T));
-  const std::int64_t image_bytes = s.rows.out_size * row_bytes;
-  const BlockRequest blocks{s.batch, s.rows.size, s.rows.stride, image_bytes, kSourceBlockBytes, conv_cost_ns<T>(s)};
+  const BlockRequest blocks{s.batch, s.rows.size, s.rows.stride, image_bytes<T>(output_image(s)), kSourceBlockBytes, conv_cost_ns<T>(s)};
   if (scatter) plan_blocks(blocks, plan);
   else plan_tiles<T>(correlation_of(s, true), filter_panels<T>(s, true), blocks, plan);
   const std::int64_t reached = most_reached(s.rows, plan->params[kBandRows]);
@@ -198,17 +194,16 @@ void run_winograd_input(const Call* call, const ConvShape& s, std::int32_t phase
   const WinogradFilters<T> filters{static_cast<const T*>(call->data[2]), true, static_cast<T*>(call->shared)};
   if (phase == 0) return prepare_filters(w, *call->plan, filters, begin, end);
   const PooledSource<T> source{pooled_gradient<T>(s, call->data[0], call->data[1]), s.rows.out_size, s.cols.out_size};
-  const DenseSink<T> sink{static_cast<T*>(call->data[3]), s.rows.size, s.cols.size, s.in_channels, nullptr, false};
+  const DenseSink<T> sink = dense_sink(static_cast<T*>(call->data[3]), input_image(s), static_cast<const T*>(nullptr), false);
   winograd_pass(w, *call->plan, source, filters, sink, begin, end, scratch);
-  const Pixels<T> to = dense_pixels(sink.base, sink.rows, sink.cols, sink.channels);
+  const Pixels<T> to = dense_pixels(sink.base, input_image(s));
   for_each_edge(w, *call->plan, s, true, begin, end, [&](const Correlation& g, const Region& region) {
     const std::int64_t together = edge_images(s);
     for (std::int64_t n = region.image0; n < region.image1; n += together) {
       const Region some{n, smaller(n + together, region.image1), region.row0, region.row1};
       T* dz = static_cast<T*>(scratch);
       for (std::int64_t i = some.image0; i < some.image1; ++i) dz = expand_rows(source.g, s, i, Span{0, s.rows.out_size}, dz);
-      const Pixels<const T> from = dense_pixels(static_cast<const T*>(scratch) - n * image_elements(s), s.rows.out_size,
-                                                s.cols.out_size, s.out_channels);
+      const Pixels<const T> from = dense_pixels(static_cast<const T*>(scratch) - n * image_elements(output_image(s)), output_image(s));
       correlate_panels<T>(g, edge_panels(w), all_panels(w.panels), from, to, edge_filter(w, filters), some, nullptr, false);
     }
   });
@@ -228,13 +223,13 @@ void run_pool_grad_input(const Call* call, std::int32_t phase, std::int64_t begi
   const Panels panels = scatter ? scatter_panels<T>(s) : filter_panels<T>(s, true);
   T* packed = static_cast<T*>(call->shared);
   if (phase == 0) return pack_panels(panels, true, static_cast<const T*>(call->data[2]), packed, begin, end);
-  const Pixels<T> out = dense_pixels(dx, s.rows.size, s.cols.size, s.in_channels);
+  const Pixels<T> out = dense_pixels(dx, input_image(s));
   const Correlation correlation = planned(correlation_of(s, true), *call->plan);
   for_each_part(*call->plan, panels, s.rows.size, begin, end, [&](const Region& region, const PanelSpan& span) {
     const Span rows = reached_rows(s.rows, region.row0, region.row1);
     T* dz = static_cast<T*>(scratch);
     for (std::int64_t n = region.image0; n < region.image1; ++n) dz = expand_rows(g, s, n, rows, dz);
-    Pixels<const T> source = dense_pixels(static_cast<const T*>(scratch), rows.last - rows.first, s.cols.out_size, s.out_channels);
+    Pixels<const T> source = dense_pixels(static_cast<const T*>(scratch), ImageSize{rows.last - rows.first, s.cols.out_size, s.out_channels});
     source.base -= region.image0 * source.image + rows.first * source.row;
     T* room = reinterpret_cast<T*>(static_cast<char*>(scratch) + call->plan->params[kFreeParam]);
     if (scatter) scatter_region<T>(s, source, packed, region, s.cols.size, out, nullptr, false, call->plan->params[kBandRows], room);

@@ -17,8 +17,6 @@ namespace pynn {
 namespace PYNN_TARGET {
 namespace {
 
-constexpr int kScatterVariant = 2;
-
 // By hundredths of a cycle for each pixel, measured: the products of whole taps with what they write, and what is added up of them, against the
 // tiles of few columns or (conv_turned.h) very few.
 template <class T>
@@ -39,13 +37,16 @@ inline ConvShape turned_round(const ConvShape& s) {
   return ConvShape{turned_round(s.rows), turned_round(s.cols), s.batch, s.out_channels, s.in_channels, s.groups, s.group_out, s.group_in};
 }
 
+// The convolution whose gradient by the input is a pass, scattered.
+inline ConvShape scattered(const ConvShape& s, bool adjoint) { return adjoint ? s : turned_round(s); }
+
 // Columns (kh, kw, ci), depth co.
 template <class T>
 Panels scatter_panels(const ConvShape& s) {
   return panels_of<T>(1, filter_taps(s) * s.in_channels, s.out_channels, 1);
 }
 
-// Panel `index` of scatter_panels(s) from the filter (kh, kw, co, ci) of the convolution that turned_round made s of.
+// Panel `index` of scatter_panels(s) from the filter (kh, kw, co, ci) of the convolution that was turned round.
 template <class T>
 void pack_turned_panel(const ConvShape& s, std::int64_t index, const T* filter, T* packed) {
   const Panel panel = panel_at(scatter_panels<T>(s), index);
@@ -58,9 +59,11 @@ void pack_turned_panel(const ConvShape& s, std::int64_t index, const T* filter, 
   }
 }
 
+// The panels [begin, end) of a pass.
 template <class T>
-void pack_turned_panels(const ConvShape& s, const T* filter, T* packed, std::int64_t begin, std::int64_t end) {
-  for (std::int64_t i = begin; i < end; ++i) pack_turned_panel(s, i, filter, packed);
+void pack_scattered(const ConvShape& s, bool adjoint, const T* filter, T* packed, std::int64_t begin, std::int64_t end) {
+  if (adjoint) return pack_panels(scatter_panels<T>(s), true, filter, packed, begin, end);
+  for (std::int64_t i = begin; i < end; ++i) pack_turned_panel(turned_round(s), i, filter, packed);
 }
 
 // The rows of the output gradient that rows [row0, row1) of the input reach.
@@ -104,17 +107,16 @@ void scatter_behind(const ConvShape& s, Plan* plan) {
 template <class T>
 void plan_scattered(const ConvShape& s, Plan* plan) {
   plan_packing<T>(scatter_panels<T>(s), true, plan);
-  const std::int64_t image_bytes = s.rows.out_size * s.cols.out_size * s.out_channels * static_cast<std::int64_t>(sizeof(T));
-  plan_blocks(BlockRequest{s.batch, s.rows.size, 1, image_bytes, kSourceBlockBytes, conv_cost_ns<T>(s)}, plan);
+  plan_blocks(BlockRequest{s.batch, s.rows.size, 1, image_bytes<T>(output_image(s)), kSourceBlockBytes, conv_cost_ns<T>(s)}, plan);
   plan->variant = kScatterVariant;
   plan->scratch_bytes = scattered_bytes<T>(s, plan->params[kBandRows]);
 }
 
 // Rows of t of one image, in order; those that are still wanted move to the front when the room is full.
 template <class T>
-class Taps {
+class TapProducts {
  public:
-  Taps(const ConvShape& s, const T* packed, T* room, std::int64_t most)
+  TapProducts(const ConvShape& s, const T* packed, T* room, std::int64_t most)
       : panels_(scatter_panels<T>(s)), cols_(s.cols.out_size), packed_(packed), room_(room), most_(most) {}
 
   // Rows before `first` and from `last` on won't be wanted.
@@ -194,7 +196,7 @@ template <class T>
 void scatter_region(const ConvShape& s, const Pixels<const T>& dy, const T* packed, const Region& region, std::int64_t cols, const Pixels<T>& dx,
                     const T* bias, bool relu, std::int64_t band_rows, T* room) {
   const Epilogue<T> e{bias, relu, static_cast<int>(s.in_channels)};
-  Taps<T> taps(s, packed, room, taps_rows<T>(s, band_rows));
+  TapProducts<T> taps(s, packed, room, taps_rows<T>(s, band_rows));
   for (std::int64_t n = region.image0; n < region.image1; ++n) {
     taps.start(dy.base + n * dy.image, dy.row, dy.pixel, reached_rows(s.rows, region.row0, region.row1));
     for (std::int64_t r = region.row0; r < region.row1; ++r) {

@@ -22,6 +22,9 @@ enum ConvInt {
 };
 enum PaddingMode { kValid, kSame, kExplicit };
 
+// The ways of a convolution kernel, Plan::variant.
+enum ConvVariant { kTilesVariant, kWinogradVariant, kScatterVariant, kSparseVariant, kProductVariant };
+
 inline std::int64_t smaller(std::int64_t a, std::int64_t b) { return a < b ? a : b; }
 inline std::int64_t larger(std::int64_t a, std::int64_t b) { return a > b ? a : b; }
 inline std::int64_t clamped(std::int64_t x, std::int64_t low, std::int64_t high) { return larger(low, smaller(x, high)); }
@@ -82,10 +85,24 @@ inline bool is_depthwise(const ConvShape& s) { return s.groups > 1 && s.group_in
 inline std::int64_t filter_taps(const ConvShape& s) { return s.rows.window * s.cols.window; }
 inline std::int64_t out_pixels(const ConvShape& s) { return s.batch * s.rows.out_size * s.cols.out_size; }
 
-// Of input and output together.
-inline std::int64_t pass_elements(const ConvShape& s) {
-  return s.batch * s.rows.size * s.cols.size * s.in_channels + out_pixels(s) * s.out_channels;
+// An image of the input or of the output.
+struct ImageSize {
+  std::int64_t rows, cols, channels;
+};
+inline ImageSize input_image(const ConvShape& s) { return ImageSize{s.rows.size, s.cols.size, s.in_channels}; }
+inline ImageSize output_image(const ConvShape& s) { return ImageSize{s.rows.out_size, s.cols.out_size, s.out_channels}; }
+inline std::int64_t image_elements(const ImageSize& size) { return size.rows * size.cols * size.channels; }
+template <class T>
+std::int64_t image_bytes(const ImageSize& size) {
+  return image_elements(size) * static_cast<std::int64_t>(sizeof(T));
 }
+
+// What a pass reads and what it computes: forward, or adjoint, the gradient by the input.
+inline ImageSize source_image(const ConvShape& s, bool adjoint) { return adjoint ? output_image(s) : input_image(s); }
+inline ImageSize result_image(const ConvShape& s, bool adjoint) { return adjoint ? input_image(s) : output_image(s); }
+
+// Of input and output together.
+inline std::int64_t pass_elements(const ConvShape& s) { return s.batch * (image_elements(input_image(s)) + image_elements(output_image(s))); }
 
 // Estimate for one thread. A multiply-add takes 2 / 95 ns in float32.
 template <class T>

@@ -15,7 +15,6 @@ namespace pynn {
 namespace PYNN_TARGET {
 namespace {
 
-constexpr int kSparseVariant = 3;
 constexpr double kSparseCost = 0.4;  // of the dense pass's
 constexpr int kPlaces = 8;           // codes are 0 to 4; any others are nothing, too
 constexpr std::int64_t kMostAt = std::int64_t{1} << 30;  // elements that Term::at may reach

@@ -195,8 +195,8 @@ void plan_sparse_input(const SparseInput& f, Plan* plan) {
   plan->phases = 2;
   plan->chunks[0] = pack_chunks(f);
   plan->shared_bytes = (s.out_channels * filter_of_channel(f) + pack_chunks(f)) * kBytes;
-  const std::int64_t image_bytes = rows_under(s, s.rows.out_size) * f.row * kBytes;
-  plan_blocks(BlockRequest{s.batch, s.rows.size, s.rows.stride, image_bytes, kSourceBlockBytes, conv_cost_ns<T>(s) * kSparseCost}, plan);
+  plan_blocks(BlockRequest{s.batch, s.rows.size, s.rows.stride, rows_under(s, s.rows.out_size) * f.row * kBytes, kSourceBlockBytes,
+                           conv_cost_ns<T>(s) * kSparseCost}, plan);
   const std::int64_t room = rows_under(s, most_reached(s.rows, plan->params[kBandRows])) * f.row * kBytes;
   plan->params[kFreeParam] = aligned_bytes(room);
   plan->scratch_bytes = plan->params[kFreeParam] + pixel_lists<T>(s, nullptr).bytes;

@@ -31,6 +31,11 @@ struct DenseSource {
   PYNN_INLINE const T* at(std::int64_t n, std::int64_t r, std::int64_t c) const { return base + ((n * rows + r) * cols + c) * channels; }
 };
 
+template <class T>
+DenseSource<T> dense_source(const T* base, const ImageSize& size) {
+  return DenseSource<T>{base, size.rows, size.cols, size.channels};
+}
+
 template <class T, class Line, class Load>
 PYNN_INLINE void transform_loaded(Load load_pixel, T* to, std::int64_t plane) {
   typename Simd<T>::V from[Line::kFrom * Line::kFrom], result[Line::kTo * Line::kTo];
@@ -133,6 +138,11 @@ struct DenseSink {
     }
   }
 };
+
+template <class T>
+DenseSink<T> dense_sink(T* base, const ImageSize& size, const T* bias, bool relu) {
+  return DenseSink<T>{base, size.rows, size.cols, size.channels, bias, relu};
+}
 
 // The rows of the result over them, likewise.
 template <class T>

@@ -14,7 +14,6 @@ constexpr std::int64_t kMostTiles = 8 * kTileRows;      // of a block
 constexpr std::int64_t kNearFloats = 4 << 20;           // of U; a larger one is in memory, not in a cache
 constexpr std::int64_t kDepths = 32;                    // whose points are computed together
 constexpr std::int64_t kPadding = 16;                   // elements behind a plane: planes a multiple of 4 KB apart share a few sets of L1
-constexpr int kWinogradVariant = 1;
 
 template <class T>
 constexpr bool has_winograd() {
@@ -27,7 +26,7 @@ inline bool leaves_edge(std::int64_t size) { return size > kOutputs && size % kO
 // One pass: a 3 x 3 correlation with `row_pad` and `col_pad` zeros before a source of `channels`, to rows x cols outputs in `panels`. The
 // tiles cover main_rows x main_cols of them.
 struct WinogradShape {
-  std::int64_t batch, source_rows, source_cols, channels;
+  std::int64_t batch, channels;
   std::int64_t rows, cols, row_pad, col_pad, main_rows, main_cols;
   std::int64_t tile_rows, tile_cols, tiles;
   std::int64_t block_tiles;
@@ -36,11 +35,13 @@ struct WinogradShape {
 };
 
 // Which algorithm: a function of shape and policy only, the same for a fused and a plain op.
-inline bool use_winograd(const ConvShape& s, const std::int64_t* ints, std::int64_t rows, std::int64_t cols) {
+template <class T>
+bool use_winograd(const ConvShape& s, const std::int64_t* ints, bool adjoint) {
   const bool unit_steps = s.rows.stride == 1 && s.cols.stride == 1 && s.rows.dilation == 1 && s.cols.dilation == 1;
   const bool shape = s.rows.window == 3 && s.cols.window == 3 && unit_steps && s.groups == 1;
   const bool channels = s.in_channels >= 16 && s.out_channels >= 16 && s.in_channels * s.out_channels >= kWinogradProducts;
-  if (ints[kWinograd] == 0 || !shape || !channels || s.batch <= 0 || rows <= 0 || cols <= 0) return false;
+  const std::int64_t rows = result_image(s, adjoint).rows, cols = result_image(s, adjoint).cols;
+  if (!has_winograd<T>() || ints[kWinograd] == 0 || !shape || !channels || s.batch <= 0 || rows <= 0 || cols <= 0) return false;
   const std::int64_t main_rows = leaves_edge(rows) ? rows - 1 : rows, main_cols = leaves_edge(cols) ? cols - 1 : cols;
   const std::int64_t products = ceil_div(main_rows, kOutputs) * ceil_div(main_cols, kOutputs) * kPoints;
   const std::int64_t at_edge = (rows * cols - main_rows * main_cols) * 9;
@@ -54,11 +55,9 @@ template <class T>
 WinogradShape winograd_shape(const ConvShape& s, bool adjoint, bool edges) {
   WinogradShape w;
   w.batch = s.batch;
-  w.source_rows = adjoint ? s.rows.out_size : s.rows.size;
-  w.source_cols = adjoint ? s.cols.out_size : s.cols.size;
-  w.channels = adjoint ? s.out_channels : s.in_channels;
-  w.rows = adjoint ? s.rows.size : s.rows.out_size;
-  w.cols = adjoint ? s.cols.size : s.cols.out_size;
+  w.channels = source_image(s, adjoint).channels;
+  w.rows = result_image(s, adjoint).rows;
+  w.cols = result_image(s, adjoint).cols;
   w.main_rows = edges && leaves_edge(w.rows) ? w.rows - 1 : w.rows;
   w.main_cols = edges && leaves_edge(w.cols) ? w.cols - 1 : w.cols;
   w.row_pad = adjoint ? 2 - s.rows.pad : s.rows.pad;
