@@ -56,6 +56,16 @@ def test_bits_do_not_depend_on_threads():
     check_threads(REGISTRY["tile"], [x], {"repeats": (1, 3, 2)})
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "float32", "float64"])
+def test_concat_of_rows_of_every_length(dtype):
+    for length in range(0, 72):
+        x = (np.arange(13 * length).reshape(13, length) % 251).astype(dtype)
+        y = np.full((13, 3), 7, dtype)
+        for target in TARGETS:
+            (out,) = run_guarded(REGISTRY["concat"], [x, y, x], {"axis": 1}, target)
+            np.testing.assert_array_equal(out, np.concatenate([x, y, x], 1), err_msg=f"rows of {length}")
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64", "int64", "uint8"])
 def test_rows_turned_round(dtype):
     for n in (1, 7, 8, 9, 16, 31):
