@@ -8,7 +8,7 @@ from protocol import Batches, Case, images, normal, run, training_data
 from workloads import AdamStep, Conv, CrossEntropy, Infer, MatMul, Matrix, MaxPool, Recurrent, Small, Train
 
 block = jax.block_until_ready
-SCAN_STEPS = 100
+SCAN_STEPS, LOOP_STEPS = 100, 1000
 
 
 def glorot(*shape):
@@ -156,35 +156,46 @@ def train(row):
         return step
 
     yield Case("jit", jitted, sync=block)
-    if not row.is_full_batch:
-        yield Case("jit_gather", lambda: jitted(gather=True), sync=block)
-    if row.model in ("gru", "lstm"):
-        yield Case("jit_unroll4", lambda: jitted(unroll=4), sync=block)
+    if row.is_full_batch:
+        yield Case("loop", lambda: looped(row, x, y), calls=LOOP_STEPS, sync=block)
+        yield Case("loop_unroll8", lambda: looped(row, x, y, 8), calls=LOOP_STEPS, sync=block)
+        return
+    yield Case("jit_gather", lambda: jitted(gather=True), sync=block)
+    unrolled = row.model in ("gru", "lstm")
+    if unrolled:
+        yield Case("jit_gather_unroll4", lambda: jitted(gather=True, unroll=4), sync=block)
     if not row.model.startswith("cnn"):  # XLA runs convolutions inside a loop several times slower
-        steps = 1000 if row.is_full_batch else min(SCAN_STEPS, row.steps_per_epoch)
+        steps = min(SCAN_STEPS, row.steps_per_epoch)
         yield Case("scan", lambda: scanned(row, x, y, steps), calls=steps, sync=block)
+        if unrolled:
+            yield Case("scan_unroll4", lambda: scanned(row, x, y, steps, 4), calls=steps, sync=block)
 
 
-def scanned(row, x, y, steps):
+def scanned(row, x, y, steps, unroll=1):
     """Many steps in one call, each gathering its rows."""
-    state, update = stepper(row)
-    x, y, kept = jnp.asarray(x), jnp.asarray(y), [state]
-    permutation = np.random.default_rng(3).permutation
+    state, update = stepper(row, unroll)
+    x, y, kept, batches = jnp.asarray(x), jnp.asarray(y), [state], Batches(row.samples, steps * row.batch)
 
     @jax.jit
     def run_steps(state, order):
-        def body(state, rows):
-            return update(state, x, y, None) if row.is_full_batch else update(state, x[rows], y[rows], None)
-
-        return lax.scan(body, state, order)
+        return lax.scan(lambda state, rows: update(state, x[rows], y[rows], None), state, order)
 
     def call():
-        if row.is_full_batch:
-            order = np.zeros((steps, 1), np.int32)
-        else:
-            order = permutation(row.samples)[: steps * row.batch].reshape(steps, row.batch).astype(np.int32)
-        kept[0], losses = run_steps(kept[0], order)
+        kept[0], losses = run_steps(kept[0], batches.next().reshape(steps, row.batch).astype(np.int32))
         return losses
+
+    return call
+
+
+def looped(row, x, y, unroll=1):
+    """Many steps on the same few rows in one call, which gives the last loss."""
+    state, update = stepper(row)
+    x, y, kept = jnp.asarray(x), jnp.asarray(y), [(state, jnp.zeros(()))]
+    run_steps = jax.jit(lambda carry: lax.fori_loop(0, LOOP_STEPS, lambda _, c: update(c[0], x, y, None), carry, unroll=unroll))
+
+    def call():
+        kept[0] = run_steps(kept[0])
+        return kept[0][1]
 
     return call
 

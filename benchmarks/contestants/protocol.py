@@ -160,6 +160,20 @@ def normal(*shape: int) -> np.ndarray:
     return np.random.default_rng(2).standard_normal(shape, dtype=np.float32)
 
 
+class Parts:
+    """Slices of `rows` rows of a data set, one after another through all of it, so that none is in a cache because it was just used."""
+
+    def __init__(self, samples: int, rows: int):
+        self.samples, self.rows, self.at = samples, rows, 0
+
+    def next(self) -> slice:
+        """The next part."""
+        if self.at + self.rows > self.samples:
+            self.at = 0
+        self.at += self.rows
+        return slice(self.at - self.rows, self.at)
+
+
 class Batches:
     """Row numbers of shuffled batches, epoch after epoch; the rows that don't fill a batch are left out."""
 
