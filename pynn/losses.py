@@ -112,8 +112,13 @@ def cosine_similarity(y_true, y_pred, axis: int = -1) -> Tensor:
     return ops.sum(unit(y_true) * unit(y_pred), axis=axis)
 
 
-def _logits_of(y_pred, from_logits: bool):
-    return as_tensor(y_pred) if from_logits else getattr(y_pred, "logits", None)
+def _logits_of(y_pred, from_logits: bool, activation: str, axis: int = -1):
+    """What `activation`, of the last axis, was given to make y_pred; None if it was another, or goes along another axis."""
+    if from_logits:
+        return as_tensor(y_pred)
+    if getattr(y_pred, "logits_of", "") != activation or axis not in (-1, y_pred.ndim - 1):
+        return None
+    return y_pred.logits
 
 
 def binary_crossentropy(y_true, y_pred, from_logits: bool = False, label_smoothing: float = 0.0, axis: int = -1) -> Tensor:
@@ -121,7 +126,7 @@ def binary_crossentropy(y_true, y_pred, from_logits: bool = False, label_smoothi
 
     `from_logits`: y_pred is the input of a sigmoid. The output of `activations.sigmoid` is traced back to its logits by itself.
     """
-    logits = _logits_of(y_pred, from_logits)
+    logits = _logits_of(y_pred, from_logits, "sigmoid")
     y_true, y_pred = dense_targets("binary_crossentropy", y_true, y_pred)
     if label_smoothing:
         y_true = y_true * (1.0 - label_smoothing) + 0.5 * label_smoothing
@@ -142,7 +147,7 @@ def categorical_crossentropy(y_true, y_pred, from_logits: bool = False, label_sm
 
     `from_logits`: y_pred is the input of a softmax. The output of `activations.softmax` is traced back to its logits by itself.
     """
-    logits = _logits_of(y_pred, from_logits)
+    logits = _logits_of(y_pred, from_logits, "softmax", axis)
     y_true, y_pred = categorical_targets("categorical_crossentropy", y_true, y_pred, axis)
     if label_smoothing:
         y_true = y_true * (1.0 - label_smoothing) + label_smoothing / y_true.shape[axis]
@@ -154,7 +159,7 @@ def categorical_crossentropy(y_true, y_pred, from_logits: bool = False, label_sm
 
 def sparse_categorical_crossentropy(y_true, y_pred, from_logits: bool = False, ignore_class: int | None = None, axis: int = -1) -> Tensor:
     """-log(p[label]) for integer labels. The classes lie along `axis` of y_pred; examples of the label `ignore_class` don't count."""
-    logits = _logits_of(y_pred, from_logits)
+    logits = _logits_of(y_pred, from_logits, "softmax", axis)
     labels, y_pred = sparse_targets("sparse_categorical_crossentropy", y_true, y_pred, axis)
     if logits is None:
         logits = ops.log(ops.clip(y_pred, _EPSILON, 1.0 - _EPSILON))

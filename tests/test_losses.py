@@ -161,3 +161,16 @@ def test_names():
     own = losses.get(lambda t, p: pn.sum(pn.abs(p - t), axis=-1))
     assert float(own(np.zeros((2, 3)), pn.ones((2, 3)))) == 3.0
     assert losses.get(losses.huber).get_config()["delta"] == 1.0
+
+
+@pytest.mark.parametrize("axis", [-1, 1])
+@pytest.mark.parametrize("activation", ["sigmoid", "softmax"])
+@pytest.mark.parametrize("name", ["binary_crossentropy", "categorical_crossentropy", "sparse_categorical_crossentropy"])
+def test_outputs_of_an_activation_are_the_probabilities_that_they_are(name, activation, axis):
+    x = rng.normal(size=(4, 3, 3))
+    outputs = getattr(activations, activation)(pn.tensor(x))
+    labels = rng.integers(0, 3, (4, 3))
+    one_hot = np.moveaxis(np.eye(3)[labels], -1, axis)
+    function, y_true = getattr(losses, name), labels if name.startswith("sparse") else one_hot
+    wanted = function(y_true, pn.tensor(outputs.numpy()), axis=axis)
+    np.testing.assert_allclose(function(y_true, outputs, axis=axis).numpy(), wanted.numpy(), rtol=1e-6)

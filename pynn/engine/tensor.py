@@ -20,14 +20,15 @@ class Tensor(Operators):
     Made by `pynn.tensor` and by every op. `numpy()` gives a read-only view of its memory.
     """
 
-    __slots__ = ("_array", "spec", "logits", "mask", "source", "exact", "__weakref__")
+    __slots__ = ("_array", "spec", "logits", "logits_of", "mask", "source", "exact", "__weakref__")
 
     def __init__(self, array: np.ndarray | None, spec: Spec | None = None):
         if array is not None and array.flags.writeable:
             array.flags.writeable = False
         self._array = array
         self.spec = Spec(array.shape, array.dtype) if spec is None else spec
-        self.logits = None  # set by softmax and sigmoid: lets a loss use its stable form
+        self.logits = None  # what softmax or sigmoid made this of: lets their loss use its stable form
+        self.logits_of = ""  # which of the two it was
         self.mask = None  # set by layers: which steps of a sequence count
         self.source = ""  # the op that made an abstract tensor, for messages
         self.exact = None  # of a Python number given to a captured function: the same in float64

@@ -77,7 +77,7 @@ def sigmoid(x) -> Tensor:
     """`1 / (1 + e^-x)`. The result remembers `x` as its `logits`, so that a loss can use its stable form."""
     x = as_float(x)
     y = _values_of_sigmoid(x)
-    y.logits = x
+    y.logits, y.logits_of = x, "sigmoid"
     return y
 
 

@@ -130,7 +130,7 @@ def softmax(x, axis: int = -1) -> Tensor:
     x = as_tensor(x)
     y = _values_of_softmax(x, axis)
     if axis in (-1, len(x.shape) - 1) and x.dtype == y.dtype:
-        y.logits = x
+        y.logits, y.logits_of = x, "softmax"
     return y
 
 
