@@ -268,6 +268,8 @@ class Layer(Tracking):
                 mask = as_tensor(mask)
             self._last_call = call_number()
             outputs = self._run(args, kwargs, context.training, mask)
+            if context.observer is not None:
+                context.observer(self, outputs)
             if self.activity_regularizer is not None:
                 for leaf in flatten(outputs):
                     # per example, so that the strength doesn't depend on the size of the batch

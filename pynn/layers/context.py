@@ -1,10 +1,12 @@
-"""What holds during the call of a layer: whether it trains, which outermost call it belongs to, and what it adds to the loss."""
+"""What holds during the call of a layer: whether it trains, which outermost call it belongs to, and who looks at what it gives."""
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import math
 import threading
+from collections.abc import Callable, Iterator
 
 from pynn.errors import DataError
 
@@ -19,6 +21,7 @@ class _Calls(threading.local):
         self.training = False
         self.number = 0  # of the outermost call
         self.loading = None
+        self.observer: Callable | None = None
 
 
 _calls = _Calls()
@@ -27,10 +30,11 @@ _calls = _Calls()
 class call_context:
     """Entered by `Layer.__call__`; `training` None takes that of the call around it."""
 
-    __slots__ = ("training", "_before")
+    __slots__ = ("observer", "training", "_before")
 
     def __init__(self, training: bool | None):
         self.training = _calls.training if training is None else training
+        self.observer = _calls.observer
 
     def __enter__(self) -> call_context:
         self._before = _calls.training
@@ -48,6 +52,16 @@ class call_context:
 def call_number() -> int:
     """The number of the outermost call that runs, or ran last, in this thread."""
     return _calls.number
+
+
+@contextlib.contextmanager
+def observed(look: Callable) -> Iterator[None]:
+    """While entered, calls `look(layer, outputs)` after each layer that this thread calls."""
+    before, _calls.observer = _calls.observer, look
+    try:
+        yield
+    finally:
+        _calls.observer = before
 
 
 class loading:

@@ -11,7 +11,7 @@ from pynn.engine.op import active
 from pynn.engine.tape import Tape
 from pynn.engine.tensor import Tensor
 from pynn.errors import GuardTripped, NonFiniteError
-from pynn.layers.base import Layer
+from pynn.layers.context import observed
 from pynn.layers.structure import flatten
 from pynn.models import steps
 
@@ -21,7 +21,8 @@ def explain(
 ) -> NonFiniteError:
     """The error for a step that a guard stopped: where, what first, how large the gradient was, and the likely cause."""
     where = f"epoch {epoch + 1}, batch {batch + 1}" if epoch is not None and batch is not None else "this batch"
-    culprit, norm, loss = _replay(model, data, class_table)
+    with model.locks.steps.writing(), steps.undone(steps.changed_by_calls(model)):
+        culprit, norm, loss = _replay(model, data, class_table)
     variables = model.trainable_weights
     what = "the loss" if tripped.label == steps.LOSS_LABEL else f"the gradient of {variables[tripped.label - 1].path!r}"
     first = culprit or f"{what} itself"
@@ -47,7 +48,8 @@ def _replay(model, data: ArrayData, class_table) -> tuple[str, float, float]:
     if class_table is not None:
         weights = steps.class_weighted(weights, y[0], Tensor(class_table))
     variables = model.trainable_weights
-    with _Watch() as watch, Tape() as tape:
+    watch = _Watch()
+    with observed(watch.look), Tape() as tape:
         values = [v.value for v in variables]
         for value in values:
             tape.watch(value)
@@ -65,26 +67,15 @@ def _replay(model, data: ArrayData, class_table) -> tuple[str, float, float]:
 
 
 class _Watch:
-    """While entered, notes the first layer whose output is not finite."""
+    """Notes the first layer whose output is not finite."""
 
-    def __enter__(self) -> _Watch:
+    def __init__(self) -> None:
         self.culprit = ""
-        self._run = Layer._run
-        watch = self
 
-        def watched(layer, *args, **kwargs):
-            outputs = watch._run(layer, *args, **kwargs)
-            if not watch.culprit and not layer.layers and active.capture is None:
-                watch._look(layer, outputs)
-            return outputs
-
-        Layer._run = watched
-        return self
-
-    def __exit__(self, *exc) -> None:
-        Layer._run = self._run
-
-    def _look(self, layer, outputs) -> None:
+    def look(self, layer, outputs) -> None:
+        """What comes after each call of a layer; those of layers within functions that are captured have no values."""
+        if self.culprit or layer.layers or active.capture is not None:
+            return
         for t in flatten(outputs):
             if isinstance(t, Tensor) and t.dtype.kind == "f" and not np.isfinite(t.numpy()).all():
                 self.culprit = f"the output of {layer.label}"

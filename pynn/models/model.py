@@ -322,7 +322,7 @@ class Model(Layer):
             self.optimizer.refresh_learning_rate()
         try:
             if self.run_eagerly:
-                step = steps.train_step if mode == "train" else steps.test_step
+                step = steps.train_eagerly if mode == "train" else steps.test_step
                 with self.locks.steps.writing(), undisturbed():
                     step(self, *([Tensor(a) for a in part] for part in (data.x, data.y, data.weights)))
             else:

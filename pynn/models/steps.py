@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from pynn.engine.call_tape import CallTape
 from pynn.engine.operators import call
 from pynn.engine.tensor import Tensor, as_tensor
+from pynn.engine.variable import Variable
 from pynn.layers.structure import flatten
 from pynn.ops.guard import guard_finite
 
@@ -34,6 +36,30 @@ def ensure_built(model, x: Sequence[Tensor], y: Sequence[Tensor]) -> None:
 def sample(model, arrays: Sequence, rows: int | None = None) -> list:
     """The first row of each array, or of a stateful model, which keeps its batch size, the first `rows` (all by default)."""
     return [a[: rows if model.stateful else 1] for a in arrays]
+
+
+def changed_by_calls(model) -> list[Variable]:
+    """What a call of the model in training may change: moving statistics, counters of random numbers, states."""
+    return [*model.non_trainable_weights, *model.state_variables]
+
+
+@contextlib.contextmanager
+def undone(variables: Sequence[Variable], *, on_error_only: bool = False) -> Iterator[None]:
+    """After the block, or if it raises, the variables are what they were before it."""
+    before, failed = [(v, v.numpy()) for v in variables], True
+    try:
+        yield
+        failed = False
+    finally:
+        if failed or not on_error_only:
+            for variable, value in before:
+                variable.assign(value)
+
+
+def train_eagerly(model, x: Sequence[Tensor], y: Sequence[Tensor], weights: Sequence[Tensor]) -> Tensor:
+    """`train_step` run as it is. Layers change what they keep before the guards look at the gradients; if these stop it, that is undone."""
+    with undone(changed_by_calls(model), on_error_only=True):
+        return train_step(model, x, y, weights)
 
 
 def _build(model, x: list[Tensor], y: Sequence[Tensor]) -> None:
