@@ -130,6 +130,19 @@ PyObject* new_memory(std::int64_t bytes) {
   return memory;
 }
 
+// The product of the dimensions; -1 if nobody can count its bytes and what memory needs around them.
+std::int64_t elements_of(const Spec& spec) {
+  constexpr std::int64_t kMost = INT64_MAX / 8 - (1 << 20);
+  for (std::int32_t i = 0; i < spec.rank; ++i)
+    if (spec.dims[i] == 0) return 0;
+  std::int64_t size = 1;
+  for (std::int32_t i = 0; i < spec.rank; ++i) {
+    if (size > kMost / spec.dims[i]) return -1;
+    size *= spec.dims[i];
+  }
+  return size;
+}
+
 }  // namespace
 
 Spec spec_from(const py::handle& item) {
@@ -142,13 +155,21 @@ Spec spec_from(const py::handle& item) {
   const py::tuple shape = py::reinterpret_borrow<py::tuple>(pair[0]);
   if (shape.size() > static_cast<std::size_t>(kMaxRank)) throw std::invalid_argument("a tensor has at most 8 axes");
   spec.dtype = pair[1].cast<std::int32_t>();
+  if (spec.dtype < 0 || spec.dtype > kBool) throw std::invalid_argument("there is no such dtype");
   spec.rank = static_cast<std::int32_t>(shape.size());
-  spec.size = 1;
-  for (std::size_t i = 0; i < shape.size(); ++i) {
-    spec.dims[i] = shape[i].cast<std::int64_t>();
-    spec.size *= spec.dims[i];
+  for (std::int32_t i = 0; i < spec.rank; ++i) {
+    spec.dims[i] = shape[static_cast<std::size_t>(i)].cast<std::int64_t>();
+    if (spec.dims[i] < 0) throw std::invalid_argument("no axis is shorter than 0");
   }
-  return spec;
+  spec.size = elements_of(spec);
+  if (spec.size >= 0) return spec;
+  PyErr_Format(PyExc_MemoryError, "no memory holds a tensor of shape %R", shape.ptr());
+  throw py::error_already_set();
+}
+
+bool is_dtype(const py::handle& descriptor, std::int32_t dtype) {
+  const py::object wanted = numpy_dtype(dtype);
+  return descriptor.is(wanted) || descriptor.equal(wanted);
 }
 
 bool is_slot(PyObject* array) {
@@ -173,7 +194,7 @@ PyObject* ArrayMaker::make(bool writable) const {
   try {
     memory = new_memory(bytes_);
   } catch (const std::bad_alloc&) {
-    return PyErr_NoMemory();
+    return PyErr_Format(PyExc_MemoryError, "there is no memory for a tensor of %lld bytes", static_cast<long long>(bytes_));
   }
   const int flags = py::detail::npy_api::NPY_ARRAY_C_CONTIGUOUS_ | py::detail::npy_api::NPY_ARRAY_ALIGNED_ |
                     (writable ? py::detail::npy_api::NPY_ARRAY_WRITEABLE_ : 0);

@@ -19,6 +19,9 @@ inline bool is_exact_array(PyObject* object) {
   return Py_TYPE(object) == pybind11::detail::npy_api::get().PyArray_Type_;
 }
 
+// True for the NumPy dtype of this code.
+bool is_dtype(const pybind11::handle& descriptor, std::int32_t dtype);
+
 // True for an array at the start of memory of ours, which is a slot if the array fits into one: see base/micro_op.h.
 bool is_slot(PyObject* array);
 

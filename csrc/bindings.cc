@@ -34,6 +34,7 @@ py::object empty_array(const Spec& spec) {
 // A kernel that calls Python: ints[0] is the address of a callable taking (inputs, outputs) as lists of arrays over the operands' memory.
 void run_python(const Call* call, std::int32_t, std::int64_t, std::int64_t, void*) noexcept {
   GilAcquire acquire;
+  const FlushDenormals usual(false);  // Python computes as it does elsewhere
   const Problem& problem = *call->problem;
   try {
     py::list inputs, outputs;
@@ -55,6 +56,7 @@ void run_python(const Call* call, std::int32_t, std::int64_t, std::int64_t, void
 // A user's compiled kernel: ints[0] is the address of a C function void(void** operands, int64* shapes), shapes being the
 // dimensions of all operands one after another.
 void run_address(const Call* call, std::int32_t, std::int64_t, std::int64_t, void*) noexcept {
+  const FlushDenormals usual(false);
   const Problem& problem = *call->problem;
   using Function = void (*)(void* const*, const std::int64_t*);
   reinterpret_cast<Function>(problem.ints[0])(call->data, problem.ints + 1);
@@ -228,7 +230,6 @@ PYBIND11_MODULE(_core, m) {
                     const std::string&>(),
            py::arg("name"), py::arg("inputs"), py::arg("outputs"), py::arg("ints"), py::arg("floats"), py::arg("target") = "")
       .def_property_readonly("supported", &KernelHandle::supported)
-      .def_property_readonly("phases", [](const KernelHandle& k) { return k.plan().phases; })
       .def_property_readonly("variant", [](const KernelHandle& k) { return k.plan().variant; })
       .def_property_readonly("chunks",
                              [](const KernelHandle& k) {
@@ -236,7 +237,6 @@ PYBIND11_MODULE(_core, m) {
                              })
       .def_property_readonly("shared_bytes", [](const KernelHandle& k) { return k.plan().shared_bytes; })
       .def_property_readonly("kept_operand", [](const KernelHandle& k) { return k.plan().kept_bytes > 0 ? k.plan().kept_operand : -1; })
-      .def_property_readonly("scratch_bytes", [](const KernelHandle& k) { return k.plan().scratch_bytes; })
       .def_property_readonly("cost_ns", [](const KernelHandle& k) { return k.plan().cost_ns; })
       .def("apply", &KernelHandle::apply, py::arg("tensors"), py::arg("specs"))
       .def("run", &KernelHandle::run, py::arg("inputs"))

@@ -16,8 +16,8 @@ void* checked_pointer(const py::handle& item, const Spec& spec, bool writable) {
   if (spec.rank < 0) return nullptr;
   if (!py::isinstance<py::array>(item)) throw py::type_error("kernel operands are NumPy arrays");
   py::array array = py::reinterpret_borrow<py::array>(item);
-  if (array.size() != spec.size || array.itemsize() != dtype_bytes(spec.dtype))
-    throw py::value_error("kernel operand has another size than it was prepared for");
+  if (array.size() != spec.size || !is_dtype(array.dtype(), spec.dtype))
+    throw py::value_error("kernel operand has another size or dtype than it was prepared for");
   if (!(array.flags() & py::array::c_style)) throw py::value_error("kernel operands are C-contiguous");
   if (writable && !array.writeable()) throw py::value_error("kernel output is read-only");
   return const_cast<void*>(array.data());

@@ -78,7 +78,6 @@ class Context {
   // number of steps completed. The caller holds a FlushDenormals.
   std::int64_t run(std::int64_t steps, Deadline* deadline);
   const Failure& failure() const { return failure_; }
-  void clear_failure() { failure_ = Failure{}; }
   const Program& program() const { return *program_; }
 
  private:

@@ -253,3 +253,14 @@ def test_a_kernel_may_write_its_result_into_a_buffer_of_its_own(run):
     first = call(pn.tensor([1.0, 2.0, 3.0]))
     call(pn.tensor([10.0, 10.0, 10.0]))
     assert first.tolist() == [2.0, 4.0, 6.0]
+
+
+def test_numpy_within_a_captured_function_keeps_denormals_as_it_does_elsewhere():
+    @pn.custom_op
+    def there_and_back(x):
+        return (x * np.float32(1e-20)) * np.float32(1e20)
+
+    x = pn.tensor([1e-20], "float32")
+    once, captured = there_and_back(x), pn.function(lambda x: there_and_back(x))
+    for _ in range(3):
+        assert captured(x).tolist() == once.tolist() != [0.0]

@@ -42,6 +42,22 @@ def test_operands_are_checked():
         kernel.apply((x, y.numpy()), outputs)
     with pytest.raises(ValueError, match="another size"):
         kernel.apply((x, pn.ones((5,))), outputs)
+    for wrong in (np.ones(4, np.int32), np.ones(4, ">f4"), np.ones(4, object)):
+        with pytest.raises(ValueError, match="another size or dtype"):
+            kernel.run([x.numpy(), wrong])
+
+
+@needs_native
+@pytest.mark.parametrize("make", [
+    lambda shape: pn.random.normal(shape),
+    lambda shape: pn.broadcast_to(pn.ones((1, 1)), shape),
+    lambda shape: pn.tile(pn.ones((1, 1)), shape),
+    lambda shape: pn.function(lambda: pn.broadcast_to(pn.ones((1, 1)), shape))(),
+])  # fmt: skip
+def test_what_no_memory_holds_is_an_error(make):
+    for shape in ((2**31, 2**30), (2**31, 2**31)):
+        with pytest.raises(MemoryError, match="no memory holds a tensor of shape"):
+            make(shape)
 
 
 def test_a_tensor_without_a_value_is_no_operand():

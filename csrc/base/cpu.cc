@@ -61,16 +61,21 @@ int target_from_name(const char* name) {
 }
 
 #if defined(PYNN_X86)
-FlushDenormals::FlushDenormals() : saved_(_mm_getcsr()) { _mm_setcsr(static_cast<unsigned>(saved_) | 0x8040u); }
+FlushDenormals::FlushDenormals(bool flush) : saved_(_mm_getcsr()) {
+  constexpr unsigned kBits = 0x8040u;
+  const unsigned others = static_cast<unsigned>(saved_) & ~kBits;
+  _mm_setcsr(flush ? others | kBits : others);
+}
 FlushDenormals::~FlushDenormals() { _mm_setcsr(static_cast<unsigned>(saved_)); }
 #elif defined(__aarch64__)
-FlushDenormals::FlushDenormals() {
+FlushDenormals::FlushDenormals(bool flush) {
+  constexpr unsigned long long kBit = 1ull << 24;
   __asm__ volatile("mrs %0, fpcr" : "=r"(saved_));
-  __asm__ volatile("msr fpcr, %0" : : "r"(saved_ | (1ull << 24)));
+  __asm__ volatile("msr fpcr, %0" : : "r"(flush ? saved_ | kBit : saved_ & ~kBit));
 }
 FlushDenormals::~FlushDenormals() { __asm__ volatile("msr fpcr, %0" : : "r"(saved_)); }
 #else
-FlushDenormals::FlushDenormals() : saved_(0) {}
+FlushDenormals::FlushDenormals(bool) : saved_(0) {}
 FlushDenormals::~FlushDenormals() { (void)saved_; }
 #endif
 

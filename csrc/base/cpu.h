@@ -11,10 +11,10 @@ int target_from_name(const char* name);
 // True if the CPU runs this target, whatever the cap.
 bool cpu_supports(int target);
 
-// Sets flush-to-zero and denormals-are-zero for the calling thread while it lives, and restores what was there before.
+// Sets flush-to-zero and denormals-are-zero for the calling thread while it lives, or clears both, and restores what was there before.
 class FlushDenormals {
  public:
-  FlushDenormals();
+  explicit FlushDenormals(bool flush = true);
   ~FlushDenormals();
   FlushDenormals(const FlushDenormals&) = delete;
   FlushDenormals& operator=(const FlushDenormals&) = delete;

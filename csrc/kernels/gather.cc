@@ -148,7 +148,7 @@ bool plan_scatter(const Spec& out, std::int64_t outer, std::int64_t rows, std::i
   plan->params[2] = positions;
   plan->params[3] = width;
   plan->params[4] = most(ceil_divide(items, kScatterChunks), ceil_divide(4096, most(width, 1)));
-  plan->chunks[0] = ceil_divide(items, plan->params[4]);
+  plan->chunks[0] = most(ceil_divide(items, plan->params[4]), positions > 0 ? 1 : 0);  // without a row, all indices are wrong
   plan->cost_ns = static_cast<double>(out.size * 4 + outer * positions * (width * 8 + 40)) / 30;
   return true;
 }
@@ -161,14 +161,23 @@ PYNN_INLINE void add_row(T* to, const T* from, std::int64_t width) {
   for (; i < width; ++i) to[i] += from[i];
 }
 
-// Chunks [begin, end) of the (outer, rows) items, where out holds the base already.
+// False, and a failure, if one of them is no row. Each chunk looks at all of them before it writes, for `out` may be a variable's memory.
+bool indices_are_rows(const Call* call, const void* indices, std::int32_t dtype) {
+  const std::int64_t rows = call->plan->params[1], positions = call->plan->params[2];
+  for (std::int64_t p = 0; p < positions; ++p) {
+    const std::int64_t index = index_at(indices, dtype, p);
+    if (index < 0 || index >= rows) return fail(call->failure, kIndexFailure, index, p, rows), false;
+  }
+  return true;
+}
+
+// The (outer, rows) items in `range`, where out holds the base already.
 template <class T>
 void scatter(const Call* call, const T* dy, const void* indices, std::int32_t dtype, T* out, Range range) {
   const std::int64_t rows = call->plan->params[1], positions = call->plan->params[2], width = call->plan->params[3];
   for (std::int64_t o = range.first / most(rows, 1); o * rows < range.last; ++o)
     for (std::int64_t p = 0; p < positions; ++p) {
-      const std::int64_t index = index_at(indices, dtype, p), item = o * rows + index;
-      if (index < 0 || index >= rows) return fail(call->failure, kIndexFailure, index, p, rows);
+      const std::int64_t item = o * rows + index_at(indices, dtype, p);
       if (item >= range.first && item < range.last) add_row(out + item * width, dy + (o * positions + p) * width, width);
     }
 }
@@ -183,6 +192,7 @@ void run_take_grad(const Call* call, std::int64_t begin, std::int64_t end) {
   const Range range = scatter_range(call, begin, end);
   const std::int64_t width = call->plan->params[3];
   T* out = static_cast<T*>(call->data[2]);
+  if (!indices_are_rows(call, call->data[1], call->problem->specs[1].dtype)) return;
   std::memset(out + range.first * width, 0, static_cast<std::size_t>((range.last - range.first) * width) * sizeof(T));
   scatter(call, static_cast<const T*>(call->data[0]), call->data[1], call->problem->specs[1].dtype, out, range);
 }
@@ -194,6 +204,7 @@ void run_scatter_add(const Call* call, std::int64_t begin, std::int64_t end) {
   const std::int64_t width = call->plan->params[3];
   T* out = static_cast<T*>(call->data[3]);
   const T* x = static_cast<const T*>(call->data[0]);
+  if (!indices_are_rows(call, call->data[1], call->problem->specs[1].dtype)) return;
   if (out != x)
     std::memcpy(out + range.first * width, x + range.first * width,
                 static_cast<std::size_t>((range.last - range.first) * width) * sizeof(T));

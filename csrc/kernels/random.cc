@@ -1,7 +1,7 @@
 // Random numbers as a function of (key, counter, index of the element): streams of Philox words, see simd/philox.h.
 //
-// ints of every op: key0, key1 first. The counter is a 0-d i64 operand that the caller moves on. Element i of a float64 tensor
-// takes words 2i and 2i + 1, of all others word i; so no element's number depends on shapes, chunks or threads.
+// ints of every op: key0, key1 first. The counter is a 0-d i64 operand that the caller moves on. Element i takes word i, of a uniform float64
+// tensor the words 2i and 2i + 1; so no element's number depends on shapes, chunks or threads.
 #include "kernels/box_muller.h"
 #include "kernels/ranges.h"
 #include "registry.h"

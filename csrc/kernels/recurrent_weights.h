@@ -13,7 +13,7 @@ namespace {
 constexpr int kMaxPacked = 4;
 constexpr int kMaxSources = 3;
 constexpr int kMaxGroups = 3;
-constexpr int kMaxProducts = 5;
+constexpr int kMaxProducts = 4;
 constexpr int kMaxBiases = 4;
 // Chunks of the phases around the blocks; few enough to cost nothing, enough to even out.
 constexpr std::int64_t kMaxChunks = 8;

@@ -133,7 +133,7 @@ inline bool plan_passes(const Problem& problem, std::int64_t partial_bytes, Stag
     const Stage& stage = stages->stage[role.stage];
     const std::int64_t items = role.joins ? stage.outer * stage.groups() : stage.items();
     const std::int64_t each = role.joins ? stage.pieces() * least(stage.inner, kColumnGroup) : stage.item_elements();
-    plan->params[kLengthParam + phase] = split(plan, phase, items, kItemElements / each, 1);
+    plan->params[kLengthParam + phase] = split(plan, phase, items, kItemElements / most(each, 1), 1);
   }
   plan->params[kCountParam] = problem.specs[1].size ? problem.specs[0].size / problem.specs[1].size : 1;
   plan->params[kKindParam] = problem.ints[0];

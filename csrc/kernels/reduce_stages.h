@@ -49,7 +49,6 @@ struct Stages {
 struct PhaseRole {
   int stage;
   bool joins;
-  bool last;
 };
 
 PYNN_INLINE int phase_count(const Stages& stages) {
@@ -61,7 +60,7 @@ PYNN_INLINE PhaseRole role_of(const Stages& stages, int phase) {
   const int first = stages.stage[0].pieces() > 1 ? 2 : 1;
   const bool second_stage = phase >= first;
   const bool joins = (second_stage ? phase - first : phase) == 1;
-  return {second_stage ? 1 : 0, joins, phase + 1 == phase_count(stages)};
+  return {second_stage ? 1 : 0, joins};
 }
 
 // ints: kind, number of reduced axes, those axes. False if the reduction needs more stages.

@@ -46,6 +46,8 @@ def _pooled_spec(name: str, x: Spec, *, pool_size, strides, padding, **_) -> Spe
         raise ValueError(f"[{name}] the input must have 4 axes: (batch, height, width, channels). Received: {shapes(x=x)}.")
     if not isinstance(padding, str) and any(max(side) >= size for side, size in zip(padding, pool_size, strict=True)):
         raise ValueError(f"[{name}] the padding must be smaller than the window. Received: padding={padding}, pool_size={pool_size}.")
+    if not x.shape[1] or not x.shape[2]:
+        raise ValueError(f"[{name}] an image without pixels has no windows. Received: {shapes(x=x)}. Give it a row and a column at least.")
     shape = _out_shape(x.shape, dict(pool_size=pool_size, strides=strides, padding=padding))
     if shape[1] < 1 or shape[2] < 1:
         raise ValueError(

@@ -103,3 +103,20 @@ def test_one_hot_of_any_integer_is_exact():
     for one_hot in (pn.one_hot, pn.function(pn.one_hot)):
         assert one_hot(pn.tensor([1, 5]), 2, on=large, dtype="int64").tolist() == [[0, large], [0, 0]]
         assert one_hot(pn.tensor([1, 5]), 2, on=3, off=-large, dtype="int64").tolist() == [[-large, 3], [-large, -large]]
+
+
+def test_wrong_indices_leave_a_variable_as_it_was():
+    v = pn.Variable(np.zeros((4, 3), np.float32))
+    add = pn.function(lambda ids: v.assign(pn.scatter_add(v, ids, pn.ones((2, 3)))))
+    for _ in range(2):
+        with pytest.raises(ValueError, match=r"\[scatter_add\] index 9 \(at position 1\)"):
+            add(np.array([0, 9]))
+        assert not v.numpy().any()
+
+
+@pytest.mark.parametrize("run", [native, fallback])
+def test_no_index_is_right_where_there_are_no_rows(run):
+    with pytest.raises(ValueError, match=r"\[scatter_add\] index 4 \(at position 0\)"):
+        run(REGISTRY["scatter_add"], [np.zeros((0, 3), np.float32), np.array([4, 5]), np.ones((2, 3), np.float32)], {})
+    with pytest.raises(ValueError, match=r"\[take_grad\] index 4"):
+        run(REGISTRY["take_grad"], [np.ones((2, 3), np.float32), np.array([4, 5])], {"rows": 0})

@@ -71,3 +71,11 @@ def test_a_window_too_large_for_a_byte():
 def test_messages(shape, attrs, words):
     with pytest.raises(ValueError, match=words):
         max_pool2d(np.zeros(shape, np.float32), **attrs)
+
+
+@pytest.mark.parametrize("pool", [max_pool2d, average_pool2d])
+@pytest.mark.parametrize("shape", [(1, 0, 4, 3), (1, 4, 0, 3)])
+def test_an_image_without_pixels_is_an_error(pool, shape):
+    with pytest.raises(ValueError, match="an image without pixels has no windows"):
+        pool(np.ones(shape, np.float32), 2, padding=((1, 1), (1, 1)))
+    assert pool(np.ones((0, 4, 4, 3), np.float32), 2).shape == (0, 2, 2, 3)

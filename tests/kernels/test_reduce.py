@@ -285,3 +285,12 @@ def test_gradients_of_empty_products():
 def test_messages(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.parametrize("name", [n for n in REDUCTIONS if not n.startswith("arg")])
+@pytest.mark.parametrize("shape, axis", [((129, 0), (0,)), ((3, 20000, 0), (1,)), ((0, 300), (1,)), ((300, 0, 300), (0, 2))])
+def test_nothing_is_left_beside_a_long_axis(name, shape, axis):
+    kept = tuple(n for i, n in enumerate(shape) if i not in axis)
+    for dtype in (np.float32, np.int64, np.bool_) if name != "mean" else DTYPES:
+        for target in TARGETS:
+            assert reduce(name, np.zeros(shape, dtype), axis, target).shape == kept
