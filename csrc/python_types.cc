@@ -84,8 +84,9 @@ bool set_python_types(PyObject* tensor, PyObject* variable, PyObject* active) {
     return false;
   }
   if (!find_slot(tensor, "_array", &found.tensor_array) || !find_slot(tensor, "spec", &found.tensor_spec) ||
-      !find_slot(tensor, "logits", &found.tensor_logits) || !find_slot(tensor, "mask", &found.tensor_mask) ||
-      !find_slot(tensor, "source", &found.tensor_source) || !find_slot(tensor, "exact", &found.tensor_exact) ||
+      !find_slot(tensor, "logits", &found.tensor_logits) || !find_slot(tensor, "logits_of", &found.tensor_logits_of) ||
+      !find_slot(tensor, "mask", &found.tensor_mask) || !find_slot(tensor, "source", &found.tensor_source) ||
+      !find_slot(tensor, "exact", &found.tensor_exact) ||
       !find_slot(variable, "_storage", &found.variable_storage) || !find_slot(variable, "_handed_out", &found.variable_handed_out))
     return false;
   capture_name = PyUnicode_InternFromString("capture");
@@ -140,6 +141,7 @@ PyObject* new_tensor(PyObject* array, PyObject* spec) {
   slot_at(tensor, types.tensor_array) = array;
   set_slot(tensor, types.tensor_spec, spec);
   set_slot(tensor, types.tensor_logits, Py_None);
+  set_slot(tensor, types.tensor_logits_of, no_text);
   set_slot(tensor, types.tensor_mask, Py_None);
   set_slot(tensor, types.tensor_source, no_text);
   set_slot(tensor, types.tensor_exact, Py_None);

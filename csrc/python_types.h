@@ -8,7 +8,7 @@ namespace pynn {
 // Where the attributes of a class with __slots__ lie in its objects.
 struct PythonTypes {
   PyTypeObject* tensor = nullptr;
-  Py_ssize_t tensor_array = 0, tensor_spec = 0, tensor_logits = 0, tensor_mask = 0, tensor_source = 0, tensor_exact = 0;
+  Py_ssize_t tensor_array = 0, tensor_spec = 0, tensor_logits = 0, tensor_logits_of = 0, tensor_mask = 0, tensor_source = 0, tensor_exact = 0;
   PyTypeObject* variable = nullptr;
   Py_ssize_t variable_storage = 0, variable_handed_out = 0;
   PyObject* active = nullptr;  // attributes of the calling thread: `capture`, None or not, and the list `tapes`

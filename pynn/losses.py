@@ -116,7 +116,7 @@ def _logits_of(y_pred, from_logits: bool, activation: str, axis: int = -1):
     """What `activation`, of the last axis, was given to make y_pred; None if it was another, or goes along another axis."""
     if from_logits:
         return as_tensor(y_pred)
-    if getattr(y_pred, "logits_of", "") != activation or axis not in (-1, y_pred.ndim - 1):
+    if not isinstance(y_pred, Tensor) or y_pred.logits_of != activation or axis not in (-1, y_pred.ndim - 1):
         return None
     return y_pred.logits
 
