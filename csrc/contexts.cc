@@ -12,6 +12,7 @@ namespace pynn {
 namespace {
 
 constexpr std::size_t kIdleContexts = 4;
+constexpr double kTurnSeconds = 0.1;  // of many steps, between looks at signals
 
 void* memory_of(PyObject* array) { return array_fields(array)->data; }
 
@@ -116,11 +117,14 @@ bool Runner::make_outputs(ContextHandle& context, bool writable, PyObject** outp
 void Runner::execute(ContextHandle& context, void* const* inputs, std::int64_t steps) const {
   for (const auto& [external, index] : input_places_) context.bind_memory(external, inputs[index], false);
   bind_variables(context);
-  context.run(steps, 0);
-  if (context.context().failure().code) {
-    const py::tuple failure = context.failure();
-    failed_(*failure);
-    throw std::logic_error("a failed step was taken for a good one");
+  for (std::int64_t left = steps; left > 0;) {
+    left -= context.run(left, left > 1 ? kTurnSeconds : 0);
+    if (context.context().failure().code) {
+      const py::tuple failure = context.failure();
+      failed_(*failure);
+      throw std::logic_error("a failed step was taken for a good one");
+    }
+    if (left > 0 && PyErr_CheckSignals()) throw py::error_already_set();
   }
 }
 

@@ -270,3 +270,13 @@ def test_fit_ends_with_the_averages():
 def test_an_unknown_argument_is_named():
     with pytest.raises(TypeError, match=r"\[Adam\] unknown argument 'learningRate'. Did you mean 'learning_rate'\?"):
         pn.optimizers.Adam(learningRate=0.1)
+
+
+def test_a_rate_of_python_is_no_part_of_a_captured_function():
+    w, optimizer = pn.Variable(1.0), pn.optimizers.SGD(lambda step: 0.1)
+    step = pn.function(lambda: optimizer.minimize(lambda: w * w, [w]))
+    with pytest.raises(pn.CaptureError, match=r"\[SGD\] .* its learning rate is a Python function"):
+        step()
+    assert w.item() == 1.0
+    optimizer.minimize(lambda: w * w, [w])
+    assert w.item() == pytest.approx(0.8)

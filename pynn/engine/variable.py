@@ -62,8 +62,8 @@ class Variable(Operators):
         "_value",
         "_trainable",
         "name",
-        "constraint",
-        "regularizer",
+        "_constraint",
+        "_regularizer",
         "path",
         "spec",
         "__weakref__",
@@ -118,6 +118,26 @@ class Variable(Operators):
     @trainable.setter
     def trainable(self, value: bool) -> None:
         self._trainable = bool(value)
+        structure.changes += 1
+
+    @property
+    def constraint(self):
+        """What brings the value back after an optimizer's step, or None."""
+        return self._constraint
+
+    @constraint.setter
+    def constraint(self, value) -> None:
+        self._constraint = value
+        structure.changes += 1
+
+    @property
+    def regularizer(self):
+        """The penalty that training adds to the loss, or None."""
+        return self._regularizer
+
+    @regularizer.setter
+    def regularizer(self, value) -> None:
+        self._regularizer = value
         structure.changes += 1
 
     @property

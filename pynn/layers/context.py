@@ -49,6 +49,11 @@ class call_context:
         _calls.training = self._before
 
 
+def in_call() -> bool:
+    """Whether a layer is being called in this thread."""
+    return _calls.depth > 0
+
+
 def call_number() -> int:
     """The number of the outermost call that runs, or ran last, in this thread."""
     return _calls.number

@@ -8,6 +8,7 @@ import numpy as np
 
 from pynn.engine.tensor import Tensor
 from pynn.engine.variable import Variable, structure
+from pynn.layers.context import in_call
 
 _PLAIN = frozenset({NoneType, bool, int, float, str, FunctionType, BuiltinFunctionType, np.ndarray})  # most attributes
 
@@ -74,9 +75,12 @@ class Tracking:
     """Mixin of `Layer`: everything a layer owns, itself or through the layers in its attributes (lists and dicts included)."""
 
     # Attributes that refer to things without owning them.
-    _untracked = frozenset({"_inbound_nodes", "_own_weights", "_own_states", "_call_losses", "_fixed", "_inventory"})
+    _untracked = frozenset({"_inbound_nodes", "_own_weights", "_own_states", "_call_losses", "_fixed", "_fleeting", "_inventory"})
     # Attributes that no program depends on, although they are set again and again.
     _unnoticed: frozenset[str] = frozenset({"_last_call"})
+
+    # Attributes that calls of the layer set: what they remember, no settings.
+    _fleeting: frozenset[str] = frozenset()
 
     _inventory: Inventory | None = None
 
@@ -89,6 +93,8 @@ class Tracking:
     def __setattr__(self, name: str, value) -> None:
         if name not in self._unnoticed:
             structure.changes += 1
+            if in_call() and self.__dict__.get("built"):
+                object.__setattr__(self, "_fleeting", self._fleeting | {name})
         object.__setattr__(self, name, value)
 
     def __delattr__(self, name: str) -> None:

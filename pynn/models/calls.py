@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import weakref
 from types import FunctionType
 from typing import Any
@@ -11,8 +12,11 @@ import numpy as np
 from pynn.engine.callable import Callable
 from pynn.engine.tensor import Tensor
 from pynn.engine.variable import structure
+from pynn.models.settings import settings_of
 from pynn.program.program import Program
 from pynn.program.replay import NativeReplay
+
+MOST_STATES = 64  # of a model's settings, remembered at a time
 
 
 class BatchCall(Callable):
@@ -49,7 +53,9 @@ class ModelCalls:
 
     def __init__(self) -> None:
         self._calls: dict[str, BatchCall] = {}
-        self._state: tuple | None = None
+        self._states: dict[tuple, int] = {}  # a number for each of the model's settings that there were
+        self._numbers = itertools.count()
+        self._state: int | None = None
         self._seen: tuple = ()
         self._containers: list = []
         self._facts: dict[FunctionType, Any] = {}
@@ -63,16 +69,24 @@ class ModelCalls:
             call = self._calls[method] = BatchCall(model, method)
         return call
 
-    def state(self, model) -> tuple:
-        """What programs of the model depend on beside shapes. Looked up again only if something may have changed."""
+    def state(self, model) -> int:
+        """A number for what programs of the model depend on beside shapes. Looked up again only if something may have changed."""
         if self._state is None or self._seen != (structure.changes, *map(len, self._containers)):
-            state = (tuple(v.trainable for v in model.weights), model.stateful, model.run_eagerly, model.built)
+            state = self._number_of(settings_of(model))
             if state != self._state:
                 self._calls.clear()
                 self._state = state
             self._containers = model.containers()
             self._seen = (structure.changes, *map(len, self._containers))
         return self._state
+
+    def _number_of(self, settings: tuple) -> int:
+        number = self._states.get(settings)
+        if number is None:
+            if len(self._states) == MOST_STATES:
+                self._states.clear()
+            number = self._states[settings] = next(self._numbers)
+        return number
 
     def fact(self, model, find: FunctionType) -> Any:
         """`find(model)`, found again only if something may have changed."""
@@ -86,4 +100,5 @@ class ModelCalls:
     def clear(self) -> None:
         """Forgets all calls."""
         self._calls.clear()
+        self._states.clear()
         self._state = None

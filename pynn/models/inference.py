@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from pynn.activations import is_builtin
 from pynn.data.arrays import ArrayData, named_leaves
 from pynn.data.batches import Batches, is_batches
 from pynn.models import steps
 from pynn.models.arguments import callback_list, whole
+from pynn.models.settings import is_own_code
 from pynn.progress import duration, values
 
 
@@ -141,11 +141,9 @@ def _row_by_row(model) -> bool:
 
 
 def _may_mix_rows(layer) -> bool:
-    if not type(layer).__module__.startswith("pynn.") or type(layer).__name__ == "Lambda":
-        return True
-    functions = (getattr(layer, "activation", None), getattr(layer, "recurrent_activation", None))
-    axes = np.atleast_1d(getattr(layer, "axis", -1))  # from the end, any but the last may be the batch's
-    return any(callable(f) and not is_builtin(f) for f in functions) or any(a == 0 or a < -1 for a in axes)
+    axis = getattr(layer, "axis", -1)
+    axes = () if axis is None else np.atleast_1d(axis)  # from the end, any but the last may be the batch's
+    return not is_own_code(layer) or any(a == 0 or a < -1 for a in axes)
 
 
 def _prediction(model, leaves: list[np.ndarray], batch_size: int) -> list[np.ndarray]:

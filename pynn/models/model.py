@@ -21,6 +21,7 @@ from pynn.models.diagnosis import explain
 from pynn.models.locks import ModelLocks
 from pynn.models.objective import Objective
 from pynn.models.programs import ProgramCache, batch_program
+from pynn.models.settings import runs_own_code
 from pynn.models.state import Shuffling
 
 _KERAS_STEPS = ("train_step", "test_step", "predict_step", "compute_loss", "compute_metrics")  # what a subclass overrides in Keras
@@ -82,8 +83,8 @@ class Model(Layer):
         """Names for `count` outputs."""
         return self.output_names or (["output"] if count == 1 else [f"output_{i}" for i in range(count)])
 
-    def state_key(self) -> tuple:
-        """What captured programs depend on beside shapes: a change of it makes new ones."""
+    def state_key(self) -> int:
+        """A number for what captured programs depend on beside shapes: a change of it makes new ones."""
         return self.programs.calls.state(self)
 
     def call_leaves(self, x: list, training: bool):
@@ -94,7 +95,7 @@ class Model(Layer):
         return Layer.__call__(self, x, **kwargs)
 
     def __call__(self, *args, **kwargs):
-        """The outputs for tensors or arrays, by a captured program where nothing else is asked for."""
+        """The outputs for tensors or arrays; by a captured program if all layers are of this package and nothing else is asked for."""
         busy = active.capture is not None or active.tapes
         if busy or len(args) != 1 or any(v is not None and v is not False for v in kwargs.values()):
             return super().__call__(*args, **kwargs)
@@ -113,7 +114,8 @@ class Model(Layer):
         """`model(x)` where nothing records."""
         x = one_array(x)
         leaves = flatten(x)
-        if not self.built or self.run_eagerly or self.stateful or any(isinstance(leaf, SymbolicTensor) for leaf in leaves):
+        as_it_is = not self.built or self.run_eagerly or self.stateful or not self.programs.calls.fact(self, runs_own_code)
+        if as_it_is or any(isinstance(leaf, SymbolicTensor) for leaf in leaves):
             return super().__call__(x)
         arrays = [leaf.data if type(leaf) is Tensor else to_array(leaf, "x") for leaf in leaves]
         if any(a.ndim == 0 for a in arrays):

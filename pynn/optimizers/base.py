@@ -9,8 +9,8 @@ import numpy as np
 from pynn import ops
 from pynn.engine.op import active
 from pynn.engine.tensor import Tensor, as_tensor
-from pynn.engine.variable import Variable
-from pynn.errors import suggestion
+from pynn.engine.variable import Variable, structure
+from pynn.errors import CaptureError, suggestion
 from pynn.gradients import variable_grads
 from pynn.optimizers.captured_steps import CapturedSteps, knows_its_step
 from pynn.optimizers.schedules import LearningRateSchedule
@@ -124,6 +124,11 @@ class Optimizer(Configurable):
             return self._schedule(self.iterations.value)
         if active.capture is None:
             self.refresh_learning_rate()
+        elif self.has_python_schedule and not active.capture.rates_are_set:
+            raise CaptureError(
+                f"[{type(self).__name__}] a captured function runs without Python, and its learning rate is a Python function: "
+                f"{self._schedule!r}. Use one of pn.optimizers.schedules, or call the optimizer outside of pn.function."
+            )
         return self._rate.value
 
     # -- state ---------------------------------------------------------------------------------------------------------
@@ -167,6 +172,7 @@ class Optimizer(Configurable):
         object.__setattr__(self, name, value)
         if name != "learning_rate" and "_steps" in self.__dict__:  # a number there goes into a variable, which steps read
             self._steps.forget_all()
+            structure.changes += 1
 
     def __getstate__(self):
         return {k: v for k, v in self.__dict__.items() if k not in ("_index", "_steps")}

@@ -14,9 +14,14 @@ from pynn.program import fuse
 
 
 class Capture:
-    """Records calls while it is entered. Reads of variables are values, assignments are effects in order."""
+    """Records calls while it is entered. Reads of variables are values, assignments are effects in order.
 
-    def __init__(self, *, may_create: bool = True):
+    Args:
+        may_create: Whether variables may be made meanwhile.
+        rates_are_set: Whether those who run what is captured set learning rates that Python computes before each step.
+    """
+
+    def __init__(self, *, may_create: bool = True, rates_are_set: bool = False):
         self.nodes: list[Node] = []
         self.reads: dict[int, tuple[Variable, Tensor]] = {}
         self.current: dict[int, tuple[Variable, Tensor]] = {}
@@ -24,6 +29,7 @@ class Capture:
         self.fused_away: dict[int, Node] = {}
         self.created: list[str] = []
         self.may_create = may_create
+        self.rates_are_set = rates_are_set
 
     def __enter__(self) -> Capture:
         if active.capture is not None:
@@ -74,11 +80,11 @@ class Capture:
             active.tapes = tapes
 
     def saw_creation(self, name: str) -> None:
-        """Variables may be created in the first capture of a function only: later ones would make them anew."""
+        """Variables may be created in the first capture of a function only, or with these objects: later ones would make them anew."""
         if not self.may_create:
             raise CaptureError(
                 f"[function] the variable {name!r} was created in a later call of a captured function. "
-                "Create variables once, outside of the function."
+                "Create variables once, outside of the function: call a new layer on its input, or build(...) it or the optimizer, before."
             )
         self.created.append(name)
 

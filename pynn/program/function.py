@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import threading
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable as PythonFunction
@@ -23,6 +24,7 @@ from pynn.program.capture import Capture, abstract
 from pynn.program.nest import flatten, unflatten
 from pynn.program.program import Program
 from pynn.program.replay import NativeReplay
+from pynn.program.same import Same
 
 MAX_PROGRAMS = 16
 RECAPTURES_BEFORE_WARNING = 8
@@ -53,6 +55,7 @@ class Function(Callable):
         functools.update_wrapper(self, python_function)
         self.python_function = python_function
         self._programs: OrderedDict[tuple, _Captured] = OrderedDict()
+        self._changing = threading.Lock()
         self._captures = 0
 
     def call_python(self, *args, **kwargs):
@@ -80,10 +83,10 @@ class Function(Callable):
         inputs, key = _signature(leaves)
         captured = self._programs.get((structure, key))
         if captured is None:
-            captured = self._capture(structure, leaves, inputs)
+            captured = self._capture(structure, leaves, inputs, self._has_new_objects(key))
             self._remember((structure, key), captured)
         else:
-            self._programs.move_to_end((structure, key))
+            self._use((structure, key))
         return captured, [t.data for t in inputs]
 
     def _serve_natively(self, captured: _Captured, args: tuple, kwargs: dict) -> None:
@@ -99,10 +102,16 @@ class Function(Callable):
             specs = [t.spec for t in program.outputs]
             self.remember(program.replay.runner, len(args), tuple(kwargs), arguments, result, specs, None)
 
+    def _use(self, key: tuple) -> None:
+        with self._changing:  # meanwhile another thread may have dropped it
+            if key in self._programs:
+                self._programs.move_to_end(key)
+
     def _remember(self, key: tuple, captured: _Captured) -> None:
-        self._programs[key] = captured
-        if len(self._programs) > MAX_PROGRAMS:
-            self._drop_least_recent()
+        with self._changing:
+            self._programs[key] = captured
+            if len(self._programs) > MAX_PROGRAMS:
+                self._drop_least_recent()
         self._captures += 1
         if self._captures == RECAPTURES_BEFORE_WARNING:
             warnings.warn(
@@ -122,11 +131,17 @@ class Function(Callable):
         if isinstance(dropped.program.replay, NativeReplay):
             self.forget(dropped.program.replay.runner)
 
-    def _capture(self, structure, leaves: list, inputs: list[Tensor]) -> _Captured:
+    def _has_new_objects(self, key: tuple) -> bool:
+        """True for the first call, and the first with these objects, a model or an optimizer say: their variables may be made in it."""
+        objects = {part for part in key if isinstance(part, Same)}
+        with self._changing:
+            return not any(objects <= set(known) for _, known in self._programs)
+
+    def _capture(self, structure, leaves: list, inputs: list[Tensor], may_create: bool) -> _Captured:
         stand_ins = [abstract(t.spec, "argument") for t in inputs]
         queue = iter(stand_ins)
         arguments = (_argument(v, queue) for v in leaves)
-        return capture_function(self.python_function, structure, arguments, stand_ins, may_create=not self._programs)
+        return capture_function(self.python_function, structure, arguments, stand_ins, may_create=may_create)
 
 
 def capture_function(
@@ -225,21 +240,6 @@ def _from_items(kind: type):
     return lambda *items: kind(items)
 
 
-class _Same:
-    """An object as part of a signature: equal to itself alone, and alive as long as the program, so that its identity stays its own."""
-
-    __slots__ = ("value",)
-
-    def __init__(self, value):
-        self.value = value
-
-    def __hash__(self) -> int:
-        return id(self.value)
-
-    def __eq__(self, other) -> bool:
-        return isinstance(other, _Same) and self.value is other.value
-
-
 def _is_input(value) -> bool:
     return isinstance(value, (Tensor, np.ndarray, np.generic, float))
 
@@ -256,7 +256,7 @@ def _signature(leaves: list) -> tuple[list[Tensor], tuple]:
             inputs.append(t)
             key.append(t.spec)
         elif isinstance(value, Operators) or not isinstance(value, (int, bool, str, type(None))):
-            key.append(_Same(value))
+            key.append(Same(value))
         else:
             key.append((type(value), value))
     return inputs, tuple(key)

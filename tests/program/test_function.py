@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import sys
+import threading
 from collections import namedtuple
 
 import numpy as np
@@ -334,3 +338,57 @@ def test_values_of_an_ended_capture_are_not_assigned():
 
 def test_python_floats_become_tensors_with_all_their_digits():
     assert pn.function(lambda a: pn.tensor(a, "float64"))(0.1).item() == 0.1
+
+
+def test_a_method_of_several_objects_makes_the_variables_of_each():
+    class Fitted(pn.Model):
+        def __init__(self):
+            super().__init__()
+            self.dense, self.steps = pn.layers.Dense(1), pn.optimizers.SGD(0.05, momentum=0.5)
+
+        def call(self, x):
+            return self.dense(x)
+
+        @pn.function
+        def step(self, x, y):
+            return self.steps.minimize(lambda: pn.mean((self(x) - y) ** 2), self.trainable_weights if self.built else None)
+
+    x, y = np.ones((2, 4), np.float32), np.ones((2, 1), np.float32)
+    for _ in range(3):
+        model = Fitted()
+        model(x)
+        losses = [float(model.step(x, y)) for _ in range(20)]
+        assert losses[-1] < 1e-2 * max(losses[0], 1.0)
+
+
+def test_a_long_repeat_can_be_interrupted():
+    v = pn.Variable(0.0, dtype="float64")
+    step = pn.function(lambda: v.assign_add(1.0))
+    pn.repeat(step, 5)
+    assert v.item() == 5.0
+    timer = threading.Timer(0.3, lambda: os.kill(os.getpid(), signal.SIGINT))
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        pn.repeat(step, 10**11)
+    timer.join()
+    done = v.item()
+    pn.repeat(step, 5)
+    assert v.item() == done + 5
+
+
+@pytest.mark.filterwarnings("ignore:.*has been captured")
+def test_threads_that_drop_programs_of_a_function_at_the_same_time(in_threads):
+    f, wrong = pn.function(lambda x: x + 1), []
+
+    def call(seed):
+        for n in np.random.default_rng(seed).integers(1, 30, 1500):
+            if not np.array_equal(f(np.zeros(n, np.float32)), np.ones(n)):
+                wrong.append(n)
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        in_threads(call)
+    finally:
+        sys.setswitchinterval(before)
+    assert not wrong
