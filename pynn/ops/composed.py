@@ -23,10 +23,12 @@ def log10(x) -> Tensor:
 
 
 def logaddexp(x, y) -> Tensor:
-    """`log(e^x + e^y)`, without overflow; the shapes broadcast."""
+    """`log(e^x + e^y)`, without overflow; the shapes broadcast. The gradients are `sigmoid(x - y)` and `sigmoid(y - x)`."""
     x, y = as_float(x), as_float(y)
-    apart = call("maximum", x, y) + call("log1p", call("exp", -call("abs", x - y)))
-    return call("where", call("equal", x, y), x + math.log(2), apart)  # equal infinities have no difference
+    above = call("greater", x, y)
+    larger, smaller = call("where", above, x, y), call("where", above, y, x)
+    infinite = call("logical_and", call("equal", x, y), call("isinf", x))  # equal infinities have no difference
+    return larger + call("softplus", call("where", infinite, 0.0, smaller - larger))
 
 
 def isclose(x, y, rtol: float = 1e-5, atol: float = 1e-8) -> Tensor:

@@ -16,6 +16,15 @@ def test_logarithms():
     np.testing.assert_allclose(pn.logaddexp(pn.tensor([-np.inf]), pn.tensor([-np.inf])).numpy(), [-np.inf])
 
 
+def test_gradients_of_logaddexp_are_shares():
+    x, y = pn.tensor([1.0, 3.0, np.inf, -np.inf, np.inf]), pn.tensor([1.0, 1.0, np.inf, -np.inf, -np.inf])
+    dx, dy = pn.grads(lambda x, y: pn.logaddexp(x, y).sum())(x, y)
+    np.testing.assert_allclose(dx.numpy()[:2], [0.5, 1 / (1 + np.exp(-2))], rtol=1e-6)
+    np.testing.assert_array_equal(dx + dy, np.ones(5))
+    second = pn.grad(lambda x: pn.grad(lambda x: pn.logaddexp(x, 1.0).sum())(x).sum())(x)
+    np.testing.assert_allclose(second.numpy()[0], 0.25, rtol=1e-6)
+
+
 def test_closeness():
     np.testing.assert_array_equal(pn.isclose(X, Y).numpy(), np.isclose(X, Y))
     assert not pn.allclose(X, Y)
