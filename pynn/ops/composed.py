@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 
-from pynn.dtypes import bool_
+from pynn.dtypes import bool_, is_float
 from pynn.engine.operators import call
-from pynn.engine.tensor import Tensor, as_tensor
-from pynn.ops.elementwise import as_float
+from pynn.engine.tensor import Tensor, as_tensor, promoted_pair
+from pynn.ops.elementwise import as_float, comparable
 
 __all__ = ["allclose", "celu", "count_nonzero", "hard_tanh", "isclose", "log10", "log2", "logaddexp", "prelu"]
 
@@ -24,17 +24,32 @@ def log10(x) -> Tensor:
 
 def logaddexp(x, y) -> Tensor:
     """`log(e^x + e^y)`, without overflow; the shapes broadcast. The gradients are `sigmoid(x - y)` and `sigmoid(y - x)`."""
-    x, y = as_float(x), as_float(y)
+    x, y = map(as_float, promoted_pair(x, y))
     above = call("greater", x, y)
     larger, smaller = call("where", above, x, y), call("where", above, y, x)
     infinite = call("logical_and", call("equal", x, y), call("isinf", x))  # equal infinities have no difference
     return larger + call("softplus", call("where", infinite, 0.0, smaller - larger))
 
 
+def _distance(x: Tensor, y: Tensor) -> Tensor:
+    """`|x - y|` of tensors of one dtype. The difference of integers, which may wrap around, and that of their float64s, which are rounded,
+    both at once: the larger one is right.
+    """
+    if is_float(x.dtype):
+        return call("abs", x - y)
+    exact = call("cast", call("cast", x, "int64") - call("cast", y, "int64"), "float64")
+    rounded = call("cast", x, "float64") - call("cast", y, "float64")
+    return call("maximum", call("abs", exact), call("abs", rounded))
+
+
 def isclose(x, y, rtol: float = 1e-5, atol: float = 1e-8) -> Tensor:
-    """Where `|x - y| <= atol + rtol |y|`, as bools; infinities are close to themselves, NaN to nothing."""
-    x, y = as_float(x), as_float(y)
-    near = call("less_equal", call("abs", x - y), atol + rtol * call("abs", y))
+    """Where `|x - y| <= atol + rtol |y|`, as bools; infinities are close to themselves, NaN to nothing.
+
+    Integers and bools are compared in float64, so that neighbours which float32 can't tell apart stay apart.
+    """
+    x, y = comparable(x, y)
+    distance = _distance(x, y)
+    near = call("less_equal", distance, atol + rtol * call("abs", call("cast", y, distance.dtype)))
     return call("logical_or", call("equal", x, y), call("logical_and", near, call("isfinite", y)))
 
 

@@ -15,7 +15,7 @@ from pynn.dtypes import bool_, float32, int64, is_float
 from pynn.engine.apply import apply
 from pynn.engine.op import Op, Sample, Spec, define
 from pynn.engine.operators import call
-from pynn.engine.tensor import Tensor, as_tensor, promote, promoted_pair, tensor
+from pynn.engine.tensor import Tensor, as_tensor, promoted_pair, tensor
 from pynn.errors import shapes
 
 _UNARY = (
@@ -221,17 +221,23 @@ def binary_record(
     return _define(name, names, infer, numpy, attrs=attrs, vjp=_vjp_of(grads) if grads else None, **fields)
 
 
+def comparable(x, y) -> tuple[Tensor, Tensor]:
+    """`promoted_pair(x, y)`, where an integer beyond the range of the tensor beside it is int64: what is true doesn't depend on a dtype."""
+    try:
+        return promoted_pair(x, y)
+    except OverflowError:
+        x, y = (tensor(v, int64) if type(v) is int else v for v in (x, y))
+        return promoted_pair(x, y)
+
+
 def binary(name: str, doc: str, numpy: Callable, *, floats: bool = False, **fields) -> Callable[[Any, Any], Tensor]:
     """A record of two operands and its public function. `floats`: integers become float32 first."""
     op = binary_record(name, numpy, **fields)
 
+    pair = comparable if fields.get("to_bool") else promoted_pair
+
     def function(x, y) -> Tensor:
-        try:
-            x, y = promoted_pair(x, y)
-        except OverflowError:
-            if not fields.get("to_bool"):
-                raise
-            x, y = promote(*(tensor(v, int64) if type(v) is int else v for v in (x, y)))  # what is true doesn't depend on a dtype
+        x, y = pair(x, y)
         return apply(op, as_float(x), as_float(y)) if floats else apply(op, x, y)
 
     return _public(function, name, doc)

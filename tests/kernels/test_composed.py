@@ -32,6 +32,23 @@ def test_closeness():
     assert not pn.isclose(np.array([np.nan]), np.array([np.nan])).item()
 
 
+def test_numbers_take_the_dtype_of_the_tensor_beside_them():
+    x = pn.tensor([0.1, 0.3], "float64")
+    np.testing.assert_allclose(pn.logaddexp(x, 0.1).numpy(), np.logaddexp([0.1, 0.3], 0.1), rtol=1e-15)
+    assert pn.logaddexp(pn.tensor([1], "int32"), 2).dtype == np.float32
+    assert pn.isclose(x, 0.1, rtol=0, atol=1e-12).tolist() == [True, False]
+    assert pn.function(lambda x, y: pn.isclose(x, y, rtol=0, atol=1e-12))(x, 0.1).tolist() == [True, False]
+    assert pn.isclose(pn.tensor([200], "uint8"), 300, atol=99).tolist() == [False]
+
+
+def test_closeness_of_integers_is_exact():
+    assert not pn.allclose([2**40], [2**40 + 1], 0, 0)
+    assert pn.isclose([2**62, 5, 7], [2**62 + 1, 5, 5], 0, 0).tolist() == [False, True, False]
+    assert pn.isclose([2**63 - 1, -(2**63)], [-(2**63), 2**63 - 1]).tolist() == [False, False]
+    assert pn.isclose(pn.tensor([3], "uint8"), pn.tensor([4], "uint8"), 0, 1).item()
+    assert pn.isclose([True, False], [True, True]).tolist() == [True, False]
+
+
 def test_counts():
     x = np.array([[0, 1, 2], [0, 0, 3]])
     assert pn.count_nonzero(x).item() == 3
