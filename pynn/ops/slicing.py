@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import builtins
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -270,20 +270,26 @@ CONCAT = define(
 )
 
 
-def concat(xs: Sequence, axis: int = 0) -> Tensor:
+def _met(xs: Iterable) -> tuple[Tensor, ...]:
+    """Tensors and numbers in their common dtype."""
+    xs = tuple(xs)
+    return promote(*xs) if xs else ()
+
+
+def concat(xs: Iterable, axis: int = 0) -> Tensor:
     """The tensors one after another along an axis. They meet in one dtype.
 
     Raises:
         ValueError: there are none, or other axes differ.
     """
-    tensors = promote(*xs) if len(xs) else ()
+    tensors = _met(xs)
     axis = checked_axis("concat", axis, len(tensors[0].shape)) if tensors else 0
     return tensors[0] if len(tensors) == 1 else apply(CONCAT, *tensors, axis=axis)
 
 
-def stack(xs: Sequence, axis: int = 0) -> Tensor:
-    """Tensors of one shape joined along a new axis."""
-    return concat([expand_dims(x, axis) for x in xs], axis)
+def stack(xs: Iterable, axis: int = 0) -> Tensor:
+    """Tensors of one shape joined along a new axis. They meet in one dtype."""
+    return concat([expand_dims(x, axis) for x in _met(xs)], axis)
 
 
 def split(x, parts: int | Sequence[int], axis: int = 0) -> list[Tensor]:

@@ -165,6 +165,15 @@ def test_built_ops_are_numpys():
     assert pn.slice(t, (0, 2, 3), (-1, 1, -1), (1, 1, -1)).numpy().tolist() == x[:, 2:3, ::-1].tolist()
 
 
+def test_joined_tensors_and_numbers_meet_in_one_dtype():
+    for number, dtype in ((2, "int32"), (2.5, "float32"), (True, "int32")):
+        y = pn.stack([pn.tensor(1, "int32"), number])
+        assert y.dtype == dtype and y.tolist() == [1, number]
+    assert pn.stack([1, 2.5]).dtype == np.float32
+    assert pn.stack(n for n in (1, 2)).tolist() == [1, 2]
+    assert pn.concat(pn.ones((n,)) for n in (1, 2)).shape == (3,)
+
+
 def test_reshape_shares_the_memory():
     t = pn.tensor(np.arange(6.0))
     assert np.shares_memory(pn.reshape(t, (2, 3)).numpy(), t.numpy())
@@ -179,6 +188,7 @@ WRONG = [
     (lambda x: pn.squeeze(x, 0), ValueError, r"\[squeeze\]"),
     (lambda x: pn.concat([x, np.zeros((2, 3, 1))]), ValueError, r"\[concat\].*float64\(2, 3\), float64\(2, 3, 1\)"),
     (lambda x: pn.concat([]), ValueError, r"\[concat\]"),
+    (lambda x: pn.stack([]), ValueError, r"\[concat\] there is nothing to join"),
     (lambda x: pn.split(x, 2, 1), ValueError, r"\[split\]"),
     (lambda x: pn.slice(x, (0, 0), (3, 1)), ValueError, r"\[slice\]"),
     (lambda x: pn.pad(x, [(0, 0), (4, 0)], mode="reflect"), ValueError, r"\[pad\]"),
