@@ -15,6 +15,7 @@ import numpy as np
 from pynn.dtypes import as_dtype, is_float, is_whole
 from pynn.engine.apply import apply
 from pynn.engine.op import Sample, Spec, define
+from pynn.engine.operators import call
 from pynn.engine.tensor import Tensor, as_tensor, scalar
 
 __all__ = [
@@ -38,12 +39,12 @@ _WEYL = 0x9E3779B9, 0xBB67AE85
 def philox_words(key0: int, key1: int, counter: int, count: int) -> np.ndarray:
     """The first `count` 32-bit words of the stream (key, counter), as uint64: word i is word i % 4 of block i // 4."""
     block = np.arange((count + 3) // 4, dtype=np.uint64)
-    call = np.uint64(int(counter) & (2**64 - 1))
+    position = np.uint64(int(counter) & (2**64 - 1))
     x0, x1, x2, x3 = (
         block & _LOWER,
         block >> _SHIFT,
-        np.full_like(block, call & _LOWER),
-        np.full_like(block, call >> _SHIFT),
+        np.full_like(block, position & _LOWER),
+        np.full_like(block, position >> _SHIFT),
     )
     key = [key0 & 0xFFFFFFFF, key1 & 0xFFFFFFFF]
     for _ in range(10):
@@ -278,8 +279,21 @@ def _draw(op, counter, shape, dtype, key0, key1, **attrs) -> Tensor:
 
 
 def random_uniform(counter, shape, *, low: float = 0.0, high: float = 1.0, dtype="float32", key0=0, key1=0) -> Tensor:
-    """Uniform numbers `low + u * (high - low)`, u in [0, 1) in steps of 2^-24 (float32) or 2^-53 (float64)."""
-    return _draw(RANDOM_UNIFORM, counter, shape, dtype, key0, key1, low=float(low), high=float(high))
+    """Uniform numbers `low + u * (high - low)`, u in [0, 1) in steps of 2^-24 (float32) or 2^-53 (float64).
+
+    Where that is rounded to `high`, it is the number before it.
+    """
+    drawn = _draw(RANDOM_UNIFORM, counter, shape, dtype, key0, key1, low=float(low), high=float(high))
+    return _kept_below(drawn, low, high)
+
+
+def _kept_below(drawn: Tensor, low: float, high: float) -> Tensor:
+    """The numbers as they are unless the last possible one is rounded to `high`: all other bits stay those of the stream."""
+    kind = drawn.dtype.type
+    with np.errstate(all="ignore"):
+        first, end = kind(low), kind(high)
+        last = first + kind(1 - np.finfo(kind).epsneg) * kind(high - low)
+    return call("minimum", drawn, float(np.nextafter(end, first))) if low < high and last >= end else drawn
 
 
 def random_normal(counter, shape, *, mean=0.0, stddev=1.0, dtype="float32", key0=0, key1=0) -> Tensor:

@@ -94,6 +94,22 @@ def test_moments():
     np.testing.assert_allclose(np.bincount(dice, minlength=7)[1:] / n, 1 / 6, atol=0.005)
 
 
+@pytest.mark.parametrize("dtype, high", [("float32", 1001.0), ("float64", 2.0**52 + 1)])
+def test_uniform_numbers_stay_below_high_where_the_sum_is_rounded(dtype, high):
+    low = high - 1
+    drawn = pn.ops.random_uniform(1, (100_000,), low=low, high=high, dtype=dtype).numpy()
+    raw = fallback(REGISTRY["random_uniform"], [np.array(1)], {"low": low, "high": high, "shape": (100_000,), "dtype": dtype})[0]
+    assert raw.max() == high and low <= drawn.min() and drawn.max() < high
+    np.testing.assert_array_equal(drawn[raw < high], raw[raw < high])
+    step = pn.function(lambda: pn.ops.random_uniform(1, (100_000,), low=low, high=high, dtype=dtype))
+    np.testing.assert_array_equal(step().numpy(), drawn)
+
+
+def test_uniform_numbers_between_one_number_and_itself():
+    assert pn.ops.random_uniform(1, (3,), low=2.0, high=2.0).tolist() == [2.0] * 3
+    assert pn.ops.random_uniform(1, (3,), low=2.0**24, high=2.0**24 + 1).tolist() == [2.0**24] * 3
+
+
 @pytest.mark.parametrize("n", [0, 1, 2, 1000])
 def test_permutation_has_every_number_once(n):
     order = pn.permutation(3, n, key0=8).numpy()
