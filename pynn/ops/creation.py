@@ -17,8 +17,13 @@ def _shape(shape) -> tuple[int, ...]:
 
 
 def full(shape, value, dtype=None) -> Tensor:
-    """A tensor of this shape with one value everywhere; its dtype is that of the value (Python floats: float32)."""
-    return tensor(np.full(_shape(shape), value), np.float32 if dtype is None and isinstance(value, float) else dtype)
+    """A tensor of this shape with one value everywhere; its dtype is that of the value (Python floats: float32).
+
+    Raises:
+        OverflowError: a Python integer beyond the range of `dtype`.
+    """
+    dtype = np.float32 if dtype is None and isinstance(value, float) else dtype
+    return tensor(np.full(_shape(shape), value if hasattr(value, "dtype") else tensor(value, dtype).data), dtype)
 
 
 def zeros(shape, dtype="float32") -> Tensor:

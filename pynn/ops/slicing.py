@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from pynn.dtypes import fits_float64, is_whole
+from pynn.dtypes import bool_, fits_float64, is_float, is_whole
 from pynn.engine.apply import apply
 from pynn.engine.op import Sample, Spec, define
 from pynn.engine.operators import Operators, call
@@ -188,7 +188,7 @@ def pad(x, paddings: Sequence, value: float = 0.0, *, mode: str = "constant") ->
         mode: "constant", "reflect" (mirrored, without the edge) or "symmetric" (mirrored, with it).
 
     Raises:
-        ValueError: a width is negative, or a mirrored one longer than the axis has elements for.
+        ValueError: a width is negative, a mirrored one longer than the axis has elements for, or the dtype of `x` doesn't hold the value.
     """
     x = as_tensor(x)
     before = tuple(int(b) for b, _ in paddings)
@@ -203,7 +203,24 @@ def pad(x, paddings: Sequence, value: float = 0.0, *, mode: str = "constant") ->
     return x
 
 
+def _check_held(value, dtype: np.dtype) -> None:
+    """Kernels would make something of any float, each something else."""
+    if is_float(dtype):
+        return
+    low, high = (0, 1) if dtype == bool_ else (np.iinfo(dtype).min, np.iinfo(dtype).max)
+    try:
+        held = low <= value <= high and int(value) == value
+    except (TypeError, ValueError):  # no number, or several
+        held = False
+    if not held:
+        raise ValueError(
+            f"[pad] a tensor of {dtype} holds whole numbers from {low} to {high}. Received: value={value!r}. "
+            "Pad with one of them, or cast the tensor first, for example with x.astype('float32')."
+        )
+
+
 def _constant(x: Tensor, before: tuple[int, ...], after: tuple[int, ...], value) -> Tensor:
+    _check_held(value, x.dtype)
     if fits_float64(value):
         return apply(PAD, x, before=before, after=after, value=float(value))
     inside = apply(PAD, call("ones", x.shape, bool), before=before, after=after)

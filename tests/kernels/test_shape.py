@@ -250,6 +250,22 @@ def test_padding_with_any_integer_is_exact(value):
         np.testing.assert_array_equal(pad(x).numpy(), np.pad(x, [(1, 0), (0, 2)], constant_values=value))
 
 
+@pytest.mark.parametrize("dtype, value", [("int64", np.nan), ("int64", 2.0**63), ("int32", -np.inf), ("int8", 128), ("uint8", 300.7),
+                                          ("uint8", -1), ("uint8", 0.5), ("bool", np.nan), ("bool", 2)])  # fmt: skip
+def test_padding_with_what_the_dtype_does_not_hold_is_refused(dtype, value):
+    x = pn.ones((2,), dtype)
+    for pad in (lambda x: pn.pad(x, [(1, 0)], value), pn.function(lambda x: pn.pad(x, [(1, 0)], value))):
+        with pytest.raises(ValueError, match=rf"\[pad\] a tensor of {dtype} holds whole numbers from .* Received: value="):
+            pad(x)
+
+
+@pytest.mark.parametrize("dtype, value", [("int64", 3.0), ("uint8", 255), ("int8", np.float32(-128)), ("bool", True), ("bool", 1.0),
+                                          ("float32", np.inf), ("int32", np.array(7))])  # fmt: skip
+def test_padding_with_what_the_dtype_holds(dtype, value):
+    y = pn.pad(pn.ones((1,), dtype), [(1, 0)], value)
+    assert y.dtype == dtype and y.tolist() == [value, 1]
+
+
 def test_a_number_of_parts_may_be_numpys():
     assert [p.tolist() for p in pn.split(np.arange(4), np.int64(2))] == [[0, 1], [2, 3]]
 
