@@ -7,6 +7,8 @@ Integers divided by integers give float32.
 
 from __future__ import annotations
 
+import operator
+
 import numpy as np
 
 bool_ = np.dtype(np.bool_)
@@ -62,6 +64,16 @@ def is_float(dtype: np.dtype) -> bool:
 def is_whole(value) -> bool:
     """True for an integer of Python's or NumPy's; bools aren't numbers of things."""
     return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+
+
+def as_whole(value) -> int | None:
+    """`value` as a Python integer: one of Python's or NumPy's, or what else has `__index__`. None for anything else, for bools too."""
+    if isinstance(value, (bool, np.bool_)):
+        return None
+    try:
+        return operator.index(value)
+    except TypeError:
+        return None
 
 
 def fits_float64(value) -> bool:

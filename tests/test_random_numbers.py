@@ -89,7 +89,7 @@ def test_threads_draw_different_numbers(in_threads):
 
 
 def test_wrong_arguments():
-    with pytest.raises(TypeError, match=r"random.normal\] the shape .* Received: 'a'"):
+    with pytest.raises(TypeError, match=r"random.normal\] shape must be .* Received: shape='a'"):
         pn.random.normal("a")
     with pytest.raises(TypeError, match="random_normal"):
         pn.random.normal((2,), dtype="int32")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pynn import config
-from pynn.dtypes import is_float
+from pynn.dtypes import as_whole, is_float
 from pynn.engine.apply import apply
 from pynn.engine.op import Sample, Spec, define
 from pynn.engine.tensor import Tensor, promote
@@ -190,13 +190,14 @@ CONV2D_GRAD_FILTER = define(
 
 def checked_conv_attrs(name: str, strides, padding, dilation, groups, winograd) -> dict:
     """The attributes of a convolution as records keep them."""
-    if not isinstance(groups, int) or groups < 1:
+    count = as_whole(groups)
+    if count is None or count < 1:
         raise ValueError(f"[{name}] groups must be a whole number above 0. Received: groups={groups!r}.")
     return dict(
         strides=pair(name, "strides", strides),
         padding=checked_padding(name, padding),
         dilation=pair(name, "dilation", dilation),
-        groups=groups,
+        groups=count,
         winograd=int(config.winograd() if winograd is None else winograd),
     )
 

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-import operator
-
 import numpy as np
 
 from pynn.dtypes import as_dtype, is_float
 from pynn.engine.tensor import Tensor, tensor
+from pynn.ops.shape import as_shape, whole_number
 
 __all__ = ["arange", "eye", "full", "full_like", "linspace", "ones", "ones_like", "zeros", "zeros_like"]
 
 
-def _shape(shape) -> tuple[int, ...]:
-    return (operator.index(shape),) if not isinstance(shape, (tuple, list)) else tuple(operator.index(n) for n in shape)
+def _shape(name: str, shape) -> tuple[int, ...]:
+    lengths = as_shape(name, shape)
+    if any(n < 0 for n in lengths):
+        raise ValueError(f"[{name}] an axis can't have a negative length. Received: shape={lengths}. Give lengths of 0 or more.")
+    return lengths
+
+
+def _count(name: str, what: str, value) -> int:
+    number = whole_number(name, what, value)
+    if number < 0:
+        raise ValueError(f"[{name}] {what} can't be negative. Received: {what}={number}. Give 0 or more.")
+    return number
 
 
 def full(shape, value, dtype=None) -> Tensor:
@@ -23,17 +32,17 @@ def full(shape, value, dtype=None) -> Tensor:
         OverflowError: a Python integer beyond the range of `dtype`.
     """
     dtype = np.float32 if dtype is None and isinstance(value, float) else dtype
-    return tensor(np.full(_shape(shape), value if hasattr(value, "dtype") else tensor(value, dtype).data), dtype)
+    return tensor(np.full(_shape("full", shape), value if hasattr(value, "dtype") else tensor(value, dtype).data), dtype)
 
 
 def zeros(shape, dtype="float32") -> Tensor:
     """A tensor of zeros."""
-    return tensor(np.zeros(_shape(shape), as_dtype(dtype)))
+    return tensor(np.zeros(_shape("zeros", shape), as_dtype(dtype)))
 
 
 def ones(shape, dtype="float32") -> Tensor:
     """A tensor of ones."""
-    return tensor(np.ones(_shape(shape), as_dtype(dtype)))
+    return tensor(np.ones(_shape("ones", shape), as_dtype(dtype)))
 
 
 def _like(x) -> tuple[tuple[int, ...], np.dtype]:
@@ -58,7 +67,9 @@ def ones_like(x) -> Tensor:
 
 
 def eye(rows: int, columns: int | None = None, dtype="float32") -> Tensor:
-    """Ones on the diagonal, zeros elsewhere."""
+    """Ones on the diagonal, zeros elsewhere; a square, or `rows` by `columns`."""
+    rows = _count("eye", "rows", rows)
+    columns = rows if columns is None else _count("eye", "columns", columns)
     return tensor(np.eye(rows, columns, dtype=as_dtype(dtype)))
 
 
@@ -71,4 +82,4 @@ def arange(start, stop=None, step=1, dtype=None) -> Tensor:
 
 def linspace(start: float, stop: float, number: int, dtype="float32") -> Tensor:
     """`number` values from `start` to `stop`, both included, at equal distances."""
-    return tensor(np.linspace(start, stop, number), dtype)
+    return tensor(np.linspace(start, stop, _count("linspace", "number", number)), dtype)

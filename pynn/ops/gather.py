@@ -10,7 +10,7 @@ from pynn.engine.op import Sample, Spec, define
 from pynn.engine.operators import call
 from pynn.engine.tensor import Tensor, as_tensor, scalar
 from pynn.errors import shapes
-from pynn.ops.shape import axis_number
+from pynn.ops.shape import axis_number, whole_number
 
 __all__ = ["embedding", "gather_batch", "gather_rows", "one_hot", "scatter_add", "take"]
 
@@ -221,7 +221,7 @@ def gather_batch(data, permutation, cursor, *, batch: int) -> Tensor:
     Raises:
         ValueError: the batch leaves the permutation, or an entry of it is no row of `data`.
     """
-    return apply(GATHER_BATCH, data, permutation, cursor, batch=int(batch))
+    return apply(GATHER_BATCH, data, permutation, cursor, batch=whole_number("gather_batch", "batch", batch))
 
 
 # -- scatter_add and one_hot --------------------------------------------------------------------------------------------
@@ -305,7 +305,7 @@ ONE_HOT = define(
 
 def one_hot(indices, depth: int, *, on: float = 1.0, off: float = 0.0, dtype="float32") -> Tensor:
     """A new last axis of length `depth` with `on` at each index and `off` elsewhere; an index outside gives `off` throughout."""
-    dtype, indices = as_dtype(dtype), _native_indices(indices)
+    dtype, indices, depth = as_dtype(dtype), _native_indices(indices), whole_number("one_hot", "depth", depth)
     if fits_float64(on) and fits_float64(off):
-        return apply(ONE_HOT, indices, depth=int(depth), on=float(on), off=float(off), dtype=dtype.name)
-    return call("where", apply(ONE_HOT, indices, depth=int(depth), dtype="bool"), scalar(on, dtype), scalar(off, dtype))
+        return apply(ONE_HOT, indices, depth=depth, on=float(on), off=float(off), dtype=dtype.name)
+    return call("where", apply(ONE_HOT, indices, depth=depth, dtype="bool"), scalar(on, dtype), scalar(off, dtype))

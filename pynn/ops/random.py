@@ -12,11 +12,12 @@ import math
 
 import numpy as np
 
-from pynn.dtypes import as_dtype, is_float, is_whole
+from pynn.dtypes import as_dtype, is_float
 from pynn.engine.apply import apply
 from pynn.engine.op import Sample, Spec, define
 from pynn.engine.operators import call
 from pynn.engine.tensor import Tensor, as_tensor, scalar
+from pynn.ops.shape import as_shape, whole_number
 
 __all__ = [
     "dropout",
@@ -265,17 +266,8 @@ RANDOM_BERNOULLI = _distribution("random_bernoulli", {"p": 0.5}, _bernoulli_nump
 RANDOM_INTEGERS = _distribution("random_integers", {"low": 0, "span": 100}, _integers_numpy, kinds="i", dtypes=("int64", "int32"))
 
 
-def _shape(name: str, shape) -> tuple[int, ...]:
-    try:
-        return (int(shape),) if is_whole(shape) else tuple(int(n) for n in shape)
-    except (TypeError, ValueError):
-        raise TypeError(
-            f"[{name}] the shape is a whole number or a tuple of such. Received: {shape!r}. Pass for example (2, 3)."
-        ) from None
-
-
 def _draw(op, counter, shape, dtype, key0, key1, **attrs) -> Tensor:
-    return apply(op, _counter(counter), shape=_shape(op.name, shape), dtype=as_dtype(dtype).name, **_key(key0, key1), **attrs)
+    return apply(op, _counter(counter), shape=as_shape(op.name, shape), dtype=as_dtype(dtype).name, **_key(key0, key1), **attrs)
 
 
 def random_uniform(counter, shape, *, low: float = 0.0, high: float = 1.0, dtype="float32", key0=0, key1=0) -> Tensor:
@@ -318,7 +310,9 @@ def random_integers(counter, shape, *, low: int = 0, high: int, dtype="int64", k
 
     Raises:
         ValueError: `high - low` is outside 1 to 2^32, or the dtype doesn't hold all the numbers.
+        TypeError: a bound is no integer.
     """
+    low, high = whole_number("random_integers", "low", low), whole_number("random_integers", "high", high)
     if not 1 <= high - low <= 2**32:
         raise ValueError(f"[random_integers] high must be above low, by 2^32 at most. Received: low={low}, high={high}.")
     kind = as_dtype(dtype)
@@ -327,7 +321,7 @@ def random_integers(counter, shape, *, low: int = 0, high: int, dtype="int64", k
             f"[random_integers] the dtype must hold all numbers from low to high - 1. Received: low={low}, high={high}, dtype={kind}. "
             "Use a wider dtype."
         )
-    return _draw(RANDOM_INTEGERS, counter, shape, dtype, key0, key1, low=int(low), span=int(high - low))
+    return _draw(RANDOM_INTEGERS, counter, shape, dtype, key0, key1, low=low, span=high - low)
 
 
 # -- permutation and counters ------------------------------------------------------------------------------------------
@@ -363,7 +357,7 @@ PERMUTATION = define(
 
 def permutation(counter, n: int, *, key0: int = 0, key1: int = 0) -> Tensor:
     """The numbers 0 to n - 1 in random order, int64. Reference: Fisher and Yates, in Durstenfeld's form of 1964."""
-    return apply(PERMUTATION, _counter(counter), n=int(n), **_key(key0, key1))
+    return apply(PERMUTATION, _counter(counter), n=whole_number("permutation", "n", n), **_key(key0, key1))
 
 
 def _infer_increment(counter: Spec, *, by) -> Spec:
@@ -385,4 +379,4 @@ INCREMENT = define(
 
 def increment(counter, by: int = 1) -> Tensor:
     """`counter + by` for a single int64 number; in a program it is written in place."""
-    return apply(INCREMENT, _counter(counter), by=int(by))
+    return apply(INCREMENT, _counter(counter), by=whole_number("increment", "by", by))

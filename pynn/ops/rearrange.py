@@ -8,6 +8,7 @@ from math import prod
 from pynn.engine.operators import call
 from pynn.engine.tensor import Tensor, as_tensor, scalar
 from pynn.errors import shapes
+from pynn.ops.shape import as_shape, whole_number
 
 __all__ = ["batch_to_space", "depth_to_space", "diag", "gather_nd", "scatter_nd", "space_to_batch", "space_to_depth"]
 
@@ -74,7 +75,7 @@ def scatter_nd(indices, updates, shape: Sequence[int]) -> Tensor:
         ValueError: a position is outside (it's reported as index -1), or the updates have another shape.
         TypeError: the positions aren't integers.
     """
-    indices, updates, shape = as_tensor(indices), as_tensor(updates), tuple(shape)
+    indices, updates, shape = as_tensor(indices), as_tensor(updates), as_shape("scatter_nd", shape)
     rows, axes = _rows("scatter_nd", indices, shape)
     zeros = call("zeros", (prod(shape[:axes]), *shape[axes:]), updates.dtype)
     return call("reshape", call("scatter_add", zeros, rows, updates), shape)
@@ -84,13 +85,13 @@ def scatter_nd(indices, updates, shape: Sequence[int]) -> Tensor:
 
 
 def _image(name: str, x, block_size: int) -> tuple[Tensor, int]:
-    x = as_tensor(x)
-    if len(x.shape) != 4 or block_size < 1:
+    x, block = as_tensor(x), whole_number(name, "block_size", block_size)
+    if len(x.shape) != 4 or block < 1:
         raise ValueError(
             f"[{name}] the input is (batch, height, width, channels) and the block size at least 1. "
             f"Received: {shapes(x=x)}, block_size={block_size}."
         )
-    return x, int(block_size)
+    return x, block
 
 
 def depth_to_space(x, block_size: int) -> Tensor:
@@ -141,7 +142,7 @@ def batch_to_space(x, block_shape: Sequence[int], crops: Sequence[Sequence[int]]
     Raises:
         ValueError: the batch isn't a multiple of the blocks' product, or the arguments don't fit the input.
     """
-    x, blocks, crops = as_tensor(x), tuple(block_shape), [tuple(c) for c in crops]
+    x, blocks, crops = as_tensor(x), as_shape("batch_to_space", block_shape, "block_shape"), [tuple(c) for c in crops]
     _check_blocks("batch_to_space", blocks, crops, "crops")
     count = len(blocks)
     if len(x.shape) <= count or len(crops) != count or x.shape[0] % prod(blocks):
@@ -174,7 +175,7 @@ def space_to_batch(x, block_shape: Sequence[int], paddings: Sequence[Sequence[in
     Raises:
         ValueError: a padded axis isn't a multiple of its block, or the arguments don't fit the input.
     """
-    x, blocks, sides = as_tensor(x), tuple(block_shape), [tuple(p) for p in paddings]
+    x, blocks, sides = as_tensor(x), as_shape("space_to_batch", block_shape, "block_shape"), [tuple(p) for p in paddings]
     _check_blocks("space_to_batch", blocks, sides, "paddings")
     count = len(blocks)
     rest = len(x.shape) - 1 - count

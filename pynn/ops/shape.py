@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-import operator
 from collections.abc import Sequence
 
 import numpy as np
 
+from pynn.dtypes import as_whole
 from pynn.engine.apply import apply
 from pynn.engine.op import Sample, Spec, define
 from pynn.engine.operators import call
@@ -34,10 +34,7 @@ def axis_number(name: str, axis) -> int:
     Raises:
         TypeError: it is none; a bool isn't one either.
     """
-    try:
-        number = None if isinstance(axis, (bool, np.bool_)) else operator.index(axis)
-    except TypeError:
-        number = None
+    number = as_whole(axis)
     if number is None:
         raise TypeError(f"[{name}] an axis must be an integer. Received: axis={axis!r}. Count axes from 0, or with -1 from the last.")
     return number
@@ -78,11 +75,31 @@ def checked_axes(name: str, axis, rank: int) -> tuple[int, ...]:
     return found
 
 
-def as_shape(value) -> tuple[int, ...]:
-    """A number or a sequence of numbers as a tuple."""
+def whole_number(name: str, what: str, value) -> int:
+    """`value` as a Python integer.
+
+    Raises:
+        TypeError: it is none; a float isn't one either, even where it is whole.
+    """
+    number = as_whole(value)
+    if number is None:
+        raise TypeError(f"[{name}] {what} must be a whole number. Received: {value!r}. Pass an int.")
+    return number
+
+
+def as_shape(name: str, value, what: str = "shape") -> tuple[int, ...]:
+    """A whole number or a sequence of them as a tuple of Python integers.
+
+    Raises:
+        TypeError: it is neither.
+    """
     if type(value) is tuple and all([type(n) is int for n in value]):
         return value
-    return (int(value),) if isinstance(value, (int, np.integer)) else tuple(int(n) for n in value)
+    single = as_whole(value)
+    numbers = (single,) if single is not None or not np.iterable(value) else tuple(map(as_whole, value))
+    if None in numbers:
+        raise TypeError(f"[{name}] {what} must be a whole number or several. Received: {what}={value!r}. Pass for example (2, 3).")
+    return numbers
 
 
 # -- reshape: the same memory under another shape -----------------------------------------------------------------------
@@ -131,9 +148,10 @@ def reshape(x, shape, *more: int) -> Tensor:
 
     Raises:
         ValueError: the number of elements would change.
+        TypeError: a length is no integer.
     """
     x = as_tensor(x)
-    shape = as_shape(shape) + tuple(int(n) for n in more)
+    shape = as_shape("reshape", shape) + as_shape("reshape", more)
     return x if shape == x.shape else apply(RESHAPE, x, shape=shape)
 
 
@@ -281,8 +299,9 @@ def broadcast_to(x, shape) -> Tensor:
 
     Raises:
         ValueError: the shapes don't broadcast.
+        TypeError: a length is no integer.
     """
-    x, shape = as_tensor(x), as_shape(shape)
+    x, shape = as_tensor(x), as_shape("broadcast_to", shape)
     return x if x.shape == shape else apply(BROADCAST_TO, x, shape=shape)
 
 
@@ -322,7 +341,7 @@ TILE = define(
 
 def tile(x, repeats) -> Tensor:
     """`x` as a whole repeated along each axis; leading axes are added if there are more counts than axes."""
-    x, repeats = as_tensor(x), as_shape(repeats)
+    x, repeats = as_tensor(x), as_shape("tile", repeats, "repeats")
     missing = len(repeats) - len(x.shape)
     if missing > 0:
         x = reshape(x, (1,) * missing + x.shape)
@@ -331,9 +350,9 @@ def tile(x, repeats) -> Tensor:
 
 def repeat(x, repeats: int, axis: int | None = None) -> Tensor:
     """Each slice along `axis` repeated `repeats` times in place; None flattens first."""
-    x = as_tensor(x)
+    x, count = as_tensor(x), whole_number("repeat", "repeats", repeats)
     if axis is None:
         x, axis = flatten(x), 0
     axis = checked_axis("repeat", axis, len(x.shape))
-    wide = broadcast_to(expand_dims(x, axis + 1), (*x.shape[: axis + 1], int(repeats), *x.shape[axis + 1 :]))
-    return reshape(wide, (*x.shape[:axis], x.shape[axis] * int(repeats), *x.shape[axis + 1 :]))
+    wide = broadcast_to(expand_dims(x, axis + 1), (*x.shape[: axis + 1], count, *x.shape[axis + 1 :]))
+    return reshape(wide, (*x.shape[:axis], x.shape[axis] * count, *x.shape[axis + 1 :]))

@@ -13,7 +13,7 @@ from pynn.engine.op import Sample, Spec, define
 from pynn.engine.operators import Operators, call
 from pynn.engine.tensor import Tensor, as_tensor, promote, scalar
 from pynn.errors import shapes
-from pynn.ops.shape import as_shape, checked_axes, checked_axis, expand_dims, reshape, squeeze
+from pynn.ops.shape import as_shape, checked_axes, checked_axis, expand_dims, reshape, squeeze, whole_number
 
 __all__ = ["concat", "flip", "getitem", "pad", "slice", "split", "stack", "unstack"]
 
@@ -101,10 +101,16 @@ SLICE_GRAD = define(
 )
 
 
+def _block(x: Tensor, begin, size, step) -> tuple[tuple[int, ...], ...]:
+    """The three of a block as tuples, for a step of None too."""
+    steps = (1,) * len(x.shape) if step is None else as_shape("slice", step, "step")
+    return as_shape("slice", begin, "begin"), as_shape("slice", size, "size"), steps
+
+
 def slice_block(x, begin, size, step=None) -> Tensor:
     """`slice` for complete tuples; the whole of `x` is `x` itself."""
     x = as_tensor(x)
-    begin, size, step = as_shape(begin), as_shape(size), (1,) * len(x.shape) if step is None else as_shape(step)
+    begin, size, step = _block(x, begin, size, step)
     whole = size == x.shape and all(s == 1 or n < 2 for s, n in zip(step, size, strict=False))
     return x if whole and not any(begin) else apply(SLICE, x, begin=begin, size=size, step=step)
 
@@ -116,11 +122,11 @@ def slice(x, begin, size, step=None) -> Tensor:
 
     Raises:
         ValueError: the block isn't inside `x`.
+        TypeError: a number of the block is no integer.
     """
     x = as_tensor(x)
-    begin, size = as_shape(begin), as_shape(size)
+    begin, size, step = _block(x, begin, size, step)
     if -1 in size and len(begin) == len(size) == len(x.shape):
-        step = (1,) * len(size) if step is None else as_shape(step)
         size = tuple(
             n if n != -1 else max(-(-(m - b) // s) if s > 0 else b // -s + 1, 0)
             for n, m, b, s in zip(size, x.shape, begin, step, strict=True)
@@ -189,10 +195,10 @@ def pad(x, paddings: Sequence, value: float = 0.0, *, mode: str = "constant") ->
 
     Raises:
         ValueError: a width is negative, a mirrored one longer than the axis has elements for, or the dtype of `x` doesn't hold the value.
+        TypeError: the paddings are no pairs of integers.
     """
     x = as_tensor(x)
-    before = tuple(int(b) for b, _ in paddings)
-    after = tuple(int(a) for _, a in paddings)
+    before, after = _widths(paddings)
     if mode == "constant" or len(before) != len(x.shape):
         return _constant(x, before, after, value)
     if mode not in ("reflect", "symmetric"):
@@ -201,6 +207,15 @@ def pad(x, paddings: Sequence, value: float = 0.0, *, mode: str = "constant") ->
     for axis, (b, a) in enumerate(zip(before, after, strict=True)):
         x = _mirror(x, axis, b, a, edge)
     return x
+
+
+def _widths(paddings) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The widths before all axes and those after them."""
+    sides = [tuple(p) if np.iterable(p) else () for p in paddings] if np.iterable(paddings) else [()]
+    if any(len(side) != 2 for side in sides):
+        raise TypeError(f"[pad] there must be two widths (before, after) per axis. Received: paddings={paddings!r}. Pass [(1, 1), (0, 2)].")
+    before, after = ([whole_number("pad", "a width", side[i]) for side in sides] for i in range(2))
+    return tuple(before), tuple(after)
 
 
 def _check_held(value, dtype: np.dtype) -> None:
@@ -314,12 +329,16 @@ def split(x, parts: int | Sequence[int], axis: int = 0) -> list[Tensor]:
 
     Raises:
         ValueError: the lengths don't add up to the axis.
+        TypeError: one is no integer.
     """
     x = as_tensor(x)
     axis = checked_axis("split", axis, len(x.shape))
     length = x.shape[axis]
-    equal = isinstance(parts, (int, np.integer))
-    sizes = [length // max(parts, 1)] * int(parts) if equal else [int(n) for n in parts]
+    if np.iterable(parts):
+        sizes = [whole_number("split", "a length", n) for n in parts]
+    else:
+        count = whole_number("split", "the number of parts", parts)
+        sizes = [length // max(count, 1)] * count
     if sum(sizes) != length or any(n < 0 for n in sizes):
         raise ValueError(f"[split] the pieces must make up the axis. Received: {shapes(x=x)}, axis={axis}, parts={parts}.")
     pieces, first = [], 0

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pynn.dtypes import is_whole
+from pynn.dtypes import as_whole
 
 PADDING_MODES = {"valid": 0, "same": 1}
 
@@ -48,12 +48,12 @@ def pair(name: str, what: str, value) -> tuple[int, int]:
         TypeError: it isn't one integer or two.
         ValueError: one is below 1.
     """
-    values = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
-    if len(values) != 2 or not all(map(is_whole, values)):
+    values = tuple(map(as_whole, value if isinstance(value, (tuple, list)) else (value, value)))
+    if len(values) != 2 or None in values:
         raise TypeError(f"[{name}] {what} must be an integer or two of them, for rows and columns. Received: {what}={value!r}.")
     if min(values) < 1:
         raise ValueError(f"[{name}] {what} must be at least 1. Received: {what}={value!r}.")
-    return int(values[0]), int(values[1])
+    return values
 
 
 def checked_padding(name: str, padding):
@@ -65,10 +65,10 @@ def checked_padding(name: str, padding):
     if isinstance(padding, str) and padding.lower() in PADDING_MODES:
         return padding.lower()
     try:
-        sides = tuple((int(before), int(after)) for before, after in padding)
+        sides = tuple((as_whole(before), as_whole(after)) for before, after in padding)
     except (TypeError, ValueError):
         sides = ()
-    if isinstance(padding, str) or len(sides) != 2 or min(min(side) for side in sides) < 0:
+    if isinstance(padding, str) or len(sides) != 2 or any(n is None or n < 0 for side in sides for n in side):
         raise ValueError(
             f"[{name}] unknown padding. Received: padding={padding!r}. "
             'Use "valid", "same", or ((top, bottom), (left, right)) with numbers of zeros.'

@@ -400,12 +400,21 @@ def test_channels_that_do_not_match():
         ((1, 2, 2, 1), (3, 3, 1, 8), {}, "doesn't fit into the image"),
         ((1, 5, 5, 4), (3, 3, 2, 3), {"groups": 2}, "3 output channels can't be shared by 2 groups"),
         ((1, 5, 5, 4), (3, 3, 4, 3), {"padding": "full"}, "unknown padding"),
+        ((1, 5, 5, 4), (3, 3, 4, 3), {"padding": ((1.9, 0), (0, 0))}, "unknown padding"),
         ((1, 5, 5, 4), (3, 3, 4, 3), {"strides": 0}, "strides must be at least 1"),
+        ((1, 5, 5, 4), (3, 3, 4, 3), {"groups": 1.0}, "groups must be a whole number above 0"),
+        ((1, 5, 5, 4), (3, 3, 4, 3), {"groups": True}, "groups must be a whole number above 0"),
     ],
 )
 def test_messages(x, filter, attrs, words):
     with pytest.raises(ValueError, match=words):
         conv2d(normal(x), normal(filter), **attrs)
+
+
+def test_numbers_of_windows_and_groups_may_be_numpys():
+    x, filter = normal((1, 5, 5, 4)), normal((3, 3, 2, 6))
+    numpys = conv2d(x, filter, strides=np.int32(2), padding=np.array([[1, 0], [0, 1]]), groups=np.int64(2)).numpy()
+    np.testing.assert_array_equal(numpys, conv2d(x, filter, strides=2, padding=((1, 0), (0, 1)), groups=2).numpy())
 
 
 def test_depthwise_is_a_convolution_of_each_channel():

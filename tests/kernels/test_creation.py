@@ -18,3 +18,16 @@ def test_a_value_beyond_the_dtype_is_refused_as_by_tensor(value, dtype):
     for make in (lambda: pn.full((2,), value, dtype), lambda: pn.full_like(pn.ones((2,), dtype), value)):
         with pytest.raises(OverflowError, match=rf"\[tensor\] {dtype} goes from .*Received: the Python integer {value}"):
             make()
+
+
+@pytest.mark.parametrize("make, words", [
+    (lambda: pn.zeros((-1,)), r"\[zeros\] an axis can't have a negative length. Received: shape=\(-1,\)"),
+    (lambda: pn.ones((2, -1)), r"\[ones\]"),
+    (lambda: pn.full(-3, 1.0), r"\[full\]"),
+    (lambda: pn.eye(-1), r"\[eye\] rows can't be negative. Received: rows=-1"),
+    (lambda: pn.eye(2, -1), r"\[eye\] columns"),
+    (lambda: pn.linspace(0.0, 1.0, -2), r"\[linspace\] number"),
+])  # fmt: skip
+def test_negative_lengths_are_named(make, words):
+    with pytest.raises(ValueError, match=words):
+        make()

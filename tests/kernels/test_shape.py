@@ -235,6 +235,69 @@ def test_an_axis_is_an_integer(name):
             np.testing.assert_array_equal(a, b)
 
 
+WHOLE = {  # of an op: a call with a number that has to be 2
+    "reshape": lambda x, two: (pn.reshape(x, (two, 3)), pn.reshape(x, two, 3), pn.reshape(x, (-1, two, 3))),
+    "broadcast_to": lambda x, two: pn.broadcast_to(x[:1], (two, 3)),
+    "tile": lambda x, two: (pn.tile(x, two), pn.tile(x, (two, 1))),
+    "repeat": lambda x, two: x.repeat(two, axis=0),
+    "slice": lambda x, two: (pn.slice(x, (0, two), (1, 1)), pn.slice(x, (0, 0), (two, 1)), pn.slice(x, (0, 0), (1, 2), (1, two))),
+    "pad": lambda x, two: (pn.pad(x, [(two, 0), (0, 0)]), pn.pad(x, [(0, 0), (0, two)], mode="reflect")),
+    "split": lambda x, two: (pn.split(x, two), pn.split(x, [two, 1], axis=1)),
+    "zeros": lambda x, two: (pn.zeros(two), pn.zeros((two, 3))),
+    "full": lambda x, two: pn.full([two], 1.5),
+    "eye": lambda x, two: (pn.eye(two), pn.eye(3, two)),
+    "linspace": lambda x, two: pn.linspace(0.0, 1.0, two),
+    "one_hot": lambda x, two: pn.one_hot([1], two),
+    "gather_batch": lambda x, two: pn.ops.gather_batch(x, [0, 1], pn.tensor(0), batch=two),
+    "increment": lambda x, two: pn.ops.increment(0, two),
+    "random_uniform": lambda x, two: (pn.ops.random_uniform(0, two), pn.ops.random_uniform(0, (two, 3))),
+    "random_integers": lambda x, two: (pn.ops.random_integers(0, 3, low=two, high=9), pn.ops.random_integers(0, 3, high=two)),
+    "permutation": lambda x, two: pn.permutation(0, two),
+    "depth_to_space": lambda x, two: pn.depth_to_space(pn.ones((1, 1, 1, 4)), two),
+    "scatter_nd": lambda x, two: pn.scatter_nd([[1]], [1.0], (two,)),
+    "space_to_batch": lambda x, two: pn.space_to_batch(pn.ones((1, 2, 1)), (two,), [(0, 0)]),
+    "conv2d": lambda x, two: pn.conv2d(pn.ones((1, 4, 4, 2)), pn.ones((1, 1, 2, 2)), strides=two, padding=((two, 0), (0, 0))),
+}
+
+
+@pytest.mark.parametrize("name", WHOLE)
+@pytest.mark.parametrize("two", [2.0, 2.7, "2", np.float32(2), None, True], ids=repr)
+def test_fractions_and_text_are_no_whole_numbers(name, two):
+    if (name, two) == ("eye", None):
+        return  # as many columns as rows
+    with pytest.raises(TypeError, match=rf"\[{name}\] .*must be a.*Received: "):
+        WHOLE[name](pn.tensor(np.arange(6.0).reshape(2, 3)), two)
+
+
+class Two:
+    def __index__(self):
+        return 2
+
+
+@pytest.mark.parametrize("name", WHOLE)
+@pytest.mark.parametrize("two", [np.int64(2), np.uint8(2), np.array(2), pn.tensor(2), Two()], ids=lambda two: type(two).__name__)
+def test_whole_numbers_may_be_numpys_tensors_and_what_else_is_an_index(name, two):
+    def arrays(results):
+        return [results.numpy()] if isinstance(results, pn.Tensor) else [a for r in results for a in arrays(r)]
+
+    x = pn.tensor(np.arange(6.0).reshape(2, 3))
+    for got, wanted in zip(arrays(WHOLE[name](x, two)), arrays(WHOLE[name](x, 2)), strict=True):
+        np.testing.assert_array_equal(got, wanted)
+
+
+@pytest.mark.parametrize("text", ["23", [(2,), 3], {2.5}], ids=repr)
+def test_text_and_nested_sequences_are_no_shapes(text):
+    for make in (lambda: pn.reshape(np.ones(6), text), lambda: pn.zeros(text), lambda: pn.random.normal(text)):
+        with pytest.raises(TypeError, match=r"shape must be a whole number or several"):
+            make()
+
+
+def test_paddings_are_pairs():
+    for paddings in (3, [1, 2], [(1,), (1, 2)], [(1, 2, 3), (0, 0)]):
+        with pytest.raises(TypeError, match=r"\[pad\] there must be two widths"):
+            pn.pad(np.ones((2, 3)), paddings)
+
+
 def test_empty_lists_pick_nothing():
     x = np.arange(12.0).reshape(3, 4)
     for key in ([], (slice(None), []), [[]], (1, [])):
