@@ -207,6 +207,15 @@ def test_schedules(schedule, formula):
     assert float(w.numpy()[0]) == pytest.approx(-sum(formula(t) for t in range(8)), rel=1e-4)
 
 
+@pytest.mark.parametrize("steps", [0, -5, float("nan")])
+@pytest.mark.parametrize("schedule, more", [(schedules.ExponentialDecay, (0.5,)), (schedules.PolynomialDecay, ()),
+                                            (schedules.InverseTimeDecay, (0.5,)), (schedules.CosineDecay, ()),
+                                            (schedules.CosineDecayRestarts, ())])  # fmt: skip
+def test_a_decay_takes_steps(schedule, more, steps):
+    with pytest.raises(ValueError, match=rf"\[{schedule.__name__}\] .*decay_steps.* must be above zero.*decay_steps={steps}"):
+        schedule(0.1, steps, *more)
+
+
 def test_python_functions_of_the_step():
     optimizer, w = optimizers.SGD(lambda step: 1.0 / (step + 1)), pn.Variable(np.zeros(1, np.float32))
     for _ in range(3):

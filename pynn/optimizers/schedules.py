@@ -31,6 +31,12 @@ def _steps(step) -> Tensor:
     return ops.cast(as_tensor(step), "float32")
 
 
+def _check_above_zero(schedule: LearningRateSchedule, **numbers: float) -> None:
+    if not all(n > 0 for n in numbers.values()):
+        received = ", ".join(f"{name}={n}" for name, n in numbers.items())
+        raise ValueError(f"[{type(schedule).__name__}] {' and '.join(numbers)} must be above zero. Received: {received}.")
+
+
 def _power(base: float, exponent: Tensor) -> Tensor:
     return ops.exp(exponent * math.log(base))
 
@@ -39,11 +45,7 @@ class ExponentialDecay(LearningRateSchedule):
     """`initial * decay_rate^(step / decay_steps)`; `staircase` rounds the exponent down."""
 
     def __init__(self, initial_learning_rate, decay_steps, decay_rate, staircase: bool = False, name: str | None = None):
-        if not decay_rate > 0 or not decay_steps > 0:
-            raise ValueError(
-                f"[ExponentialDecay] decay_steps and decay_rate must be above zero. Received: decay_steps={decay_steps}, "
-                f"decay_rate={decay_rate}."
-            )
+        _check_above_zero(self, decay_steps=decay_steps, decay_rate=decay_rate)
         self.initial_learning_rate, self.decay_steps, self.decay_rate = initial_learning_rate, decay_steps, decay_rate
         self.staircase, self.name = staircase, name
 
@@ -80,6 +82,7 @@ class PolynomialDecay(LearningRateSchedule):
     def __init__(
         self, initial_learning_rate, decay_steps, end_learning_rate=0.0001, power=1.0, cycle: bool = False, name: str | None = None
     ):
+        _check_above_zero(self, decay_steps=decay_steps)
         self.initial_learning_rate, self.decay_steps = initial_learning_rate, decay_steps
         self.end_learning_rate, self.power, self.cycle, self.name = end_learning_rate, power, cycle, name
 
@@ -96,6 +99,7 @@ class InverseTimeDecay(LearningRateSchedule):
     """`initial / (1 + decay_rate * step / decay_steps)`; `staircase` rounds step / decay_steps down."""
 
     def __init__(self, initial_learning_rate, decay_steps, decay_rate, staircase: bool = False, name: str | None = None):
+        _check_above_zero(self, decay_steps=decay_steps)
         self.initial_learning_rate, self.decay_steps, self.decay_rate = initial_learning_rate, decay_steps, decay_rate
         self.staircase, self.name = staircase, name
 
@@ -111,6 +115,7 @@ class CosineDecay(LearningRateSchedule):
     """
 
     def __init__(self, initial_learning_rate, decay_steps, alpha=0.0, name: str | None = None, warmup_target=None, warmup_steps: int = 0):
+        _check_above_zero(self, decay_steps=decay_steps)
         self.initial_learning_rate, self.decay_steps, self.alpha, self.name = initial_learning_rate, decay_steps, alpha, name
         self.warmup_target, self.warmup_steps = warmup_target, warmup_steps
 
