@@ -254,9 +254,14 @@ def _infer_layer_norm(x: Spec, gamma: Spec | None, beta: Spec | None, *, epsilon
     return x, row, row
 
 
+def _row_mean(x: np.ndarray) -> np.ndarray:
+    """The mean of each row, as a column; 0 of rows without elements."""
+    return x.sum(axis=-1, keepdims=True) / max(x.shape[-1], 1)
+
+
 def _layer_norm_numpy(x, gamma, beta, *, epsilon):
-    mean = x.mean(axis=-1, keepdims=True)
-    inverse = 1 / np.sqrt(((x - mean) ** 2).mean(axis=-1, keepdims=True) + epsilon)
+    mean = _row_mean(x)
+    inverse = 1 / np.sqrt(_row_mean((x - mean) ** 2) + epsilon)
     return _scaled((x - mean) * inverse, gamma, beta), mean[..., 0], inverse[..., 0]
 
 
@@ -266,10 +271,10 @@ def _layer_norm_vjp(dys, inputs, outputs, attrs, needs):
     if dy is not None:
         dx, dgamma, dbeta = apply(LAYER_NORM_GRAD, dy, x, mean, inverse, gamma)
     if dinverse is not None:
-        slope = dinverse * (inverse * inverse * inverse) * (-1 / x.shape[-1])
+        slope = dinverse * (inverse * inverse * inverse) * (-1 / max(x.shape[-1], 1))
         dx = _add(dx, (x - expand_dims(mean, -1)) * expand_dims(slope, -1))
     if dmean is not None:
-        dx = _add(dx, call("broadcast_to", expand_dims(dmean * (1 / x.shape[-1]), -1), x.shape))
+        dx = _add(dx, call("broadcast_to", expand_dims(dmean * (1 / max(x.shape[-1], 1)), -1), x.shape))
     return dx, dgamma, dbeta
 
 
@@ -295,8 +300,7 @@ def _infer_layer_norm_grad(dy: Spec, x: Spec, mean: Spec, inverse: Spec, gamma: 
 def _layer_norm_grad_numpy(dy, x, mean, inverse, gamma):
     normal = (x - mean[..., None]) * inverse[..., None]
     g = dy if gamma is None else dy * gamma
-    products = (g * normal).mean(axis=-1, keepdims=True)
-    dx = (g - g.mean(axis=-1, keepdims=True) - normal * products) * inverse[..., None]
+    dx = (g - _row_mean(g) - normal * _row_mean(g * normal)) * inverse[..., None]
     return dx, (dy * normal).sum(axis=_lead(x)), dy.sum(axis=_lead(x))
 
 
@@ -304,7 +308,7 @@ def _layer_norm_grad_composed(dy, x, mean, inverse, gamma):
     inverse = expand_dims(inverse, -1)
     normal = (x - expand_dims(mean, -1)) * inverse
     g = dy if gamma is None else dy * gamma
-    share = 1 / x.shape[-1]
+    share = 1 / max(x.shape[-1], 1)
     products = call("sum", g * normal, axis=-1, keepdims=True) * share
     dx = (g - call("sum", g, axis=-1, keepdims=True) * share - normal * products) * inverse
     return dx, call("sum", dy * normal, axis=_lead(x)), call("sum", dy, axis=_lead(x))
@@ -334,6 +338,8 @@ def layer_norm(x, gamma=None, beta=None, *, epsilon: float = 1e-3, axis: int | S
         beta: Offset of the same shape; None is 0.
         epsilon: Added to the (biased) variance.
         axis: The last axis, or the last few; another single axis is moved to the end and back.
+
+    Rows without elements stay as they are.
 
     Raises:
         ValueError: several axes aren't the last ones, or gamma or beta don't fit.

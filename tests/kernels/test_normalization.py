@@ -98,3 +98,12 @@ def test_wrong_operands_are_named():
         pn.layer_norm(np.zeros((2, 3, 4)), axis=(0, 1))
     with pytest.raises(ValueError, match=r"\[batch_norm_inference\] variance"):
         pn.batch_norm_inference(np.zeros((2, 3)), np.zeros(3), np.zeros(2))
+
+
+def test_rows_without_elements_have_no_mean_and_no_gradient():
+    x, vector = pn.ones((3, 0)), pn.ones((0,))
+    assert pn.layer_norm(x, vector, vector).shape == (3, 0)
+    assert pn.layer_norm(pn.ones((3, 0, 2)), axis=(1, 2)).shape == (3, 0, 2)
+    gradients = pn.grads(lambda x, gamma, beta: pn.layer_norm(x, gamma, beta).sum())(x, vector, vector)
+    assert [g.shape for g in gradients] == [(3, 0), (0,), (0,)]
+    assert pn.grad(lambda x: (pn.grad(lambda x: (pn.layer_norm(x) ** 2).sum())(x) ** 2).sum())(x).shape == (3, 0)
