@@ -90,6 +90,11 @@ MISTAKES = {
     "weights of classes as a list": (
         lambda: fit(classifier(), X, LABELS, class_weight=[1, 2, 3]),
         ValueError, ["dict", "Write {0: 1.0"]),
+    "weights of classes for labels below zero": (
+        lambda: fit(classifier(), X, LABELS - 1, class_weight={0: 1.0, 1: 2.0}),
+        ValueError, ["[fit] class_weight", "labels from 0", "-1", "sample_weight"]),
+    "weights of classes for labels that are NaN": (
+        lambda: fit(classifier(), X, Y * np.nan, class_weight={0: 1.0}), ValueError, ["[fit] class_weight", "nan"]),
     "weights of classes by name": (lambda: fit(classifier(), X, LABELS, class_weight={"a": 1.0}), ValueError, ["class index"]),
     "a generator that ends early": (
         lambda: dense().fit(((X, Y) for _ in range(3)), epochs=3, verbose=0),

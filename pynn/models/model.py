@@ -387,11 +387,21 @@ class Model(Layer):
         return topology_json(self)
 
 
+def _largest_label(y: np.ndarray) -> int:
+    for label in (y.min(), y.max()):
+        if not 0 <= label < np.inf:
+            raise ValueError(
+                f"[fit] class_weight is for labels from 0 on. Received: y with {label} among its labels. "
+                "Shift the labels, or pass sample_weight in its place."
+            )
+    return int(y.max())
+
+
 def class_table(class_weight: dict, targets: list[np.ndarray]) -> np.ndarray:
     """Weights by class index, 1 where the dict says nothing; long enough for the classes in the targets.
 
     Raises:
-        ValueError: a key isn't a class index, or the model has several outputs.
+        ValueError: a key or a label isn't a class index, or the model has several outputs.
     """
     if len(targets) > 1:
         raise ValueError(
@@ -406,7 +416,7 @@ def class_table(class_weight: dict, targets: list[np.ndarray]) -> np.ndarray:
         )
     classes = max(class_weight) + 1
     if y is not None and y.size:
-        classes = max(classes, y.shape[-1] if y.ndim > 1 and y.shape[-1] > 1 else int(y.max()) + 1)
+        classes = max(classes, y.shape[-1] if y.ndim > 1 and y.shape[-1] > 1 else _largest_label(y) + 1)
     table = np.ones(max(classes, 2), np.float32)
     for key, weight in class_weight.items():
         table[int(key)] = float(weight)
