@@ -156,6 +156,9 @@ MISTAKES = {
         lambda: pn.matmul(np.ones((2, 3)), np.ones((2, 3))),
         ValueError, ["[matmul]", "3 and 2", "(2, 3)"]),
     "shapes that don't broadcast": (lambda: pn.ones((2, 3)) + pn.ones((4,)), ValueError, ["[add]", "(2, 3)", "(4,)"]),
+    "an integer to a power below zero": (lambda: pn.tensor([2]) ** -1, ValueError, ["[power]", "y=-1", "int64", "astype('float32')"]),
+    "integers to powers below zero, captured": (
+        lambda: pn.function(lambda x, y: x**y)(pn.tensor([2, 2]), pn.tensor([1, -3])), ValueError, ["[power]", "y=-3"]),
     "a ragged tensor": (lambda: pn.tensor([[1, 2], [3]]), ValueError, ["[tensor]", "different lengths"]),
     "a tensor of text": (lambda: pn.tensor(["a"]), TypeError, ["[tensor]", "numbers"]),
     "the truth of a tensor": (lambda: bool(pn.tensor([1.0, 2.0])), ValueError, ["ambiguous", ".any() or .all()"]),

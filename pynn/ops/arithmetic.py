@@ -174,10 +174,19 @@ def _power_by_exponent(dy, x, y, z):
     return dy * z * call("log", safe)
 
 
+def _power_numpy(x, y):
+    if not is_float(y.dtype) and (y < 0).any():
+        raise ValueError(
+            f"[power] whole numbers have no whole powers below 0. Received: y={y.min()} beside {x.dtype}. "
+            "Cast one to floats, for example with x.astype('float32')."
+        )
+    return np.power(x, y)
+
+
 _power = binary(
     "power",
     "`x` to the power `y`, element by element.",
-    np.power,
+    _power_numpy,
     grads=(_power_by_base, _power_by_exponent),
     values=positive,
     second=normal,
@@ -205,6 +214,9 @@ def power(x, y) -> Tensor:
     NaN for a negative `x` and a `y` that isn't whole. The gradient by `y` takes `log(x)` as 0 where `x <= 0`.
     The exponents 2, 3, 1, 0.5 and -1, given as Python numbers, are products, a root and a quotient. Integers to the power of a
     Python float are float32.
+
+    Raises:
+        ValueError: an integer to the power of one below 0.
     """
     if isinstance(y, (int, float)) and not isinstance(x, (int, float)):
         base = as_tensor(x)

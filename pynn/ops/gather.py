@@ -10,7 +10,7 @@ from pynn.engine.op import Sample, Spec, define
 from pynn.engine.operators import call
 from pynn.engine.tensor import Tensor, as_tensor, scalar
 from pynn.errors import shapes
-from pynn.ops.shape import axis_number, whole_number
+from pynn.ops.shape import checked_axis, whole_number
 
 __all__ = ["embedding", "gather_batch", "gather_rows", "one_hot", "scatter_add", "take"]
 
@@ -153,14 +153,13 @@ def take(x, indices, axis: int | None = None) -> Tensor:
         axis: The axis to pick along; None picks from the flattened tensor.
 
     Raises:
-        ValueError: an index is out of range.
+        ValueError: an index is out of range, or there is no such axis.
         TypeError: the indices aren't integers.
     """
     x = as_tensor(x)
     if axis is None:
         x, axis = call("reshape", x, (-1,)), 0
-    axis = axis_number("take", axis)
-    return apply(TAKE, x, _native_indices(indices), axis=axis + len(x.shape) if axis < 0 else axis)
+    return apply(TAKE, x, _native_indices(indices), axis=checked_axis("take", axis, len(x.shape)))
 
 
 def gather_rows(data, indices) -> Tensor:

@@ -59,8 +59,8 @@ def _samples(attrs: Sequence[dict] = ({},), values: Callable | None = None) -> C
 
 def _reduction(name: str, numpy: Callable, *, vjp=None, dtype=lambda d: d, empty: bool = True, **fields) -> Op:
     def infer(x: Spec, *, axis, keepdims) -> Spec:
-        if not empty and any_zero(x.shape, axis) and math.prod(reduced_shape(x.shape, axis, False)):
-            raise ValueError(f"[{name}] there is nothing to reduce. Received: {shapes(x=x)}, axis={axis}.")
+        if not empty:
+            _check_elements(name, x, axis)
         return Spec(reduced_shape(x.shape, axis, keepdims), dtype(x.dtype))
 
     def fallback(x, *, axis, keepdims):
@@ -82,6 +82,11 @@ def _reduction(name: str, numpy: Callable, *, vjp=None, dtype=lambda d: d, empty
         reference=fallback,
         **fields,
     )
+
+
+def _check_elements(name: str, x: Spec | Tensor, axes: Sequence[int]) -> None:
+    if any_zero(x.shape, axes) and math.prod(reduced_shape(x.shape, axes, False)):
+        raise ValueError(f"[{name}] there is nothing to reduce. Received: {shapes(x=x)}, axis={tuple(axes)}.")
 
 
 def any_zero(shape: tuple[int, ...], axes: Sequence[int]) -> bool:
@@ -327,9 +332,14 @@ def std(x, axis=None, keepdims: bool = False, ddof: int = 0) -> Tensor:
 
 
 def logsumexp(x, axis=None, keepdims: bool = False) -> Tensor:
-    """`log(sum(exp(x)))` over the axes, without overflow."""
+    """`log(sum(exp(x)))` over the axes, without overflow.
+
+    Raises:
+        ValueError: an axis is empty, or there is no such axis.
+    """
     x = as_float(x)
     axes = reduced_axes("logsumexp", axis, len(x.shape))
+    _check_elements("logsumexp", x, axes)
     largest = stop_gradient(max(x, axes, keepdims=True))
     shift = call("where", call("isfinite", largest), largest, scalar(0, x.dtype))
     total = call("log", sum(call("exp", x - shift), axes, keepdims=True)) + shift
@@ -346,7 +356,7 @@ def norm(x, ord: int | float | str = "euclidean", axis=None, keepdims: bool = Fa
         keepdims: Keep the axes as length 1.
 
     Raises:
-        ValueError: `ord` is none of these.
+        ValueError: `ord` is none of these, or there are no elements of which to take an extreme.
     """
     x = as_float(x)
     if ord in ("euclidean", "fro", 2):
@@ -354,4 +364,6 @@ def norm(x, ord: int | float | str = "euclidean", axis=None, keepdims: bool = Fa
     reductions = {1: sum, math.inf: max, -math.inf: min}
     if ord not in reductions:
         raise ValueError(f"[norm] there is no such norm. Received: ord={ord!r}. Known: 'euclidean', 'fro', 1, 2, inf, -inf.")
+    if ord != 1:
+        _check_elements("norm", x, reduced_axes("norm", axis, len(x.shape)))
     return reductions[ord](call("abs", x), axis, keepdims)

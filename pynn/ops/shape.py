@@ -232,7 +232,7 @@ def transpose(x, axes: Sequence[int] | None = None) -> Tensor:
     """
     x = as_tensor(x)
     rank = len(x.shape)
-    order = tuple(range(rank))[::-1] if axes is None else tuple(a + rank if a < 0 else a for a in axis_numbers("transpose", axes))
+    order = tuple(range(rank))[::-1] if axes is None else tuple(checked_axis("transpose", a, rank) for a in axis_numbers("transpose", axes))
     return x if order == tuple(range(rank)) else apply(TRANSPOSE, x, axes=order)
 
 

@@ -350,8 +350,13 @@ def split(x, parts: int | Sequence[int], axis: int = 0) -> list[Tensor]:
 
 
 def unstack(x, axis: int = 0) -> list[Tensor]:
-    """The slices of `x` along an axis, without that axis."""
+    """The slices of `x` along an axis, without that axis.
+
+    Raises:
+        ValueError: there is no such axis.
+    """
     x = as_tensor(x)
+    axis = checked_axis("unstack", axis, len(x.shape))
     return [squeeze(piece, axis) for piece in split(x, x.shape[axis], axis)]
 
 
