@@ -6,11 +6,8 @@ import numpy as np
 
 from pynn.dtypes import bool_, is_float
 from pynn.engine.op import Spec
+from pynn.errors import shapes
 from pynn.ops.recurrent_activations import ACTIVATIONS
-
-
-def _shapes(**specs: Spec | None) -> str:
-    return ", ".join(f"{name}.shape={spec.shape}" for name, spec in specs.items() if spec is not None)
 
 
 def check_activation(op: str, argument: str, name: str) -> None:
@@ -35,7 +32,7 @@ def check_sequence(op: str, x: Spec, mask: Spec | None) -> None:
         raise TypeError(f"[{op}] the mask must be boolean. Received: mask.dtype={mask.dtype}. Compare first, for example mask != 0.")
     if mask.shape != x.shape[:2]:
         raise ValueError(
-            f"[{op}] the mask must say of each step of each row whether it counts. Received: {_shapes(x=x, mask=mask)}. "
+            f"[{op}] the mask must say of each step of each row whether it counts. Received: {shapes(x=x, mask=mask)}. "
             f"Its shape must be (batch, steps) = {x.shape[:2]}."
         )
 
@@ -46,7 +43,7 @@ def check_weights(op: str, gates: int, x: Spec, kernel: Spec, recurrent_kernel: 
     kernel (features, gates * units), recurrent_kernel (units, gates * units), bias (gates * units), or (bias_rows, gates * units)
     if bias_rows > 1.
     """
-    received = _shapes(x=x, kernel=kernel, recurrent_kernel=recurrent_kernel, bias=bias)
+    received = shapes(x=x, kernel=kernel, recurrent_kernel=recurrent_kernel, bias=bias)
     names = f"{gates} * units" if gates > 1 else "units"
     if len(recurrent_kernel.shape) != 2 or recurrent_kernel.shape[0] * gates != recurrent_kernel.shape[1] or not recurrent_kernel.shape[0]:
         raise ValueError(f"[{op}] the recurrent_kernel must have the shape (units, {names}). Received: {received}.")
@@ -77,7 +74,7 @@ def check_state(op: str, name: str, state: Spec | None, x: Spec, units: int) -> 
     if state is not None and state.shape != (x.shape[0], units):
         raise ValueError(
             f"[{op}] {name} must have the shape (batch, units) = ({x.shape[0]}, {units}). "
-            f"Received: {_shapes(x=x)}, {name}.shape={state.shape}."
+            f"Received: {shapes(x=x, **{name: state})}."
         )
 
 

@@ -13,6 +13,7 @@ from pynn.engine.op import Sample, Spec, define
 from pynn.engine.operators import call
 from pynn.engine.tensor import Tensor, as_tensor
 from pynn.errors import shapes
+from pynn.ops.elementwise import unbroadcast
 
 __all__ = [
     "broadcast_to",
@@ -268,10 +269,7 @@ def _infer_broadcast(x: Spec, *, shape: tuple[int, ...]) -> Spec:
 
 
 def _broadcast_vjp(dys, inputs, outputs, attrs, needs):
-    own, shape = inputs[0].shape, attrs["shape"]
-    extra = len(shape) - len(own)
-    axes = tuple(i for i in range(len(shape)) if i < extra or (own[i - extra] == 1 and shape[i] != 1))
-    return (reshape(call("sum", dys[0], axis=axes) if axes else dys[0], own),)
+    return (unbroadcast(dys[0], inputs[0].shape),)
 
 
 BROADCAST_TO = define(
