@@ -6,12 +6,7 @@ from pynn import ops
 from pynn.layers.conv import Conv2D, Conv2DTranspose, conv2d_transpose
 from pynn.layers.pooling import AveragePooling2D, GlobalAveragePooling2D, GlobalMaxPooling2D, MaxPooling2D
 from pynn.layers.windows import from_channels_last, to_channels_last, window_length
-
-
-def same_padding(length: int, size: int, stride: int, dilation: int = 1) -> tuple[int, int]:
-    """(before, after) that padding "same" adds to an axis."""
-    total = max((-(-length // stride) - 1) * stride + (size - 1) * dilation + 1 - length, 0)
-    return total // 2, total - total // 2
+from pynn.ops.windows import axis_windows
 
 
 class Conv3D(Conv2D):
@@ -28,7 +23,7 @@ class Conv3D(Conv2D):
         batch, depth, height, width, channels = x.shape
         taps, stride, dilation = self.kernel_size[0], self.strides[0], self.dilation_rate[0]
         if self.padding == "same":
-            sides = same_padding(depth, taps, stride, dilation)
+            _, *sides = axis_windows(depth, taps, stride, dilation, self.padding, 0)
             x = ops.pad(x, [(0, 0), sides, (0, 0), (0, 0), (0, 0)])
         frames = window_length(self, depth, taps, stride, self.padding, dilation)
         last = (frames - 1) * stride + 1
@@ -72,7 +67,7 @@ class Conv3DTranspose(Conv2DTranspose):
         x = to_channels_last(x, self.data_format)
         frames, *image = self.spatial_shape(x.shape)
         taps, stride, dilation = self.kernel_size[0], self.strides[0], self.dilation_rate[0]
-        before = same_padding(frames, taps, stride, dilation)[0] if self.padding == "same" else 0
+        before = axis_windows(frames, taps, stride, dilation, self.padding, 0).before
         total = max((x.shape[1] - 1) * stride + (taps - 1) * dilation + 1, before + frames)
         y = self._frames_of_tap(x, 0, tuple(image), total)
         for k in range(1, taps):

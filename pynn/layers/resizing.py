@@ -7,6 +7,7 @@ import numpy as np
 from pynn import ops
 from pynn.layers.arguments import one_of, several
 from pynn.layers.base import InputSpec, Layer
+from pynn.layers.preprocessing import resize
 from pynn.layers.windows import channels_back, channels_last_shape, data_format, from_channels_last, to_channels_last
 
 
@@ -108,17 +109,6 @@ class Cropping1D(Cropping2D):
         return [dict(cropping=(1, 2), input_shape=(2, 5, 4))]
 
 
-def _interpolation(length: int, factor: int) -> np.ndarray:
-    """Matrix (length * factor, length) of bilinear interpolation with half-pixel centres."""
-    centres = np.clip((np.arange(length * factor) + 0.5) / factor - 0.5, 0, length - 1)
-    low = np.floor(centres).astype(int)
-    high = np.minimum(low + 1, length - 1)
-    matrix = np.zeros((length * factor, length))
-    matrix[np.arange(len(centres)), low] += 1 - (centres - low)
-    matrix[np.arange(len(centres)), high] += centres - low
-    return matrix
-
-
 class UpSampling2D(Layer):
     """Images enlarged by whole factors. `interpolation`: "nearest" repeats pixels, "bilinear" goes linearly between their centres."""
 
@@ -135,13 +125,10 @@ class UpSampling2D(Layer):
 
     def call(self, x):
         x = to_channels_last(x, self.data_format)
-        batch, height, width, channels = x.shape
         if self.interpolation == "nearest":
             y = ops.repeat(ops.repeat(x, self.size[0], axis=1), self.size[1], axis=2)
-            return from_channels_last(y, self.data_format)
-        rows, columns = (_interpolation(n, f).astype(x.dtype) for n, f in zip((height, width), self.size, strict=True))
-        y = ops.reshape(ops.matmul(rows, ops.reshape(x, (batch, height, width * channels))), (-1, width, channels))
-        y = ops.reshape(ops.matmul(columns, y), (batch, height * self.size[0], width * self.size[1], channels))
+        else:
+            y = resize(x, x.shape[1] * self.size[0], x.shape[2] * self.size[1], self.interpolation)
         return from_channels_last(y, self.data_format)
 
     def output_shape(self, input_shape):
