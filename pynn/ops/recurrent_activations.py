@@ -10,8 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-SELU_SCALE = 1.0507009873554805
-SELU_ALPHA = 1.6732632423543772
+from pynn.ops.activations import SELU_ALPHA, SELU_SCALE
 
 
 class CellActivation(NamedTuple):

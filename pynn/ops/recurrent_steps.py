@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pynn.engine.operators import call
 from pynn.engine.tape import Tape, stand_in
 from pynn.engine.tensor import Tensor, scalar
-from pynn.ops.recurrent_activations import SELU_ALPHA, SELU_SCALE
+from pynn.ops.activations import SELU_ALPHA, SELU_SCALE
 
 _PLAIN: dict[str, Callable[[Tensor], Tensor]] = {
     "linear": lambda z: z,
