@@ -32,10 +32,11 @@ def linear_step(row):
         d = x @ w
         d += b
         d -= y
+        loss = np.vdot(d, d) / len(d)
         d *= rate
         np.subtract(w, xt @ d, out=w)
         np.subtract(b, d.sum(), out=b)
-        return d
+        return loss
 
     return step
 
@@ -94,6 +95,7 @@ def lstm_step(row):
         c = np.tanh(i * g)
         h = o * c
         d = h @ dense + dense_bias - y
+        loss = np.vdot(d, d) / len(d)
         dh = d @ dense.T
         dc = dh * o * (1 - c * c)
         dz = np.concatenate([dc * g * i * (1 - i), np.zeros_like(i), dc * i * (1 - g * g), dh * c * o * (1 - o)], 1)
@@ -105,7 +107,7 @@ def lstm_step(row):
             v *= f4(0.999)
             v += f4(0.001) * (gradient * gradient)
             w -= alpha * m / (np.sqrt(v) + f4(1e-7))
-        return d
+        return loss
 
     return step
 
