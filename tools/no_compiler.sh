@@ -3,7 +3,11 @@
 # Usage: tools/no_compiler.sh [work folder]
 set -euo pipefail
 cd "$(dirname "$0")/.."
-work=${1:-$(mktemp -d)}
+work=${1:-}
+if [ -z "$work" ]; then
+  work=$(mktemp -d)
+  trap 'rm -rf "$work"' EXIT
+fi
 python3 -m venv "$work/bare"
 CXX=/bin/false CC=/bin/false "$work/bare/bin/pip" install -q . > "$work/bare.log" 2>&1 || { tail -40 "$work/bare.log"; exit 1; }
 cd "$work"

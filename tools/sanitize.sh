@@ -3,7 +3,11 @@
 # tests of kernels and of calls without Python under them. Usage: tools/sanitize.sh [work folder]
 set -euo pipefail
 cd "$(dirname "$0")/.."
-work=${1:-$(mktemp -d)}
+work=${1:-}
+if [ -z "$work" ]; then
+  work=$(mktemp -d)
+  trap 'rm -rf "$work"' EXIT
+fi
 python=$(command -v python3)
 "$python" -m pip install -q pybind11 numpy hypothesis pytest pytest-timeout pytest-xdist
 
