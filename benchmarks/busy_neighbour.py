@@ -39,7 +39,7 @@ def neighbour(processor: int):
 
 
 def dense_network():
-    """784-128-10 with SGD, and data for it."""
+    """784-128-10 with SGD."""
     model = pn.Sequential([pn.layers.Dense(128, activation="relu"), pn.layers.Dense(10)])
     model.compile(optimizer="sgd", loss=pn.losses.SparseCategoricalCrossentropy(from_logits=True))
     return model

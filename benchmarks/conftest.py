@@ -37,7 +37,7 @@ def chosen_threads(threads):
 
 @pytest.fixture
 def timed(benchmark, peak):
-    """`timed(call, flops=..., bytes=..., unit=...)`: benchmarks the call and adds rate and share of the peak to its extra_info."""
+    """`timed(call, flops=..., bytes=..., count=...)`: benchmarks the call; adds rates, shares of the peak, time of each of `count`."""
 
     def run(call, *, flops: float = 0, bytes: float = 0, count: int = 1):
         result = benchmark(call)

@@ -336,7 +336,6 @@ def small(row):
         yield Case("eager", lambda call=call: call, op, sync=block)
 
 
-
 KINDS = {Train: train, Infer: infer, MatMul: matmul, Conv: conv, Recurrent: recurrent, CrossEntropy: cross_entropy,
          AdamStep: adam, MaxPool: max_pool, Matrix: matrix, Small: small}  # fmt: skip
 

@@ -284,7 +284,6 @@ def small(row):
         yield Case("manual" if op == "descent" else "eager", lambda call=call: call, op)
 
 
-
 KINDS = {Train: train, Infer: infer, MatMul: matmul, Conv: conv, Recurrent: recurrent, CrossEntropy: cross_entropy,
          AdamStep: adam, MaxPool: max_pool, Matrix: matrix, Small: small}  # fmt: skip
 

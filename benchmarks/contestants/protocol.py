@@ -41,7 +41,6 @@ def options() -> argparse.Namespace:
     parser.add_argument("--rows", default="")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--budget", type=float, default=0.3, help="seconds for a measurement of a step; kernels take a third of it")
-    parser.add_argument("--variants", default="", help="only these, comma-separated")
     parser.add_argument("--compile", action="store_true", help="include variants that compile for many seconds first")
     parser.add_argument("--task", default="run", choices=["run", "cold_start"])
     return parser.parse_args()
@@ -54,12 +53,9 @@ def run(cases: Callable[[object], Iterable[Case]], versions: dict[str, str]) -> 
     if given.task == "cold_start":
         cold_start(cases)
         return
-    wanted = set(filter(None, given.variants.split(",")))
     for name in rows_of(given.rows):
         row = ROWS[name]
         for case in cases(row):
-            if wanted and case.variant not in wanted:
-                continue
             budget = given.budget if isinstance(row, (Train, Net)) else given.budget / 3
             found = attempt(case, budget)
             print(json.dumps({"row": name + (f".{case.op}" if case.op else ""), "variant": case.variant, **found}), flush=True)
