@@ -21,6 +21,8 @@ from . import machine, report
 from .contestants import workloads
 from .processes import PEERS, PYNN, ROOT, Contestant, Runner, interpreter_of, missing_reason
 
+LOUD_SHARE = 0.05  # of the measurements: from here on a report says in capitals that they were disturbed
+
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
@@ -39,7 +41,7 @@ def parser() -> argparse.ArgumentParser:
     known.add_argument("--from", dest="files", nargs="+", type=Path, metavar="JSON", help="measure nothing, report these runs")
     known.add_argument("--json", type=Path, metavar="FILE", help="write measurements and rows")
     known.add_argument("--markdown", type=Path, metavar="FILE", help="write the full tables")
-    known.add_argument("--readme", action="store_true", help="write the summary into README.md, between its markers")
+    known.add_argument("--readme", action="store_true", help="write the tables between the markers of README.md and docs/benchmarks.md")
     known.add_argument("--plot", type=Path, metavar="PNG", help="write a plot of all ratios (needs matplotlib)")
     known.add_argument(
         "--curves", action="store_true", help="instead: our step and torch's over batch, width and length, into docs/curves.md"
@@ -73,7 +75,7 @@ def write(options: argparse.Namespace, result: dict, rows: list[report.Row]) -> 
     if options.markdown:
         options.markdown.write_text(report.page(result, rows), encoding="utf-8")
     if options.readme:
-        report.write_between_markers(ROOT / "README.md", report.readme_section(result, rows))
+        report.write_sections(ROOT, result, rows)
     if options.plot:
         from .plots import plot_ratios
 
@@ -195,11 +197,8 @@ class Session:
         """What others used of the processors while a contestant ran; where the system doesn't tell, the probes between the groups."""
         shares = [m["others"] for m in self.measurements if m["others"] is not None]
         loud, disturbed = sum(not probe.is_quiet for probe in self.probes), sum(share > machine.QUIET_OTHERS for share in shares)
-        most = f"other programs used up to {100 * max(shares, default=0):.0f} % of the processors"
-        if disturbed:
-            verdict = f"THE MACHINE WAS NOT QUIET: {disturbed} of {len(shares)} measurements were disturbed ({most})."
-        elif shares:
-            verdict = f"The machine was quiet while it was measured ({most})."
+        if shares:
+            verdict = verdict_on(disturbed, len(shares), max(shares))
         else:
             verdict = (
                 f"{loud} of {len(self.probes)} probes of the machine between the measurements were NOT QUIET." if loud else "Quiet probes."
@@ -211,6 +210,15 @@ class Session:
             "disturbed_measurements": disturbed,
             "verdict": verdict,
         }
+
+
+def verdict_on(disturbed: int, measured: int, most: float) -> str:
+    """One sentence on a run of so many measurements, by how many of them others disturbed; `most` is the largest share that they used."""
+    if not disturbed:
+        return f"The machine was quiet while it was measured (other programs used up to {100 * most:.0f} % of the processors)."
+    loud = "THE MACHINE WAS NOT QUIET: " if disturbed > LOUD_SHARE * measured else ""
+    limit = f"more than {100 * machine.QUIET_OTHERS:.0f} % of the processors used by others"
+    return f"{loud}{disturbed} of {measured} measurements were disturbed ({limit})."
 
 
 def grouped(rows: list[str]) -> list[list[str]]:

@@ -15,6 +15,28 @@ BEGIN, END = "<!-- benchmarks:begin -->", "<!-- benchmarks:end -->"
 KERNEL_GROUPS = ("matmul", "conv", "recurrent", "other")
 GROUP_OF = {row: group for group, rows in workloads.GROUPS.items() for row in rows}
 
+# What the rows of the README's table are, for people.
+TITLES = {
+    "import": "the import statement",
+    "cold_start": "a process that trains `mlp_b32` for its first epoch",
+    "gd": "linear regression 4-1, 4 rows, SGD",
+    "lstm_tiny": "LSTM of 16 units on a number, 2 rows, Adam",
+    "mlp_b32": "dense 784-128-10, 32 images, SGD",
+    "mlp_b128": "dense 784-128-10, 128 images, SGD",
+    "cnn_small_sgd": "two 5x5 convolutions of 8 and 16 filters, 64 images, SGD",
+    "cnn_small_adam": "two 5x5 convolutions of 8 and 16 filters, 64 images, Adam",
+    "cnn": "two 3x3 convolutions of 32 and 64 filters, 128 images, Adam",
+    "gru_b32": "GRU of 64 units over 28 rows, 32 images, Adam",
+    "gru_b128": "GRU of 64 units over 28 rows, 128 images, Adam",
+    "lstm": "LSTM of 128 units over 28 rows, 128 images, Adam",
+    "infer_mlp_b1": "prediction by the dense network, one image",
+    "infer_mlp_b256": "prediction by the dense network, 256 images",
+    "infer_cnn_b1": "prediction by the network of `cnn`, one image",
+    "infer_cnn_b256": "prediction by the network of `cnn`, 256 images",
+    "infer_gru_b1": "prediction by the GRU of 64 units, one image",
+    "infer_gru_b256": "prediction by the GRU of 64 units, 256 images",
+}
+
 
 @dataclass(frozen=True)
 class Figure:
@@ -139,7 +161,7 @@ def table(head: list[str], body: list[list[str]]) -> str:
 
 def full_table(rows: list[Row]) -> str:
     """Every row: ours, the fastest peer, the ratio and its mark, our rate, our first epoch and the fastest peer's."""
-    head = ["row", "threads", "pynn", "fastest peer", "peer / pynn", "pynn is", "rate (of peak)", "first epoch, pynn / peer"]
+    head = ["row", "threads", "pynn", "fastest peer", "fastest peer / pynn", "pynn is", "rate (of peak)", "first epoch, pynn / peer"]
     return table(head, [[row.name, str(row.threads), figure_text(row.ours), _peer_text(row), _ratio_text(row), row.mark, _rate_text(row),
                          _first_text(row)] for row in rows])  # fmt: skip
 
@@ -166,9 +188,34 @@ def _first_text(row: Row) -> str:
     return f"{duration(row.ours.first_epoch)} / {duration(peer) if peer is not None else '-'}"
 
 
+def short_table(rows: list[Row]) -> str:
+    """Training, inference and start at a glance: one line a row, our time and the fastest peer at every number of threads."""
+    by_name: dict[str, dict[int, Row]] = defaultdict(dict)
+    for row in _model_rows(rows):
+        by_name[row.name][row.threads] = row
+    threads = sorted({row.threads for row in rows})
+    head = ["what", *(f"pynn, {_threads_text(t)}" for t in threads), *(f"fastest peer, {_threads_text(t)}" for t in threads)]
+    body = []
+    for name, found in by_name.items():
+        title = f"`{name}`" + (f": {TITLES[name]}" if name in TITLES else "")
+        times = [duration(found[t].ours.seconds) if t in found else "-" for t in threads]
+        body.append([title, *times, *(_short_peer_text(found[t]) if t in found else "-" for t in threads)])
+    return table(head, body)
+
+
+def _short_peer_text(row: Row) -> str:
+    if row.fastest is None:
+        return "-"
+    return f"{row.fastest.contestant} {_ratio_text(row)}{'?' if '?' in row.mark else ''}{' SLOWER' if row.is_lost else ''}"
+
+
+def _model_rows(rows: list[Row]) -> list[Row]:
+    return [row for row in rows if GROUP_OF.get(row.name.partition(".")[0]) not in (*KERNEL_GROUPS, None)]
+
+
 def summary_table(rows: list[Row]) -> str:
-    """Training, inference and start for people: one line a row, one column a library."""
-    shown = [row for row in rows if GROUP_OF.get(row.name.partition(".")[0]) not in (*KERNEL_GROUPS, None)]
+    """Training, inference and start with all libraries: one line a row and number of threads, one column a library."""
+    shown = _model_rows(rows)
     names = list(dict.fromkeys(figure.contestant for row in shown for figure in row.peers))
     body = []
     for row in shown:
@@ -243,24 +290,62 @@ def _rounds_text(rounds: int) -> str:
 
 def page(result: dict, rows: list[Row]) -> str:
     """The full report."""
-    parts = ["# Side by side", headline(result), lost_list(rows), family_table(rows), full_table(rows)]
-    return "\n\n".join(filter(None, parts)) + "\n"
+    return _joined("# Side by side", headline(result), lost_list(rows), family_table(rows), full_table(rows)) + "\n"
 
 
 def readme_section(result: dict, rows: list[Row]) -> str:
-    """What stands in the README between the markers."""
-    note = ("Time of one training step (gd to lstm), one call (infer), the import or the first epoch with the start of the process; every "
-            "library in its fastest variant. Above 1 pynn is faster; \"?\": the rounds' ranges overlap.")  # fmt: skip
-    return "\n\n".join(filter(None, [headline(result), note, summary_table(rows), family_table(rows), lost_list(rows)]))
+    """What stands in the README between the markers: the plot and a line for each row."""
+    machine = result["machine"]
+    peers = ", ".join(f"{name} {found.get(name, '')}".strip() for name, found in result["versions"].items())
+    head = (
+        f"Measured {result['date']} on {machine['processor']}, {machine['cores']} cores: {peers}. Everything about the run, with all "
+        "libraries' times, is in [benchmarks](docs/benchmarks.md#the-table)."
+    )
+    plot = "![Time of the fastest other library over that of pynn](docs/benchmarks.png)"
+    note = f"{_what_is_timed(result)} Beside the fastest peer's name stands its time over pynn's: above 1 pynn is faster. {_UNSURE}"
+    return _joined(head, plot, note, _lost(rows, "docs/design/10-limits.md"), short_table(rows), family_table(rows))
 
 
-def write_between_markers(path: Path, text: str) -> None:
-    """Replaces what stands between the markers. Raises ValueError if the file lacks them."""
+def docs_section(result: dict, rows: list[Row]) -> str:
+    """What stands in docs/benchmarks.md between the markers: the whole table."""
+    note = f"{_what_is_timed(result)} The last but one column is the fastest peer's time over pynn's: above 1 pynn is faster. {_UNSURE}"
+    return _joined(headline(result), note, _lost(rows, "design/10-limits.md"), summary_table(rows), family_table(rows))
+
+
+_UNSURE = '"?": the rounds\' ranges overlap, so another run may turn it round.'
+
+
+def _what_is_timed(result: dict) -> str:
+    untried = "" if result["settings"].get("compile") else " (`torch.compile` was not tried)"
+    return (
+        "Time of one training step (`gd` to `lstm`), one call (`infer`), the import statement, or a process up to the end of its first "
+        f"epoch. Each library is represented by its fastest variant{untried}, in `cold_start` by its usual loop."
+    )
+
+
+def _lost(rows: list[Row], limits: str) -> str:
+    return f"{lost_list(rows)} Single kernels where it is slower are in [limits]({limits})."
+
+
+def _joined(*parts: str) -> str:
+    return "\n\n".join(filter(None, parts))
+
+
+def write_sections(root: Path, result: dict, rows: list[Row]) -> None:
+    """The README's table and the page's. Raises ValueError if one of the files has no place for it, and writes neither then."""
+    sections = {root / "README.md": readme_section(result, rows), root / "docs" / "benchmarks.md": docs_section(result, rows)}
+    written = {path: between_markers(path, text) for path, text in sections.items()}
+    for path, text in written.items():
+        path.write_text(text, encoding="utf-8")
+
+
+def between_markers(path: Path, text: str) -> str:
+    """The file's text with `text` between its markers. Raises ValueError if it lacks them."""
     before, begin, rest = path.read_text(encoding="utf-8").partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:
         raise ValueError(f"{path} has no {BEGIN} ... {END}")
-    path.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}", encoding="utf-8")
+    return f"{before}{BEGIN}\n{text}\n{END}{after}"
 
 
 def load(paths: Iterable[Path]) -> dict:

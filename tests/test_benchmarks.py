@@ -117,6 +117,82 @@ def test_wrong_options_are_explained(arguments, message):
     assert ran.returncode == 1 and message in ran.stderr
 
 
-def test_the_readme_has_a_place_for_the_table():
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert text.index("<!-- benchmarks:begin -->") < text.index("<!-- benchmarks:end -->")
+# -- the tables in the README and in docs/benchmarks.md -------------------------------------------------------------------
+
+BEGIN, END = "<!-- benchmarks:begin -->", "<!-- benchmarks:end -->"
+
+
+def section_of(path: Path) -> str:
+    """What stands between the markers of a file."""
+    return path.read_text(encoding="utf-8").partition(BEGIN)[2].partition(END)[0]
+
+
+def cells_of(section: str, head: str) -> list[list[str]]:
+    """The lines of the table that has such a first cell."""
+    lines = section.partition(f"| {head} |")[2].partition("\n\n")[0].splitlines()[2:]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+
+
+@pytest.fixture
+def report(monkeypatch):
+    """The module that writes tables."""
+    monkeypatch.syspath_prepend(str(ROOT))
+    from benchmarks import report
+
+    return report
+
+
+def test_both_tables_are_written_between_their_markers(report, loaded, tmp_path):
+    (tmp_path / "docs").mkdir()
+    pages = [tmp_path / "README.md", tmp_path / "docs" / "benchmarks.md"]
+    for page in pages:
+        page.write_text(f"before\n{BEGIN}\nof another run\n{END}\nafter\n", encoding="utf-8")
+    result = report.load([loaded])
+    report.write_sections(tmp_path, result, report.rows_of(result["measurements"], {}))
+    for page in pages:
+        text = page.read_text(encoding="utf-8")
+        assert text.startswith(f"before\n{BEGIN}\n") and text.endswith(f"\n{END}\nafter\n") and "of another run" not in text
+        assert "slower in 1 of 2 rows" in text
+    assert cells_of(section_of(pages[0]), "what") == [["`gd`: linear regression 4-1, 4 rows, SGD", "1 µs", "numpy 3.00"]]
+    assert cells_of(section_of(pages[1]), "row") == [["gd", "1", "1 µs", "3 µs", "3.00", "faster"]]
+
+
+def test_a_page_without_markers_is_an_error_and_nothing_is_written(report, loaded, tmp_path):
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "README.md").write_text(f"{BEGIN}\nof another run\n{END}\n", encoding="utf-8")
+    (tmp_path / "docs" / "benchmarks.md").write_text("no place\n", encoding="utf-8")
+    result = report.load([loaded])
+    with pytest.raises(ValueError, match="benchmarks:begin"):
+        report.write_sections(tmp_path, result, report.rows_of(result["measurements"], {}))
+    assert "of another run" in (tmp_path / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_tables_say_the_same_and_what_is_said_of_them():
+    readme, docs = section_of(ROOT / "README.md"), section_of(ROOT / "docs" / "benchmarks.md")
+    short, full = cells_of(readme, "what"), cells_of(docs, "row")
+    ratios = {(cells[0], cells[1]): cells[-2:] for cells in full}
+    assert len(ratios) == len(full) == 2 * len(short) > 0
+    for what, *cells in short:
+        name = re.match("`([^`]+)`", what).group(1)
+        for threads, time, peer in zip(("1", "2"), cells[:2], cells[2:], strict=True):
+            ratio, mark = ratios[name, threads]
+            assert peer.split()[1].rstrip("?") == ratio and ("?" in peer) == ("?" in mark) and ("SLOWER" in peer) == ("SLOWER" in mark)
+            assert [name, threads, time] in [line[:3] for line in full]
+    lost = [(name, threads, ratio) for (name, threads), (ratio, mark) in ratios.items() if "SLOWER" in mark]
+    for section in (readme, docs):
+        if lost:
+            assert f"pynn is slower in {len(lost)} of " in section
+            assert all(f"{name} at {threads} ({ratio}, " in section for name, threads, ratio in lost)
+        else:
+            assert "pynn is slower in no row of this run." in section
+    assert "](docs/benchmarks.png)" in readme
+
+
+@pytest.mark.parametrize("disturbed, loud", [(0, False), (2, False), (60, False), (80, True)])
+def test_the_verdict_on_a_run_grows_with_what_was_disturbed(monkeypatch, disturbed, loud):
+    monkeypatch.syspath_prepend(str(ROOT))
+    from benchmarks.compare import verdict_on
+
+    verdict = verdict_on(disturbed, 1460, 0.06)
+    assert ("NOT QUIET" in verdict) == loud
+    assert f"{disturbed} of 1460 measurements were disturbed (more than 5 %" in verdict if disturbed else "was quiet" in verdict
