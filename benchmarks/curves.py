@@ -16,6 +16,13 @@ TITLES = {
     "steps": "sequence length (GRU 64 on 28 features, batch 32, Adam)",
 }
 
+NOTE = (
+    "Beside PyTorch only. On the dense steps and the GRU JAX is faster than PyTorch ([benchmarks](benchmarks.md#the-table)): beside the "
+    "fastest peer these ratios would be smaller. In brackets is the variant that was the fastest: of pynn `fit`, or `train_on_batch`, a "
+    "call from Python for each step; of PyTorch `loop_fused`, a loop with autograd and a fused optimizer, or `manual`, the dense step with "
+    "its gradients written out; `+malloc` is the same with the C library told to keep the memory of large arrays."
+)
+
 
 def run_curves(options: Namespace, measure: Callable[[list[str], list], dict]) -> int:
     """Measures the curves, or loads them with `--from`, and writes the page and its picture. Returns the exit status."""
@@ -38,6 +45,7 @@ def write_page(result: dict, curves: dict[str, list[report.Row]]) -> None:
     parts = [
         "# A training step over batch, width and sequence length",
         "Written by `python -m benchmarks.compare --curves`. " + report.headline(result),
+        NOTE,
         "![Time of a step over batch, width and sequence length](curves.png)",
     ]
     for axis, rows in curves.items():
@@ -47,7 +55,7 @@ def write_page(result: dict, curves: dict[str, list[report.Row]]) -> None:
 
 def curve_table(rows: list[report.Row]) -> str:
     """One line a point and number of threads."""
-    head = ["at", "threads", "pynn", "fastest peer", "peer / pynn", "pynn is"]
+    head = ["at", "threads", "pynn", "torch", "torch / pynn", "pynn is"]
     ordered = sorted(rows, key=lambda row: (row.threads, int(row.name.rpartition("_")[2])))
     body = []
     for row in ordered:
