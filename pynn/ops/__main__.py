@@ -16,6 +16,7 @@ Written by `python -m pynn.ops` from the op records; `docs/ops.md` is this text.
 
 - Operands with `?` may be absent, `*` stands for any number of them; attributes have their defaults.
 - Native: the dtypes of the first floating operand that have a C++ kernel. Others run on NumPy, or Numba where it is installed. \
+"any" is one kernel for all dtypes that the op takes, int8 and int16 excepted: it moves bytes, as `concat` does, converts, or fills. \
 "alias" needs no kernel: the output is the input's memory under another shape.
 - Gradient: "yes" by its own rule, "by parts" through the ops that it consists of, "-" none. Rules are written with ops, so they have \
 gradients too.
@@ -48,6 +49,8 @@ def native_dtypes(op: Op) -> str:
     """The dtypes for which `op` has a native kernel, as the table has them."""
     if op.alias:
         return "alias"
+    if op.kernel in kernels.native_names():
+        return "any"
     return " ".join(suffix for dtype, suffix in NATIVE_SUFFIX.items() if _has_kernel(op, dtype, suffix)) or "-"
 
 
