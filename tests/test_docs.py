@@ -1,4 +1,4 @@
-"""What the pages for users say: their code runs, their links lead somewhere, and the table of ops is current."""
+"""What the pages for users say: their code runs, their links lead somewhere, and the generated lists are current."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-PAGES = sorted((ROOT / "docs").glob("*.md"))
-WITH_LINKS = [*PAGES, ROOT / "README.md", ROOT / "SECURITY.md"]
+PAGES = [*sorted((ROOT / "docs").glob("*.md")), ROOT / "README.md"]
+WITH_LINKS = [*PAGES, ROOT / "SECURITY.md"]
 
 
 def code_of(page: Path) -> list[str]:
@@ -49,3 +49,21 @@ def test_the_table_of_ops_is_current():
         pytest.skip("the native kernels are switched off")
     written = (ROOT / "docs" / "ops.md").read_text(encoding="utf-8")
     assert table() == written, "run python -m pynn.ops > docs/ops.md"
+
+
+def test_the_list_of_layers_is_current():
+    from pynn.catalogue import page
+
+    assert page() == (ROOT / "docs" / "layers.md").read_text(encoding="utf-8"), "run python -m pynn.catalogue > docs/layers.md"
+
+
+@pytest.mark.parametrize("kind, one", [("layers", "GRU"), ("losses", "Huber"), ("metrics", "AUC"), ("optimizers", "Adam"),
+                                       ("callbacks", "EarlyStopping"), ("initializers", "HeNormal")])  # fmt: skip
+def test_every_public_class_of_a_kind_is_in_the_list(kind, one):
+    import pynn
+
+    module = getattr(pynn, kind)
+    text = (ROOT / "docs" / "layers.md").read_text(encoding="utf-8")
+    section = text.partition(f"| `pn.{kind}.` |")[2].partition("\n## ")[0]
+    public = [one, *(name for name in getattr(module, "__all__", []) if name[0].isupper())]
+    assert not [name for name in public if f"\n| `{name}` |" not in section]
