@@ -15,7 +15,7 @@ _HEAD = """\
 Written by `python -m pynn.ops` from the op records; `docs/ops.md` is this text.
 
 - Operands with `?` may be absent, `*` stands for any number of them; attributes have their defaults.
-- Native: the dtypes of the first floating operand that have a C++ kernel. Others run on NumPy, or Numba where it is installed. \
+- Native: the dtypes of the first floating operand that have a C++ kernel. Others run on NumPy. \
 "any" is one kernel for all dtypes that the op takes, int8 and int16 excepted: it moves bytes, as `concat` does, converts, or fills. \
 "alias" needs no kernel: the output is the input's memory under another shape.
 - Gradient: "yes" by its own rule, "by parts" through the ops that it consists of, "-" none. Rules are written with ops, so they have \
