@@ -29,13 +29,27 @@ def small(*shape):
 
 
 def call(nodes, shape, weights, op="", variant="session"):
+    """The model as a session, called with an array, and with input and output bound to it before."""
     x = normal(*shape)
 
     def start():
         ready = session(nodes, {"x": shape}, weights)
         return lambda: ready.run(None, {"x": x})
 
-    return Case(variant, start, op)
+    def start_bound():
+        ready = session(nodes, {"x": shape}, weights)
+        binding = ready.io_binding()
+        binding.bind_cpu_input("x", x)
+        binding.bind_output("y")
+
+        def bound():
+            ready.run_with_iobinding(binding)
+            return binding.copy_outputs_to_cpu()
+
+        return bound
+
+    yield Case(variant, start, op)
+    yield Case(f"{variant}_bound", start_bound, op)
 
 
 def infer(row):
@@ -56,30 +70,30 @@ def infer(row):
         nodes = [("GRU", ["x", "w", "u", "b"], ["", "h"], {"hidden_size": row.units, "linear_before_reset": 1}),
                  ("Squeeze", ["h", "axis"], ["features"], {})]  # fmt: skip
         weights |= {"w": small(1, gates, 28), "u": small(1, gates, row.units), "b": small(1, 2 * gates), "axis": np.array([0])}
-    yield call([*nodes, ("Gemm", ["features", "dense", "dense_bias"], ["z"], {}), ("Softmax", ["z"], ["y"], {})], shape, weights)
+    yield from call([*nodes, ("Gemm", ["features", "dense", "dense_bias"], ["z"], {}), ("Softmax", ["z"], ["y"], {})], shape, weights)
 
 
 def matmul(row):
-    yield call([("MatMul", ["x", "b"], ["y"], {})], (row.m, row.k), {"b": normal(row.k, row.n)}, "nn", "constant_b")
+    yield from call([("MatMul", ["x", "b"], ["y"], {})], (row.m, row.k), {"b": normal(row.k, row.n)}, "nn", "constant_b")
 
 
 def conv(row):
     groups, pad = (row.in_channels if row.depthwise else 1), (row.kernel // 2 if row.padding == "same" else 0)
     attributes = {"strides": [row.stride] * 2, "pads": [pad] * 4, "group": groups}
     weights = {"w": normal(row.filters, row.in_channels // groups, row.kernel, row.kernel)}
-    yield call([("Conv", ["x", "w"], ["y"], attributes)], (row.batch, row.in_channels, row.size, row.size), weights, "fwd")
+    yield from call([("Conv", ["x", "w"], ["y"], attributes)], (row.batch, row.in_channels, row.size, row.size), weights, "fwd")
 
 
 def recurrent(row):
     gates = (4 if row.cell == "lstm" else 3) * row.units
     attributes = {"hidden_size": row.units, **({} if row.cell == "lstm" else {"linear_before_reset": 1})}
     weights = {"w": small(1, gates, row.inputs), "u": small(1, gates, row.units), "b": small(1, 2 * gates)}
-    yield call([(row.cell.upper(), ["x", "w", "u", "b"], ["y"], attributes)], (row.steps, row.batch, row.inputs), weights, "fwd")
+    yield from call([(row.cell.upper(), ["x", "w", "u", "b"], ["y"], attributes)], (row.steps, row.batch, row.inputs), weights, "fwd")
 
 
 def max_pool(row):
     pool = ("MaxPool", ["x"], ["y"], {"kernel_shape": [2, 2], "strides": [2, 2]})
-    yield call([pool], (row.batch, row.channels, row.size, row.size), {}, "fwd")
+    yield from call([pool], (row.batch, row.channels, row.size, row.size), {}, "fwd")
 
 
 KINDS = {Infer: infer, MatMul: matmul, Conv: conv, Recurrent: recurrent, MaxPool: max_pool}
