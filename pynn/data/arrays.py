@@ -56,6 +56,18 @@ def _shapes(value: Any) -> str:
     return f"a {type(value).__name__} of {', '.join(found[:4])}{', ...' if len(found) > 4 else ''}"
 
 
+def by_name(values: dict, what: str, names: Sequence[str]) -> list:
+    """The entries of `values` in the order of `names`.
+
+    Raises:
+        ValueError: a name is missing.
+    """
+    missing = [n for n in names if n not in values]
+    if missing:
+        raise ValueError(f"[data] {what} has no entry {missing[0]!r}. Received: {sorted(map(str, values))}. Expected: {list(names)}.")
+    return [values[n] for n in names]
+
+
 def named_leaves(value: Any, what: str, names: Sequence[str] | None, **kwargs) -> list[np.ndarray]:
     """The arrays of `value`: one array, a dict by name, or a list or tuple of them where several are or may be expected.
 
@@ -64,10 +76,8 @@ def named_leaves(value: Any, what: str, names: Sequence[str] | None, **kwargs) -
     if isinstance(value, dict):
         if not names:
             raise TypeError(f"[data] {what} is a dict, but the model's inputs or outputs have no names. Pass a list.")
-        missing = [n for n in names if n not in value]
-        if missing:
-            raise ValueError(f"[data] {what} has no entry {missing[0]!r}. Received: {sorted(value)}. Expected: {list(names)}.")
-        return [to_array(value[n], f"{what}[{n!r}]", **kwargs) for n in names]
+        entries = by_name(value, what, names)
+        return [to_array(v, f"{what}[{n!r}]", **kwargs) for n, v in zip(names, entries, strict=True)]
     if isinstance(value, (list, tuple)) and _are_leaves(value, names):
         if names is not None and len(value) != len(names):
             raise ValueError(f"[data] {what} needs {len(names)} arrays ({', '.join(names)}). Received: {len(value)}.")

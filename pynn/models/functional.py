@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from pynn.data.arrays import by_name
 from pynn.layers.base import Layer
-from pynn.layers.structure import flatten, map_structure
+from pynn.layers.structure import flatten, map_shapes, map_structure
 from pynn.layers.symbolic import Node, SymbolicTensor
 from pynn.models.model import Model
 
@@ -54,18 +55,24 @@ class Functional(Model):
             names.append(name if name not in names else f"{name}_{names.count(name)}")
         return names
 
-    def call_leaves(self, x: list, training: bool):
-        """Calls the model with its inputs given as a flat list."""
-        if len(x) != len(self.inputs):
-            raise ValueError(f"[{self.label}] has {len(self.inputs)} inputs ({', '.join(self.input_names)}). Received: {len(x)}.")
-        return self._call_now(x[0] if len(x) == 1 else x, training=training)
+    def _in_order(self, given):
+        """What the inputs are given, those of a dict by their names."""
+        return by_name(given, "x", self.input_names) if isinstance(given, dict) else given
+
+    def _check_count(self, count: int) -> None:
+        if count != len(self.inputs):
+            raise ValueError(f"[{self.label}] has {len(self.inputs)} inputs ({', '.join(self.input_names)}). Received: {count}.")
 
     def call(self, x, *, training: bool = False):
-        """Runs the graph."""
-        if isinstance(x, dict):
-            x = [x[n] for n in self.input_names]
+        """Runs the graph.
+
+        Raises:
+            ValueError: an input is missing, there are too many, or one has another shape.
+        """
+        leaves = flatten(self._in_order(x))
+        self._check_count(len(leaves))
         values: dict[int, Any] = {}
-        for symbolic, value in zip(self.inputs, flatten(x), strict=True):
+        for symbolic, value in zip(self.inputs, leaves, strict=True):
             _check_input(self.label, symbolic, value)
             values[id(symbolic)] = value
         for node in self.nodes:
@@ -89,8 +96,10 @@ class Functional(Model):
 
     def output_shape(self, input_shape):
         """The shapes of the outputs for this input."""
-        given = input_shape if isinstance(input_shape, list) else [input_shape]
-        batch = given[0][0] if given and given[0] else None
+        given: list[tuple] = []
+        map_shapes(given.append, self._in_order(input_shape))
+        self._check_count(len(given))
+        batch = given[0][0] if given[0] else None
         shapes = [(batch, *t.shape[1:]) for t in self.outputs]
         return shapes[0] if isinstance(self.output_structure, SymbolicTensor) else shapes
 

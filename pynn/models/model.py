@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from pynn import optimizers
-from pynn.data.arrays import ArrayData, named_leaves, to_array
+from pynn.data.arrays import ArrayData, by_name, named_leaves, to_array
 from pynn.engine.interrupts import undisturbed
 from pynn.engine.op import active
 from pynn.engine.tensor import Tensor
@@ -113,10 +113,11 @@ class Model(Layer):
     def call_on_batch(self, x, *, call):
         """`model(x)` where nothing records."""
         x = one_array(x)
-        leaves = flatten(x)
+        without_names = isinstance(x, dict) and not self.input_names  # then `call` alone knows what to do with a dict
         as_it_is = not self.built or self.run_eagerly or self.stateful or not self.programs.calls.fact(self, runs_own_code)
-        if as_it_is or any(isinstance(leaf, SymbolicTensor) for leaf in leaves):
+        if as_it_is or without_names or any(isinstance(leaf, SymbolicTensor) for leaf in flatten(x)):
             return super().__call__(x)
+        leaves = flatten(by_name(x, "x", self.input_names or ()) if isinstance(x, dict) else x)
         arrays = [leaf.data if type(leaf) is Tensor else to_array(leaf, "x") for leaf in leaves]
         if any(a.ndim == 0 for a in arrays):
             return super().__call__(x)

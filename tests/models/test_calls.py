@@ -170,3 +170,45 @@ def test_models_go_away():
     del model
     gc.collect()
     assert gone() is None
+
+
+def difference():
+    a, b = pn.Input((1,), name="a"), pn.Input((1,), name="b")
+    return pn.Model([a, b], L.Subtract(name="minus")([a, b]), name="difference")
+
+
+FIVE, TWO = np.array([[5.0]], np.float32), np.array([[2.0]], np.float32)
+
+
+def test_inputs_in_a_dict_are_found_by_their_names():
+    model = difference()
+    p, q = pn.Input((1,), name="p"), pn.Input((1,), name="q")
+    around = pn.Model([p, q], model({"b": q, "a": p}))
+    for x in ({"a": FIVE, "b": TWO}, {"b": TWO, "a": FIVE}):
+        assert model(x).tolist() == model.predict(x).tolist() == [[3.0]]
+        assert pn.grads(lambda a, b: model({"b": b, "a": a}).sum())(x["a"], x["b"])[1].tolist() == [[-1.0]]
+    assert around([FIVE, TWO]).tolist() == [[3.0]]
+
+
+def test_wrong_inputs_are_told_with_the_names():
+    model, wrong = difference(), {"a": FIVE, "c": TWO}
+    symbolic = {"a": pn.Input((1,)), "c": pn.Input((1,))}
+    for call in (lambda: model(wrong), lambda: pn.grad(lambda a: model({"a": a, "c": TWO}).sum())(FIVE), lambda: model(symbolic)):
+        with pytest.raises(ValueError, match=r"x has no entry 'b'. Received: \['a', 'c'\]. Expected: \['a', 'b'\]"):
+            call()
+    for count in (1, 3):
+        for x in ([FIVE] * count, [pn.Input((1,))] * count):
+            with pytest.raises(ValueError, match=rf"\[Functional 'difference'\] has 2 inputs \(a, b\). Received: {count}"):
+                model(x)
+        with pytest.raises(ValueError, match=rf"has 2 inputs \(a, b\). Received: {count}"):
+            pn.grad(lambda x, count=count: model([x] * count).sum())(FIVE)
+
+
+def test_a_model_without_names_gets_a_dict_as_it_is():
+    class Difference(pn.Model):
+        def call(self, x):
+            return x["a"] - x["b"]
+
+    model = Difference()
+    for _ in range(3):
+        assert model({"b": TWO, "a": FIVE}).tolist() == [[3.0]]
