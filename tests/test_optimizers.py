@@ -289,3 +289,31 @@ def test_a_rate_of_python_is_no_part_of_a_captured_function():
     assert w.item() == 1.0
     optimizer.minimize(lambda: w * w, [w])
     assert w.item() == pytest.approx(0.8)
+
+
+@pytest.mark.parametrize("cls", [optimizers.SGD, optimizers.Adam, optimizers.Nadam])
+def test_a_gradient_that_does_not_fit_leaves_everything_as_it_was(cls):
+    optimizer, variables = cls(), [pn.Variable([1.0, 2.0], name="a"), pn.Variable([1.0, 2.0], name="b")]
+    optimizer.apply([pn.ones(2), pn.ones(2)], variables)
+    everything = [*variables, *optimizer.variables]
+    before = [v.numpy() for v in everything]
+    for wrong in (pn.ones(3), pn.ones(()), pn.ones((1, 2))):
+        with pytest.raises(ValueError, match=rf"\[{cls.__name__}\] a gradient must have the shape of its variable.*'b' of shape \(2,\)"):
+            optimizer.apply([pn.ones(2), wrong], variables)
+    for v, value in zip(everything, before, strict=True):
+        np.testing.assert_array_equal(v.numpy(), value)
+
+
+def test_a_schedule_that_fails_leaves_everything_as_it_was():
+    def fails(step):
+        raise RuntimeError("no rate")
+
+    optimizer, w = optimizers.Nadam(fails), pn.Variable([1.0])
+    with pytest.raises(RuntimeError, match="no rate"):
+        optimizer.apply([pn.ones(1)], [w])
+    assert [v.numpy().tolist() for v in optimizer.variables if not v.shape] == [0, 0.0, 1.0]
+
+
+def test_no_pairs_of_gradient_and_variable():
+    with pytest.raises(ValueError, match=r"\[SGD\] none of the 0 variables has a gradient"):
+        optimizers.SGD().apply_gradients([])

@@ -190,6 +190,9 @@ class Optimizer(Configurable):
         Args:
             grads: One gradient per variable.
             variables: What they belong to; by default those of `build`, in order.
+
+        Raises:
+            ValueError: there is another number of gradients, none, or one with another shape than its variable; nothing has changed.
         """
         grads = list(grads)
         variables = list(self._trained if variables is None else variables)
@@ -208,11 +211,21 @@ class Optimizer(Configurable):
                 f"[{type(self).__name__}] none of the {len(variables)} variables has a gradient. "
                 "Compute the loss from the variables with pynn ops, inside the differentiated function."
             )
+        self._check_shapes(pairs)
         self.build(v for _, v in pairs)
         rates = self.rates()
         for gradient, variable in zip(self._clipped([g for g, _ in pairs]), [v for _, v in pairs], strict=True):
             self._update(gradient, variable, rates)
         self.iterations.assign(ops.increment(self.iterations))
+
+    def _check_shapes(self, pairs: list[tuple[Tensor, Variable]]) -> None:
+        """All of them before anything is assigned: half a step would be neither undone nor repeated."""
+        for gradient, variable in pairs:
+            if gradient.shape != variable.shape:
+                raise ValueError(
+                    f"[{type(self).__name__}] a gradient must have the shape of its variable. Received: shape={gradient.shape} for "
+                    f"{variable.path!r} of shape {variable.shape}. Pass gradients in the order of the variables."
+                )
 
     def _update(self, gradient: Tensor, variable: Variable, rates: dict[str, Tensor]) -> None:
         place = self._index[id(variable)]
@@ -258,8 +271,8 @@ class Optimizer(Configurable):
 
     def apply_gradients(self, grads_and_variables: Iterable[tuple]) -> None:
         """`apply` for pairs of (gradient, variable)."""
-        grads, variables = zip(*grads_and_variables, strict=True)
-        self.apply(grads, variables)
+        pairs = list(grads_and_variables)
+        self.apply([g for g, _ in pairs], [v for _, v in pairs])
 
     def minimize(self, f: Callable, variables: Sequence[Variable] | None = None) -> Tensor:
         """One step that makes `f()` smaller; returns its value before the step.

@@ -33,12 +33,13 @@ class Nadam(Optimizer):
         return (1.0 - ops.exp(step * math.log(0.96)) * 0.5) * self.beta_1
 
     def rates(self):
+        shared = super().rates()  # before anything is assigned: a schedule of the user's may fail
         step = ops.cast(self.iterations, "float64") + 1.0  # 1 - 0.999^t loses digits in float32
         now, ahead = self._momentum(step), self._momentum(step + 1.0)
         product = self._product.value * now
         self._product.assign(product)
         return {
-            **super().rates(),
+            **shared,
             "from_moment": ahead / (1.0 - product * ahead),
             "from_gradient": (1.0 - now) / (1.0 - product),
             "bias": 1.0 - ops.exp(step * math.log(self.beta_2)),
