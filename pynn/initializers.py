@@ -56,13 +56,24 @@ class Ones(Initializer):
 
 
 class Constant(Initializer):
-    """One value everywhere (or an array that broadcasts to the shape)."""
+    """One value everywhere (or an array that broadcasts to the shape).
+
+    Raises:
+        ValueError: (when called) the array doesn't broadcast.
+    """
 
     def __init__(self, value=0.0):
         self.value = value
 
     def draw(self, shape):
-        return np.broadcast_to(np.asarray(self.value), shape)
+        value = np.asarray(self.value)
+        try:
+            return np.broadcast_to(value, shape)
+        except ValueError:
+            raise ValueError(
+                f"[Constant] the value must be a number or broadcast to the weight's shape {shape}. Received: shape={value.shape}. "
+                "Pass one number, or an array of that shape."
+            ) from None
 
 
 class RandomUniform(Initializer):

@@ -13,7 +13,7 @@ from pynn import constraints, initializers, regularizers
 from pynn.dtypes import as_dtype, is_float
 from pynn.engine.tape import stand_in
 from pynn.engine.tensor import Tensor, as_tensor, holds_numbers
-from pynn.engine.variable import Variable
+from pynn.engine.variable import Variable, structure
 from pynn.errors import suggestion
 from pynn.layers.context import call_context, call_number, current_loading
 from pynn.layers.names import next_name, register_layer
@@ -61,6 +61,24 @@ def _call_words(cls: type) -> frozenset[str]:
     return frozenset("**" if p.kind is p.VAR_KEYWORD else p.name for p in parameters)
 
 
+class _Before:
+    """The attributes of a layer, and what its lists and dicts held, before a build that may fail: the next one starts from there."""
+
+    def __init__(self, layer: Layer):
+        self._attributes, self._values = vars(layer), dict(vars(layer))
+        self._held = [(v, v.copy()) for v in self._values.values() if type(v) in (list, dict)]
+
+    def restore(self) -> None:
+        """Takes away what the build has added."""
+        for name in self._attributes.keys() - self._values.keys():
+            del self._attributes[name]
+        self._attributes.update(self._values)
+        for container, held in self._held:
+            container.clear()
+            (container.update if isinstance(container, dict) else container.extend)(held)
+        structure.changes += 1
+
+
 def _wrapped_build(build):
     @functools.wraps(build)
     def wrapped(self, input_shape=None):
@@ -68,11 +86,15 @@ def _wrapped_build(build):
             return build(self, input_shape)
         if self.built:
             return None
+        before = [_Before(layer) for layer in self.flattened_layers() if layer is self or not layer.built]
         self._building = True
         try:
             build(self, input_shape)
-        finally:
-            self._building = False
+        except BaseException:
+            for attributes in before:
+                attributes.restore()
+            raise
+        self._building = False
         self.built = True
         self._build_shape = input_shape
         return None
@@ -199,6 +221,9 @@ class Layer(Tracking):
             constraint: Applied after each update.
             trainable: Whether training changes it.
             dtype: The layer's by default.
+
+        Raises:
+            ValueError: a length is unknown, or the initializer gives another shape.
         """
         if isinstance(name, (tuple, list)):  # the shape came first, as in Keras
             name, shape = None, name
@@ -215,7 +240,7 @@ class Layer(Tracking):
             current_loading().spend(f"{self.path}/{name}", shape)
             initializer = "zeros"
         variable = Variable(
-            initializers.get(initializer)(shape, dtype),
+            self._start_values(name, initializer, shape, dtype),
             dtype,
             name=name,
             trainable=trainable and self._trainable,
@@ -227,6 +252,18 @@ class Layer(Tracking):
         if not trainable:
             self._fixed.append(variable)
         return variable
+
+    def _start_values(self, name: str, initializer, shape: tuple, dtype):
+        try:
+            values = initializers.get(initializer)(shape, dtype)
+        except (ValueError, TypeError) as error:
+            raise self._named(error) from error.__cause__
+        if tuple(np.shape(values)) != shape:
+            raise ValueError(
+                f"[{self.label}] the initializer of the weight {name!r} must give an array of shape {shape}. Received: "
+                f"shape={tuple(np.shape(values))}. Make it of the shape that the initializer is called with."
+            )
+        return values
 
     def add_state(self, name: str, value) -> Variable:
         """A variable that changes without being a weight."""

@@ -104,3 +104,41 @@ def test_calls_and_steps_change_nothing(training, monkeypatch):
     monkeypatch.setattr(tracking, "Inventory", None)  # nothing is looked for any more
     step()
     assert len(model.weights) == 6
+
+
+def test_a_build_that_fails_leaves_nothing_behind():
+    class Grows(pn.layers.Layer):
+        def __init__(self):
+            super().__init__()
+            self.parts, self.dense = [], pn.layers.Dense(2)
+
+        def build(self, input_shape):
+            self.parts.append(self.add_weight("first", (2,), trainable=False))
+            self.counter = self.add_state("counter", np.zeros((), np.int64))
+            self.dense.build(input_shape)
+            if input_shape[-1] == 3:
+                raise RuntimeError("not three")
+
+        def call(self, x):
+            return self.dense(x)
+
+    layer = Grows()
+    for _ in range(3):
+        with pytest.raises(RuntimeError, match="not three"):
+            layer(np.ones((1, 3)))
+        assert layer.weights == layer.state_variables == layer.parts == [] and not layer.built and not layer.dense.built
+    assert layer(np.ones((1, 4))).shape == (1, 2)
+    assert [w.shape for w in layer.weights] == [(2,), (4, 2), (2,)] and len(layer.state_variables) == 1
+
+
+@pytest.mark.parametrize("initializer, message", [
+    (pn.initializers.Constant([1, 2]), r"\[Constant\] the value must be a number or broadcast to .* \(3,\). Received: shape=\(2,\)"),
+    ("orthogonal", r"\[Orthogonal\] the shape must have two axes"),
+    (lambda shape, dtype: np.ones(1, dtype), r"initializer of the weight 'bias' .* shape \(3,\). Received: shape=\(1,\)"),
+])  # fmt: skip
+def test_start_values_of_a_wrong_shape_are_told(initializer, message):
+    layer = pn.layers.Dense(3, bias_initializer=initializer, name="d")
+    for _ in range(2):
+        with pytest.raises(ValueError, match=rf"^\[Dense 'd'\] .*{message}"):
+            layer(np.ones((2, 4)))
+    assert layer.weights == []
