@@ -35,11 +35,11 @@ class Sequential(Model):
             self.add(layer)
 
     def add(self, layer: Layer) -> None:
-        """Puts a layer at the end.
+        """Puts a layer at the end, unless that raises.
 
         Raises:
             TypeError: it isn't a layer.
-            ValueError: another layer has its name.
+            ValueError: another layer has its name, or it doesn't suit the output of those before.
         """
         from pynn.layers.symbolic import SymbolicTensor
 
@@ -54,7 +54,11 @@ class Sequential(Model):
         self.stack.append(layer)
         self.stack = self.stack  # tracked anew
         self.programs.clear()
-        self._follow(layer)
+        try:
+            self._follow(layer)
+        except BaseException:
+            self.pop()
+            raise
 
     def pop(self) -> Layer:
         """Takes the last layer off."""

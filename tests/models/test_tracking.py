@@ -142,3 +142,15 @@ def test_start_values_of_a_wrong_shape_are_told(initializer, message):
         with pytest.raises(ValueError, match=rf"^\[Dense 'd'\] .*{message}"):
             layer(np.ones((2, 4)))
     assert layer.weights == []
+
+
+@pytest.mark.parametrize("first", [{"input_shape": (3,)}, {}], ids=["known from the first layer", "known from data"])
+def test_a_sequential_does_not_keep_a_layer_that_it_refuses(first):
+    model = pn.Sequential([pn.layers.Dense(4, **first)])
+    model(np.ones((2, 3)))
+    for _ in range(2):
+        with pytest.raises(ValueError, match="4 channels don't divide into 3 groups"):
+            model.add(pn.layers.GroupNormalization(groups=3, name="groups"))
+        assert len(model.layers) == 1 and model.predict(np.ones((2, 3))).shape == (2, 4)
+    model.add(pn.layers.GroupNormalization(groups=2, name="groups"))
+    assert model.predict(np.ones((2, 3))).shape == (2, 4) and len(model.weights) == 4
