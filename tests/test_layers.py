@@ -13,6 +13,7 @@ import pynn as pn
 from pynn.engine.tape import Tape
 from pynn.layers.names import registered_layers
 from pynn.layers.structure import flatten, is_shape, map_shapes, map_structure
+from pynn.serialization import constructor_arguments
 
 SAMPLES = [(cls, i) for cls in registered_layers().values() for i in range(len(cls.samples()))]
 RANDOM = ("dropout", "noise")
@@ -502,3 +503,15 @@ def test_numbers_beside_tensors_are_several_inputs():
             return x[0] * x[1]
 
     assert Scaled()([2.0, pn.ones((1, 2))]).tolist() == [[2.0, 2.0]]
+
+
+def test_data_formats_in_both_spellings_and_no_others():
+    classes = [cls for cls in registered_layers().values() if "data_format" in constructor_arguments(cls)]
+    assert {pn.layers.Conv2D, pn.layers.SpatialDropout2D, pn.layers.Flatten, pn.layers.CenterCrop} <= set(classes)
+    for cls in classes:
+        sample = sample_of(cls, 0)[0]
+        for spelling, wanted in (("channelsLast", "channels_last"), ("channelsFirst", "channels_first"), (None, "channels_last")):
+            assert cls(**{**sample, "data_format": spelling}).data_format == wanted
+        with pytest.raises(ValueError, match=rf"\[{cls.__name__} .* unknown data_format. Received: data_format='nonsense'"):
+            cls(**{**sample, "data_format": "nonsense"})
+    assert pn.layers.SpatialDropout2D(0.5, data_format="channelsLast").noise_shape == (None, 1, 1, None)

@@ -11,7 +11,7 @@ from pynn.layers.base import InputSpec, Layer
 from pynn.layers.windows import (
     channels_back,
     channels_last_shape,
-    data_format,
+    checked_data_format,
     from_channels_last,
     to_channels_last,
     window_length,
@@ -30,13 +30,13 @@ class _Conv(Layer):
     rank = 2
     paddings = ("valid", "same")
 
-    def __init__(self, kernel_size, strides, padding, data_format_word, dilation_rate, groups, use_bias, settings, common):
+    def __init__(self, kernel_size, strides, padding, data_format, dilation_rate, groups, use_bias, settings, common):
         super().__init__(**common)
         self.kernel_size = several(self, "kernel_size", kernel_size, self.rank)
         self.strides = several(self, "strides", strides, self.rank)
         self.dilation_rate = several(self, "dilation_rate", dilation_rate, self.rank)
         self.padding = one_of(self, "padding", str(padding).lower(), self.paddings)
-        self.data_format = data_format(self, data_format_word)
+        self.data_format = checked_data_format(self, data_format)
         self.groups = positive(self, "groups", groups)
         self.use_bias = use_bias
         self.bias = None

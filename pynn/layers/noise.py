@@ -7,6 +7,7 @@ import math
 from pynn import ops
 from pynn.layers.arguments import fraction
 from pynn.layers.base import InputSpec, Layer
+from pynn.layers.windows import checked_data_format
 
 
 class _Noise(Layer):
@@ -94,7 +95,7 @@ class SpatialDropout2D(_Dropout):
 
     def __init__(self, rate: float, data_format: str | None = None, seed: int | None = None, **common):
         super().__init__(rate, None, seed, common)
-        self.data_format = data_format or "channels_last"
+        self.data_format = checked_data_format(self, data_format)
         self.noise_shape = (None, 1, 1, None) if self.data_format == "channels_last" else (None, None, 1, 1)
 
     @classmethod

@@ -8,7 +8,7 @@ from pynn.layers.base import InputSpec, Layer
 from pynn.layers.windows import (
     channels_back,
     channels_last_shape,
-    data_format,
+    checked_data_format,
     from_channels_last,
     to_channels_last,
     window_length,
@@ -23,11 +23,8 @@ class _Pooling(Layer):
         self.pool_size = several(self, "pool_size", pool_size, self.rank)
         self.strides = self.pool_size if strides is None else several(self, "strides", strides, self.rank)
         self.padding = one_of(self, "padding", str(padding).lower(), ("valid", "same"))
-        self._set_format(data_format)
+        self.data_format = checked_data_format(self, data_format)
         self.input_spec = InputSpec(ndim=self.rank + 2)
-
-    def _set_format(self, value) -> None:
-        self.data_format = data_format(self, value)
 
     def output_shape(self, input_shape):
         shape = channels_last_shape(input_shape, self.data_format)
@@ -96,12 +93,9 @@ class _GlobalPooling(Layer):
 
     def __init__(self, data_format: str | None = None, keepdims: bool = False, **common):
         super().__init__(**common)
-        self._set_format(data_format)
+        self.data_format = checked_data_format(self, data_format)
         self.keepdims = keepdims
         self.input_spec = InputSpec(ndim=self.rank + 2)
-
-    def _set_format(self, value) -> None:
-        self.data_format = data_format(self, value)
 
     @property
     def axes(self) -> tuple[int, ...]:

@@ -8,7 +8,7 @@ from pynn import ops
 from pynn.engine.op import active
 from pynn.layers.arguments import one_of, positive
 from pynn.layers.base import Layer
-from pynn.layers.windows import data_format, from_channels_last, to_channels_last
+from pynn.layers.windows import checked_data_format, from_channels_last, to_channels_last
 
 _KINDS = ("bilinear", "nearest")
 
@@ -54,10 +54,7 @@ class Resizing(Layer):
         self.height, self.width = positive(self, "height", height), positive(self, "width", width)
         self.interpolation = one_of(self, "interpolation", interpolation, _KINDS)
         self.crop_to_aspect_ratio = crop_to_aspect_ratio
-        self._set_format(data_format)
-
-    def _set_format(self, value) -> None:
-        self.data_format = data_format(self, value)
+        self.data_format = checked_data_format(self, data_format)
 
     def call(self, x):
         single = x.ndim == 3
@@ -92,9 +89,7 @@ class CenterCrop(Layer):
     def __init__(self, height: int, width: int, data_format: str | None = None, **common):
         super().__init__(**common)
         self.height, self.width = positive(self, "height", height), positive(self, "width", width)
-        self._set_format(data_format)
-
-    _set_format = Resizing._set_format
+        self.data_format = checked_data_format(self, data_format)
 
     def call(self, x):
         single = x.ndim == 3

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 
 from pynn import ops
-from pynn.layers.arguments import one_of, positive
+from pynn.layers.arguments import positive
 from pynn.layers.base import InputSpec, Layer
+from pynn.layers.windows import checked_data_format
 
 
 class Flatten(Layer):
@@ -14,7 +15,7 @@ class Flatten(Layer):
 
     def __init__(self, data_format: str | None = None, **common):
         super().__init__(**common)
-        self.data_format = one_of(self, "data_format", data_format or "channels_last", ("channels_last", "channels_first"))
+        self.data_format = checked_data_format(self, data_format)
         self.input_spec = InputSpec(min_ndim=1)
 
     def call(self, x):

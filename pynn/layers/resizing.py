@@ -8,7 +8,7 @@ from pynn import ops
 from pynn.layers.arguments import one_of, several
 from pynn.layers.base import InputSpec, Layer
 from pynn.layers.preprocessing import resize
-from pynn.layers.windows import channels_back, channels_last_shape, data_format, from_channels_last, to_channels_last
+from pynn.layers.windows import channels_back, channels_last_shape, checked_data_format, from_channels_last, to_channels_last
 
 
 def _pairs(layer, name: str, value, rank: int) -> tuple[tuple[int, int], ...]:
@@ -24,9 +24,9 @@ def _pairs(layer, name: str, value, rank: int) -> tuple[tuple[int, int], ...]:
 class _Sides(Layer):
     rank = 2
 
-    def __init__(self, data_format_word, common):
+    def __init__(self, data_format, common):
         super().__init__(**common)
-        self.data_format = data_format(self, data_format_word)
+        self.data_format = checked_data_format(self, data_format)
         self.input_spec = InputSpec(ndim=self.rank + 2)
 
     def sizes(self) -> tuple[tuple[int, int], ...]:
@@ -117,11 +117,8 @@ class UpSampling2D(Layer):
     def __init__(self, size=(2, 2), data_format: str | None = None, interpolation: str = "nearest", **common):
         super().__init__(**common)
         self.size = several(self, "size", size, 2)
-        self._set_format(data_format)
+        self.data_format = checked_data_format(self, data_format)
         self.interpolation = one_of(self, "interpolation", interpolation, ("nearest", "bilinear"))
-
-    def _set_format(self, value) -> None:
-        self.data_format = data_format(self, value)
 
     def call(self, x):
         x = to_channels_last(x, self.data_format)

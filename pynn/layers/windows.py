@@ -8,7 +8,7 @@ from pynn.layers.arguments import one_of
 FORMATS = ("channels_last", "channels_first")
 
 
-def data_format(layer, value: str | None) -> str:
+def checked_data_format(layer, value: str | None) -> str:
     """`value` as one of "channels_last", "channels_first"; TensorFlow.js's spelling is understood."""
     value = {None: "channels_last", "channelsLast": "channels_last", "channelsFirst": "channels_first"}.get(value, value)
     return one_of(layer, "data_format", value, FORMATS)
