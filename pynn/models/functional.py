@@ -9,6 +9,7 @@ from pynn.layers.base import Layer
 from pynn.layers.structure import flatten, map_shapes, map_structure
 from pynn.layers.symbolic import Node, SymbolicTensor
 from pynn.models.model import Model
+from pynn.models.objective import numbered
 
 
 class Functional(Model):
@@ -48,12 +49,8 @@ class Functional(Model):
 
     @property
     def output_names(self) -> list[str]:
-        """Names of the layers that make the outputs."""
-        names: list[str] = []
-        for t in self.outputs:
-            name = t.layer.name
-            names.append(name if name not in names else f"{name}_{names.count(name)}")
-        return names
+        """Names of the layers that make the outputs, numbered where one makes several."""
+        return numbered([t.layer.name for t in self.outputs])
 
     def _in_order(self, given):
         """What the inputs are given, those of a dict by their names."""

@@ -97,7 +97,7 @@ class Objective:
             name = f"{names[i]}_{metric.name}" if several else metric.name
             self.metric_names.append(f"weighted_{name}" if weighted and name in self.metric_names else name)
             self.metrics.append((i, weighted, metric))
-        self.metric_names = _numbered(self.metric_names)
+        self.metric_names = numbered(self.metric_names, taken=["loss"])
 
     @property
     def trackers(self) -> list:
@@ -218,12 +218,13 @@ def _separate(identifiers: list) -> list:
     return found
 
 
-def _numbered(names: list[str]) -> list[str]:
-    """The names, with numbers behind those that are there already."""
-    seen: dict[str, int] = {"loss": 1}
-    found = []
+def numbered(names: Sequence[str], taken: Sequence[str] = ()) -> list[str]:
+    """The names, with numbers behind those that are taken or there already; no number makes a name that another one has."""
+    found: list[str] = []
     for name in names:
-        count = seen.get(name, 0)
-        seen[name] = count + 1
-        found.append(f"{name}_{count}" if count else name)
+        free, count = name, 0
+        while free in taken or free in found or (count and free in names):
+            count += 1
+            free = f"{name}_{count}"
+        found.append(free)
     return found

@@ -73,3 +73,15 @@ def test_a_loss_has_to_be_one_number():
     model.compile("sgd", pn.losses.MeanSquaredError(reduction="none"))
     with pytest.raises(ValueError, match="MeanSquaredError.*reduction='none'.*one number|one number.*reduction='none'"):
         model.fit(ONES, ONES, verbose=0)
+
+
+def test_each_output_has_a_name_of_its_own():
+    x, a = pn.Input((2,)), L.Dense(2, name="a", kernel_initializer="identity")
+    several = [a(x), a(a(x)), a(a(a(x)))]
+    assert pn.Model(x, several).output_names == ["a", "a_1", "a_2"]
+    model = pn.Model(x, [*several, L.Dense(2, name="a_1")(x)])
+    assert model.output_names == ["a", "a_2", "a_3", "a_1"]
+    model.compile("sgd", {name: "mse" for name in model.output_names}, metrics={"a_3": ["mae", "mae"]})
+    x, y = np.ones((2, 2)), {name: i * np.ones((2, 2)) for i, name in enumerate(model.output_names)}
+    found = model.evaluate(x, y, return_dict=True)
+    assert (found["a_loss"], found["a_2_loss"], found["a_3_loss"]) == (1.0, 0.0, 1.0) and found["a_3_mae"] == found["a_3_mae_1"] == 1.0
