@@ -21,7 +21,7 @@ from pynn.engine.tensor import Tensor, as_tensor, scalar, tensor
 from pynn.engine.variable import Variable
 from pynn.errors import CaptureError
 from pynn.program.capture import Capture, abstract
-from pynn.program.nest import flatten, unflatten
+from pynn.program.nest import flatten, flatten_like, unflatten
 from pynn.program.program import Program
 from pynn.program.replay import NativeReplay
 from pynn.program.same import Same
@@ -319,6 +319,9 @@ def scan(body: PythonFunction, carry, xs=None, length: int | None = None):
         xs: A tensor or a nested structure of tensors with a common leading axis; None with `length`.
         length: Number of turns if `xs` is None. Without any turn, `body` isn't called and the stacked ys are None.
 
+    Raises:
+        ValueError: the leading axes differ, or `body` gives a y of another structure than in the first turn.
+
     Example:
         >>> import pynn as pn
         >>> total, sums = pn.scan(lambda c, x: (c + x, c + x), 0.0, pn.tensor([1.0, 2.0, 3.0]))
@@ -335,13 +338,32 @@ def scan(body: PythonFunction, carry, xs=None, length: int | None = None):
     for i in range(turns):
         x = unflatten(structure, iter([t[i] for t in tensors])) if structure is not None else None
         carry, y = body(carry, x)
-        row: list = []
-        y_structure = flatten(y, row)
-        rows.append(row)
+        if i == 0:
+            rows.append([])
+            y_structure = flatten(y, rows[0])
+        else:
+            rows.append(_row(y, i, y_structure, rows[0]))
     if not rows:
         return carry, None
     stacked = [None if rows[0][k] is None else call("stack", [as_tensor(row[k]) for row in rows]) for k in range(len(rows[0]))]
     return carry, unflatten(y_structure, iter(stacked))
+
+
+def _row(y, turn: int, structure, first: list) -> list:
+    """The leaves of what a turn gave, in the order of those of the first turn."""
+    row: list = []
+    if not flatten_like(structure, y, row) or any((a is None) != (b is None) for a, b in zip(row, first, strict=True)):
+        raise ValueError(
+            f"[scan] body must give a y of one structure in every turn. Received: {_outline(y)} in turn {turn}, "
+            f"{_outline(unflatten(structure, iter(first)))} in turn 0. Return the same names, or as many tensors, each time."
+        )
+    return row
+
+
+def _outline(value) -> str:
+    leaves: list = []
+    structure = flatten(value, leaves)
+    return str(unflatten(structure, iter(["tensor" if leaf is not None else None for leaf in leaves]))).replace("'tensor'", "tensor")
 
 
 def _turns(xs: list[Tensor], length) -> int:

@@ -30,3 +30,18 @@ def unflatten(structure: Any, leaves: Iterator) -> Any:
     if len(structure) == 3:
         return structure[0](*(unflatten(s, leaves) for s in structure[2]))
     return structure[0](unflatten(s, leaves) for s in structure[1])
+
+
+def flatten_like(structure: Any, value: Any, leaves: list) -> bool:
+    """Appends the leaves of `value` in the order of `structure`; False if it is nested in another way, but for the order in dicts."""
+    if structure is _LEAF:
+        leaves.append(value)
+        return not isinstance(value, (tuple, list, dict))
+    kind, inner = structure[0], structure[-1]
+    if kind is dict:
+        if not isinstance(value, dict) or value.keys() != set(structure[1]):
+            return False
+        value = [value[key] for key in structure[1]]
+    elif type(value) is not kind or len(value) != len(inner):
+        return False
+    return all(flatten_like(s, v, leaves) for s, v in zip(inner, value, strict=True))

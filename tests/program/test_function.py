@@ -392,3 +392,21 @@ def test_threads_that_drop_programs_of_a_function_at_the_same_time(in_threads):
     finally:
         sys.setswitchinterval(before)
     assert not wrong
+
+
+def test_scan_knows_the_entries_of_dicts_by_their_keys():
+    def body(count, x):
+        return count + 1, {"a": x, "b": (10 * x, None)} if count % 2 else {"b": (10 * x, None), "a": x}
+
+    _, ys = pn.scan(body, 0, pn.tensor([1.0, 2.0, 3.0]))
+    assert ys["a"].tolist() == [1.0, 2.0, 3.0] and ys["b"][0].tolist() == [10.0, 20.0, 30.0] and ys["b"][1] is None
+
+
+@pytest.mark.parametrize("then, words", [
+    (lambda x: {"a": x}, "{'a': tensor}"), (lambda x: {"a": x, "c": x}, "{'a': tensor, 'c': tensor}"), (lambda x: x, "tensor"),
+    (lambda x: {"a": x, "b": [x]}, r"{'a': tensor, 'b': \[tensor\]}"), (lambda x: {"a": x, "b": None}, "{'a': tensor, 'b': None}"),
+])  # fmt: skip
+def test_scan_wants_one_structure_in_every_turn(then, words):
+    turns = iter([lambda x: {"a": x, "b": x}, then])
+    with pytest.raises(ValueError, match=rf"\[scan\] .* Received: {words} in turn 1, {{'a': tensor, 'b': tensor}} in turn 0"):
+        pn.scan(lambda c, x: (c, next(turns)(x)), 0.0, pn.ones(2))
