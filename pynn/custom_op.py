@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import inspect
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -45,7 +46,7 @@ def custom_op(
         A function of tensors.
 
     Raises:
-        TypeError: the kernel can't be called, or a `numba.cfunc` came without `fallback`.
+        TypeError: the kernel can't be called, a `numba.cfunc` came without `fallback`; or, of the op, it got another number of operands.
 
     Example:
         >>> import numpy as np, pynn as pn
@@ -61,18 +62,12 @@ def custom_op(
 
     def call(*inputs):
         tensors = [as_tensor(x) for x in inputs]
-        return apply(_of_arity(op, len(tensors)), *tensors)
+        return apply(op, *tensors)
 
     call.__name__ = op.name
     call.__doc__ = getattr(kernel, "__doc__", None)
     call.op = op
     return call
-
-
-def _of_arity(op: Op, count: int) -> Op:
-    if op.inputs != ("*",) and len(op.inputs) != count:
-        raise TypeError(f"[{op.name}] takes {len(op.inputs)} operands. Received: {count}.")
-    return op
 
 
 def _define(kernel, name: str | None, output, gradient, fallback) -> Op:
@@ -84,20 +79,31 @@ def _define(kernel, name: str | None, output, gradient, fallback) -> Op:
     compute = fallback if address is not None else kernel
     infer = _inference(output, None if address is None else _element_type(kernel), name or getattr(compute, "__name__", "custom_op"))
     base = name or getattr(compute, "__name__", "custom_op")
-    op = define(
+    return define(
         _free_name(base),
-        inputs=("*",),
+        inputs=_operands(compute),
         infer=infer,
         fallback=_checked(base, _owned(compute) if address is None else _by_address(address, compute, infer), infer),
         vjp=None if gradient is None else _vjp(base, gradient),
         foreign=True,
         address=address,
+        keep=kernel,  # the compiled code
     )
-    op.failures["keep"] = kernel  # the compiled code lives as long as the op
-    return op
+
+
+def _operands(compute: Callable) -> tuple[str, ...]:
+    """The names of a kernel's arguments; "*" where their number isn't fixed, or nobody knows it."""
+    try:
+        parameters = list(inspect.signature(compute).parameters.values())
+    except (TypeError, ValueError):
+        return ("*",)
+    needed = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) and p.default is p.empty]
+    fixed = all(p.name in needed or p.kind in (p.KEYWORD_ONLY, p.VAR_KEYWORD) for p in parameters)
+    return tuple(needed) if needed and fixed else ("*",)
 
 
 def _free_name(base: str) -> str:
+    """`base`, with a number if an op of the package, which passes know by its name, has it."""
     name, count = base, 1
     while name in REGISTRY:
         count += 1

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import gc
 import subprocess
 import sys
+import weakref
 
 import numpy as np
 import pytest
@@ -13,14 +15,6 @@ import pytest
 import pynn as pn
 from pynn.engine.op import REGISTRY
 from pynn.errors import CaptureError
-
-
-@pytest.fixture(autouse=True)
-def clean_registry():
-    before = set(REGISTRY)
-    yield
-    for name in set(REGISTRY) - before:
-        del REGISTRY[name]
 
 
 @pytest.fixture
@@ -68,9 +62,32 @@ def test_without_a_gradient_it_is_a_constant():
     assert float(pn.grad(lambda x: plain(x) + x)(3.0)) == 1.0
 
 
-def test_a_taken_name_gets_a_number():
+def test_ops_live_as_long_as_somebody_has_them():
+    before = set(REGISTRY)
     first, second = (pn.custom_op(lambda x: x, name="same_name") for _ in range(2))
-    assert (first.op.name, second.op.name) == ("same_name", "same_name_2")
+    assert first.op is not second.op and first.op.name == second.op.name == "same_name" and set(REGISTRY) == before
+    gone = weakref.ref(first.op)
+    del first
+    gc.collect()
+    assert gone() is None
+
+
+@pytest.mark.parametrize("name, wanted", [("add", "add_2"), ("copy", "copy"), ("elementwise", "elementwise")])
+@pytest.mark.parametrize("run", [lambda f: f, pn.function], ids=["eager", "captured"])
+def test_no_other_kernel_is_taken_for_the_users(name, wanted, run):
+    op = pn.custom_op(lambda x: x * 2, name=name)
+    assert op.op.name == wanted
+    assert run(lambda x: pn.relu(op(x)))(pn.ones(3)).tolist() == [2.0, 2.0, 2.0]
+
+
+@pytest.mark.parametrize("run", [lambda f: f, pn.function], ids=["eager", "captured"])
+def test_the_number_of_operands_is_checked(run):
+    scaled = pn.custom_op(lambda x, by, *, bias=1: x * by + bias, name="scaled")
+    with pytest.raises(TypeError, match=r"\[scaled\] takes 2 operands \(x, by\), not 1"):
+        run(lambda x: scaled(x))(pn.ones(3))
+    assert run(scaled)(pn.ones(3), pn.ones(3)).tolist() == [2.0, 2.0, 2.0]
+    for any_number in (lambda *xs: sum(xs), lambda x, y=1: x + y, np.add):
+        assert run(pn.custom_op(any_number, name="plus"))(pn.ones(3), pn.ones(3)).tolist() == [2.0, 2.0, 2.0]
 
 
 def test_in_a_layer_and_in_training(cube):

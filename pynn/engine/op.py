@@ -94,6 +94,7 @@ class Op:
     address: int | None
     tfjs: str | None
     onnx: str | None
+    keep: Any = None
     cache: dict = field(default_factory=dict, repr=False)
 
     def __repr__(self) -> str:
@@ -139,10 +140,11 @@ def define(
     effect: bool = False,
     foreign: bool = False,
     address: int | None = None,
+    keep: Any = None,
     tfjs: str | None = None,
     onnx: str | None = None,
 ) -> Op:
-    """Defines an op and enters it in the registry.
+    """Defines an op and enters it in the registry, unless it is foreign: those live as long as somebody has them.
 
     Args:
         name: The op's name, also in messages.
@@ -158,13 +160,14 @@ def define(
         reference: Like `fallback`, an obvious one in float64; tests only.
         samples: `() -> list[Sample]`.
         failures: Message templates for the failure codes of the native kernel.
-        kernel: Name of the native kernel, without dtype; the op's own name by default.
+        kernel: Name of the native kernel, without dtype; the op's own name by default, none for a foreign op.
         opcode: What the elementwise kernel calls this op; such ops can be fused into chains.
         elementwise: The output may overwrite an input of the same size.
         alias: The output is the input's memory under another shape.
         effect: The op is kept although nobody reads its output.
         foreign: The fallback is a user's: it may keep the arrays that it gets.
         address: Address of a compiled C function that serves as the native kernel.
+        keep: What has to live as long as the op.
         tfjs: The op's name in TensorFlow.js.
         onnx: The op's name in ONNX.
     """
@@ -185,17 +188,19 @@ def define(
         reference=reference,
         samples=samples,
         failures=dict(failures or {}),
-        kernel=kernel or name,
+        kernel=kernel or ("" if foreign else name),
         opcode=opcode,
         elementwise=elementwise,
         alias=alias,
         effect=effect,
         foreign=foreign,
         address=address,
+        keep=keep,
         tfjs=tfjs,
         onnx=onnx,
     )
-    REGISTRY[name] = op
+    if not foreign:
+        REGISTRY[name] = op
     return op
 
 
