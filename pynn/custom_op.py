@@ -171,13 +171,21 @@ def _checked(name: str, compute: Callable, infer: Callable) -> Callable:
     return run
 
 
+def _counted(compute: Callable, arrays: Sequence) -> tuple[Any, int]:
+    """The kernel's result, and the references to it that are counted here."""
+    result = compute(*arrays)
+    return result, sys.getrefcount(result)
+
+
+_ALONE = _counted(np.empty, (0,))[1]  # of an array that nobody else has: versions of Python count the name and the argument differently
+
+
 def _owned(compute: Callable) -> Callable:
     """The kernel's result in memory that nobody else has: it may be a buffer that the kernel writes again."""
 
     def run(*arrays):
-        result = compute(*arrays)
-        # of an array that was made for this call there are two references: the name here and the argument there
-        shared = isinstance(result, np.ndarray) and (result.base is not None or sys.getrefcount(result) > 2)
+        result, references = _counted(compute, arrays)
+        shared = isinstance(result, np.ndarray) and (result.base is not None or references > _ALONE)
         return np.array(result) if shared else result
 
     return run

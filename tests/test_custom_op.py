@@ -281,3 +281,22 @@ def test_numpy_within_a_captured_function_keeps_denormals_as_it_does_elsewhere()
     once, captured = there_and_back(x), pn.function(lambda x: there_and_back(x))
     for _ in range(3):
         assert captured(x).tolist() == once.tolist() != [0.0]
+
+
+def test_a_buffer_is_known_however_python_counts_its_references():
+    code = """
+import sys
+count = sys.getrefcount
+sys.getrefcount = lambda value: count(value) - 3  # 1 for an array that nobody else has, as from CPython 3.14 on
+import numpy as np, pynn as pn
+buffer = np.zeros(3, np.float32)
+op = pn.custom_op(lambda x: np.add(x, 1, out=buffer), name="into_a_buffer")
+first = op(pn.ones(3))
+op(pn.zeros(3))
+kept = []
+from pynn.custom_op import _owned
+result = _owned(lambda x: kept.append(id(y := x + 1)) or y)(np.ones(3))
+print(first.tolist(), kept == [id(result)])
+"""
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert found == "[2.0, 2.0, 2.0] True\n"
