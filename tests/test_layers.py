@@ -515,3 +515,16 @@ def test_data_formats_in_both_spellings_and_no_others():
         with pytest.raises(ValueError, match=rf"\[{cls.__name__} .* unknown data_format. Received: data_format='nonsense'"):
             cls(**{**sample, "data_format": "nonsense"})
     assert pn.layers.SpatialDropout2D(0.5, data_format="channelsLast").noise_shape == (None, 1, 1, None)
+
+
+def test_softmax_over_several_axes():
+    x = np.random.default_rng(0).normal(size=(2, 3, 4, 5)).astype(np.float32)
+    for axis, axes in (([1, 2], (1, 2)), ((-1, 1), (3, 1)), ([2], (2,)), ([3, 1, 2], (1, 2, 3))):
+        e = np.exp(x)
+        np.testing.assert_allclose(pn.layers.Softmax(axis=axis)(x).numpy(), e / e.sum(axes, keepdims=True), rtol=1e-5)
+    for wrong in ([], None, "last", [1.0], True):
+        with pytest.raises(ValueError, match=r"\[Softmax .* axis must be a whole number or a list of them"):
+            pn.layers.Softmax(axis=wrong)
+    for wrong, message in (([1, -3], "named twice"), ([1, 4], "no such axis")):
+        with pytest.raises(ValueError, match=message):
+            pn.layers.Softmax(axis=wrong)(x)

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
 from pynn import activations, constraints, initializers, ops, regularizers
+from pynn.dtypes import is_whole
 from pynn.layers.base import InputSpec, Layer
+from pynn.ops.shape import checked_axes
 
 
 class Activation(Layer):
@@ -118,20 +123,37 @@ class ThresholdedReLU(_Elementwise):
 
 
 class Softmax(_Elementwise):
-    """Softmax along `axis`; elements where `mask` is false count as minus infinity."""
+    """exp(x) / sum(exp(x)) along `axis`, or over all elements along several; those where `mask` is false count as minus infinity.
 
-    def __init__(self, axis: int = -1, **common):
+    Raises:
+        ValueError: `axis` is neither a whole number nor a list of them; or, when called, the input has no such axis.
+    """
+
+    def __init__(self, axis: int | Sequence[int] = -1, **common):
         super().__init__(**common)
-        self.axis = tuple(axis) if isinstance(axis, list) else axis
+        axes = tuple(axis) if isinstance(axis, (list, tuple)) else (axis,)
+        if not axes or not all(is_whole(a) for a in axes):
+            raise ValueError(f"[{self.label}] axis must be a whole number or a list of them. Received: axis={axis!r}. Write axis=-1.")
+        self.axis = int(axes[0]) if len(axes) == 1 else tuple(int(a) for a in axes)
 
     def call(self, x, mask=None):
         if mask is not None and mask.shape == x.shape:
             x = ops.where(mask, x, -1e9)
-        return activations.softmax(x, self.axis)
+        if isinstance(self.axis, int):
+            return activations.softmax(x, self.axis)
+        return _softmax_over(x, checked_axes("softmax", self.axis, x.ndim))
 
     @classmethod
     def samples(cls):
-        return [dict(input_shape=(2, 3)), dict(axis=1, input_shape=(2, 3, 4))]
+        return [dict(input_shape=(2, 3)), dict(axis=1, input_shape=(2, 3, 4)), dict(axis=[1, -1], input_shape=(2, 3, 2, 4))]
+
+
+def _softmax_over(x, axes: tuple[int, ...]):
+    """Softmax over several axes, which are brought to the end and made one."""
+    order = [i for i in range(x.ndim) if i not in axes] + list(axes)
+    moved = ops.transpose(x, order)
+    rows = ops.reshape(moved, (*moved.shape[: -len(axes)], math.prod(moved.shape[-len(axes) :])))
+    return ops.transpose(ops.reshape(activations.softmax(rows), moved.shape), [order.index(i) for i in range(x.ndim)])
 
 
 class PReLU(_Elementwise):
