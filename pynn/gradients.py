@@ -170,6 +170,10 @@ def custom_grad(f: Callable) -> Callable:
 
     `f(*args)` returns `(value, gradient)`, where `gradient(dy)` returns one gradient per argument (or one, for a single argument).
 
+    Raises:
+        TypeError: `f` isn't a function; or, when called, it returns something else.
+        ValueError: the gradients are too many or too few, or one has another shape than its argument.
+
     Example:
         >>> import pynn as pn
         >>> @pn.custom_grad
@@ -185,7 +189,7 @@ def custom_grad(f: Callable) -> Callable:
         inputs = tuple(as_tensor(a) for a in args)
         tapes = active.tapes
         with paused():
-            value, gradient = f(*inputs)
+            value, gradient = _checked_pair(f(*inputs))
         value = as_tensor(value)
         if any(value is t for t in inputs):
             value = stand_in(value)
@@ -194,6 +198,17 @@ def custom_grad(f: Callable) -> Callable:
         return value
 
     return wrapped
+
+
+def _checked_pair(result) -> tuple:
+    several = isinstance(result, (tuple, list))
+    if several and len(result) == 2 and callable(result[1]):
+        return tuple(result)
+    what = f"{type(result).__name__} of {', '.join(type(r).__name__ for r in result) or 'nothing'}" if several else type(result).__name__
+    raise TypeError(
+        "[custom_grad] the function must return (value, gradient), where gradient is a function of dy. "
+        f"Received: {what}. Write: return y, lambda dy: ..."
+    )
 
 
 def _gradients(found, inputs: tuple, needs: tuple) -> tuple:

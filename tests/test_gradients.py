@@ -266,3 +266,13 @@ def test_gradients_that_nobody_asks_for_are_not_looked_at():
 def test_variables_come_in_any_iterable():
     v = pn.Variable(2.0)
     assert [float(g) for _, g in pn.variable_grads(lambda: v * v, (v for _ in range(1)))[1]] == [4.0]
+
+
+@pytest.mark.parametrize("result, what", [
+    (lambda x: x * x, "Tensor"), (lambda x: (x, x), "tuple of Tensor, Tensor"), (lambda x: [x], "list of Tensor"),
+    (lambda x: None, "NoneType"), (lambda x: (), "tuple of nothing"),
+])  # fmt: skip
+def test_a_custom_gradient_comes_with_its_value(result, what):
+    for x in (2.0, pn.ones(2)):
+        with pytest.raises(TypeError, match=rf"\[custom_grad\] the function must return \(value, gradient\).* Received: {what}\. Write"):
+            pn.custom_grad(result)(x)
