@@ -70,12 +70,12 @@ def fit(
     model.require_compiled("fit")
     if model.optimizer is None:
         raise RuntimeError("[fit] the model has no optimizer. Call model.compile(optimizer=..., loss=...) first.")
-    whole("fit", "epochs", epochs, 1)
+    epochs = whole("fit", "epochs", epochs, 1)
     batch_size = whole("fit", "batch_size", batch_size, 32)
-    whole("fit", "validation_batch_size", validation_batch_size, batch_size)
-    whole("fit", "steps_per_epoch", steps_per_epoch, None)
-    whole("fit", "validation_steps", validation_steps, None)
-    whole("fit", "initial_epoch", initial_epoch, 0, least=0)
+    validation_batch_size = whole("fit", "validation_batch_size", validation_batch_size, batch_size)
+    steps_per_epoch = whole("fit", "steps_per_epoch", steps_per_epoch, None)
+    validation_steps = whole("fit", "validation_steps", validation_steps, None)
+    initial_epoch = whole("fit", "initial_epoch", initial_epoch, 0, least=0)
     validation_freq = checked_frequency(validation_freq)
     if x is None:
         raise TypeError("[fit] there is nothing to train on. Call fit(x, y).")
@@ -100,7 +100,7 @@ def fit(
         trainer = ArrayTrainer(model, data, class_table=table, **arguments)
     if validation_data is not None:
         validation = validation_data
-    validator = _Validator(model, validation, validation_batch_size or batch_size, validation_steps, validation_freq)
+    validator = _Validator(model, validation, validation_batch_size, validation_steps, validation_freq)
     return _Run(model, trainer, validator, callback_list(callbacks), epochs, initial_epoch, checked_verbose("fit", verbose)).go()
 
 
@@ -147,7 +147,7 @@ class _Run:
 
     def __init__(self, model, trainer, validator, callbacks, epochs: int, initial_epoch: int, verbose):
         self.model, self.trainer, self.validator = model, trainer, validator
-        self.epochs, self.initial_epoch = int(epochs), int(initial_epoch)
+        self.epochs, self.initial_epoch = epochs, initial_epoch
         self.history = History()
         self.bar = ProgressBar(verbose, self.epochs)
         params = {"epochs": self.epochs, "steps": trainer.steps, "verbose": verbose, "validation": validator.data is not None}

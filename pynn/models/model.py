@@ -389,12 +389,12 @@ class Model(Layer):
 
 
 def _largest_label(y: np.ndarray) -> int:
-    for label in (y.min(), y.max()):
-        if not 0 <= label < np.inf:
-            raise ValueError(
-                f"[fit] class_weight is for labels from 0 on. Received: y with {label} among its labels. "
-                "Shift the labels, or pass sample_weight in its place."
-            )
+    wrong = y[~(np.isfinite(y) & (y == np.rint(y)) & (y >= 0))]
+    if wrong.size:
+        raise ValueError(
+            f"[fit] class_weight needs labels that are whole numbers, zero or more. Received: {wrong.flat[0]:g} among them. "
+            "Number the classes from 0, or pass sample_weight."
+        )
     return int(y.max())
 
 

@@ -450,3 +450,19 @@ def test_evaluate_needs_data():
 
 def test_validation_data_may_be_a_list():
     assert "val_loss" in line().fit(X, Y, validation_data=[X, Y], validation_freq=[1], verbose=0).history
+
+
+def test_none_is_the_default_of_each_number():
+    none = dict.fromkeys(["batch_size", "epochs", "initial_epoch", "steps_per_epoch", "validation_steps", "validation_batch_size"])
+    history = line().fit(X, Y, validation_data=(X, Y), validation_freq=None, verbose=0, **none)
+    assert history.epoch == [0] and history.history == line().fit(X, Y, validation_data=(X, Y), verbose=0).history
+    with pytest.raises(ValueError, match=r"\[fit\] epochs must be a whole number above zero. Received: 1.5"):
+        line().fit(X, Y, epochs=1.5)
+
+
+@pytest.mark.parametrize("label, words", [(np.nan, "nan"), (np.inf, "inf"), (-1.0, "-1"), (0.5, "0.5")])
+def test_class_weights_are_for_labels_that_are_classes(label, words):
+    y = np.where(np.arange(50) == 7, label, 1.0)
+    for call in (line().fit, line().train_on_batch):
+        with pytest.raises(ValueError, match=rf"\[fit\] class_weight needs labels that are whole numbers.* Received: {words} among them"):
+            call(X, y, class_weight={0: 1.0, 1: 2.0})
