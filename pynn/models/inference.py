@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 
 from pynn.data.arrays import ArrayData, named_leaves
 from pynn.data.batches import Batches, is_batches
 from pynn.models import steps
-from pynn.models.arguments import callback_list, whole
+from pynn.models.arguments import callback_list, checked_verbose, whole
 from pynn.models.settings import is_own_code
 from pynn.progress import duration, values
 
@@ -29,13 +31,12 @@ def evaluate(
     Returns:
         The loss, or a list of loss and metrics, or a dict.
     """
-    import time
-
     from pynn.callbacks import CallbackList
 
     model.require_compiled("evaluate")
     batch_size = whole("evaluate", "batch_size", batch_size, 32)
-    whole("evaluate", "steps", steps, None)
+    steps = whole("evaluate", "steps", steps, None)
+    verbose = checked_verbose("evaluate", verbose)
     if x is None:
         raise TypeError("[evaluate] there is nothing to evaluate on. Call evaluate(x, y).")
     if y is None and not isinstance(x, ArrayData) and not is_batches(x):
@@ -108,9 +109,11 @@ def predict(
     if x is None:
         raise TypeError("[predict] there is nothing to predict. Call predict(x).")
     batch_size = whole("predict", "batch_size", batch_size, 32)
-    whole("predict", "steps", steps, None)
+    steps = whole("predict", "steps", steps, None)
+    verbose = checked_verbose("predict", verbose)
     hooks = CallbackList(callback_list(callbacks), model, {"steps": steps, "verbose": verbose})
     hooks.call("on_predict_begin")
+    started = time.monotonic()
     collected: list[list[np.ndarray]] = []
     for i, leaves in enumerate(_prediction_batches(model, x, batch_size or 32, steps)):
         hooks.call("on_predict_batch_begin", i)
@@ -120,6 +123,8 @@ def predict(
     hooks.call("on_predict_end")
     if not collected:
         raise ValueError("[predict] there is nothing to predict. Received: no batches.")
+    if verbose not in (0, "auto"):
+        print(f"{len(collected)} steps in {duration(time.monotonic() - started)}")
     joined = [np.concatenate(parts) if len(parts) > 1 else parts[0] for parts in zip(*collected, strict=True)]
     return joined[0] if len(joined) == 1 else joined
 

@@ -21,8 +21,9 @@ def width() -> int:
     return min(max(terminal_columns(), 50), 78)
 
 
-def _size(parameters: int) -> str:
-    return f"{parameters * 4 / 1024:.2f} KB" if parameters * 4 < 1 << 20 else f"{parameters * 4 / (1 << 20):.2f} MB"
+def _size(weights) -> str:
+    size = sum(v.size * v.dtype.itemsize for v in weights)
+    return f"{size / 1024:.2f} KB" if size < 1 << 20 else f"{size / (1 << 20):.2f} MB"
 
 
 def summary_text(model, line_length: int) -> str:
@@ -44,7 +45,7 @@ def summary_text(model, line_length: int) -> str:
         light,
         *map(line, rows),
         heavy,
-        f"Total parameters: {trainable + fixed:,} ({_size(trainable + fixed)})",
+        f"Total parameters: {trainable + fixed:,} ({_size(model.weights)})",
         f"Trainable: {trainable:,}, not trainable: {fixed:,}",
     ]
     if not model.built:

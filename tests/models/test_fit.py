@@ -278,6 +278,24 @@ def test_no_color_is_respected(monkeypatch):
     assert "━" in out.getvalue() and "\x1b[32m" not in out.getvalue()
 
 
+def test_verbose_of_evaluate_and_predict(capsys):
+    model = line()
+    model.evaluate(X, Y), model.predict(X), model.evaluate(X, Y, verbose="auto"), model.predict(X, verbose="auto")
+    assert capsys.readouterr().out == ""
+    model.evaluate(X, Y, verbose=1), model.predict(X, verbose=2)
+    evaluated, predicted = capsys.readouterr().out.splitlines()
+    assert evaluated.startswith("2 steps in 0.") and "loss" in evaluated and predicted.startswith("2 steps in 0.")
+    for name, call in (("evaluate", lambda **words: model.evaluate(X, Y, **words)), ("predict", lambda **words: model.predict(X, **words))):
+        with pytest.raises(ValueError, match=rf"\[{name}\] verbose is 'auto', 0 .* Received: 'x'"):
+            call(verbose="x")
+
+
+def test_a_summary_counts_the_bytes_of_each_dtype(capsys):
+    for dtype, size in (("float32", "1.00 KB"), ("float64", "2.00 KB")):
+        pn.Sequential([L.Dense(64, input_shape=(3,), dtype=dtype)]).summary()
+        assert f"Total parameters: 256 ({size})" in capsys.readouterr().out
+
+
 def test_verbose_0_prints_nothing(capsys):
     line().fit(X, Y, epochs=2, verbose=0)
     assert capsys.readouterr().out == ""
