@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import os
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -100,7 +99,7 @@ class History(Callback):
 
 
 class CSVLogger(Callback):
-    """Writes one line of values per epoch, flushed at once; NA for those of a validation that wasn't due.
+    """Writes one line of values per epoch, at once; NA for those of a validation that wasn't due.
 
     Args:
         filename: Path of the file.
@@ -110,49 +109,43 @@ class CSVLogger(Callback):
 
     def __init__(self, filename, separator: str = ",", append: bool = False):
         self.filename, self.separator, self.append = os.fspath(filename), separator, append
-        self._file: Any = None
-        self._writer: Any = None
+        self._names: list[str] = []  # of the columns, once there is something to write
         self._keep = 0  # bytes of the file that stay
 
     def on_train_begin(self, logs=None) -> None:
-        """The file is opened when there is something to write."""
-        self._file = self._writer = None
+        """The file changes when there is something to write."""
+        self._names = []
         self._keep = os.path.getsize(self.filename) if self.append and os.path.exists(self.filename) else 0
 
     def on_epoch_end(self, epoch, logs=None) -> None:
-        """Writes a line."""
-        if self._file is None:
-            self._open(self._columns(logs))
-        self._writer.writerow({"epoch": epoch, **logs})
-        self._file.flush()
+        """Writes a line; between two of them the file is closed, as nobody tells of a training that fails."""
+        starts = not self._names
+        if starts:
+            self._names = self._columns_there() if self._keep else self._columns(logs)
+            with open(self.filename, "ab") as file:
+                file.truncate(self._keep)
+        with open(self.filename, "a", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, self._names, delimiter=self.separator, extrasaction="ignore", restval="NA")
+            if starts and not self._keep:
+                writer.writeheader()
+            writer.writerow({"epoch": epoch, **logs})
+            self._keep = file.tell()
 
     def _columns(self, logs) -> list[str]:
         """The columns, those of the validation last, whether or not this epoch has one."""
         validation = [f"val_{name}" for name in self.model.metrics_names] if self.params.get("validation") else []
         return ["epoch", *(name for name in logs if name not in validation), *validation]
 
-    def _open(self, names: list[str]) -> None:
-        if self._keep:
-            with open(self.filename, newline="", encoding="utf-8") as file:
-                names = next(csv.reader(file, delimiter=self.separator))  # lines go on under the columns that are there
-        self._file = open(self.filename, "r+" if self._keep else "w", newline="", encoding="utf-8")
-        self._file.seek(self._keep)
-        self._file.truncate()
-        self._writer = csv.DictWriter(self._file, names, delimiter=self.separator, extrasaction="ignore", restval="NA")
-        if not self._keep:
-            self._writer.writeheader()
+    def _columns_there(self) -> list[str]:
+        """Those of the file, under which its lines go on."""
+        with open(self.filename, newline="", encoding="utf-8") as file:
+            return next(csv.reader(file, delimiter=self.separator))
 
     def get_state(self):
         """The length of the file, in bytes."""
-        return {"bytes": self._file.tell() if self._file is not None else self._keep}
+        return {"bytes": self._keep}
 
     def set_state(self, state) -> None:
         """Lines written after `get_state` was asked will be written again."""
         size = os.path.getsize(self.filename) if os.path.exists(self.filename) else 0
         self._keep = min(state["bytes"], size)
-
-    def on_train_end(self, logs=None) -> None:
-        """Closes the file."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None

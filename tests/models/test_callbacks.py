@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import warnings
+
 import numpy as np
 import pytest
 
@@ -137,3 +140,21 @@ def test_a_history_that_was_filled_by_hand_is_drawn():
     history = C.History()
     history.history, history.epoch = {"loss": [2.0, 1.0]}, [0, 1]
     assert history.plot().axes[0].lines[0].get_xdata().tolist() == [1, 2]
+
+
+def test_the_csv_file_is_closed_when_a_training_fails(tmp_path):
+    class Fails(C.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            if epoch == 1:
+                raise RuntimeError("enough")
+
+    logger = C.CSVLogger(tmp_path / "log.csv")
+    for _ in range(2):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", ResourceWarning)
+            with pytest.raises(RuntimeError, match="enough"):
+                line().fit(X, Y, epochs=3, verbose=0, callbacks=[logger, Fails()])
+            logger.on_train_begin()
+            gc.collect()
+        assert not [w for w in caught if "log.csv" in str(w.message)]
+        assert [row.split(",")[0] for row in (tmp_path / "log.csv").read_text().splitlines()] == ["epoch", "0", "1"]
