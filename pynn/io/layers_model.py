@@ -69,10 +69,12 @@ def load_model(path: str | os.PathLike[str], *, compile: bool = True, strict: bo
     for variable, array in match(model, arrays, strict=strict):
         variable.assign(array)
     saved = _saved_state(description, file.parent)
+    state = [(e.name, a) for e, a in weights if e.group == "optimizer"]
     if compile:
-        _compile(model, description.get("trainingConfig"), saved, [(e.name, a) for e, a in weights if e.group == "optimizer"])
+        _compile(model, description.get("trainingConfig"), saved, state)
     if saved is not None:
-        saved.restore(model, compiled=model.optimizer is not None)
+        compiled = model.optimizer is not None
+        saved.restore(model, compiled=compiled, optimizer_kept=compiled and bool(state) and same_units(model))
     model.user_defined_metadata = description.get("userDefinedMetadata")
     return model
 

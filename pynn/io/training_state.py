@@ -66,20 +66,21 @@ def save_state(model, folder: Path, words: dict[str, Any] | None, optimizer_kept
         words: `compile_words` of the model; None leaves the training out.
         optimizer_kept: Whether `model.json` has the optimizer's variables with all their bits.
     """
-
-    def needed(name: str, variable) -> bool:
-        kind = name.split("/")[0]
-        if kind == "weight":
-            return variable.dtype not in _KEPT
-        if words is None or kind != "optimizer":
-            return words is not None
-        return not optimizer_kept or variable.dtype not in _KEPT
-
-    arrays = {name: v.numpy() for name, v in state_variables(model).items() if needed(name, v)}
+    arrays = {name: v.numpy() for name, v in state_variables(model).items() if _needed(name, v, words, optimizer_kept)}
     if words is None and not arrays:
         return False
     save_file(arrays, folder / STATE_FILE, {"keys": json.dumps(random_keys(model)), "compile": json.dumps(words)})
     return True
+
+
+def _needed(name: str, variable, words: dict[str, Any] | None, optimizer_kept: bool) -> bool:
+    """Whether `save_state` with these arguments writes a variable."""
+    kind = name.split("/")[0]
+    if kind == "weight":
+        return variable.dtype not in _KEPT
+    if words is None or kind != "optimizer":
+        return words is not None
+    return not optimizer_kept or variable.dtype not in _KEPT
 
 
 class SavedState:
@@ -109,10 +110,16 @@ class SavedState:
                 f"[load_model] {STATE_FILE} is not valid: {printable(str(error), 300)}. Pass compile=False to do without it."
             ) from error
 
-    def restore(self, model, *, compiled: bool) -> None:
-        """Sets counters, keys, exact weights and, for a compiled model, the optimizer's variables."""
+    def restore(self, model, *, compiled: bool, optimizer_kept: bool) -> None:
+        """Sets counters, keys, exact weights and, for a compiled model, the optimizer's variables.
+
+        Raises:
+            DataError: they are those of another model, or not all; `optimizer_kept` as for `save_state`.
+        """
         arrays = {n: a for n, a in self.arrays.items() if compiled or not n.startswith("optimizer/")}
-        restore_state(model, check_state(model, arrays, self.keys, f"[load_model] {STATE_FILE}"), self.keys)
+        what = f"[load_model] {STATE_FILE}"
+        pairs = check_state(model, arrays, self.keys, what, needed=lambda n, v: _needed(n, v, self.words, optimizer_kept))
+        restore_state(model, pairs, self.keys)
 
 
 def _trained(model, paths: list[str] | None) -> list:

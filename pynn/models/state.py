@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -74,12 +74,14 @@ def random_keys(model) -> dict[str, Any]:
 
 
 def check_state(
-    model, arrays: Mapping[str, np.ndarray], keys: Any, what: str, *, running: bool = False
+    model, arrays: Mapping[str, np.ndarray], keys: Any, what: str, *, running: bool = False, needed: Callable | None = None
 ) -> list[tuple[Variable, np.ndarray]]:
     """(variable, array) for arrays named by `state_variables`; numbers in automatic names of layers may differ.
 
+    `needed(name, variable)` says whether there has to be an array; for all by default.
+
     Raises:
-        DataError: it is the state of another model.
+        DataError: it is the state of another model, or a part of one.
     """
     variables = {_place(name): (name, v) for name, v in state_variables(model, running=running).items()}
     pairs = []
@@ -92,8 +94,20 @@ def check_state(
                 "Build and compile the model as it was, or start without this state."
             )
         pairs.append((variable, array))
+    _check_complete(arrays, variables, what, needed)
     _checked_keys(model, keys, what)
     return pairs
+
+
+def _check_complete(arrays: Mapping, variables: dict[str, tuple[str, Variable]], what: str, needed: Callable | None) -> None:
+    places = set(map(_place, arrays))
+    missing = [(n, v) for place, (n, v) in variables.items() if place not in places and (needed is None or needed(n, v))]
+    if missing:
+        name, variable = missing[0]
+        raise DataError(
+            f"{what} isn't whole. Received: {len(arrays)} variables; expected {name!r} {variable.shape} {variable.dtype} among them. "
+            "Build and compile the model as it was, or start without this state."
+        )
 
 
 def _place(name: str) -> str:

@@ -164,3 +164,17 @@ def test_strange_arrays_are_refused(folder, name):
     rewrite(folder, lambda arrays, metadata: arrays.update({name: np.zeros(3, np.float32)}))
     with pytest.raises(pn.DataError, match="another model"):
         pn.load_model(folder)
+
+
+@pytest.mark.filterwarnings("ignore:TensorFlow.js will load this model without its optimizer")
+@pytest.mark.parametrize("make", [pn.optimizers.Adam, lambda: pn.optimizers.SGD(0.1, momentum=0.9), pn.optimizers.Nadam])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_part_of_the_state_is_refused(tmp_path, make, dtype):
+    trained(make(), dtype=dtype).save(tmp_path / "m")
+    shutil.copy(tmp_path / "m" / STATE_FILE, tmp_path / "whole")
+    for name in load_file(tmp_path / "whole"):
+        shutil.copy(tmp_path / "whole", tmp_path / "m" / STATE_FILE)
+        pn.load_model(tmp_path / "m")
+        rewrite(tmp_path / "m", lambda arrays, metadata, name=name: arrays.pop(name))
+        with pytest.raises(pn.DataError, match=r"isn't whole. Received: \d+ variables; expected '.* among them"):
+            pn.load_model(tmp_path / "m")

@@ -15,6 +15,7 @@ import pytest
 import pynn as pn
 from pynn import layers as L
 from pynn.callbacks import BackupAndRestore, CSVLogger, EarlyStopping, ModelCheckpoint, ReduceLROnPlateau
+from pynn.io.safetensors import load_file, load_metadata, save_file
 from tests.models import resume_process
 from tests.models.resume_process import MODELS, data, digest
 
@@ -175,6 +176,24 @@ def test_a_backup_of_another_model_is_refused(tmp_path):
     other.compile("adam", "sparse_categorical_crossentropy")
     with pytest.raises(pn.DataError, match="belongs to another model"):
         other.fit(x, y, verbose=0, callbacks=[BackupAndRestore(tmp_path)])
+
+
+@pytest.mark.parametrize("stop", [(1, 0), (2, 1)], ids=["after an epoch", "within an epoch"])
+def test_a_part_of_a_backup_is_refused(tmp_path, stop):
+    def fit(*callbacks):
+        MODELS["small"]().fit(*data(), verbose=0, epochs=3, callbacks=[BackupAndRestore(tmp_path, save_freq=freq), *callbacks])
+
+    freq, file = ("epoch", 2)[stop[1]], tmp_path / BackupAndRestore.FILE
+    with pytest.raises(KeyboardInterrupt):
+        fit(Interrupt(*stop))
+    arrays, metadata = load_file(file), load_metadata(file)
+    names = [name for name in arrays if not name.startswith("callback/")]
+    assert {name.split("/")[0] for name in names} >= {"weight", "state", "optimizer", "shuffle"} | ({"metric"} if stop[1] else set())
+    for name in names:
+        save_file({n: a for n, a in arrays.items() if n != name}, file, metadata)
+        place = "/".join(name.split("/")[:2])  # the layers have other numbers in their names
+        with pytest.raises(pn.DataError, match=rf"isn't whole. Received: {len(names) - 1} variables; expected '{place}/"):
+            fit()
 
 
 def test_something_else_in_the_folder_is_refused(tmp_path):
