@@ -26,5 +26,5 @@ def undisturbed() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
-    if caught and callable(before):
-        before(*caught[0])
+        if caught and callable(before):  # whatever the block has raised: what stopped it doesn't stop the program
+            before(*caught[0])

@@ -17,6 +17,7 @@ import pytest
 
 import pynn as pn
 from pynn import layers as L
+from pynn.engine.interrupts import undisturbed
 from pynn.models.locks import StepLock
 
 X, Y = np.ones((64, 1), np.float32), np.ones((64, 1), np.float32)
@@ -134,6 +135,20 @@ def test_an_interrupt_leaves_whole_steps_and_a_model_that_works(arguments):
         np.testing.assert_array_equal(down, -steps)
         assert model.predict(X[:1])[0, 0] == 0
         before = steps
+
+
+@pytest.mark.usefixtures("interruptible")
+def test_an_interrupt_is_told_whether_or_not_the_work_succeeds():
+    for fails in (False, True):
+        reached = []
+        with pytest.raises(KeyboardInterrupt) as interrupt:
+            with undisturbed():
+                signal.raise_signal(signal.SIGINT)
+                reached.append(True)
+                if fails:
+                    raise RuntimeError("half done")
+        assert reached and isinstance(interrupt.value.__context__, RuntimeError) == fails
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def started(model):
