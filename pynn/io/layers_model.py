@@ -179,7 +179,7 @@ def save_model(model, path: str | os.PathLike[str], *, include_optimizer: bool =
             description["trainingConfig"] = config
             _append(optimizer_state(model), "optimizer", entries, data)
             kept = same_units(model)
-    if getattr(model, "user_defined_metadata", None) is not None:
+    if model.user_defined_metadata is not None:
         description["userDefinedMetadata"] = model.user_defined_metadata
     description["weightsManifest"] = [{"paths": [WEIGHTS_FILE], "weights": entries}]
     with atomic_folder(path, commit="model.json", owned=_files_of_model(Path(path))) as folder:

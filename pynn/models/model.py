@@ -46,7 +46,9 @@ class Model(Layer):
     """
 
     casts_inputs = False  # the layers inside cast for themselves
-    _unnoticed = Layer._unnoticed | {"history", "stop_training"}
+    user_defined_metadata: Any = None  # what JSON has words for; files keep it
+    _untracked = Layer._untracked | {"user_defined_metadata"}
+    _unnoticed = Layer._unnoticed | {"history", "stop_training", "user_defined_metadata"}
 
     def __new__(cls, *args, **kwargs):
         if cls is Model and (len(args) >= 2 or "outputs" in kwargs):

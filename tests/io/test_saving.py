@@ -225,9 +225,10 @@ def test_metadata_that_could_not_be_read_is_refused(tmp_path, make):
     assert (tmp_path / "m" / "model.json").read_bytes() == before
 
 
-@pytest.mark.parametrize("value", [{}, [], 0, "", False, {"a": [1, None]}], ids=repr)
+@pytest.mark.parametrize("value", [{}, [], 0, "", False, {"a": [1, None]}, None], ids=repr)
 def test_metadata_comes_back(tmp_path, value):
     model = small()
+    assert model.user_defined_metadata is None
     model.user_defined_metadata = value
     model.save(tmp_path / "m")
     assert pn.load_model(tmp_path / "m").user_defined_metadata == value
