@@ -92,7 +92,7 @@ MISTAKES = {
         ValueError, ["dict", "Write {0: 1.0"]),
     "weights of classes for labels below zero": (
         lambda: fit(classifier(), X, LABELS - 1, class_weight={0: 1.0, 1: 2.0}),
-        ValueError, ["[fit] class_weight", "labels from 0", "-1", "sample_weight"]),
+        ValueError, ["[fit] class_weight", "zero or more", "-1", "sample_weight"]),
     "weights of classes for labels that are NaN": (
         lambda: fit(classifier(), X, Y * np.nan, class_weight={0: 1.0}), ValueError, ["[fit] class_weight", "nan"]),
     "weights of classes by name": (lambda: fit(classifier(), X, LABELS, class_weight={"a": 1.0}), ValueError, ["class index"]),
