@@ -257,6 +257,7 @@ PYBIND11_MODULE(_core, m) {
       .def(py::init([](const ProgramBuilder& program) { return std::make_shared<ContextHandle>(program.program()); }),
            py::arg("program"), py::keep_alive<1, 2>())
       .def("bind", &ContextHandle::bind, py::arg("external"), py::arg("array"))
+      .def("let_go", &ContextHandle::let_go, py::arg("external"))
       .def("run", &ContextHandle::run, py::arg("steps") = 1, py::arg("seconds") = 0.0)
       .def_property_readonly("failure", &ContextHandle::failure);
 

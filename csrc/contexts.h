@@ -19,6 +19,8 @@ class ContextHandle {
 
   // Keeps the array alive until another takes its place.
   void bind(std::int64_t external, pybind11::array array);
+  // The array may die: it has to be bound again, or another one, before the next run.
+  void let_go(std::int64_t external) { arrays_.at(static_cast<std::size_t>(external)) = pybind11::object(); }
   // For memory that outlives the next run.
   void bind_memory(std::int64_t external, void* data, bool is_slot) { context_.bind(external, data, is_slot); }
   PyObject* bound(std::int64_t external) const { return arrays_[static_cast<std::size_t>(external)].ptr(); }

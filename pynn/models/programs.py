@@ -103,11 +103,11 @@ class EpochPrograms:
     """
 
     def __init__(self, model, data: ArrayData, batch_size: int, mode: str, shuffle: bool, class_table: np.ndarray | None = None):
-        self.model, self.data, self.mode, self.shuffle = model, data, mode, shuffle
+        self.model, self.mode, self.shuffle = model, mode, shuffle
+        self.rows, self.specs, self.counts = data.rows, specs_of(data.leaves), data.counts  # not the data, which may be large
         self.batch_size = min(batch_size, data.rows)
         self.class_table = class_table
-        rows = data.rows
-        self.order = Variable(np.arange(rows), name="order", trainable=False)
+        self.order = Variable(np.arange(self.rows), name="order", trainable=False)
         self.cursor = Variable(np.zeros((), np.int64), name="cursor", trainable=False)
         self.log_row = Variable(np.zeros((), np.int64), name="log_row", trainable=False)
         self.log = Variable(np.zeros((LOG_ROWS, len(model.objective.trackers))), name="log", trainable=False)
@@ -119,7 +119,7 @@ class EpochPrograms:
 
         def body():
             if self.shuffle:
-                self.order.assign(call("permutation", drawn.value, self.data.rows, key0=key0, key1=key1))
+                self.order.assign(call("permutation", drawn.value, self.rows, key0=key0, key1=key1))
                 drawn.assign(call("increment", drawn.value, by=1))
             self.cursor.assign(np.zeros((), np.int64))
             self.model.objective.reset()
@@ -141,19 +141,17 @@ class EpochPrograms:
 
     def step(self, batch: int) -> Program:
         """A step that takes the next `batch` rows."""
-        specs, counts = specs_of(self.data.leaves), self.data.counts
-
         def body(*leaves):
             gathered = [call("gather_batch", a, self.order.value, self.cursor.value, batch=batch) for a in leaves]
             self.cursor.assign(call("increment", self.cursor.value, by=batch))
-            x, y, weights = split_leaves(gathered, counts)
+            x, y, weights = split_leaves(gathered, self.counts)
             if self.class_table is not None:
                 weights = steps.class_weighted(weights, y[0], Tensor(self.class_table))
             run = steps.train_step if self.mode == "train" else steps.test_step
             run(self.model, x, y, weights)
             return []
 
-        return capture(body, specs)
+        return capture(body, self.specs)
 
     def go_on(self, order: np.ndarray, cursor: int) -> None:
         """The next step is at row `cursor` of an epoch in this order."""

@@ -73,7 +73,6 @@ class ArrayTrainer:
             return EpochValues.of(self._run_eagerly(epoch, run))
         self.programs = self._programs()
         state = self.programs["state"]
-        state.data = self.data
         state.clear_log()
         if not self.shuffle:
             state.order.assign(self._plain_order(epoch))

@@ -122,9 +122,9 @@ class NativeContext:
         self.replay = replay
         self.core = replay.runner.acquire()
         outputs = [kernels.empty(t.spec) for t in replay.program.outputs]
-        for external, (kind, where) in enumerate(replay.externals):
-            if kind in ("input", "output"):
-                self.core.bind(external, (arrays if kind == "input" else outputs)[where])
+        self.given = [(i, kind, where) for i, (kind, where) in enumerate(replay.externals) if kind in ("input", "output")]
+        for external, kind, where in self.given:
+            self.core.bind(external, (arrays if kind == "input" else outputs)[where])
 
     def bind_variables(self) -> None:
         """Takes the memory that the variables have now."""
@@ -138,7 +138,9 @@ class NativeContext:
             raise kernels.failure_error(self.replay.steps[instruction].op, code, values)
 
     def close(self) -> None:
-        """Gives the memory back."""
+        """Gives the memory back; inputs may be a whole data set, which nothing holds on to."""
+        for external, *_ in self.given:
+            self.core.let_go(external)
         self.replay.runner.release(self.core)
 
 

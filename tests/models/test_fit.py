@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import io
+import weakref
 
 import numpy as np
 import pytest
@@ -484,3 +486,15 @@ def test_class_weights_are_for_labels_that_are_classes(label, words):
     for call in (line().fit, line().train_on_batch):
         with pytest.raises(ValueError, match=rf"\[fit\] class_weight needs labels that are whole numbers.* Received: {words} among them"):
             call(X, y, class_weight={0: 1.0, 1: 2.0})
+
+
+def test_the_data_is_let_go():
+    model = pn.Sequential([L.Dense(1, input_shape=(4,))])
+    model.compile("sgd", "mse")
+    x, y = np.ones((100, 4), np.float32), np.zeros((100, 1), np.float32)
+    for _ in range(2):
+        model.fit(x, y, validation_data=(x, y), verbose=0), model.evaluate(x, y), model.predict(x), model.train_on_batch(x, y), model(x)
+    alive = weakref.ref(x)
+    del x
+    gc.collect()
+    assert alive() is None
