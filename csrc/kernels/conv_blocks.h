@@ -68,7 +68,7 @@ inline std::int64_t taps_time(const TileCost& tile, const Correlation& g, std::i
   for (std::int64_t kh = 0; kh < g.rows.window.window; ++kh) {
     const std::int64_t count = seen_through(g.rows, kh, 0, rows).count;
     for (std::int64_t kw = 0; count > 0 && kw < g.cols.window.window; ++kw)
-      tiles += ceil_div(images * count * seen_through(g.cols, kw, g.first_column, g.last_column).count, tile.pixels);
+      tiles += ceil_divide(images * count * seen_through(g.cols, kw, g.first_column, g.last_column).count, tile.pixels);
   }
   return tiles * (tile.cycles * g.depth + kSums * tile.pixels) + images * rows * (g.last_column - g.first_column) * kPixel;
 }
@@ -77,7 +77,7 @@ inline std::int64_t taps_time(const TileCost& tile, const Correlation& g, std::i
 template <class T>
 bool prefers_taps(const Panels& p, const Correlation& g, std::int64_t rows, std::int64_t images) {
   constexpr std::int64_t kNear = 32 << 10, kFarPercent = 105;
-  const std::int64_t tap = p.depth * smaller(p.columns, kPanelVectors * p.lanes) * static_cast<std::int64_t>(sizeof(T));
+  const std::int64_t tap = p.depth * least(p.columns, kPanelVectors * p.lanes) * static_cast<std::int64_t>(sizeof(T));
   const std::int64_t percent = tap <= kNear && tap * p.taps > kNear ? kFarPercent : 100;
   const TileCost tile = tile_cost(p);
   return !g.depthwise && 100 * taps_time(tile, g, rows, images) < percent * g.depth * tile_time(tile, g, rows, images);
@@ -87,30 +87,30 @@ bool prefers_taps(const Panels& p, const Correlation& g, std::int64_t rows, std:
 // images only.
 inline std::int64_t images_together(const Panels& p, const Correlation& g, const BlockRequest& q) {
   const TileCost tile = tile_cost(p);
-  const std::int64_t images = smaller(smaller(tile.pixels, q.batch / kEvenChunks), kTogetherBytes / larger(1, q.image_bytes));
+  const std::int64_t images = least(least(tile.pixels, q.batch / kEvenChunks), kTogetherBytes / most(1, q.image_bytes));
   if (images < 2 || g.depthwise) return 1;
   return 7 * tile_time(tile, g, q.rows, images) < 6 * images * tile_time(tile, g, q.rows, 1) ? images : 1;
 }
 
 // Phase 1.
 inline void plan_blocks(const BlockRequest& q, Plan* plan) {
-  std::int64_t bands = larger(1, ceil_div(q.image_bytes, q.budget));
-  if (is_small(q)) bands = larger(bands, ceil_div(kFewParts, q.batch * q.sections));
-  const std::int64_t rows = larger(q.rows, 1);
-  const std::int64_t least = smaller(rows, 2 * q.row_multiple);
-  const std::int64_t band_rows = larger(least, ceil_div(ceil_div(rows, bands), q.row_multiple) * q.row_multiple);
-  bands = ceil_div(rows, band_rows);
+  std::int64_t bands = most(1, ceil_divide(q.image_bytes, q.budget));
+  if (is_small(q)) bands = most(bands, ceil_divide(kFewParts, q.batch * q.sections));
+  const std::int64_t rows = most(q.rows, 1);
+  const std::int64_t fewest = least(rows, 2 * q.row_multiple);
+  const std::int64_t band_rows = most(fewest, ceil_divide(ceil_divide(rows, bands), q.row_multiple) * q.row_multiple);
+  bands = ceil_divide(rows, band_rows);
   plan->params[kBands] = bands;
   plan->params[kBandRows] = band_rows;
   const std::int64_t together = bands > 1 ? 1 : q.together;
   const std::int64_t budget = together > 1 ? kTogetherBytes : q.budget;
-  plan->params[kBlockImages] = bands > 1 ? 1 : clamped(budget / larger(q.image_bytes, 1), together, larger(q.batch, 1));
+  plan->params[kBlockImages] = bands > 1 ? 1 : clamped(budget / most(q.image_bytes, 1), together, most(q.batch, 1));
   plan->params[kUnits] = q.batch * bands;
   const std::int64_t blocks = plan->params[kUnits] / plan->params[kBlockImages];
   const std::int64_t wholes = together > 1 ? plan->params[kUnits] / together / kEvenChunks * kEvenChunks : plan->params[kUnits];
-  const std::int64_t most = smaller(wholes, clamped(blocks, kManyChunks, kMaxChunks));
+  const std::int64_t most_chunks = least(wholes, clamped(blocks, kManyChunks, kMaxChunks));
   plan->params[kPanelSections] = q.sections;
-  plan->chunks[1] = q.sections * clamped(static_cast<std::int64_t>(q.cost_ns / kChunkNs) / q.sections, 1, larger(1, most));
+  plan->chunks[1] = q.sections * clamped(static_cast<std::int64_t>(q.cost_ns / kChunkNs) / q.sections, 1, most(1, most_chunks));
   plan->cost_ns = q.cost_ns;
 }
 
@@ -118,7 +118,7 @@ inline void plan_blocks(const BlockRequest& q, Plan* plan) {
 template <class T>
 void plan_tiles(const Correlation& g, const Panels& p, BlockRequest q, Plan* plan) {
   const bool by_panels = is_small(q) && !g.depthwise && packed_size(p) * static_cast<std::int64_t>(sizeof(T)) > q.image_bytes;
-  if (by_panels) q.sections = smaller(panel_count(p), ceil_div(kFewParts, q.batch));
+  if (by_panels) q.sections = least(panel_count(p), ceil_divide(kFewParts, q.batch));
   q.together = images_together(p, g, q);
   plan_blocks(q, plan);
   plan->params[kByTaps] = prefers_taps<T>(p, g, plan->params[kBandRows], plan->params[kBlockImages]);
@@ -137,8 +137,8 @@ PYNN_INLINE void for_each_block(const Plan& plan, std::int64_t rows, std::int64_
   const std::int64_t last = plan.params[kUnits] * end / chunks;
   for (std::int64_t unit = plan.params[kUnits] * begin / chunks; unit < last;) {
     const std::int64_t image = unit / bands, band = unit % bands;
-    const std::int64_t images = smaller(plan.params[kBlockImages], last - unit);
-    visit(Region{image, image + images, band * band_rows, smaller(rows, (band + 1) * band_rows)});
+    const std::int64_t images = least(plan.params[kBlockImages], last - unit);
+    visit(Region{image, image + images, band * band_rows, least(rows, (band + 1) * band_rows)});
     unit += images;
   }
 }
@@ -148,7 +148,7 @@ template <class Visit>
 PYNN_INLINE void for_each_part(const Plan& plan, const Panels& p, std::int64_t rows, std::int64_t begin, std::int64_t end, Visit visit) {
   const std::int64_t sections = plan.params[kPanelSections], chunks = plan.chunks[1] / sections, panels = panel_count(p);
   while (begin < end) {
-    const std::int64_t section = begin / chunks, first = section * chunks, stop = smaller(end, first + chunks);
+    const std::int64_t section = begin / chunks, first = section * chunks, stop = least(end, first + chunks);
     const PanelSpan span{panels * section / sections, panels * (section + 1) / sections};
     for_each_block(plan, rows, begin - first, stop - first, [&](const Region& region) { visit(region, span); });
     begin = stop;

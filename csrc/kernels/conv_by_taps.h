@@ -41,7 +41,7 @@ void add_tap_everywhere(PixelWalk<T>& walk, std::int64_t pixels, const T* weight
   const T* from[kMostPixels];
   T* to[kMostPixels];
   for (std::int64_t left = pixels; left > 0; left -= kFull) {
-    const int count = static_cast<int>(smaller(left, kFull));
+    const int count = static_cast<int>(least(left, kFull));
     walk.take(count, from, to);
     for (int i = count; i < kFull; ++i) {
       from[i] = from[0];

@@ -33,7 +33,7 @@ struct Taps {
 inline Taps taps_of(const WindowAxis& cols, std::int64_t first, std::int64_t end) {
   Taps taps{first, static_cast<int>(end - first), 0, {}};
   for_each_class(TapAxis{cols, false}, 0, cols.out_size, [&](const TapClass& c) {
-    const std::int64_t seen = larger(c.first_tap, first), unseen = c.first_tap < 0 ? seen : larger(smaller(c.first_tap + c.taps, end), seen);
+    const std::int64_t seen = most(c.first_tap, first), unseen = c.first_tap < 0 ? seen : most(least(c.first_tap + c.taps, end), seen);
     TapRun run{c.first_position + c.count, static_cast<int>(seen - first), static_cast<int>(unseen - first)};
     if (run.first == run.last) run.first = run.last = 0;
     const TapRun& before = taps.runs[taps.num_runs > 0 ? taps.num_runs - 1 : 0];
@@ -164,12 +164,12 @@ void add_row(const DepthwiseBlock<T>& b, const Taps& taps, std::int64_t n, std::
   RowPair<T> row{nullptr, b.dy.base + (n - b.region.image0) * b.dy.image + (r - b.region.row0) * b.dy.row, b.rows.dilation * image_row,
                  b.cols.dilation * b.channels, b.cols.stride * b.channels, b.dy.pixel,
                  b.streams ? kRowsAhead * image_row : 0, b.streams ? (kRowsAhead - 1) * b.dy.row : 0, 0};
-  const std::int64_t most = taps.count <= 3 ? kMostRows : 1;
+  const std::int64_t together = taps.count <= 3 ? kMostRows : 1;
   for (std::int64_t kh = 0, rows = 1; kh < b.rows.window; kh += rows) {
     const std::int64_t at = r * b.rows.stride - b.rows.pad + kh * b.rows.dilation;
     rows = 1;
     if (at < 0 || at >= b.rows.size) continue;
-    if (kh + most <= b.rows.window && at + (most - 1) * b.rows.dilation < b.rows.size) rows = most;
+    if (kh + together <= b.rows.window && at + (together - 1) * b.rows.dilation < b.rows.size) rows = together;
     row.x = b.x + ((n * b.rows.size + at) * b.cols.size - b.cols.pad + taps.first * b.cols.dilation) * b.channels;
     T* const to = sums + (kh * b.cols.window + taps.first) * b.width;
     if (rows == 1) add_vectors<T, 1>(b, taps, row, to);
@@ -179,7 +179,7 @@ void add_row(const DepthwiseBlock<T>& b, const Taps& taps, std::int64_t n, std::
 
 template <class T>
 void add_block(const DepthwiseBlock<T>& b, T* sums) {
-  const std::int64_t groups = ceil_div(b.cols.window, kMostTaps);
+  const std::int64_t groups = ceil_divide(b.cols.window, kMostTaps);
   for (std::int64_t group = 0; group < groups; ++group) {
     const Taps taps = taps_of(b.cols, group * b.cols.window / groups, (group + 1) * b.cols.window / groups);
     for (std::int64_t n = b.region.image0; n < b.region.image1; ++n)

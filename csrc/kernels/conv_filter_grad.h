@@ -60,7 +60,7 @@ template <class T>
 BlockSource<T> pad_block(const FilterGrad& f, const T* x, std::int64_t channel, std::int64_t channels, const Region& block, T* scratch) {
   const ConvShape& s = f.shape;
   const std::int64_t row0 = block.row0 * s.rows.stride - s.rows.pad;
-  const std::int64_t first = smaller(s.cols.pad, f.padded_width);
+  const std::int64_t first = least(s.cols.pad, f.padded_width);
   const std::int64_t last = clamped(s.cols.size + s.cols.pad, first, f.padded_width);
   const std::int64_t row = f.padded_width * channels;
   T* to = scratch;
@@ -108,14 +108,14 @@ std::int64_t block_elements(const FilterGrad& f, const BlockSource<T>& source, c
 template <class T>
 void sum_by_outputs(const FilterGrad& f, const Panel& panel, const BlockSource<T>& source, const Region& block, const PixelLoops& loops,
                     const T* dy, T* sums, bool first, bool asks) {
-  const std::int64_t most = filter_rows(panel.width == Simd<T>::kLanes ? 1 : 2);
-  const std::int64_t together = 3 * f.run >= 2 * most ? f.run : gradient_rows(f);  // long runs go by tiles of neighbours only
-  const std::int64_t tiles = ceil_div(together, most);
+  const std::int64_t at_once = filter_rows(panel.width == Simd<T>::kLanes ? 1 : 2);
+  const std::int64_t together = 3 * f.run >= 2 * at_once ? f.run : gradient_rows(f);  // long runs go by tiles of neighbours only
+  const std::int64_t tiles = ceil_divide(together, at_once);
   const std::int64_t share = asks ? block_elements(f, source, block) * together / (gradient_rows(f) * tiles) : 0;
   const std::int64_t pixels = (block.image1 - block.image0) * (block.row1 - block.row0) * f.shape.cols.out_size;
   FilterRows<T> rows;
   rows.ahead = asks ? source.base + block_elements(f, source, block) : nullptr;
-  rows.ahead_step = share / larger(1, pixels);
+  rows.ahead_step = share / most(1, pixels);
   for (std::int64_t begin = 0; begin < gradient_rows(f); begin += together)
     for (std::int64_t t = 0; t < tiles; ++t) {
       const std::int64_t row = begin + together * t / tiles;
@@ -131,17 +131,17 @@ void sum_by_outputs(const FilterGrad& f, const Panel& panel, const BlockSource<T
 template <class T>
 void sum_by_inputs(const FilterGrad& f, const Panel& panel, const BlockSource<T>& source, const PixelLoops& loops, const T* dy, T* sums,
                    bool first) {
-  const std::int64_t vectors = input_vectors(f), of_run = ceil_div(f.run, f.panels.lanes), groups = ceil_div(panel.columns, kMostChannels);
+  const std::int64_t vectors = input_vectors(f), of_run = ceil_divide(f.run, f.panels.lanes), groups = ceil_divide(panel.columns, kMostChannels);
   FilterRows<T> rows;
   for (std::int64_t g = 0; g < groups; ++g) {
     const std::int64_t c = panel.columns * g / groups;
     const int channels = static_cast<int>(panel.columns * (g + 1) / groups - c);
-    const std::int64_t tiles = ceil_div(vectors, filter_vectors(channels));
+    const std::int64_t tiles = ceil_divide(vectors, filter_vectors(channels));
     for (std::int64_t t = 0; t < tiles; ++t) {
       const std::int64_t v = vectors * t / tiles;
       rows.count = static_cast<int>(vectors * (t + 1) / tiles - v);
       for (int i = 0; i < rows.count; ++i)
-        rows.row[i] = row_source(f, source, (v + i) / of_run * f.run + smaller((v + i) % of_run * f.panels.lanes, f.run - f.panels.lanes));
+        rows.row[i] = row_source(f, source, (v + i) / of_run * f.run + least((v + i) % of_run * f.panels.lanes, f.run - f.panels.lanes));
       inputs_tile(channels, rows, loops, dy + c, sums + (c * vectors + v) * f.panels.lanes, vectors * f.panels.lanes, first);
     }
   }
@@ -179,7 +179,7 @@ void sum_panels(const FilterGrad& f, const PanelSpan& span, const T* x, const T*
   for (std::int64_t i = span.first; i < span.last; ++i) {
     const Panel panel = panel_at(f.panels, i);
     const std::int64_t at = (i - span.first) % f.together;
-    if (copies && at == 0) pack(PackedGradient<T>{{i, smaller(i + f.together, span.last)}, packed, stride}, block);
+    if (copies && at == 0) pack(PackedGradient<T>{{i, least(i + f.together, span.last)}, packed, stride}, block);
     if (panel.group != group) {
       source = block_source(f, x, source_channel(f.panels, panel), block, packed + f.together * stride);
       loops = block_loops(s, source, block);
@@ -246,7 +246,7 @@ void reduce_inputs(const FilterGrad& f, const Panel& panel, const T* sums, T* to
   for (std::int64_t c = 0; c < panel.columns; ++c)
     for (std::int64_t begin = 0; begin < gradient_rows(f); begin += f.run)
       for (std::int64_t m = 0; m < f.run; m += kLanes, sums += kLanes) {
-        const std::int64_t first = begin + smaller(m, f.run - kLanes);
+        const std::int64_t first = begin + least(m, f.run - kLanes);
         store<T>(lanes, sum_of_partials(f, sums));
         for (std::int64_t lane = 0; lane < kLanes; ++lane) to[(first + lane) * row + c] = lanes[lane];
       }

@@ -38,13 +38,13 @@ enum class GradientIs { kArray, kComputed };
 inline std::int64_t gradient_rows(const FilterGrad& f) { return f.panels.taps * f.panels.depth; }
 
 // The vectors of inputs that cover all rows of the gradient, run by run. The last one of a run ends with it.
-inline std::int64_t input_vectors(const FilterGrad& f) { return gradient_rows(f) / larger(1, f.run) * ceil_div(f.run, f.panels.lanes); }
+inline std::int64_t input_vectors(const FilterGrad& f) { return gradient_rows(f) / most(1, f.run) * ceil_divide(f.run, f.panels.lanes); }
 
 // By the products that either way takes, those by nothing included. At a draw inputs are faster than a single vector of outputs, as their
 // tile reads less for a product.
 inline bool prefers_inputs(const FilterGrad& f) {
   if (is_depthwise(f.shape) || f.run < f.panels.lanes) return false;
-  const std::int64_t by_inputs = input_vectors(f) * f.panels.columns, by_outputs = gradient_rows(f) * ceil_div(f.panels.columns, f.panels.lanes);
+  const std::int64_t by_inputs = input_vectors(f) * f.panels.columns, by_outputs = gradient_rows(f) * ceil_divide(f.panels.columns, f.panels.lanes);
   return f.panels.columns <= f.panels.lanes ? by_inputs <= by_outputs : 6 * by_inputs < 5 * by_outputs;
 }
 
@@ -80,28 +80,28 @@ FilterGrad filter_grad(const ConvShape& s, GradientIs dy) {
   FilterGrad f;
   f.shape = s;
   f.panels = filter_panels<T>(s, false);
-  const std::int64_t wanted = ceil_div(kFilterGradChunks, larger(1, panel_count(f.panels)));
-  const std::int64_t affordable = kPartialsBytes / larger(1, packed_size(f.panels) * kBytes);
-  f.partials = s.batch == 0 ? 0 : clamped(larger(wanted, affordable), 1, smaller(kMaxPartials, s.batch));
+  const std::int64_t wanted = ceil_divide(kFilterGradChunks, most(1, panel_count(f.panels)));
+  const std::int64_t affordable = kPartialsBytes / most(1, packed_size(f.panels) * kBytes);
+  f.partials = s.batch == 0 ? 0 : clamped(most(wanted, affordable), 1, least(kMaxPartials, s.batch));
   // Depthwise panels share the memory that they read, so one section does them all, block by block.
   const std::int64_t chunks = is_depthwise(s) ? kMaxPartials / 2 : kFilterGradChunks;
-  f.sections = clamped(ceil_div(chunks, larger(1, f.partials)), 1, larger(1, panel_count(f.panels)));
+  f.sections = clamped(ceil_divide(chunks, most(1, f.partials)), 1, most(1, panel_count(f.panels)));
   f.padded = !is_depthwise(s) && (!inside(s.rows) || !inside(s.cols) || s.rows.pad || s.cols.pad);
   f.padded_width = (s.cols.out_size - 1) * s.cols.stride + (s.cols.window - 1) * s.cols.dilation + 1;
-  const std::int64_t row_pixels = larger(1, s.cols.out_size);
-  const std::int64_t row_bytes = s.rows.stride * larger(1, s.cols.size * s.in_channels) * kBytes;
+  const std::int64_t row_pixels = most(1, s.cols.out_size);
+  const std::int64_t row_bytes = s.rows.stride * most(1, s.cols.size * s.in_channels) * kBytes;
   const std::int64_t width = kPanelVectors * Simd<T>::kLanes;
   const std::int64_t panel_rows = is_depthwise(s) ? kImageBlockBytes / row_bytes : kPanelBlockBytes / (row_pixels * width * kBytes);
-  const std::int64_t most = larger(1, smaller(panel_rows, kImageBlockBytes / row_bytes));
-  const std::int64_t rows = larger(1, s.rows.out_size);
-  f.block_rows = most >= rows ? rows : larger(1, smaller(rows, most / 2 * 2));
-  f.block_images = clamped(most / rows, 1, larger(1, s.batch));
+  const std::int64_t most_rows = most(1, least(panel_rows, kImageBlockBytes / row_bytes));
+  const std::int64_t rows = most(1, s.rows.out_size);
+  f.block_rows = most_rows >= rows ? rows : most(1, least(rows, most_rows / 2 * 2));
+  f.block_images = clamped(most_rows / rows, 1, most(1, s.batch));
   f.source_rows = (f.block_rows - 1) * s.rows.stride + (s.rows.window - 1) * s.rows.dilation + 1;
   f.panel_bytes = aligned_bytes(f.block_images * f.block_rows * row_pixels * width * kBytes);
   f.run = s.cols.dilation == 1 && (f.padded || s.groups == 1) ? s.cols.window * s.group_in : s.group_in;
   f.lanes_are_inputs = prefers_inputs(f);
   f.in_place = dy == GradientIs::kArray && reads_in_place<T>(f);
-  f.together = is_depthwise(s) ? (f.in_place ? 0 : 1) : clamped(ceil_div(panel_count(f.panels), f.sections), 1, kPanelsTogether);
+  f.together = is_depthwise(s) ? (f.in_place ? 0 : 1) : clamped(ceil_divide(panel_count(f.panels), f.sections), 1, kPanelsTogether);
   f.padded_bytes = f.padded ? f.block_images * f.source_rows * f.padded_width * s.group_in * kBytes : 0;
   return f;
 }
@@ -114,13 +114,13 @@ PYNN_INLINE void for_each_filter_block(const FilterGrad& f, std::int64_t begin, 
   const std::int64_t panels = panel_count(f.panels);
   for (std::int64_t chunk = begin, next; chunk < end; chunk = next) {
     const std::int64_t partial = chunk / f.sections, start = partial * f.sections;
-    next = smaller(end, start + f.sections);
+    next = least(end, start + f.sections);
     const PanelSpan span{panels * (chunk - start) / f.sections, panels * (next - start) / f.sections};
     const std::int64_t first_image = s.batch * partial / f.partials, last_image = s.batch * (partial + 1) / f.partials;
     bool first = true;
     for (std::int64_t n = first_image; n < last_image; n += f.block_images)
-      for (std::int64_t r = 0; r < larger(1, s.rows.out_size); r += f.block_rows, first = false) {
-        const Region block{n, smaller(n + f.block_images, last_image), r, smaller(r + f.block_rows, s.rows.out_size)};
+      for (std::int64_t r = 0; r < most(1, s.rows.out_size); r += f.block_rows, first = false) {
+        const Region block{n, least(n + f.block_images, last_image), r, least(r + f.block_rows, s.rows.out_size)};
         visit(partial, span, block, first);
       }
   }

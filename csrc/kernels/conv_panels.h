@@ -56,7 +56,7 @@ inline Panel panel_at(const Panels& p, std::int64_t index) {
   Panel panel;
   panel.group = index / p.per_group;
   panel.first_column = index % p.per_group * width;
-  panel.columns = smaller(width, p.columns - panel.first_column);
+  panel.columns = least(width, p.columns - panel.first_column);
   panel.width = panel.columns <= p.lanes ? p.lanes : width;
   panel.offset = (panel.group * padded_columns(p) + panel.first_column) * p.taps * p.depth;
   return panel;

@@ -47,7 +47,7 @@ bool prepare_conv_pool(const Problem* problem, Plan* plan) {
   }
   const bool scatter = use_scatter<T>(scattered(s, false));
   plan_packing<T>(scatter ? scatter_panels<T>(scattered(s, false)) : filter_panels<T>(s, false), scatter, plan);
-  const std::int64_t read_again = larger(image_bytes<T>(input_image(s)), kScratchShare * rows * panel_row_bytes<T>(s));
+  const std::int64_t read_again = most(image_bytes<T>(input_image(s)), kScratchShare * rows * panel_row_bytes<T>(s));
   const BlockRequest blocks{s.batch, rows, 2, read_again, kSourceBlockBytes, conv_cost_ns<T>(s)};
   if (scatter) plan_blocks(blocks, plan);
   else plan_tiles<T>(pooled_correlation(s), filter_panels<T>(s, false), blocks, plan);

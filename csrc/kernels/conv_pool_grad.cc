@@ -55,16 +55,16 @@ PYNN_INLINE typename Simd<T>::V add_row(typename Simd<T>::V sum, const T* p, con
 // sums[c] = sum of dz[p, c] over the pixels p of block `block`
 template <class T>
 void sum_bias_block(const ConvShape& s, const PooledGradient<T>& g, std::int64_t block, T* sums) {
-  const std::int64_t last = smaller(out_pixels(s), (block + 1) * kSumRows);
+  const std::int64_t last = least(out_pixels(s), (block + 1) * kSumRows);
   for_each_channels<T>(g.channels, [&](std::int64_t c, int lanes) {
     typename Simd<T>::V sum = zero<T>();
     for (std::int64_t p = block * kSumRows; p < last;) {
       const std::int64_t row = p / s.cols.out_size, ow = p % s.cols.out_size;
-      const std::int64_t row_end = smaller(s.cols.out_size, ow + last - p);
+      const std::int64_t row_end = least(s.cols.out_size, ow + last - p);
       const std::int64_t n = row / s.rows.out_size, oh = row % s.rows.out_size;
       const std::int64_t at = (n * g.rows + oh / 2) * g.cols * g.channels + c;
       if (oh / 2 < g.rows)
-        sum = add_row<T>(sum, g.dy + at, g.residual + at, g.channels, oh % 2, ow, smaller(row_end, 2 * g.cols), lanes);
+        sum = add_row<T>(sum, g.dy + at, g.residual + at, g.channels, oh % 2, ow, least(row_end, 2 * g.cols), lanes);
       p += row_end - ow;
     }
     store_lanes<T>(sums + c, sum, lanes);
@@ -81,7 +81,7 @@ void reduce_bias(const T* sums, std::int64_t blocks, std::int64_t channels, T* d
   }
 }
 
-inline std::int64_t bias_blocks(const ConvShape& s) { return ceil_div(out_pixels(s), kSumRows); }
+inline std::int64_t bias_blocks(const ConvShape& s) { return ceil_divide(out_pixels(s), kSumRows); }
 
 template <class T>
 void plan_pooled_filter(const ConvShape& s, Plan* plan) {
@@ -134,7 +134,7 @@ void run_grad_params(const Call* call, std::int32_t phase, std::int64_t begin, s
   const PooledGradient<T> g = pooled_gradient<T>(s, call->data[1], call->data[2]);
   const T* x = static_cast<const T*>(call->data[0]);
   T *sums = static_cast<T*>(call->shared), *dfilter = static_cast<T*>(call->data[3]);
-  const std::int64_t last = smaller(end, panel_count(f.panels));
+  const std::int64_t last = least(end, panel_count(f.panels));
   if (call->plan->variant == kSparseVariant) {
     const SparseFilter sparse = sparse_filter<T>(f);
     return phase == 1 ? reduce_sparse_filter(sparse, sums, dfilter, begin, last) : sum_sparse_filter(sparse, g, x, sums, begin, end, scratch);
@@ -169,7 +169,7 @@ bool prepare_pool_grad_input(const Problem* problem, Plan* plan) {
     const WinogradShape w = winograd_shape<T>(s, true, true);
     plan_winograd<T>(w, conv_cost_ns<T>(s), plan);
     const std::int64_t edges = edge_images(s) * image_elements(output_image(s)), tiles = winograd_room<T>(w) + strip_elements(s);
-    plan->scratch_bytes = larger(tiles, edges) * static_cast<std::int64_t>(sizeof(T));
+    plan->scratch_bytes = most(tiles, edges) * static_cast<std::int64_t>(sizeof(T));
     return true;
   }
   if (prefers_sparse_input<T>(s)) {
@@ -200,7 +200,7 @@ void run_winograd_input(const Call* call, const ConvShape& s, std::int32_t phase
   for_each_edge(w, *call->plan, s, true, begin, end, [&](const Correlation& g, const Region& region) {
     const std::int64_t together = edge_images(s);
     for (std::int64_t n = region.image0; n < region.image1; n += together) {
-      const Region some{n, smaller(n + together, region.image1), region.row0, region.row1};
+      const Region some{n, least(n + together, region.image1), region.row0, region.row1};
       T* dz = static_cast<T*>(scratch);
       for (std::int64_t i = some.image0; i < some.image1; ++i) dz = expand_rows(source.g, s, i, Span{0, s.rows.out_size}, dz);
       const Pixels<const T> from = dense_pixels(static_cast<const T*>(scratch) - n * image_elements(output_image(s)), output_image(s));

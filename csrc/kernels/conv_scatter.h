@@ -23,7 +23,7 @@ template <class T>
 bool use_scatter(const ConvShape& s) {
   constexpr std::int64_t kProduct = 55, kWritten = 200, kAdded = 200, kTile = 54, kTurnedTile = 40;
   if (s.rows.stride != 1 || s.cols.stride != 1 || s.groups != 1 || s.in_channels >= Simd<T>::kLanes) return false;
-  const std::int64_t taps = filter_taps(s), vectors = ceil_div(taps * s.in_channels, Simd<T>::kLanes);
+  const std::int64_t taps = filter_taps(s), vectors = ceil_divide(taps * s.in_channels, Simd<T>::kLanes);
   const std::int64_t from = s.rows.out_size * s.cols.out_size, to = s.rows.size * s.cols.size;
   const std::int64_t tile = 4 * s.in_channels <= Simd<T>::kLanes ? kTurnedTile : kTile;
   return from * vectors * (kProduct * s.out_channels + kWritten) + to * taps * kAdded < to * taps * s.out_channels * tile;
@@ -52,7 +52,7 @@ void pack_turned_panel(const ConvShape& s, std::int64_t index, const T* filter, 
   const Panel panel = panel_at(scatter_panels<T>(s), index);
   T* to = packed + panel.offset;
   for (std::int64_t j = 0; j < panel.width; ++j) {
-    const std::int64_t column = smaller(panel.first_column + j, filter_taps(s) * s.in_channels - 1);  // behind the last one the same
+    const std::int64_t column = least(panel.first_column + j, filter_taps(s) * s.in_channels - 1);  // behind the last one the same
     const std::int64_t tap = filter_taps(s) - 1 - column / s.in_channels;
     const T* from = filter + tap * s.out_channels * s.in_channels + column % s.in_channels;
     for (std::int64_t d = 0; d < s.out_channels; ++d) to[d * panel.width + j] = from[d * s.in_channels];
@@ -68,14 +68,14 @@ void pack_scattered(const ConvShape& s, bool adjoint, const T* filter, T* packed
 
 // The rows of the output gradient that rows [row0, row1) of the input reach.
 inline Span reached_rows(const WindowAxis& axis, std::int64_t row0, std::int64_t row1) {
-  const std::int64_t first = ceil_div(row0 + axis.pad - (axis.window - 1) * axis.dilation, axis.stride);
+  const std::int64_t first = ceil_divide(row0 + axis.pad - (axis.window - 1) * axis.dilation, axis.stride);
   const std::int64_t last = (row1 - 1 + axis.pad) / axis.stride + 1;
   const Span span{clamped(first, 0, axis.out_size), clamped(last, 0, axis.out_size)};
-  return Span{span.first, larger(span.first, span.last)};
+  return Span{span.first, most(span.first, span.last)};
 }
 // How many they are for any `rows` rows of the input, at most.
 inline std::int64_t most_reached(const WindowAxis& axis, std::int64_t rows) {
-  return smaller((rows - 1 + (axis.window - 1) * axis.dilation) / axis.stride + 1, axis.out_size);
+  return least((rows - 1 + (axis.window - 1) * axis.dilation) / axis.stride + 1, axis.out_size);
 }
 
 constexpr std::int64_t kTapsBytes = 24 << 10;  // of t, in L1 if that is enough for the rows that one row of dx reaches
@@ -88,7 +88,7 @@ std::int64_t taps_row(const ConvShape& s) {
 template <class T>
 std::int64_t taps_rows(const ConvShape& s, std::int64_t band_rows) {
   const std::int64_t row_bytes = taps_row<T>(s) * static_cast<std::int64_t>(sizeof(T));
-  return smaller(larger(2 * most_reached(s.rows, 1), kTapsBytes / larger(1, row_bytes)), most_reached(s.rows, band_rows));
+  return least(most(2 * most_reached(s.rows, 1), kTapsBytes / most(1, row_bytes)), most_reached(s.rows, band_rows));
 }
 template <class T>
 std::int64_t scattered_bytes(const ConvShape& s, std::int64_t band_rows) {
@@ -116,8 +116,8 @@ void plan_scattered(const ConvShape& s, Plan* plan) {
 template <class T>
 class TapProducts {
  public:
-  TapProducts(const ConvShape& s, const T* packed, T* room, std::int64_t most)
-      : panels_(scatter_panels<T>(s)), cols_(s.cols.out_size), packed_(packed), room_(room), most_(most) {}
+  TapProducts(const ConvShape& s, const T* packed, T* room, std::int64_t rows)
+      : panels_(scatter_panels<T>(s)), cols_(s.cols.out_size), packed_(packed), room_(room), most_(rows) {}
 
   // Rows before `first` and from `last` on won't be wanted.
   void start(const T* dy, std::int64_t row, std::int64_t pixel, Span rows) {
@@ -131,7 +131,7 @@ class TapProducts {
   // Row rows.first, and the others up to rows.last behind it.
   const T* get(const Span& rows) {
     if (rows.last > first_ + most_) keep_from(rows.first);
-    if (rows.last > end_) compute(smaller(first_ + most_, last_));
+    if (rows.last > end_) compute(least(first_ + most_, last_));
     return room_ + (rows.first - first_) * row();
   }
 
@@ -139,7 +139,7 @@ class TapProducts {
   std::int64_t row() const { return cols_ * padded_columns(panels_); }
 
   void keep_from(std::int64_t first) {
-    const std::int64_t kept = larger(0, end_ - first);
+    const std::int64_t kept = most(0, end_ - first);
     std::memmove(static_cast<void*>(room_), room_ + (first - first_) * row(), static_cast<std::size_t>(kept * row()) * sizeof(T));
     first_ = first;
     end_ = first + kept;
@@ -166,8 +166,8 @@ class TapProducts {
 // The taps through which position `at` is reached.
 PYNN_INLINE Span reaching_taps(const WindowAxis& axis, std::int64_t at) {
   const std::int64_t first = at + axis.pad - axis.out_size + 1, last = at + axis.pad + 1;
-  if (axis.dilation == 1) return Span{larger(0, first), smaller(axis.window, last)};  // a division takes as long as three taps
-  return Span{larger(0, ceil_div(first, axis.dilation)), smaller(axis.window, ceil_div(last, axis.dilation))};
+  if (axis.dilation == 1) return Span{most(0, first), least(axis.window, last)};  // a division takes as long as three taps
+  return Span{most(0, ceil_divide(first, axis.dilation)), least(axis.window, ceil_divide(last, axis.dilation))};
 }
 
 // One row of dx, `cols` pixels of it, through the taps kh; t begins with the row of dy that the last of them meets. S holds all channels.

@@ -3,6 +3,7 @@
 
 #include "base/kernel.h"
 #include "kernels/gemm_tile.h"
+#include "kernels/integers.h"
 
 namespace pynn {
 namespace PYNN_TARGET {
@@ -25,11 +26,6 @@ enum PaddingMode { kValid, kSame, kExplicit };
 // The ways of a convolution kernel, Plan::variant.
 enum ConvVariant { kTilesVariant, kWinogradVariant, kScatterVariant, kSparseVariant, kProductVariant };
 
-inline std::int64_t smaller(std::int64_t a, std::int64_t b) { return a < b ? a : b; }
-inline std::int64_t larger(std::int64_t a, std::int64_t b) { return a > b ? a : b; }
-inline std::int64_t clamped(std::int64_t x, std::int64_t low, std::int64_t high) { return larger(low, smaller(x, high)); }
-inline std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return a >= 0 ? (a + b - 1) / b : -(-a / b); }
-
 // visit(first element, lanes) for the vectors of `channels` channels; `lanes` is a compile-time kLanes where the vector is full.
 template <class T, class Visit>
 PYNN_INLINE void for_each_channels(std::int64_t channels, Visit visit) {
@@ -45,7 +41,7 @@ inline WindowAxis window_axis(std::int64_t size, std::int64_t window, std::int64
   WindowAxis axis{size, 0, window, stride, dilation, 0};
   if (mode == kSame) {
     axis.out_size = (size + stride - 1) / stride;
-    axis.pad = larger(0, (axis.out_size - 1) * stride + span - size) / 2;
+    axis.pad = most(0, (axis.out_size - 1) * stride + span - size) / 2;
     return axis;
   }
   const std::int64_t padded = size + (mode == kExplicit ? pad_before + pad_after : 0);

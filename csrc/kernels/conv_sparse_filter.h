@@ -43,7 +43,7 @@ bool prefers_sparse_filter(const ConvShape& s) {
   constexpr std::int64_t kTerm = 8;
   if (s.groups != 1 || s.cols.dilation != 1 || s.batch == 0) return false;
   const std::int64_t sparse = s.rows.window * short_vectors<T>(s.cols.window * s.in_channels) + kTerm;
-  const std::int64_t columns = ceil_div(s.out_channels, Simd<T>::kLanes) * Simd<T>::kLanes;
+  const std::int64_t columns = ceil_divide(s.out_channels, Simd<T>::kLanes) * Simd<T>::kLanes;
   if (sparse * s.out_channels * Short<T>::kLanes >= 4 * filter_taps(s) * s.in_channels * columns) return false;
   return sparse_filter<T>(filter_grad<T>(s, GradientIs::kComputed)).source_elements < kMostAt;
 }
@@ -107,7 +107,7 @@ std::int64_t source_bytes(const SparseFilter& f) {
 }
 template <class T>
 std::int64_t row_bytes(const SparseFilter& f) {
-  return larger(1, f.f.shape.cols.out_size) * kPanelVectors * Simd<T>::kLanes * static_cast<std::int64_t>(sizeof(T));
+  return most(1, f.f.shape.cols.out_size) * kPanelVectors * Simd<T>::kLanes * static_cast<std::int64_t>(sizeof(T));
 }
 
 template <class T>

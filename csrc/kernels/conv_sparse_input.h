@@ -44,7 +44,7 @@ bool prefers_sparse_input(const ConvShape& s) {
   if (s.groups != 1 || s.cols.dilation != 1 || s.rows.out_size < 2 || s.cols.out_size < 2) return false;
   const SparseInput f = sparse_input<T>(s);
   const std::int64_t window = s.rows.window * short_vectors<T>(s.cols.window * s.in_channels), lanes = Simd<T>::kLanes;
-  const std::int64_t dense = f.pixels_backwards ? ceil_div(filter_taps(s) * s.in_channels, lanes) : filter_taps(s) * ceil_div(s.in_channels, lanes);
+  const std::int64_t dense = f.pixels_backwards ? ceil_divide(filter_taps(s) * s.in_channels, lanes) : filter_taps(s) * ceil_divide(s.in_channels, lanes);
   const std::int64_t sparse = (window + kTerm) * s.out_channels + 4 * (window + kPixel);
   if (sparse >= 4 * dense * lanes / Short<T>::kLanes * s.out_channels) return false;
   return rows_under(s, s.rows.out_size) * f.row < kMostAt && s.out_channels * filter_of_channel(f) < kMostAt;
@@ -143,7 +143,7 @@ template <class T>
 void add_image(const SparseInput& f, const PooledGradient<T>& g, std::int64_t n, const Span& rows, const T* packed, bool finite, T* room, void* scratch) {
   const ConvShape& s = f.shape;
   const PixelLists<T> lists = pixel_lists<T>(s, scratch);
-  const std::int64_t first = rows.first / 2, last = ceil_div(rows.last, 2);
+  const std::int64_t first = rows.first / 2, last = ceil_divide(rows.last, 2);
   for (std::int64_t i = first; i < last; ++i) {
     const std::int64_t r = f.pixels_backwards ? first + last - 1 - i : i;
     if (finite && r >= g.rows) continue;
@@ -161,7 +161,7 @@ template <class T>
 void take_rows(const SparseInput& f, const Region& region, std::int64_t n, std::int64_t first, std::int64_t count, const T* room, T* dx) {
   const ConvShape& s = f.shape;
   const std::int64_t row = s.cols.size * s.in_channels, left = clamped(s.cols.pad * s.in_channels, 0, f.row);
-  const std::int64_t used = smaller(row, f.row - left);
+  const std::int64_t used = least(row, f.row - left);
   for (std::int64_t ih = region.row0; ih < region.row1; ++ih) {
     T* to = dx + (n * s.rows.size + ih) * row;
     const std::int64_t at = ih - first;
@@ -184,7 +184,7 @@ void sparse_region(const SparseInput& f, const PooledGradient<T>& g, const T* pa
   }
 }
 
-inline std::int64_t pack_chunks(const SparseInput& f) { return ceil_div(f.shape.out_channels, kPackChannels); }
+inline std::int64_t pack_chunks(const SparseInput& f) { return ceil_divide(f.shape.out_channels, kPackChannels); }
 
 // Phase 0 packs the filter, phase 1 goes over the blocks.
 template <class T>
@@ -210,7 +210,7 @@ void run_sparse_input(const SparseInput& f, const PooledGradient<T>& g, const T*
   T* const not_finite = packed + s.out_channels * filter_of_channel(f);
   if (phase == 0) {
     for (std::int64_t i = begin; i < end; ++i)
-      pack_sparse(f, filter, i * kPackChannels, smaller((i + 1) * kPackChannels, s.out_channels), packed, not_finite + i);
+      pack_sparse(f, filter, i * kPackChannels, least((i + 1) * kPackChannels, s.out_channels), packed, not_finite + i);
     return;
   }
   bool finite = true;

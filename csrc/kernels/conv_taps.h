@@ -62,11 +62,11 @@ inline TapClass tap_class(const TapAxis& axis, std::int64_t position, std::int64
   const WindowAxis& w = axis.window;
   const TapRange range = tap_range(axis, position);
   const std::int64_t step = position_step(axis);
-  const std::int64_t most = (end - position + step - 1) / step;
+  const std::int64_t left = (end - position + step - 1) / step;
   TapClass c{position, step, 1, 0, axis.adjoint ? 1 : w.stride, range.first, 1, 0, w.dilation};
   // Ranges only move one way along the axis: equal at both ends means equal in between (where there is any tap).
-  if (range.first >= 0 && same_range(range, tap_range(axis, position + (most - 1) * step))) c.count = most;
-  while (c.count < most && same_range(range, tap_range(axis, position + c.count * step))) ++c.count;
+  if (range.first >= 0 && same_range(range, tap_range(axis, position + (left - 1) * step))) c.count = left;
+  while (c.count < left && same_range(range, tap_range(axis, position + c.count * step))) ++c.count;
   if (range.first < 0) return c;
   const std::int64_t divisor = axis.adjoint ? common_divisor(w.stride, w.dilation) : w.dilation;
   if (axis.adjoint) {

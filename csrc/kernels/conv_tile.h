@@ -121,7 +121,7 @@ PYNN_NOINLINE void correlate_tile(const T* const* source, T* const* out, const T
         continue;
       }
       for (std::int64_t left = runs.length; left > 0; left -= kAskDepth) {
-        const std::int64_t depth = smaller(left, kAskDepth);
+        const std::int64_t depth = least(left, kAskDepth);
         PYNN_UNROLL
         for (int i = 0; i < MR; ++i)
           for (std::int64_t p = 0; p < depth; p += kCacheLine / static_cast<std::int64_t>(sizeof(T)))

@@ -19,6 +19,7 @@
 
 #include "kernels/gemm_narrow.h"
 #include "kernels/gemm_pack.h"
+#include "kernels/integers.h"
 
 namespace pynn {
 namespace PYNN_TARGET {
@@ -57,18 +58,15 @@ struct Gemm {
   std::int64_t panel_columns;  // and how many there are, in whole strips
 };
 
-constexpr std::int64_t least(std::int64_t x, std::int64_t y) { return x < y ? x : y; }
-constexpr std::int64_t ceil_div(std::int64_t x, std::int64_t y) { return (x + y - 1) / y; }
-
 // The length of K's blocks: equal ones of at most kDepth, whole multiples of 4.
-constexpr std::int64_t gemm_block(std::int64_t k) { return k <= kDepth ? k : (ceil_div(k, ceil_div(k, kDepth)) + 3) / 4 * 4; }
+constexpr std::int64_t gemm_block(std::int64_t k) { return k <= kDepth ? k : (ceil_divide(k, ceil_divide(k, kDepth)) + 3) / 4 * 4; }
 
 // Columns of B that are packed at once: whole strips.
 template <class T>
 PYNN_INLINE std::int64_t gemm_group(std::int64_t n, std::int64_t depth) {
   constexpr std::int64_t width = tile_columns<T>();
-  const std::int64_t most = kGroupBytes / static_cast<std::int64_t>(sizeof(T)) / (depth > 0 ? depth : 1) / width * width;
-  return least(ceil_div(n, width) * width, most > width ? most : width);
+  const std::int64_t columns = kGroupBytes / static_cast<std::int64_t>(sizeof(T)) / (depth > 0 ? depth : 1) / width * width;
+  return least(ceil_divide(n, width) * width, most(columns, width));
 }
 
 // Whether gemm packs B.
@@ -82,7 +80,7 @@ PYNN_INLINE bool packs(std::int64_t m, std::int64_t k, bool b_columns, std::int6
 template <class T>
 constexpr std::int64_t copy_stride(std::int64_t length) {
   constexpr std::int64_t line = 64 / static_cast<std::int64_t>(sizeof(T));
-  return (ceil_div(length, line) | 1) * line;
+  return (ceil_divide(length, line) | 1) * line;
 }
 
 // Bytes of such a block, by rows or by columns; 0 for products that never copy.
@@ -98,7 +96,7 @@ template <class T>
 constexpr std::int64_t group_bytes(std::int64_t n, std::int64_t k) {
   constexpr std::int64_t width = tile_columns<T>();
   const std::int64_t column = gemm_block(k) * static_cast<std::int64_t>(sizeof(T));
-  const std::int64_t whole = ceil_div(n, width) * width * column, strip = width * column;
+  const std::int64_t whole = ceil_divide(n, width) * width * column, strip = width * column;
   return least(whole, strip > kGroupBytes ? strip : kGroupBytes);
 }
 
@@ -237,8 +235,8 @@ PYNN_INLINE void run_strip(const Gemm<T>& g, const Strip<T>& strip, const RowBlo
   task.add = p > 0;
   task.rate = g.rate;
   std::int64_t left = rows.end - rows.begin;
-  for (std::int64_t tiles = ceil_div(left, tile_rows<T>(strip.vectors)); tiles > 0; --tiles) {
-    const std::int64_t here = ceil_div(left, tiles);
+  for (std::int64_t tiles = ceil_divide(left, tile_rows<T>(strip.vectors)); tiles > 0; --tiles) {
+    const std::int64_t here = ceil_divide(left, tiles);
     tile_function<T, kColumns>(static_cast<int>(here), strip.vectors)(task);
     task.a += kColumns ? here : here * rows.stride;
     task.c += here * g.c_stride;
@@ -251,7 +249,7 @@ template <class T, bool kColumns>
 PYNN_INLINE void run_resident(const Gemm<T>& g, T* scratch) {
   Strips<T> strips(g, 0, 0, g.k, nullptr, scratch);
   for (std::int64_t row = 0; row < g.m;) {
-    const std::int64_t row_end = row + ceil_div(g.m - row, ceil_div(g.m - row, tile_rows<T>(kTileVectors)));
+    const std::int64_t row_end = row + ceil_divide(g.m - row, ceil_divide(g.m - row, tile_rows<T>(kTileVectors)));
     const RowBlock<T> rows = rows_in_place<T, kColumns>(g, row, row_end, 0);
     for (std::int64_t j = 0; j < g.n;) {
       const Strip<T>& strip = strips.at(j);
@@ -292,7 +290,7 @@ PYNN_INLINE std::int64_t block_rows(const Gemm<T>& g, std::int64_t columns) {
 template <class T, bool kColumns>
 PYNN_INLINE void run_group(const Gemm<T>& g, std::int64_t first, std::int64_t end, std::int64_t p, std::int64_t depth, const T* panels,
                            T* scratch) {
-  const std::int64_t blocks = ceil_div(g.m, block_rows(g, end - first));
+  const std::int64_t blocks = ceil_divide(g.m, block_rows(g, end - first));
   const bool copy = copies(g, end - first);
   Strips<T> strips(g, first, p, depth, panels, scratch);
   for (std::int64_t block = 0; block < blocks; ++block) {

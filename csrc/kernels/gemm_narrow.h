@@ -4,6 +4,7 @@
 
 #include "kernels/expected.h"
 #include "kernels/gemm_tasks.h"
+#include "kernels/integers.h"
 
 namespace pynn {
 namespace PYNN_TARGET {
@@ -132,9 +133,9 @@ PYNN_NOINLINE void wide_block(const TileTask<T>& task, std::int64_t first, std::
 // k > 0; `scratch` has room for the sums.
 template <class T, bool kColumns>
 PYNN_INLINE void wide_row(TileTask<T> task, std::int64_t columns, std::int64_t block, T* scratch) {
-  constexpr std::int64_t most = kWideBytes / static_cast<std::int64_t>(sizeof(T));
+  constexpr std::int64_t most_columns = kWideBytes / static_cast<std::int64_t>(sizeof(T));
   while (columns > 0) {
-    const std::int64_t here = columns < most ? columns : most;
+    const std::int64_t here = least(columns, most_columns);
     for (std::int64_t first = 0; first < task.k; first += block) {
       const std::int64_t length = task.k - first < block ? task.k - first : block;
       const bool last = first + length == task.k;

@@ -5,6 +5,7 @@
 #include "kernels/matmul_micro.h"
 #include "kernels/matmul_narrow.h"
 #include "kernels/matrix_product.h"
+#include "kernels/ranges.h"
 #include "registry.h"
 
 namespace pynn {
@@ -40,30 +41,25 @@ constexpr std::int64_t kSkinnyRows = 64;             // so few rows leave most o
 constexpr std::int64_t kSkinnyBytes = 128 << 10;     // one of at least this size is cut along K, so that a thread reads
 constexpr std::int64_t kPartialBytes = 1 << 20;      // the same part of it that it updates later, if partial sums are small
 
-std::int64_t between(std::int64_t low, std::int64_t x, std::int64_t high) { return x < low ? low : x > high ? high : x; }
-
 // Chunks of one m x n product with this many operations: along the longer side first, but no more rows in one than kRowBlock
 // where there are enough chunks, so that its part of A stays in L2 under all its columns.
 template <class T>
 void split_output(double flops, std::int64_t m, std::int64_t n, std::int64_t k, std::int64_t* row_groups, std::int64_t* column_groups) {
-  const std::int64_t most = flops > 100 * kChunkFlops ? kMostChunks : kManyChunks;
-  const std::int64_t wanted = between(1, static_cast<std::int64_t>(flops / kChunkFlops), most);
+  const std::int64_t most_chunks = flops > 100 * kChunkFlops ? kMostChunks : kManyChunks;
+  const std::int64_t wanted = clamped(static_cast<std::int64_t>(flops / kChunkFlops), 1, most_chunks);
   const std::int64_t strips = n * k * static_cast<std::int64_t>(sizeof(T)) > kDirectBytes ? kChunkStrips : 1;
-  const std::int64_t columns = between(1, ceil_div(n, strips * tile_columns<T>()), kMostChunks);
-  const std::int64_t fewest = n * k * static_cast<std::int64_t>(sizeof(T)) > kLargeBytes ? between(kChunkRows, m / 4, kRowsOfLarge) : kChunkRows;
-  const std::int64_t rows = between(1, ceil_div(m, fewest), kMostChunks);
-  const std::int64_t blocks = between(1, ceil_div(m, 2 * kRowBlock), wanted);
-  *column_groups = m > n ? 1 : between(1, wanted / blocks, columns);
-  *row_groups = between(1, wanted / *column_groups, rows);
-  *column_groups = between(1, wanted / *row_groups, columns);
+  const std::int64_t columns = clamped(ceil_divide(n, strips * tile_columns<T>()), 1, kMostChunks);
+  const std::int64_t fewest = n * k * static_cast<std::int64_t>(sizeof(T)) > kLargeBytes ? clamped(m / 4, kChunkRows, kRowsOfLarge) : kChunkRows;
+  const std::int64_t rows = clamped(ceil_divide(m, fewest), 1, kMostChunks);
+  const std::int64_t blocks = clamped(ceil_divide(m, 2 * kRowBlock), 1, wanted);
+  *column_groups = m > n ? 1 : clamped(wanted / blocks, 1, columns);
+  *row_groups = clamped(wanted / *column_groups, 1, rows);
+  *column_groups = clamped(wanted / *row_groups, 1, columns);
 }
 
 // Group `index` of `groups` nearly equal ones over `count` units of `unit` elements.
-struct Range {
-  std::int64_t begin, end;
-};
 PYNN_INLINE Range group_range(std::int64_t index, std::int64_t groups, std::int64_t size, std::int64_t unit) {
-  const std::int64_t units = ceil_div(size, unit);
+  const std::int64_t units = ceil_divide(size, unit);
   return {least(size, index * units / groups * unit), least(size, (index + 1) * units / groups * unit)};
 }
 
@@ -77,7 +73,7 @@ std::int64_t product(const std::int64_t* dims, int count) {
 template <class T>
 std::int64_t depth_blocks(const std::int64_t* params, double flops) {
   const std::int64_t m = params[kM], n = params[kN], k = params[kK];
-  const std::int64_t blocks = k > 0 ? ceil_div(k, gemm_block(k)) : 1;
+  const std::int64_t blocks = k > 0 ? ceil_divide(k, gemm_block(k)) : 1;
   const std::int64_t size = static_cast<std::int64_t>(sizeof(T));
   const bool skinny = m <= kSkinnyRows && n * k * size >= kSkinnyBytes && blocks * m * n * size <= kPartialBytes;
   return skinny && params[kBatch] == 1 && !params[kDot] && flops > 2 * kChunkFlops ? blocks : 1;
@@ -101,8 +97,8 @@ void plan_chunks(Plan* plan) {
   if (params[kDot]) params[kColumnGroups] = 1;
   const std::int64_t groups = params[kRowGroups] * params[kColumnGroups];
   const std::int64_t together = flops > 0 ? static_cast<std::int64_t>(kChunkFlops / flops) : batch;
-  params[kBatchesPerChunk] = groups > 1 ? 1 : between(ceil_div(batch, kMostChunks), together, batch > 0 ? batch : 1);
-  plan->chunks[0] = groups > 1 ? batch * groups : batch > 0 ? ceil_div(batch, params[kBatchesPerChunk]) : 0;
+  params[kBatchesPerChunk] = groups > 1 ? 1 : clamped(together, ceil_divide(batch, kMostChunks), batch > 0 ? batch : 1);
+  plan->chunks[0] = groups > 1 ? batch * groups : batch > 0 ? ceil_divide(batch, params[kBatchesPerChunk]) : 0;
   if (m == 0 || n == 0) plan->chunks[0] = 0;
   params[kDepthBlocks] = depth_blocks<T>(params, flops);
   const bool plain = !params[kDot] && !params[kExchange] && params[kDepthBlocks] == 1;
@@ -115,10 +111,10 @@ void plan_chunks(Plan* plan) {
   }
   if (shares_panels<T>(params)) {
     const std::int64_t packed = n - params[kNarrow];
-    params[kPanelColumns] = ceil_div(packed, tile_columns<T>()) * tile_columns<T>();
+    params[kPanelColumns] = ceil_divide(packed, tile_columns<T>()) * tile_columns<T>();
     plan->phases = 2;
     plan->chunks[1] = plan->chunks[0];
-    plan->chunks[0] = ceil_div(k, gemm_block(k)) * ceil_div(packed, kChunkStrips * tile_columns<T>());
+    plan->chunks[0] = ceil_divide(k, gemm_block(k)) * ceil_divide(packed, kChunkStrips * tile_columns<T>());
     plan->shared_bytes = params[kPanelColumns] * k * static_cast<std::int64_t>(sizeof(T));
   }
   plan->scratch_bytes = params[kDot] ? 0 : gemm_scratch_bytes<T>(n, k);
@@ -225,8 +221,8 @@ template <class T>
 void finish_all(T* c, Range range, const T* bias, bool one_bias, std::int32_t activation) {
   constexpr int lanes = Simd<T>::kLanes;
   if (!bias && activation == kLinear) return;
-  for (std::int64_t i = range.begin; i < range.end; i += lanes) {
-    const int here = static_cast<int>(least(lanes, range.end - i));
+  for (std::int64_t i = range.first; i < range.last; i += lanes) {
+    const int here = static_cast<int>(least(lanes, range.last - i));
     store_lanes<T>(c + i, finished(load_lanes<T>(c + i, here), bias, one_bias, activation, i, here), here);
   }
 }
@@ -282,7 +278,7 @@ void run_packing(const Call* call, std::int64_t begin, std::int64_t end) {
   const std::int64_t* params = call->plan->params;
   Gemm<T> g = whole_product(params, operands_of<T>(call, 0));
   g.n -= params[kNarrow];
-  const std::int64_t columns = kChunkStrips * tile_columns<T>(), groups = ceil_div(g.n, columns);
+  const std::int64_t columns = kChunkStrips * tile_columns<T>(), groups = ceil_divide(g.n, columns);
   g.panel_columns = params[kPanelColumns];
   for (std::int64_t chunk = begin; chunk < end; ++chunk) {
     const std::int64_t first = chunk % groups * columns;
@@ -297,9 +293,9 @@ void run_dots(const std::int64_t* params, const Operands<T>& at, Range rows, con
   const bool exchange = params[kExchange] != 0;
   const std::int64_t k = params[kK];
   const T *matrix = exchange ? at.b : at.a, *x = exchange ? at.a : at.b;
-  std::int64_t i = rows.begin;
-  for (; i + kTogether <= rows.end; i += kTogether) dots<T, kTogether>(matrix + i * k, x, k, at.c + i);
-  for (; i < rows.end; ++i) dots<T, 1>(matrix + i * k, x, k, at.c + i);
+  std::int64_t i = rows.first;
+  for (; i + kTogether <= rows.last; i += kTogether) dots<T, kTogether>(matrix + i * k, x, k, at.c + i);
+  for (; i < rows.last; ++i) dots<T, 1>(matrix + i * k, x, k, at.c + i);
   finish_all(at.c, rows, bias, !exchange, activation);
 }
 
@@ -325,21 +321,21 @@ void run_block(const Call* call, std::int64_t index, Range rows, Range columns, 
   const Operands<T> at = operands_of<T>(call, index);
   if (params[kDot]) return run_dots(params, at, rows, bias, activation);
   Gemm<T> g = whole_product(params, at);
-  g.m = rows.end - rows.begin;
-  g.n = columns.end - columns.begin;
-  g.a += rows.begin * (g.a_columns ? 1 : k);
-  g.b += columns.begin * (g.b_columns ? k : 1);
-  g.c += rows.begin * n + columns.begin;
+  g.m = rows.last - rows.first;
+  g.n = columns.last - columns.first;
+  g.a += rows.first * (g.a_columns ? 1 : k);
+  g.b += columns.first * (g.b_columns ? k : 1);
+  g.c += rows.first * n + columns.first;
   if (params[kPanelColumns]) {
     g.panels = static_cast<const T*>(call->shared);
-    g.panel_first = columns.begin;
+    g.panel_first = columns.first;
     g.panel_columns = params[kPanelColumns];
   }
   if (!params[kExchange]) {
-    g.bias = bias ? bias + columns.begin : nullptr;
+    g.bias = bias ? bias + columns.first : nullptr;
     g.activation = activation;
   }
-  multiply_columns(g, columns.end == n ? params[kNarrow] : 0, scratch);
+  multiply_columns(g, columns.last == n ? params[kNarrow] : 0, scratch);
   if (params[kExchange]) finish_all(at.c, columns, bias, true, activation);
 }
 
@@ -380,8 +376,8 @@ void add_depth_blocks(const Call* call, const T* bias, std::int32_t activation) 
 template <class T>
 std::int64_t groups_together(const std::int64_t* params) {
   const std::int64_t row = (gemm_block(params[kK]) + params[kN]) * static_cast<std::int64_t>(sizeof(T));
-  const std::int64_t rows = ceil_div(params[kM], params[kRowGroups]);
-  return between(1, kTogetherBytes / (rows * row), params[kRowGroups]);
+  const std::int64_t rows = ceil_divide(params[kM], params[kRowGroups]);
+  return clamped(kTogetherBytes / (rows * row), 1, params[kRowGroups]);
 }
 
 template <class T>
@@ -402,9 +398,9 @@ void run_product(const Call* call, std::int32_t phase, std::int64_t begin, std::
   }
   while (begin < end) {
     const std::int64_t group = begin % groups;
-    const std::int64_t together = column_groups == 1 ? between(1, least(end - begin, groups - group), groups_together<T>(params)) : 1;
+    const std::int64_t together = column_groups == 1 ? clamped(least(end - begin, groups - group), 1, groups_together<T>(params)) : 1;
     Range rows = group_range(group / column_groups, row_groups, params[kM], kTileRows);
-    rows.end = group_range((group + together - 1) / column_groups, row_groups, params[kM], kTileRows).end;
+    rows.last = group_range((group + together - 1) / column_groups, row_groups, params[kM], kTileRows).last;
     run_block<T>(call, begin / groups, rows, group_range(group % column_groups, column_groups, params[kN], tile_columns<T>()), bias,
                  activation, scratch);
     begin += together;

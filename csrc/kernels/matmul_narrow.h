@@ -27,14 +27,14 @@ constexpr std::int64_t narrow_columns(std::int64_t m, std::int64_t n, std::int64
   if (m < lanes || k < kNarrowDepth || n == 1 || !(a_columns || kTurnsRows)) return 0;
   const std::int64_t shallow = a_columns ? lanes * 5 / 8 : lanes / 4;  // most of them where K is short
   if (n < lanes && rest <= shallow) return rest;
-  const std::int64_t most = a_columns || n < lanes ? lanes / 2 : kVectorRegisters >= 32 ? lanes / 4 : lanes / 8;
-  return k >= kTurnedDepth && rest <= most ? rest : 0;
+  const std::int64_t most_left = a_columns || n < lanes ? lanes / 2 : kVectorRegisters >= 32 ? lanes / 4 : lanes / 8;
+  return k >= kTurnedDepth && rest <= most_left ? rest : 0;
 }
 
 // Elements of C^T for so many rows, in whole blocks of transpose_block.
 template <class T>
 constexpr std::int64_t turned_sums(std::int64_t n, std::int64_t rows) {
-  return ceil_div(n, transpose_side<T>()) * transpose_side<T>() * rows;
+  return ceil_divide(n, transpose_side<T>()) * transpose_side<T>() * rows;
 }
 template <class T>
 PYNN_INLINE std::int64_t narrow_scratch_bytes(std::int64_t n, std::int64_t k) {

@@ -49,7 +49,6 @@ Run step_kernel(std::int64_t index, std::int32_t dtype) {
   return steps[index][dtype == kF64];
 }
 
-std::int64_t at_least(std::int64_t x, std::int64_t low) { return x < low ? low : x; }
 
 // Operands: weight, slots, a, b, scalars; then the changed weight and slots.
 int updated(const Problem& problem) { return problem.num_outputs; }
@@ -58,14 +57,14 @@ template <class T>
 void plan_blocks(Plan* plan) {
   std::int64_t* p = plan->params;
   p[kBlockColumns] = p[kN] <= kWidest ? p[kN] : kWidest;
-  const std::int64_t row_bytes = at_least(p[kBlockColumns] * static_cast<std::int64_t>(sizeof(T)), 1);
-  p[kBlockRows] = at_least(kBlockBytes / row_bytes / kRowUnit, 1) * kRowUnit;
-  p[kColumnBlocks] = p[kN] > 0 ? ceil_div(p[kN], p[kBlockColumns]) : 0;
-  p[kBlocks] = p[kColumnBlocks] * ceil_div(p[kM], p[kBlockRows]);
+  const std::int64_t row_bytes = most(p[kBlockColumns] * static_cast<std::int64_t>(sizeof(T)), 1);
+  p[kBlockRows] = most(kBlockBytes / row_bytes / kRowUnit, 1) * kRowUnit;
+  p[kColumnBlocks] = p[kN] > 0 ? ceil_divide(p[kN], p[kBlockColumns]) : 0;
+  p[kBlocks] = p[kColumnBlocks] * ceil_divide(p[kM], p[kBlockRows]);
   const double block_flops = 2.0 * static_cast<double>(p[kBlockRows] * p[kBlockColumns] * (p[kK] + 4));
-  const std::int64_t together = at_least(static_cast<std::int64_t>(kChunkFlops / block_flops), 1);
-  p[kBlocksPerChunk] = at_least(together, ceil_div(p[kBlocks], kMostChunks));
-  plan->chunks[0] = ceil_div(p[kBlocks], p[kBlocksPerChunk]);
+  const std::int64_t together = most(static_cast<std::int64_t>(kChunkFlops / block_flops), 1);
+  p[kBlocksPerChunk] = most(together, ceil_divide(p[kBlocks], kMostChunks));
+  plan->chunks[0] = ceil_divide(p[kBlocks], p[kBlocksPerChunk]);
 }
 
 // Of a block, between the product and the step.

@@ -6,7 +6,7 @@
 #include "kernels/micro.h"
 #include "kernels/ranges.h"
 #include "registry.h"
-#include "simd/vec.h"
+#include "simd/math.h"
 
 namespace pynn {
 namespace PYNN_TARGET {
@@ -125,7 +125,7 @@ struct Adamax : Rule<T> {
         alpha(broadcast(scalar_operand<T>(call, 4))) {}
   PYNN_INLINE void operator()(const V* x, V* y) const {
     y[1] = x[1] + (x[3] - x[1]) * first;
-    y[2] = vmax(beta * x[2], vabs(x[3]));
+    y[2] = vmax(beta * x[2], magnitude(x[3]));
     y[0] = x[0] - y[1] * alpha / (y[2] + epsilon);
   }
 };

@@ -20,7 +20,7 @@ constexpr std::int64_t kPoolChunks = 64;
 inline void plan_rows(std::int64_t rows, std::int64_t bytes, Plan* plan) {
   plan->cost_ns = static_cast<double>(bytes) / 15;
   plan->params[0] = rows;
-  plan->chunks[0] = rows == 0 ? 0 : clamped(bytes >> 15, 1, smaller(kPoolChunks, rows));
+  plan->chunks[0] = rows == 0 ? 0 : clamped(bytes >> 15, 1, least(kPoolChunks, rows));
 }
 
 struct RowRange {

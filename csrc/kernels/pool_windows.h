@@ -34,14 +34,14 @@ struct Span {
 // The input positions of window `o`.
 inline Span window_span(const WindowAxis& axis, std::int64_t o) {
   const std::int64_t begin = o * axis.stride - axis.pad;
-  return Span{larger(begin, 0), smaller(begin + axis.window, axis.size)};
+  return Span{most(begin, 0), least(begin + axis.window, axis.size)};
 }
 
 // The windows that input position `i` is in.
 inline Span windows_over(const WindowAxis& axis, std::int64_t i) {
   const std::int64_t reach = i + axis.pad;
   const std::int64_t before = reach - axis.window;
-  return Span{before < 0 ? 0 : before / axis.stride + 1, smaller(reach / axis.stride + 1, axis.out_size)};
+  return Span{before < 0 ? 0 : before / axis.stride + 1, least(reach / axis.stride + 1, axis.out_size)};
 }
 
 template <class T>

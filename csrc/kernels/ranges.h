@@ -2,7 +2,7 @@
 #pragma once
 
 #include "base/kernel.h"
-#include "simd/vec.h"
+#include "kernels/integers.h"
 
 namespace pynn {
 namespace PYNN_TARGET {
@@ -11,10 +11,6 @@ namespace {
 struct Range {
   std::int64_t first, last;
 };
-
-PYNN_INLINE std::int64_t least(std::int64_t a, std::int64_t b) { return a < b ? a : b; }
-PYNN_INLINE std::int64_t most(std::int64_t a, std::int64_t b) { return a > b ? a : b; }
-PYNN_INLINE std::int64_t ceil_divide(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 
 // Length of a chunk: at least `smallest`, a multiple of `unit`, and long enough that `total` makes 32 chunks at most.
 PYNN_INLINE std::int64_t chunk_length(std::int64_t total, std::int64_t smallest, std::int64_t unit) {

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "kernels/recurrent_product.h"
+#include "kernels/rows.h"
 #include "simd/math.h"
 
 namespace pynn {
@@ -74,15 +75,6 @@ PYNN_INLINE void with_activations(std::int64_t activation, std::int64_t gate, Vi
   else visit(AnyActivation<T>(activation), AnyActivation<T>(gate));
 }
 
-// visit(j, lanes) over n elements in vectors; `lanes` is the constant kLanes but in the last, partial one.
-template <class T, class Visit>
-PYNN_INLINE void for_vectors(std::int64_t n, Visit visit) {
-  constexpr int lanes = Simd<T>::kLanes;
-  std::int64_t j = 0;
-  for (; j + lanes <= n; j += lanes) visit(j, lanes);
-  if (j < n) visit(j, static_cast<int>(n - j));
-}
-
 // ---- the geometry of a call -----------------------------------------------------------------------------------------
 
 struct Geometry {
@@ -121,8 +113,8 @@ PYNN_INLINE double sequence_cost_ns(const Geometry& g, int gates, int products, 
 // Blocks of a batch whose work is `cost_ns`: at least 4 where there is enough to do, for 2 threads to even out.
 PYNN_INLINE std::int64_t block_count(std::int64_t batch, double cost_ns) {
   const std::int64_t affordable = static_cast<std::int64_t>(cost_ns / kBlockNs);
-  std::int64_t blocks = ceil_div(batch, kBlockRows);
-  if (blocks < 4) blocks = minimum(4, ceil_div(batch, 4));
+  std::int64_t blocks = ceil_divide(batch, kBlockRows);
+  if (blocks < 4) blocks = least(4, ceil_divide(batch, 4));
   if (blocks > affordable) blocks = affordable;
   return blocks > 0 ? blocks : batch > 0;
 }
@@ -131,7 +123,7 @@ PYNN_INLINE std::int64_t block_count(std::int64_t batch, double cost_ns) {
 template <class T>
 PYNN_INLINE std::int64_t scratch_stride(std::int64_t n) {
   const std::int64_t line = 64 / static_cast<std::int64_t>(sizeof(T));
-  const std::int64_t lines = ceil_div(n, line);
+  const std::int64_t lines = ceil_divide(n, line);
   return (lines | 1) * line;
 }
 
@@ -141,7 +133,7 @@ struct Layout {
   template <class T>
   std::int64_t take(std::int64_t count) {
     const std::int64_t at = bytes;
-    bytes += ceil_div(count * static_cast<std::int64_t>(sizeof(T)), 64) * 64;
+    bytes += ceil_divide(count * static_cast<std::int64_t>(sizeof(T)), 64) * 64;
     return at;
   }
 };
@@ -185,7 +177,7 @@ PYNN_INLINE RowBlock row_block(std::int64_t batch, std::int64_t blocks, std::int
   return RowBlock{first, part_begin(batch, blocks, block + 1) - first};
 }
 // The most rows of any block.
-PYNN_INLINE std::int64_t block_rows(std::int64_t batch, std::int64_t blocks) { return blocks ? ceil_div(batch, blocks) : 0; }
+PYNN_INLINE std::int64_t block_rows(std::int64_t batch, std::int64_t blocks) { return blocks ? ceil_divide(batch, blocks) : 0; }
 
 // A block's rows of a (batch, units) state, or zeros where there is none.
 template <class T>

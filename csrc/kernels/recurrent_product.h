@@ -8,6 +8,7 @@
 #include "base/kernel.h"
 #include "kernels/expected.h"
 #include "kernels/gemm_tile.h"
+#include "kernels/integers.h"
 
 namespace pynn {
 namespace PYNN_TARGET {
@@ -24,16 +25,13 @@ constexpr std::int64_t kUnpackedBytes = 1 << 15;
 // And from so many rows on packing pays for itself.
 constexpr std::int64_t kPackedRows = 32;
 
-PYNN_INLINE std::int64_t minimum(std::int64_t a, std::int64_t b) { return a < b ? a : b; }
-PYNN_INLINE std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
-
 template <class T>
 constexpr std::int64_t panel_columns() {
   return tile_columns<T>();
 }
 template <class T>
 PYNN_INLINE std::int64_t padded_columns(std::int64_t n) {
-  return ceil_div(n, panel_columns<T>()) * panel_columns<T>();
+  return ceil_divide(n, panel_columns<T>()) * panel_columns<T>();
 }
 
 // A (k, n) matrix in panels.
@@ -64,7 +62,7 @@ template <class T>
 void pack_panel(const T* b, std::int64_t stride, std::int64_t k, std::int64_t n, std::int64_t q, T* to) {
   constexpr int lanes = Simd<T>::kLanes;
   const std::int64_t first = q * panel_columns<T>();
-  const int columns = static_cast<int>(minimum(panel_columns<T>(), n - first));
+  const int columns = static_cast<int>(least(panel_columns<T>(), n - first));
   const int head = lanes_of<T>(columns, 0), tail = lanes_of<T>(columns, 1);
   for (std::int64_t p = 0; p < k; ++p) {
     const T* from = b + p * stride + first;
@@ -78,7 +76,7 @@ void pack_panel(const T* b, std::int64_t stride, std::int64_t k, std::int64_t n,
 template <class T>
 void pack_transposed_panel(const T* b, std::int64_t stride, std::int64_t k, std::int64_t n, std::int64_t q, T* to) {
   constexpr std::int64_t width = tile_columns<T>();
-  const std::int64_t columns = minimum(width, n - q * width);
+  const std::int64_t columns = least(width, n - q * width);
   for (std::int64_t j = 0; j < columns; ++j) {
     const T* from = b + (q * width + j) * stride;
     for (std::int64_t p = 0; p < k; ++p) to[p * width + j] = from[p];
@@ -149,7 +147,7 @@ PYNN_INLINE void product_tile(const RowProduct<T>& product, std::int64_t row, st
   const std::int64_t depth = product.options.expected ? kAskDepth : product.k;
   for (std::int64_t p = 0; p < product.k; p += depth) {
     if (product.options.expected) product.options.expected->ask();
-    accumulate(tile, rows_of<MR>(product.a.row(row) + p, product.a.stride), b + p * b_stride, b_stride, minimum(depth, product.k - p));
+    accumulate(tile, rows_of<MR>(product.a.row(row) + p, product.a.stride), b + p * b_stride, b_stride, least(depth, product.k - p));
   }
   finish_tile(product, row, column, tile, columns);
 }
@@ -191,7 +189,7 @@ PYNN_INLINE void product_strip(const RowProduct<T>& product, std::int64_t column
 PYNN_INLINE int next_panels(std::int64_t left) {
   if (left == 6) return 3;
   if (kVectorRegisters >= 32 && (left == 9 || left == 10)) return 6;
-  return static_cast<int>(minimum(left, 4));
+  return static_cast<int>(least(left, 4));
 }
 
 // All whole panels for one row, along the walk. Returns the columns that are done.
@@ -245,12 +243,12 @@ PYNN_INLINE int next_rows(std::int64_t left) {
 
 template <class T>
 PYNN_NOINLINE void multiply_rows(const RowProduct<T>& product, std::int64_t rows, const PanelMatrix<T>& b) {
-  const std::int64_t first = product_strips(product, rows, b) / panel_columns<T>(), count = ceil_div(b.n, panel_columns<T>()) - first;
-  if (product.options.expected) product.options.expected->spread(count * ceil_div(rows, kMostRows) * ceil_div(product.k, kAskDepth));
+  const std::int64_t first = product_strips(product, rows, b) / panel_columns<T>(), count = ceil_divide(b.n, panel_columns<T>()) - first;
+  if (product.options.expected) product.options.expected->spread(count * ceil_divide(rows, kMostRows) * ceil_divide(product.k, kAskDepth));
   for (std::int64_t index = 0; index < count; ++index) {
     const std::int64_t q = first + on_walk(product.options.walk, index, count), column = q * panel_columns<T>();
     const T* panel = b.data + q * b.panel;
-    const int columns = static_cast<int>(minimum(panel_columns<T>(), b.n - column));
+    const int columns = static_cast<int>(least(panel_columns<T>(), b.n - column));
     for (std::int64_t row = 0; row < rows;) {
       const int take = next_rows(rows - row);
       if (columns > Simd<T>::kLanes) product_rows<T, 2>(product, row, take, column, panel, b.stride, columns);
@@ -334,7 +332,7 @@ void sum_panel(const Rows<const T>& b, std::int64_t count, T* to, int columns, b
   const std::int64_t second = tail ? lanes : 0;
   std::int64_t r = 0;
   do {
-    const std::int64_t end = minimum(count, r + kColumnSumBlock);
+    const std::int64_t end = least(count, r + kColumnSumBlock);
     V part0 = zero<T>(), part1 = zero<T>();
     for (; r < end; ++r) {
       part0 = part0 + load<T>(b.row(r));

@@ -40,7 +40,7 @@ struct Packing {
                       void* shared) {
     T* to = at_offset<T>(shared, layout.take<T>(k * padded_columns<T>(n)));
     items[count++] = PackedItem<T>{from, stride, k, n, to, transposed};
-    panels += ceil_div(n, panel_columns<T>());
+    panels += ceil_divide(n, panel_columns<T>());
     elements += k * n;
     return packed_matrix(static_cast<const T*>(to), k, n);
   }
@@ -50,14 +50,14 @@ struct Packing {
     if (!rows || !worth_packing<T>(k, n, rows)) return plain_matrix(from, stride, k, n);
     return pack(from, stride, k, n, false, layout, shared);
   }
-  std::int64_t chunks() const { return minimum(panels, kMaxChunks); }
+  std::int64_t chunks() const { return least(panels, kMaxChunks); }
 
   void run(std::int64_t begin, std::int64_t end) const {
     std::int64_t first = part_begin(panels, chunks(), begin), last = part_begin(panels, chunks(), end);
     for (int i = 0; i < count && last > 0; ++i) {
       const PackedItem<T>& item = items[i];
-      const std::int64_t own = ceil_div(item.n, panel_columns<T>());
-      for (std::int64_t q = first > 0 ? first : 0; q < minimum(own, last); ++q) {
+      const std::int64_t own = ceil_divide(item.n, panel_columns<T>());
+      for (std::int64_t q = first > 0 ? first : 0; q < least(own, last); ++q) {
         T* to = item.to + q * item.k * panel_columns<T>();
         if (item.transposed) pack_transposed_panel(item.from, item.stride, item.k, item.n, q, to);
         else pack_panel(item.from, item.stride, item.k, item.n, q, to);
@@ -118,7 +118,7 @@ struct WeightGradients {
   }
   int add_group(std::int64_t column, std::int64_t width) {
     groups[num_groups] = Group{column, width};
-    panels += ceil_div(width, panel_columns<T>());
+    panels += ceil_divide(width, panel_columns<T>());
     return num_groups++;
   }
   void add_product(int source, int group, T* out, std::int64_t stride) {
@@ -126,7 +126,7 @@ struct WeightGradients {
   }
   void add_bias(int group, T* out) { biases[num_biases++] = BiasSum<T>{group, out}; }
 
-  std::int64_t chunks() const { return minimum(panels, kMaxChunks); }
+  std::int64_t chunks() const { return least(panels, kMaxChunks); }
   bool gathers() const {
     for (int i = 0; i < num_sources; ++i)
       if (sources[i].gathered) return true;
@@ -156,8 +156,8 @@ struct WeightGradients {
   template <class Visit>
   void for_panels(std::int64_t first, std::int64_t last, Visit visit) const {
     for (int g = 0; g < num_groups && last > 0; ++g) {
-      const std::int64_t own = ceil_div(groups[g].width, panel_columns<T>());
-      for (std::int64_t q = first > 0 ? first : 0; q < minimum(own, last); ++q) visit(g, q);
+      const std::int64_t own = ceil_divide(groups[g].width, panel_columns<T>());
+      for (std::int64_t q = first > 0 ? first : 0; q < least(own, last); ++q) visit(g, q);
       first -= own;
       last -= own;
     }
@@ -166,11 +166,11 @@ struct WeightGradients {
     return {gates.row(row) + groups[group].column + q * panel_columns<T>(), gates.stride};
   }
   int columns(int group, std::int64_t q) const {
-    return static_cast<int>(minimum(panel_columns<T>(), groups[group].width - q * panel_columns<T>()));
+    return static_cast<int>(least(panel_columns<T>(), groups[group].width - q * panel_columns<T>()));
   }
   // One block of rows of a panel, against all that it takes part in.
   void reduce(int group, std::int64_t q, std::int64_t begin) const {
-    const std::int64_t k = minimum(kReductionBlock, rows - begin);
+    const std::int64_t k = least(kReductionBlock, rows - begin);
     for (int i = 0; i < num_products; ++i) {
       const WeightProduct<T>& product = products[i];
       if (product.group != group) continue;
@@ -262,7 +262,7 @@ PYNN_INLINE Rows<T> input_products(const Sequence<T>& sequence, const RowBlock& 
     return z;
   }
   const std::int64_t ahead = step % kStepsAhead, left = sequence.geometry.steps - step;
-  if (ahead == 0) multiply(sequence.x_steps(sequence.x, part.first, step), minimum(kStepsAhead, left), kernel, z, bias);
+  if (ahead == 0) multiply(sequence.x_steps(sequence.x, part.first, step), least(kStepsAhead, left), kernel, z, bias);
   return {z.row(ahead), z.stride};
 }
 PYNN_INLINE std::int64_t input_rows(std::int64_t rows) { return rows > kStepsAhead ? rows : kStepsAhead; }
@@ -327,7 +327,7 @@ PYNN_INLINE void run_backward(const Backward& f, const Plan* plan, std::int32_t 
   if (phase == 0) {
     const std::int64_t packed = f.packing.chunks();
     if (single) end = packed + source_chunks(f);
-    f.packing.run(minimum(begin, packed), minimum(end, packed));
+    f.packing.run(least(begin, packed), least(end, packed));
     if (end > packed) gather_sources(f, begin > packed ? begin - packed : 0, end - packed, put_sources);
   }
   if (single) begin = 0, end = f.blocks;
@@ -363,7 +363,7 @@ PYNN_INLINE void input_gradients(const Backward& f, const RowBlock& part, std::i
                     static_cast<const T*>(nullptr));
   if (step % kStepsAhead != 0) return;
   const Rows<const T> dz{f.weights.gates.row(f.sequence.row(part.first, step)), f.weights.gates.stride};
-  multiply(dz, minimum(kStepsAhead, f.sequence.geometry.steps - step), f.kernel_transposed, f.sequence.x_steps(f.dx, part.first, step),
+  multiply(dz, least(kStepsAhead, f.sequence.geometry.steps - step), f.kernel_transposed, f.sequence.x_steps(f.dx, part.first, step),
            static_cast<const T*>(nullptr));
 }
 

@@ -114,9 +114,9 @@ PYNN_INLINE void reduce_strip(const T* x, std::int64_t rows, std::int64_t stride
 template <class T, class Op>
 void reduce_columns(const T* x, std::int64_t rows, std::int64_t stride, std::int64_t columns, T* out) {
   constexpr int lanes = Simd<T>::kLanes;
-  constexpr int most = kVectorRegisters >= 32 ? 16 : 8;
+  constexpr int kMost = kVectorRegisters >= 32 ? 16 : 8;
   std::int64_t c = 0;
-  for (; c + most * lanes <= columns; c += most * lanes) reduce_strip<T, Op, most>(x + c, rows, stride, lanes, out + c);
+  for (; c + kMost * lanes <= columns; c += kMost * lanes) reduce_strip<T, Op, kMost>(x + c, rows, stride, lanes, out + c);
   for (; c + 4 * lanes <= columns; c += 4 * lanes) reduce_strip<T, Op, 4>(x + c, rows, stride, lanes, out + c);
   for (; c + lanes <= columns; c += lanes) reduce_strip<T, Op, 1>(x + c, rows, stride, lanes, out + c);
   if (c < columns) reduce_strip<T, Op, 1>(x + c, rows, stride, static_cast<int>(columns - c), out + c);

@@ -290,7 +290,7 @@ void run_sigmoid(const Call* call, std::int64_t begin, std::int64_t end) {
   T* y = static_cast<T*>(call->data[2]) + range.first;
   for_vectors<T>(range.last - range.first, [&](std::int64_t i, int count) {
     const typename Simd<T>::V v = load_lanes(x + i, count);
-    store_lanes(y + i, vmax(v, zero<T>()) - v * load_lanes(z + i, count) + vlog1p(vexp(-vabs(v))), count);
+    store_lanes(y + i, vmax(v, zero<T>()) - v * load_lanes(z + i, count) + vlog1p(vexp(-magnitude(v))), count);
   });
 }
 

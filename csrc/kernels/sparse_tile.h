@@ -143,7 +143,7 @@ PYNN_INLINE SparseTask<T> part_of(const SparseTask<T>& whole, std::int64_t row, 
 }
 
 // The next part of what is left: as much as fits, the last two alike. Without a division, which takes as long as a term.
-constexpr std::int64_t next_part(std::int64_t left, std::int64_t most) { return left >= 2 * most ? most : left > most ? (left + 1) / 2 : left; }
+constexpr std::int64_t next_part(std::int64_t left, std::int64_t at_once) { return left >= 2 * at_once ? at_once : left > at_once ? (left + 1) / 2 : left; }
 
 // Where it is more than one tile.
 template <class T>

@@ -120,7 +120,7 @@ void transform_slice(const WinogradShape& w, const Source& source, std::int64_t 
 template <class T, class Source>
 void transform_tiles(const WinogradShape& w, const Source& source, std::int64_t first, std::int64_t last, T* v, T* room) {
   for (std::int64_t c = 0; c < w.channels; c += w.slice, v += kPoints * w.plane)
-    transform_slice(w, source, first, last, c, smaller(w.slice, w.channels - c), v, room);
+    transform_slice(w, source, first, last, c, least(w.slice, w.channels - c), v, room);
 }
 
 template <class T>
@@ -150,7 +150,7 @@ Expected<Use::kWrite> expected_sink(const WinogradShape& w, const DenseSink<T>& 
   const WinogradTile top = tile_at(w, first), bottom = tile_at(w, last - 1);
   const std::int64_t row = sink.cols * sink.channels;
   return Expected<Use::kWrite>(sink.base + (top.image * sink.rows + top.row) * row,
-                  sink.base + (bottom.image * sink.rows + smaller(bottom.row + kOutputs, sink.rows)) * row, calls);
+                  sink.base + (bottom.image * sink.rows + least(bottom.row + kOutputs, sink.rows)) * row, calls);
 }
 template <class Sink>
 Expected<Use::kWrite> expected_sink(const WinogradShape&, const Sink&, std::int64_t, std::int64_t, std::int64_t) {
@@ -188,11 +188,11 @@ template <class T>
 void plan_winograd(const WinogradShape& w, double direct_cost_ns, Plan* plan) {
   plan->variant = kWinogradVariant;
   plan->phases = 2;
-  const std::int64_t blocks = clamped(ceil_div(w.tiles, w.block_tiles), 1, kMaxChunks);
+  const std::int64_t blocks = clamped(ceil_divide(w.tiles, w.block_tiles), 1, kMaxChunks);
   plan->params[kSections] = clamped(kFewChunks / blocks, 1, panel_count(w.panels));
   plan->params[kTileChunks] = blocks * plan->params[kSections];
   plan->chunks[0] = filter_chunks(w);
-  plan->chunks[1] = plan->params[kTileChunks] + (has_edges(w) ? smaller(w.batch, kEdgeChunks) : 0);
+  plan->chunks[1] = plan->params[kTileChunks] + (has_edges(w) ? least(w.batch, kEdgeChunks) : 0);
   plan->shared_bytes = filters_bytes<T>(w, has_edges(w));
   plan->scratch_bytes = winograd_room<T>(w) * static_cast<std::int64_t>(sizeof(T));
   plan->cost_ns = direct_cost_ns / 2.2;
@@ -204,7 +204,7 @@ PYNN_INLINE void for_each_edge(const WinogradShape& w, const Plan& plan, const C
                                std::int64_t end, Visit visit) {
   const std::int64_t tiles = plan.params[kTileChunks], chunks = plan.chunks[1] - tiles;
   if (end <= tiles || chunks == 0) return;
-  const std::int64_t first = w.batch * (larger(begin, tiles) - tiles) / chunks, last = w.batch * (end - tiles) / chunks;
+  const std::int64_t first = w.batch * (most(begin, tiles) - tiles) / chunks, last = w.batch * (end - tiles) / chunks;
   Correlation g = correlation_of(s, adjoint);
   if (w.main_rows < w.rows) visit(g, Region{first, last, w.main_rows, w.rows});
   g.first_column = w.main_cols;
@@ -216,7 +216,7 @@ template <class T, class Ask>
 PYNN_INLINE void multiply_panel(const WinogradShape& w, const Panel& panel, const WinogradFilters<T>& filters, const T* v, std::int64_t tiles, T* m,
                                 T* room, Ask ask) {
   for (std::int64_t first = 0; first < w.channels; first += w.slice, v += kPoints * w.plane) {
-    const std::int64_t depths = smaller(w.slice, w.channels - first);
+    const std::int64_t depths = least(w.slice, w.channels - first);
     const Points<T> u = points_of(w, panel, filters, first, depths, room);
     for (int p = 0; p < kPoints; ++p) {
       ask();
@@ -229,11 +229,11 @@ PYNN_INLINE void multiply_panel(const WinogradShape& w, const Panel& panel, cons
 template <class T, class Source, class Sink>
 void winograd_block(const WinogradShape& w, const Source& source, const WinogradFilters<T>& filters, const Sink& sink, std::int64_t first,
                     std::int64_t last, const PanelSpan& span, T* v) {
-  const std::int64_t plane = product_plane<T>(w), products = (span.last - span.first) * ceil_div(w.channels, w.slice) * kPoints;
+  const std::int64_t plane = product_plane<T>(w), products = (span.last - span.first) * ceil_divide(w.channels, w.slice) * kPoints;
   T *m = v + source_size(w), *room = m + kPoints * plane;
   transform_tiles(w, source, first, last, v, room + depths_room<T>(w));
   Expected<Use::kWrite> out = expected_sink(w, sink, first, last, kPoints);
-  Expected<Use::kRead> next = expected_source(w, source, last, smaller(last + w.block_tiles, w.tiles), products);
+  Expected<Use::kRead> next = expected_source(w, source, last, least(last + w.block_tiles, w.tiles), products);
   for (std::int64_t i = span.first; i < span.last; ++i) {
     const Panel panel = panel_at(w.panels, i);
     multiply_panel(w, panel, filters, v, last - first, m, room, [&] {
@@ -249,13 +249,13 @@ template <class T, class Source, class Sink>
 void winograd_pass(const WinogradShape& w, const Plan& plan, const Source& source, const WinogradFilters<T>& filters, const Sink& sink,
                    std::int64_t begin, std::int64_t end, void* scratch) {
   const std::int64_t sections = plan.params[kSections], chunks = plan.params[kTileChunks] / sections;
-  const std::int64_t blocks = ceil_div(w.tiles, w.block_tiles), panels = panel_count(w.panels);
-  end = smaller(end, plan.params[kTileChunks]);
+  const std::int64_t blocks = ceil_divide(w.tiles, w.block_tiles), panels = panel_count(w.panels);
+  end = least(end, plan.params[kTileChunks]);
   while (begin < end) {
-    const std::int64_t chunk = begin / sections, next = smaller(end, (chunk + 1) * sections);
+    const std::int64_t chunk = begin / sections, next = least(end, (chunk + 1) * sections);
     const PanelSpan span{panels * (begin % sections) / sections, panels * (next - chunk * sections) / sections};
     for (std::int64_t block = blocks * chunk / chunks; block < blocks * (chunk + 1) / chunks; ++block) {
-      const std::int64_t first = block * w.block_tiles, last = smaller(first + w.block_tiles, w.tiles);
+      const std::int64_t first = block * w.block_tiles, last = least(first + w.block_tiles, w.tiles);
       winograd_block(w, source, filters, sink, first, last, span, static_cast<T*>(scratch));
     }
     begin = next;

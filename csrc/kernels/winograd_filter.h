@@ -36,8 +36,8 @@ struct WinogradFilter {
 inline std::int64_t filter_block_tiles(const WinogradFilter& f, std::int64_t partial_tiles) {
   const WinogradShape& w = f.shape;
   if (f.together == 1) return clamped(w.channels / 64 * 48, 24, 96);
-  const std::int64_t most = larger(24, kFarFloats / kPoints / (w.slice + f.together * kPanelVectors * w.panels.lanes));
-  return ceil_div(partial_tiles, ceil_div(partial_tiles, most));
+  const std::int64_t most_tiles = most(24, kFarFloats / kPoints / (w.slice + f.together * kPanelVectors * w.panels.lanes));
+  return ceil_divide(partial_tiles, ceil_divide(partial_tiles, most_tiles));
 }
 
 // So few tiles that more time would go into the sums in memory than into the products.
@@ -51,13 +51,13 @@ WinogradFilter winograd_filter(const ConvShape& s) {
   f.shape = winograd_shape<T>(s, false, false);
   const std::int64_t panels = panel_count(f.shape.panels);
   f.partial_size = packed_size(f.shape.panels);
-  const std::int64_t most = larger(1, kPartialBytes / (f.partial_size * static_cast<std::int64_t>(sizeof(T))));
+  const std::int64_t most_partials = most(1, kPartialBytes / (f.partial_size * static_cast<std::int64_t>(sizeof(T))));
   f.at_once = few_tiles(f.shape);
-  f.partials = f.at_once ? 1 : smaller(clamped(f.shape.tiles / kPartialTiles, kLeastWinogradPartials, kMaxWinogradPartials), smaller(most, s.batch));
-  f.sections = clamped(ceil_div(kLeastWinogradPartials, f.partials), 1, panels);
-  f.together = f.shape.channels >= kFarChannels && !f.at_once ? ceil_div(panels, f.sections) : 1;
-  f.shape.slice = f.at_once ? kDepths : ceil_div(f.shape.channels, Simd<T>::kLanes) * Simd<T>::kLanes;
-  f.shape.block_tiles = f.at_once ? f.shape.tiles : filter_block_tiles(f, ceil_div(f.shape.tiles, f.partials));
+  f.partials = f.at_once ? 1 : least(clamped(f.shape.tiles / kPartialTiles, kLeastWinogradPartials, kMaxWinogradPartials), least(most_partials, s.batch));
+  f.sections = clamped(ceil_divide(kLeastWinogradPartials, f.partials), 1, panels);
+  f.together = f.shape.channels >= kFarChannels && !f.at_once ? ceil_divide(panels, f.sections) : 1;
+  f.shape.slice = f.at_once ? kDepths : ceil_divide(f.shape.channels, Simd<T>::kLanes) * Simd<T>::kLanes;
+  f.shape.block_tiles = f.at_once ? f.shape.tiles : filter_block_tiles(f, ceil_divide(f.shape.tiles, f.partials));
   f.shape.plane = f.shape.block_tiles * f.shape.slice + kPadding;
   f.panel_room = f.shape.block_tiles * kPanelVectors * Simd<T>::kLanes;
   f.plane = f.together * f.panel_room + kPadding;
@@ -82,7 +82,7 @@ void plan_winograd_filter(const WinogradFilter& f, double direct_cost_ns, Plan* 
   plan->chunks[1] = reduction_chunks(f);
   plan->shared_bytes = f.at_once ? 0 : f.partials * f.partial_size * kBytes;
   const std::int64_t transformed = source_size(f.shape) + kPoints * f.plane;
-  plan->scratch_bytes = (f.at_once ? transformed + sums_room<T>(kDepths) : larger(transformed, sums_room<T>(kReducedChannels))) * kBytes;
+  plan->scratch_bytes = (f.at_once ? transformed + sums_room<T>(kDepths) : most(transformed, sums_room<T>(kReducedChannels))) * kBytes;
   plan->cost_ns = direct_cost_ns / 2.2;
 }
 
@@ -106,10 +106,10 @@ void sum_winograd_block(const WinogradFilter& f, const XSource& x, const Gradien
   const std::int64_t tiles = last_tile - first_tile;
   T* room = y + kPoints * f.plane;
   transform_tiles(w, x, first_tile, last_tile, v, room);
-  const std::int64_t after = smaller(last_tile + w.block_tiles, w.tiles), products = (last_panel - first_panel) * kPoints;
+  const std::int64_t after = least(last_tile + w.block_tiles, w.tiles), products = (last_panel - first_panel) * kPoints;
   Expected<Use::kRead> next_x = expected_source(w, x, last_tile, after, products), next_dy = expected_source(w, dy, last_tile, after, products);
   for (std::int64_t i = first_panel; i < last_panel; i += f.together) {
-    const std::int64_t end = smaller(i + f.together, last_panel);
+    const std::int64_t end = least(i + f.together, last_panel);
     for (std::int64_t q = i; q < end; ++q)
       transform_gradient(w, dy, panel_at(w.panels, q), first_tile, last_tile, y + (q - i) * f.panel_room, f.plane, room);
     for (int p = 0; p < kPoints; ++p)
@@ -133,7 +133,7 @@ void sum_winograd_partials(const WinogradFilter& f, const XSource& x, const Grad
     const std::int64_t partial = chunk / f.sections, section = chunk % f.sections;
     const std::int64_t start = w.batch * partial / f.partials * per_image, stop = w.batch * (partial + 1) / f.partials * per_image;
     for (std::int64_t t = start; t < stop; t += w.block_tiles)
-      sum_winograd_block(f, x, dy, panels * section / f.sections, panels * (section + 1) / f.sections, t, smaller(t + w.block_tiles, stop),
+      sum_winograd_block(f, x, dy, panels * section / f.sections, panels * (section + 1) / f.sections, t, least(t + w.block_tiles, stop),
                          static_cast<T*>(scratch), sums + partial * f.partial_size, t == start);
   }
 }
@@ -164,7 +164,7 @@ void winograd_filter_at_once(const WinogradFilter& f, const XSource& x, const Gr
     transform_gradient(w, dy, panel, 0, w.tiles, y, f.plane, room);
     const T* slice = v;
     for (std::int64_t c = 0; c < w.channels; c += w.slice, slice += kPoints * w.plane) {
-      const std::int64_t channels = smaller(w.slice, w.channels - c), plane = channels * panel.width + kPadding;
+      const std::int64_t channels = least(w.slice, w.channels - c), plane = channels * panel.width + kPadding;
       for (int p = 0; p < kPoints; ++p)
         column_product(panel.width, slice + p * w.plane, w.slice, channels, y + p * f.plane, w.tiles, sums + p * plane, true);
       write_taps(w, panel, c, channels, sums, plane, dfilter);
@@ -192,7 +192,7 @@ void reduce_winograd_filter(const WinogradFilter& f, const T* sums, T* dfilter, 
   for (std::int64_t i = begin; i < end; ++i) {
     const Panel panel = panel_at(w.panels, i);
     for (std::int64_t first = 0; first < w.channels; first += kReducedChannels) {
-      const std::int64_t count = smaller(kReducedChannels, w.channels - first);
+      const std::int64_t count = least(kReducedChannels, w.channels - first);
       add_partials(f, sums + panel.offset, panel.width, first, count, points);
       write_taps(w, panel, first, count, points, count * panel.width, dfilter);
     }
@@ -203,7 +203,7 @@ void reduce_winograd_filter(const WinogradFilter& f, const T* sums, T* dfilter, 
 template <class T, class XSource, class GradientSource>
 void run_winograd_filter(const WinogradFilter& f, const XSource& x, const GradientSource& dy, T* sums, T* dfilter, std::int32_t phase,
                          std::int64_t begin, std::int64_t end, void* scratch) {
-  if (phase == 1) return reduce_winograd_filter(f, sums, dfilter, begin, smaller(end, reduction_chunks(f)), scratch);
+  if (phase == 1) return reduce_winograd_filter(f, sums, dfilter, begin, least(end, reduction_chunks(f)), scratch);
   if (f.at_once) return winograd_filter_at_once(f, x, dy, dfilter, begin, end, scratch);
   sum_winograd_partials(f, x, dy, sums, begin, end, scratch);
 }

@@ -101,7 +101,7 @@ void transform_panels(const WinogradShape& w, const WinogradFilters<T>& f, std::
     const Panel panel = panel_at(w.panels, i);
     T* to = f.room + points_offset(w, panel);
     for (std::int64_t d = 0; d < w.channels; d += kDepths)
-      transform_depths(w.panels, panel, f, d, smaller(kDepths, w.channels - d), to + d * panel.width, points_plane(panel, w.channels));
+      transform_depths(w.panels, panel, f, d, least(kDepths, w.channels - d), to + d * panel.width, points_plane(panel, w.channels));
   }
 }
 
@@ -133,9 +133,9 @@ void keep_filters(const WinogradShape& w, Plan* plan) {
 template <class T>
 void prepare_filters(const WinogradShape& w, const Plan& plan, const WinogradFilters<T>& f, std::int64_t begin, std::int64_t end) {
   const std::int64_t panels = is_far(w) ? 0 : panel_count(w.panels);
-  if (plan.keeps) return renew_panels(w, f, begin, smaller(end, panels));
-  transform_panels(w, f, begin, smaller(end, panels));
-  if (end > panels) pack_panels(edge_panels(w), f.adjoint, f.filter, edge_filter(w, f), larger(begin, panels) - panels, end - panels);
+  if (plan.keeps) return renew_panels(w, f, begin, least(end, panels));
+  transform_panels(w, f, begin, least(end, panels));
+  if (end > panels) pack_panels(edge_panels(w), f.adjoint, f.filter, edge_filter(w, f), most(begin, panels) - panels, end - panels);
 }
 
 // U of a panel, in the channels of a slice of V: from the pass's first phase, or computed into `room`.

@@ -43,7 +43,7 @@ bool use_winograd(const ConvShape& s, const std::int64_t* ints, bool adjoint) {
   const std::int64_t rows = result_image(s, adjoint).rows, cols = result_image(s, adjoint).cols;
   if (!has_winograd<T>() || ints[kWinograd] == 0 || !shape || !channels || s.batch <= 0 || rows <= 0 || cols <= 0) return false;
   const std::int64_t main_rows = leaves_edge(rows) ? rows - 1 : rows, main_cols = leaves_edge(cols) ? cols - 1 : cols;
-  const std::int64_t products = ceil_div(main_rows, kOutputs) * ceil_div(main_cols, kOutputs) * kPoints;
+  const std::int64_t products = ceil_divide(main_rows, kOutputs) * ceil_divide(main_cols, kOutputs) * kPoints;
   const std::int64_t at_edge = (rows * cols - main_rows * main_cols) * 9;
   return products + at_edge <= 4 * rows * cols;  // of 9 for each output
 }
@@ -62,12 +62,12 @@ WinogradShape winograd_shape(const ConvShape& s, bool adjoint, bool edges) {
   w.main_cols = edges && leaves_edge(w.cols) ? w.cols - 1 : w.cols;
   w.row_pad = adjoint ? 2 - s.rows.pad : s.rows.pad;
   w.col_pad = adjoint ? 2 - s.cols.pad : s.cols.pad;
-  w.tile_rows = ceil_div(w.main_rows, kOutputs);
-  w.tile_cols = ceil_div(w.main_cols, kOutputs);
+  w.tile_rows = ceil_divide(w.main_rows, kOutputs);
+  w.tile_cols = ceil_divide(w.main_cols, kOutputs);
   w.tiles = w.batch * w.tile_rows * w.tile_cols;
   w.panels = filter_panels<T>(s, adjoint);
   w.panels.taps = kPoints;
-  w.slice = is_far(w) ? kDepths : ceil_div(w.channels, Simd<T>::kLanes) * Simd<T>::kLanes;
+  w.slice = is_far(w) ? kDepths : ceil_divide(w.channels, Simd<T>::kLanes) * Simd<T>::kLanes;
   const std::int64_t near = kTransformedFloats / kPoints / w.slice / kTileRows * kTileRows;
   w.block_tiles = is_far(w) ? kMostTiles : clamped(near, 2 * kTileRows, kMostTiles);
   w.plane = w.block_tiles * w.slice + kPadding;
@@ -77,7 +77,7 @@ WinogradShape winograd_shape(const ConvShape& s, bool adjoint, bool edges) {
 inline bool has_edges(const WinogradShape& w) { return w.main_rows < w.rows || w.main_cols < w.cols; }
 
 // Elements of V for a block of tiles, of a plane of M, and of M.
-inline std::int64_t source_size(const WinogradShape& w) { return ceil_div(w.channels, w.slice) * kPoints * w.plane; }
+inline std::int64_t source_size(const WinogradShape& w) { return ceil_divide(w.channels, w.slice) * kPoints * w.plane; }
 template <class T>
 std::int64_t product_plane(const WinogradShape& w) {
   return w.block_tiles * kPanelVectors * Simd<T>::kLanes + kPadding;

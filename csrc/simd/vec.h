@@ -249,9 +249,6 @@ PYNN_INLINE VecD vfloor(VecD a) {
   return r - select((r > a), broadcast(1.0), broadcast(0.0));
 }
 
-PYNN_INLINE VecF vabs(VecF a) { return select((a < zero<float>()), -a, a + zero<float>()); }
-PYNN_INLINE VecD vabs(VecD a) { return select((a < zero<double>()), -a, a + zero<double>()); }
-
 // ---- reductions: a fixed tree over the lanes, so that a sum never depends on who ran it --------------------------------
 
 template <class V>

@@ -1,0 +1,18 @@
+// Whole numbers: the smaller and the larger of two, and rounding up.
+#pragma once
+
+#include "simd/vec.h"
+
+namespace pynn {
+namespace PYNN_TARGET {
+namespace {
+
+PYNN_INLINE constexpr std::int64_t least(std::int64_t a, std::int64_t b) { return a < b ? a : b; }
+PYNN_INLINE constexpr std::int64_t most(std::int64_t a, std::int64_t b) { return a > b ? a : b; }
+PYNN_INLINE constexpr std::int64_t clamped(std::int64_t x, std::int64_t low, std::int64_t high) { return most(low, least(x, high)); }
+// For b > 0.
+PYNN_INLINE constexpr std::int64_t ceil_divide(std::int64_t a, std::int64_t b) { return a >= 0 ? (a + b - 1) / b : -(-a / b); }
+
+}  // namespace
+}  // namespace PYNN_TARGET
+}  // namespace pynn
