@@ -364,6 +364,33 @@ def test_stacked_cells_equal_layers_one_after_the_other():
     assert [w.path for w in stack.weights][:2] == ["s/RNNCell_0/kernel", "s/RNNCell_0/recurrent_kernel"]
 
 
+def test_both_ways_keep_functions_of_the_users_own():
+    def gated(z):
+        return z * pn.sigmoid(2.0 * z)
+
+    def rising(shape, dtype=None):
+        return np.linspace(-1, 1, int(np.prod(shape)), dtype=np.float32).reshape(shape)
+
+    layer = pn.layers.Bidirectional(pn.layers.LSTM(2, activation=gated, kernel_initializer=rising, kernel_regularizer=pn.sum))
+    x = np.random.default_rng(0).normal(size=(2, 4, 3)).astype(np.float32)
+    y = layer(x).numpy()
+    for side, half, way in ((layer.forward_layer, y[:, :2], x), (layer.backward_layer, y[:, 2:], x[:, ::-1])):
+        alone = pn.layers.LSTM(2, activation=gated)
+        alone.build(x.shape)
+        alone.set_weights(side.get_weights())
+        np.testing.assert_allclose(alone(np.ascontiguousarray(way)).numpy(), half, rtol=1e-5, atol=1e-6)
+        np.testing.assert_array_equal(side.kernel.numpy(), rising(side.kernel.shape))
+    assert len(layer.losses) == 2
+    ways = [w.numpy() for w in layer.weights if w.path.endswith("recurrent_kernel")]
+    assert len(ways) == 2 and not np.array_equal(*ways)
+
+
+def test_both_ways_have_cells_of_their_own():
+    layer = pn.layers.Bidirectional(pn.layers.RNN([Leaky(), pn.layers.GRUCell(2, activation=lambda z: pn.tanh(z) * 0.5)]))
+    assert layer(np.ones((2, 4, 5), np.float32)).shape == (2, 4)
+    assert len({id(w) for w in layer.weights}) == 8
+
+
 def test_a_cell_is_one_step_of_its_layer():
     x = np.random.default_rng(0).normal(size=(2, 5)).astype(np.float32)
     cell = pn.layers.LSTMCell(3)

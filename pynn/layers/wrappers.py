@@ -21,6 +21,21 @@ def _as_layer(wrapper: str, layer, common: dict) -> Layer:
     return layer
 
 
+def _copied(layer: Layer, **changes) -> Layer:
+    """A layer like this one, with fresh weights. What its config tells by name alone, functions of the user's too, stays what it is."""
+    config = layer.get_config()
+    kept = {name: _kept(getattr(layer, name, None), described) for name, described in config.items()}
+    return type(layer).from_config({**kept, **changes})
+
+
+def _kept(value, described):
+    if isinstance(value, Layer):
+        return _copied(value)
+    if isinstance(value, (list, tuple)) and value and all(isinstance(v, Layer) for v in value):
+        return [_copied(v) for v in value]
+    return value if callable(value) else described
+
+
 class Bidirectional(Layer):
     """A recurrent layer over the sequence and a copy of it over the reversed sequence, their outputs merged.
 
@@ -61,8 +76,7 @@ class Bidirectional(Layer):
         self._start = weights
 
     def _copy(self, layer: Layer, name: str, go_backwards: bool) -> Layer:
-        config = {**layer.get_config(), "name": name, "go_backwards": go_backwards}
-        copy = type(layer).from_config(config)
+        copy = _copied(layer, name=name, go_backwards=go_backwards)
         copy.path = f"{self.path}/{name}"
         if hasattr(copy, "zero_output_for_mask"):  # what either way repeats at a masked step is of different steps
             copy.zero_output_for_mask = copy.return_sequences
