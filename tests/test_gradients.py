@@ -137,6 +137,18 @@ def test_results_that_cannot_be_differentiated():
     assert pn.grad(lambda x: x * 2)(pn.ones((1, 1))).tolist() == [[2.0]]
 
 
+def test_a_number_is_no_result_but_a_constant_tensor_is():
+    v = pn.Variable(3.0)
+    with pytest.raises(TypeError, match=r"\[variable_grads\] the function must return a tensor.* Received: a float"):
+        pn.variable_grads(lambda: float(v) ** 2)
+    for left in (lambda x: x.item(), lambda x: x.numpy() ** 2, lambda x: np.float32(x), lambda x: 2):
+        with pytest.raises(TypeError, match=r"\[grad\] the function must return a tensor"):
+            pn.grad(left)(3.0)
+    assert float(pn.grad(lambda x: pn.tensor(2.0))(3.0)) == 0.0
+    assert float(pn.grad(lambda x: [x])(3.0)) == 1.0
+    assert float(pn.variable_grads(lambda: v)[1][0][1]) == 1.0
+
+
 def test_integer_arguments():
     with pytest.raises(TypeError, match=r"\[grad\] gradients are taken by float tensors.*argument 0 with dtype int64"):
         pn.grad(lambda x: x * 2.0)(3)

@@ -165,6 +165,9 @@ MISTAKES = {
     "gradients of a value": (lambda: pn.grads(pn.tensor(1.0)), TypeError, ["must be a function", "pn.grads(lambda w, b"]),
     "gradients as in JavaScript": (lambda: pn.grads(lambda w: w.sum(), [pn.Variable(1.0)]), TypeError, ["pn.grads(f)(w, b)"]),
     "the gradient of a vector": (lambda: pn.grad(lambda x: x * x)(pn.ones(2)), ValueError, ["one number", ".mean() or .sum()"]),
+    "the gradient of a Python number": (
+        lambda: pn.grad(lambda x: float(x) ** 2)(3.0), TypeError, ["[grad]", "must return a tensor", "a float", "float(x)"]),
+    "the gradient of an array": (lambda: pn.variable_grads(lambda: np.ones(())), TypeError, ["[variable_grads]", "ndarray"]),
     "a condition in a captured function": (
         lambda: pn.function(lambda x: 1 if x.sum() > 0 else 2)(pn.ones(1)), pn.CaptureError, ["condition", "pynn.where"]),
     # files

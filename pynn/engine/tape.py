@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pynn.dtypes import is_float
 from pynn.engine.apply import apply
 from pynn.engine.op import Node, Op, active, define
-from pynn.engine.operators import call
+from pynn.engine.operators import Operators, call
 from pynn.engine.tensor import Tensor, as_tensor, scalar
 
 
@@ -213,10 +213,14 @@ class paused:
 
 def check_target(name: str, target) -> Tensor:
     """The result of a differentiated function as a scalar float tensor, or an error that says what is wrong with it."""
-    if not isinstance(target, Tensor):
-        target = as_tensor(target) if target is not None else None
     if target is None:
         raise TypeError(f"[{name}] the function returned nothing. Return the tensor to differentiate, such as the loss.")
+    if not isinstance(target, (Operators, list, tuple)):
+        raise TypeError(
+            f"[{name}] the function must return a tensor: nothing else knows how it was made. Received: a {type(target).__name__}. "
+            "Compute with pynn ops, without float(x), x.item() or x.numpy() on the way."
+        )
+    target = as_tensor(target)
     if not is_float(target.dtype):
         raise TypeError(f"[{name}] only float results can be differentiated. Received: dtype={target.dtype}.")
     if target.size != 1:
