@@ -276,6 +276,38 @@ def test_fit_ends_with_the_averages():
         np.testing.assert_array_equal(average.numpy(), weight)
 
 
+def test_pairs_come_in_either_order():
+    v, w, idle = pn.Variable([1.0, 2.0]), pn.Variable(3.0), pn.Variable(4.0)
+    _, pairs = pn.variable_grads(lambda: (v * v).sum() * w)
+    pn.optimizers.SGD(0.1).apply_gradients(pairs)
+    np.testing.assert_allclose([*v.numpy(), w.numpy()], [0.4, 0.8, 2.5], rtol=1e-6)
+    pn.optimizers.SGD(0.1).apply_gradients([(pn.ones(2), v), (w, pn.ones(())), [idle, None], (None, idle)])
+    np.testing.assert_allclose([*v.numpy(), w.numpy(), idle.numpy()], [0.3, 0.7, 2.4, 4.0], rtol=1e-6)
+
+
+@pytest.mark.parametrize("pairs, kind, words", [
+    (lambda v: [], ValueError, "no pairs"),
+    (lambda v: [(v, v)], TypeError, r"pairs of one gradient and one variable. Received: a Variable of shape \(2,\) and a Variable"),
+    (lambda v: [(pn.ones(2), pn.ones(2))], TypeError, r"Received: a Tensor of shape \(2,\) and a Tensor of shape \(2,\)"),
+    (lambda v: [v], TypeError, r"Received: a Variable of shape \(2,\)"),
+    (lambda v: pn.variable_grads(lambda: v.sum()), TypeError, r"Received: a Tensor of shape \(\)\. Pass zip"),
+    (lambda v: [[pn.ones(2)] * 3, [v] * 3], TypeError, "Received: a list of 3"),
+])  # fmt: skip
+def test_pairs_that_are_none(pairs, kind, words):
+    v = pn.Variable([1.0, 2.0])
+    with pytest.raises(kind, match=rf"\[SGD\] apply_gradients .*{words}"):
+        pn.optimizers.SGD(0.1).apply_gradients(pairs(v))
+    assert v.numpy().tolist() == [1.0, 2.0]
+
+
+def test_variables_are_no_gradients():
+    v = pn.Variable(np.ones(1000, np.float32))
+    for grads, variables, words in (([v], [v], "a variable stands where a gradient"), ([v], [v.value], "steps change variables")):
+        with pytest.raises(TypeError, match=rf"\[SGD\] {words}.* of shape \(1000,\)") as caught:
+            pn.optimizers.SGD(0.1).apply(grads, variables)
+        assert len(str(caught.value)) < 300
+
+
 def test_an_unknown_argument_is_named():
     with pytest.raises(TypeError, match=r"\[Adam\] unknown argument 'learningRate'. Did you mean 'learning_rate'\?"):
         pn.optimizers.Adam(learningRate=0.1)
@@ -315,5 +347,5 @@ def test_a_schedule_that_fails_leaves_everything_as_it_was():
 
 
 def test_no_pairs_of_gradient_and_variable():
-    with pytest.raises(ValueError, match=r"\[SGD\] none of the 0 variables has a gradient"):
+    with pytest.raises(ValueError, match=r"\[SGD\] apply_gradients .* Received: no pairs"):
         optimizers.SGD().apply_gradients([])

@@ -200,8 +200,15 @@ class Optimizer(Configurable):
             raise ValueError(
                 f"[{type(self).__name__}] expected one gradient per variable. Received: {len(grads)} gradients, {len(variables)} variables."
             )
-        if not all([type(v) is Variable for v in variables]):
-            raise TypeError(f"[{type(self).__name__}] steps change variables. Received: {variables!r}. Pass a list of pn.Variable.")
+        wrong = [v for v in variables if type(v) is not Variable]
+        if wrong:
+            raise TypeError(f"[{type(self).__name__}] steps change variables. Received: {_shown(wrong[0])}. Pass a list of pn.Variable.")
+        if any([type(g) is Variable for g in grads]):
+            raise TypeError(
+                f"[{type(self).__name__}] a variable stands where a gradient belongs. Received: {_shown(variables[0])} to change, by "
+                f"{_shown(next(g for g in grads if type(g) is Variable))}. Call apply(gradients, variables); for gradients that were "
+                "added up in a variable pass its value, v.value."
+            )
         (self._steps if knows_its_step(self, variables) else self._step)(grads, variables)
 
     def _step(self, grads: list, variables: list[Variable]) -> None:
@@ -270,8 +277,18 @@ class Optimizer(Configurable):
         raise NotImplementedError(f"[{type(self).__name__}] an optimizer must define update_step.")
 
     def apply_gradients(self, grads_and_variables: Iterable[tuple]) -> None:
-        """`apply` for pairs of (gradient, variable)."""
-        pairs = list(grads_and_variables)
+        """`apply` for pairs of (gradient, variable), or of (variable, gradient) as `pn.variable_grads` gives them.
+
+        Raises:
+            TypeError: a pair doesn't hold exactly one variable.
+            ValueError: there are no pairs.
+        """
+        pairs = [_gradient_first(type(self).__name__, pair) for pair in grads_and_variables]
+        if not pairs:
+            raise ValueError(
+                f"[{type(self).__name__}] apply_gradients changes the variables of its pairs. Received: no pairs. "
+                "Check that the loss depends on trainable variables."
+            )
         self.apply([g for g, _ in pairs], [v for _, v in pairs])
 
     def minimize(self, f: Callable, variables: Sequence[Variable] | None = None) -> Tensor:
@@ -310,6 +327,26 @@ def _refuse(cls: type, word: str) -> None:
     known = constructor_arguments(cls)
     near = " Did you mean 'learning_rate'?" if word in ("lr", "rate") else suggestion(snake_case(word), known)
     raise TypeError(f"[{cls.__name__}] unknown argument {word!r}.{near} Known: {', '.join(known)}.")
+
+
+def _gradient_first(label: str, pair) -> tuple:
+    parts = tuple(pair) if isinstance(pair, (tuple, list)) else ()
+    places = [i for i, part in enumerate(parts) if isinstance(part, Variable)]
+    if len(parts) != 2 or len(places) != 1:
+        shown = " and ".join(map(_shown, parts)) if len(parts) == 2 else _shown(pair)
+        raise TypeError(
+            f"[{label}] apply_gradients takes pairs of one gradient and one variable. Received: {shown}. "
+            "Pass zip(gradients, variables), or the pairs of pn.variable_grads."
+        )
+    return parts if places == [1] else parts[::-1]
+
+
+def _shown(value) -> str:
+    """What a value is, without its elements."""
+    kind = f"a {type(value).__name__}"
+    if isinstance(value, (tuple, list)):
+        return f"{kind} of {len(value)}"
+    return f"{kind} of shape {tuple(value.shape)}" if hasattr(value, "shape") else kind
 
 
 def _in_dtype(x: Tensor, dtype) -> Tensor:
