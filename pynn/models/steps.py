@@ -69,16 +69,25 @@ def _build(model, x: list[Tensor], y: Sequence[Tensor]) -> None:
         for variable, value in states or [(v, np.zeros(v.shape, v.dtype)) for v in model.state_variables]:
             variable.assign(value)
         if y and not model.objective.built:
+            _check_count(model, y, y_pred)
             model.objective.build(model.output_names_for(len(y_pred)), y, y_pred)
     if y and model.optimizer is not None:
         model.optimizer.build(model.trainable_weights)
 
 
+def _check_count(model, y: Sequence, y_pred: Sequence) -> None:
+    if len(y) != len(y_pred):
+        names = ", ".join(model.output_names_for(len(y_pred)))
+        raise ValueError(
+            f"[{model.label}] a model needs one array of targets per output ({names}). Received: {len(y)} for {len(y_pred)}. "
+            "Pass y as a list of them."
+        )
+
+
 def forward_loss(model, x, y, weights, training: bool):
     """(loss with penalties, losses per output, outputs)."""
     y_pred = outputs_of(call_model(model, x, training))
-    if len(y_pred) != len(y):
-        raise ValueError(f"[{model.label}] the model has {len(y_pred)} outputs, but {len(y)} targets came.")
+    _check_count(model, y, y_pred)
     total, parts = model.objective.loss(y, y_pred, weights)
     for penalty in model.losses:
         total = total + penalty.astype(total.dtype)

@@ -40,6 +40,13 @@ def test_a_metric_per_output():
         evaluate(two_outputs(metrics=[["mae"], ["mae"], ["mae"]]))
 
 
+@pytest.mark.parametrize("words", [{}, {"metrics": ["mae"]}, {"metrics": ["mae"], "run_eagerly": True}])
+@pytest.mark.parametrize("method", ["fit", "evaluate", "train_on_batch"])
+def test_each_output_needs_targets(words, method):
+    with pytest.raises(ValueError, match=r"\[Functional .* targets per output \(a, b\)\. Received: 1 for 2"):
+        getattr(two_outputs(**words), method)(ONES, ONES)
+
+
 def test_class_weights_are_for_one_output():
     calls = [two_outputs().fit, two_outputs().train_on_batch]
     for call in calls:
