@@ -55,6 +55,18 @@ MISTAKES = {
     "elements don't fit a new shape": (
         lambda: pn.Sequential([L.Reshape((5, 5), input_shape=(24,))]),
         ValueError, ["Reshape", "24", "(5, 5)"]),
+    "a recurrent layer behind one that gives its last step": (
+        lambda: pn.Sequential([L.LSTM(3, input_shape=(5, 2), name="a"), L.Dropout(0.5), L.LSTM(3, name="b")]),
+        ValueError, ["[LSTM 'b']", "3 axes", "(None, 3)", "LSTM 'a' gives its last step only: pass return_sequences=True to it"]),
+    "a convolution behind a dense layer": (
+        lambda: pn.Sequential([L.Dense(3, input_shape=(4,), name="a"), L.Conv2D(3, 3)]),
+        ValueError, ["Conv2D", "4 axes", "(None, 3)", "what Dense 'a' gives", "Reshape"]),
+    "a window larger than what comes before": (
+        lambda: pn.Sequential([pn.Input((8, 8, 1)), L.MaxPooling2D(4), L.Conv2D(4, 3, name="c")]),
+        ValueError, ["[Conv2D 'c']", "window of 3", "padding='same'"]),
+    "a stack that doesn't fit its data": (
+        lambda: pn.Sequential([L.GRU(3, name="a"), L.GRU(3, name="b")]).predict(np.ones((2, 5, 3))),
+        ValueError, ["[GRU 'b']", "GRU 'a'", "return_sequences=True"]),
     # targets
     "one-hot labels for a sparse loss": (
         lambda: fit(classifier(), X, ONE_HOT),

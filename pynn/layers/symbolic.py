@@ -126,12 +126,13 @@ def call_symbolic(layer, args: tuple, kwargs: dict[str, Any]):
     layer.check_input(shapes)
     if not layer.built:
         layer.build(shapes)
-    out_shapes = _output_shapes(layer, shapes, kwargs)
+    out_shapes = output_shapes(layer, shapes)
     first = next(t for t in flatten(args) if hasattr(t, "dtype"))
     return make_outputs(Node(layer, args, kwargs), out_shapes, layer.output_dtype(first.dtype))
 
 
-def _output_shapes(layer, shapes, kwargs):
+def output_shapes(layer, shapes):
+    """`layer.output_shape`, whose errors name the layer."""
     try:
         return layer.output_shape(shapes)
     except (ValueError, TypeError) as error:

@@ -6,7 +6,9 @@ from typing import Any
 
 from pynn.engine.tape import stand_in
 from pynn.layers.base import Layer
+from pynn.layers.input import InputLayer
 from pynn.layers.structure import is_shape
+from pynn.layers.symbolic import output_shapes
 from pynn.models.model import Model
 
 
@@ -70,11 +72,25 @@ class Sequential(Model):
         return layer
 
     def _follow(self, layer: Layer) -> None:
-        """Builds as far as the shape is known."""
-        if self._build_shape is not None:
-            _build(layer, self._shape_before(layer))
-        elif self.first_shape() is not None:
-            self.build(self.first_shape())
+        """Builds as far as the shape is known. A layer that doesn't fit is taken off again."""
+        try:
+            if self._build_shape is not None:
+                self._fit_in(len(self.stack) - 1, self._shape_before(layer))
+            elif self.first_shape() is not None:
+                self.build(self.first_shape())
+        except Exception:
+            self.stack = self.stack[:-1]
+            raise
+
+    def _fit_in(self, place: int, shape):
+        """Checks that the layer at this place takes this shape, and builds it; the shape of its output."""
+        layer = self.stack[place]
+        try:
+            layer.check_input(shape)
+        except ValueError as error:
+            raise _in_the_stack(error, layer, shape, self.stack[:place]) from None
+        _build(layer, shape)
+        return output_shapes(layer, shape)
 
     def first_shape(self):
         """The batch input shape that the first layer declares, None if it doesn't."""
@@ -96,10 +112,8 @@ class Sequential(Model):
         if input_shape is None:
             raise ValueError(f"[{self.label}] build needs the shape of the input, batch axis included.")
         shape = tuple(input_shape) if is_shape(input_shape) else input_shape
-        for layer in self.stack:
-            layer.check_input(shape)
-            _build(layer, shape)
-            shape = layer.output_shape(shape)
+        for place in range(len(self.stack)):
+            shape = self._fit_in(place, shape)
 
     def call(self, x, *, training: bool = False, mask=None):
         """The last layer's output."""
@@ -123,7 +137,7 @@ class Sequential(Model):
     @property
     def layers(self) -> list[Layer]:
         """The layers without Input."""
-        return [layer for layer in self.stack if type(layer).__name__ != "InputLayer"]
+        return [layer for layer in self.stack if not isinstance(layer, InputLayer)]
 
     @property
     def input_names(self) -> list[str] | None:
@@ -146,6 +160,20 @@ class Sequential(Model):
         from pynn.layers import get
 
         return cls([get(entry) for entry in config["layers"]], name=config.get("name"))
+
+
+def _in_the_stack(error: ValueError, layer: Layer, shape, before: list[Layer]) -> ValueError:
+    """The error of a layer about its input, with advice about the layers before it in the place of that about data."""
+    before = [other for other in before if not isinstance(other, InputLayer)]
+    if not before or not is_shape(shape):
+        return error
+    last_step = next((other for other in reversed(before) if getattr(other, "return_sequences", None) is False), None)
+    spec = layer.input_spec
+    if last_step is not None and spec is not None and not spec.problem((shape[0], None, *shape[1:])):
+        advice = f" {last_step.label} gives its last step only: pass return_sequences=True to it."
+    else:
+        advice = f" That is what {before[-1].label} gives: change it, or put a layer between them, such as pn.layers.Reshape."
+    return ValueError(str(error).removesuffix(layer._advice(shape)) + advice)
 
 
 def _build(layer: Layer, shape) -> None:
