@@ -323,6 +323,8 @@ class Layer(Tracking):
             outputs = self.call(*args, **kwargs)
         except (ValueError, TypeError) as error:
             raise self._named(error) from error.__cause__
+        if outputs is None:
+            raise TypeError(f"[{self.label}] call() must return the outputs. Received: None. End it with `return y`.")
         return self._pass_mask(args[0], mask, outputs)
 
     def _named(self, error: Exception) -> Exception:

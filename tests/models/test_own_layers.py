@@ -169,9 +169,42 @@ def test_a_layer_that_is_added_is_asked_too():
     np.testing.assert_allclose(model.predict(x), x - 3.0)
 
 
+def test_a_layer_that_does_not_fit_is_not_added():
+    model = pn.Sequential([L.Dense(3, input_shape=(3,))])
+    with pytest.raises(ValueError, match="Conv2D"):
+        model.add(L.Conv2D(3, 3))
+    model.add(L.Dense(1))
+    assert [type(layer) for layer in model.layers] == [L.Dense, L.Dense] and model.predict(X).shape == (2, 1)
+
+
 def test_stacks_within_stacks_take_no_more_than_their_layers():
     model = pn.Sequential([pn.Input((3,)), pn.layers.Dense(3)])
     for _ in range(40):  # twice the work for each would not end
         model = pn.Sequential([model, pn.layers.ReLU()])
     assert not model.stateful
     assert model.predict(np.ones((2, 3), np.float32)).shape == (2, 3)
+
+
+class Forgetful(pn.Model):
+    def call(self, x):
+        x * 2.0
+
+
+@pytest.mark.parametrize("use", [
+    lambda layer: layer(X),
+    lambda layer: layer(pn.Input((3,))),
+    lambda layer: pn.Sequential([pn.Input((3,)), layer]),
+    lambda layer: pn.Sequential([L.Dense(3), layer]).predict(X),
+    lambda layer: pn.grad(lambda x: layer(x))(X),
+])  # fmt: skip
+@pytest.mark.parametrize("kind", [Forgetful, type("ForgetfulLayer", (pn.Layer,), {"call": Forgetful.call})])
+def test_a_forgotten_return_is_named(use, kind):
+    with pytest.raises(TypeError, match=rf"\[{kind.__name__} 'mine'\] call\(\) must return the outputs. Received: None"):
+        use(kind(name="mine"))
+
+
+def test_a_model_without_a_return_does_not_train():
+    model = Forgetful(name="mine")
+    model.compile("sgd", "mse")
+    with pytest.raises(TypeError, match=r"\[Forgetful 'mine'\] call\(\) must return"):
+        model.fit(X, X, verbose=0)
