@@ -37,18 +37,35 @@ def convolutional():
     return compiled(L.Conv2D(4, 3, input_shape=(28, 28, 1)), L.Flatten(), L.Dense(3, activation="softmax"), loss=SPARSE)
 
 
+def graph():
+    x = pn.Input((4,))
+    model = pn.Model(x, L.Dense(1)(x))
+    model.compile("sgd", "mse")
+    return model
+
+
 # name: (what the user does, the error's class, words that the message has)
 MISTAKES = {
     # shapes of inputs
     "images without a channel axis": (
         lambda: fit(convolutional(), IMAGES, LABELS),
-        ValueError, ["Conv2D", "4 axes", "(1, 28, 28)", "x[..., None]"]),
-    "images into a dense layer": (lambda: fit(dense(), IMAGES), ValueError, ["Dense", "(1, 28, 28)", "Flatten()"]),
+        ValueError, ["Conv2D", "4 axes", "(8, 28, 28)", "x[..., None]"]),
+    "images into a dense layer": (lambda: fit(dense(), IMAGES), ValueError, ["Dense", "(8, 28, 28)", "Flatten()"]),
     "rows into an LSTM": (
         lambda: fit(compiled(L.LSTM(4, input_shape=(1, 1)), L.Dense(1)), np.ones((2, 1)), np.ones((2, 1))),
         ValueError, ["LSTM", "(batch, time, features)", "x[..., None]"]),
-    "other features": (lambda: fit(dense(), np.ones((8, 5))), ValueError, ["Dense", "length 4", "(1, 5)"]),
-    "one row without a batch axis": (lambda: dense().predict(np.ones(4)), ValueError, ["Dense", "(4,)", "(1, 3)"]),
+    "other features": (lambda: fit(dense(), np.ones((8, 5))), ValueError, ["Dense", "length 4", "(8, 5)"]),
+    "other features in batches": (lambda: dense().fit(((X[:, :3], Y) for _ in range(2)), verbose=0), ValueError, ["length 4", "(8, 3)"]),
+    "other features to predict": (lambda: dense().predict(np.ones((5, 3))), ValueError, ["Dense", "length 4", "(5, 3)"]),
+    "other features for a graph": (lambda: graph().evaluate(X[:5, :3], Y[:5]), ValueError, ["Functional", "(None, 4)", "(5, 3)"]),
+    "one row without a batch axis": (lambda: dense().predict(np.ones(4)), ValueError, ["Dense", "shape=(4,)", "x[None]"]),
+    "one row of other features": (lambda: dense().predict(np.ones(5)), ValueError, ["Dense", "shape=(5,)", "(1, 3)"]),
+    "one row for a graph": (lambda: graph().predict(np.ones(4)), ValueError, ["Functional", "shape=(4,)", "x[None]"]),
+    "one image without a batch axis": (
+        lambda: convolutional().predict(np.ones((28, 28, 1))), ValueError, ["Conv2D", "(28, 28, 1)", "batch of one: pass x[None]"]),
+    "ids without a batch axis": (
+        lambda: pn.Sequential([L.Embedding(5, 2, input_length=3), L.Flatten(), L.Dense(1)]).predict(np.zeros(3, int)),
+        ValueError, ["Embedding", "2 axes", "shape=(3,)", "x[None]"]),
     "a window larger than the image": (
         lambda: pn.Sequential([L.Conv2D(4, 5, input_shape=(3, 3, 1))]),
         ValueError, ["window of 5", "padding='same'"]),

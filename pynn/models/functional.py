@@ -8,7 +8,7 @@ from pynn.data.arrays import by_name
 from pynn.layers.base import Layer
 from pynn.layers.structure import flatten, map_shapes, map_structure
 from pynn.layers.symbolic import Node, SymbolicTensor
-from pynn.models.model import Model
+from pynn.models.model import ONE_EXAMPLE, Model, fits
 from pynn.models.objective import numbered
 
 
@@ -60,6 +60,14 @@ class Functional(Model):
         if count != len(self.inputs):
             raise ValueError(f"[{self.label}] has {len(self.inputs)} inputs ({', '.join(self.input_names)}). Received: {count}.")
 
+    def check_shapes(self, shapes):
+        """Raises ValueError if an array, of as many rows as you like, has another shape than its input."""
+        if len(shapes) != len(self.inputs):
+            return
+        for symbolic, shape in zip(self.inputs, shapes, strict=True):
+            if not fits(shape, (None, *symbolic.shape[1:])):
+                raise _misfit(self.label, symbolic, shape)
+
     def call(self, x, *, training: bool = False):
         """Runs the graph.
 
@@ -70,7 +78,8 @@ class Functional(Model):
         self._check_count(len(leaves))
         values: dict[int, Any] = {}
         for symbolic, value in zip(self.inputs, leaves, strict=True):
-            _check_input(self.label, symbolic, value)
+            if not fits(value.shape, symbolic.shape):
+                raise _misfit(self.label, symbolic, value.shape)
             values[id(symbolic)] = value
         for node in self.nodes:
             if node.inputs is not None:
@@ -169,8 +178,8 @@ def _nodes_between(inputs: list[SymbolicTensor], outputs: list[SymbolicTensor], 
     return order
 
 
-def _check_input(label: str, symbolic: SymbolicTensor, value) -> None:
-    shape = tuple(value.shape)
-    fits = len(shape) == len(symbolic.shape) and all(w is None or w == n for n, w in zip(shape, symbolic.shape, strict=True))
-    if not fits:
-        raise ValueError(f"[{label}] the input {symbolic.name!r} must have shape {symbolic.shape} (None: any). Received: shape={shape}.")
+def _misfit(label: str, symbolic: SymbolicTensor, shape) -> ValueError:
+    advice = ONE_EXAMPLE if fits(shape, symbolic.shape[1:]) else ""
+    return ValueError(
+        f"[{label}] the input {symbolic.name!r} must have shape {symbolic.shape} (None: any). Received: shape={tuple(shape)}.{advice}"
+    )

@@ -6,7 +6,7 @@ import time
 
 import numpy as np
 
-from pynn.data.arrays import ArrayData, named_leaves
+from pynn.data.arrays import ArrayData
 from pynn.data.batches import Batches, is_batches
 from pynn.models import steps
 from pynn.models.arguments import callback_list, checked_verbose, whole
@@ -131,10 +131,10 @@ def predict(
 
 def _prediction_batches(model, x, batch_size: int, count: int | None):
     if is_batches(x):
-        for data in Batches(x, lambda *parts: ArrayData(named_leaves(parts[0], "x", model.input_names))).epoch(count):
+        for data in Batches(x, lambda *parts: model.prediction_data(parts[0])).epoch(count):
             yield data.x
         return
-    data = ArrayData(named_leaves(x, "x", model.input_names))
+    data = model.prediction_data(x)
     starts = list(range(0, max(data.rows, 1), batch_size))[:count]
     for start in starts:
         yield [a[start : start + batch_size] for a in data.x]

@@ -25,6 +25,12 @@ from pynn.models.settings import runs_own_code
 from pynn.models.state import Shuffling
 
 _KERAS_STEPS = ("train_step", "test_step", "predict_step", "compute_loss", "compute_metrics")  # what a subclass overrides in Keras
+ONE_EXAMPLE = " One example is a batch of one: pass x[None]."
+
+
+def fits(shape, wanted) -> bool:
+    """Whether a shape is the wanted one, in which None stands for any length."""
+    return len(shape) == len(wanted) and all(w is None or w == n for n, w in zip(shape, wanted, strict=True))
 
 
 class Model(Layer):
@@ -80,6 +86,9 @@ class Model(Layer):
     def output_names(self) -> list[str] | None:
         """Names of the outputs; None where the model doesn't know them."""
         return None
+
+    def check_shapes(self, shapes: list[tuple[int, ...]]) -> None:
+        """Raises ValueError if whole arrays of these shapes don't suit the inputs, as far as it is known what those must look like."""
 
     def output_names_for(self, count: int) -> list[str]:
         """Names for `count` outputs."""
@@ -305,7 +314,7 @@ class Model(Layer):
 
     def predict_alone(self, x, *, call):
         """The outputs for a batch whose shape has to be looked at."""
-        leaves = named_leaves(x, "x", self.input_names)
+        leaves = self.prediction_data(x).x
         if not self.built:
             steps.ensure_built(self, steps.sample(self, leaves), [])
         if self.run_eagerly:
@@ -343,6 +352,12 @@ class Model(Layer):
         values = list(results.values())
         return values[0] if len(values) == 1 else values
 
+    def prediction_data(self, x) -> ArrayData:
+        """The argument of `predict` and its kin as checked arrays."""
+        data = ArrayData(named_leaves(x, "x", self.input_names))
+        self.check_shapes([a.shape for a in data.x])
+        return data
+
     def prepare_data(self, x, y=None, sample_weight=None, class_weight=None) -> ArrayData:
         """Arguments of `fit` and its kin as checked arrays."""
         leaves = named_leaves(x, "x", self.input_names)
@@ -350,6 +365,7 @@ class Model(Layer):
         weights = [] if sample_weight is None else named_leaves(sample_weight, "sample_weight", self._weight_names(sample_weight))
         weights = [w if w.dtype.kind == "f" else w.astype(np.float32) for w in weights]
         data = ArrayData(leaves, targets, weights)
+        self.check_shapes([a.shape for a in leaves])
         if class_weight is not None:
             table = class_table(class_weight, targets)
             by_class = np.array(steps.class_weighted([Tensor(w) for w in weights], Tensor(targets[0]), Tensor(table))[0])

@@ -9,7 +9,7 @@ from pynn.layers.base import Layer
 from pynn.layers.input import InputLayer
 from pynn.layers.structure import is_shape
 from pynn.layers.symbolic import output_shapes
-from pynn.models.model import Model
+from pynn.models.model import ONE_EXAMPLE, Model, fits
 
 
 class Sequential(Model):
@@ -114,6 +114,24 @@ class Sequential(Model):
         shape = tuple(input_shape) if is_shape(input_shape) else input_shape
         for place in range(len(self.stack)):
             shape = self._fit_in(place, shape)
+
+    def check_shapes(self, shapes):
+        """Raises ValueError if the first layer doesn't take an array of this shape, or if it has fewer axes than was declared."""
+        first = next(iter(self.layers), None)
+        if len(shapes) != 1 or first is None:
+            return
+        shape, declared = shapes[0], self.first_shape()
+        try:
+            if isinstance(first, Model):
+                first.check_shapes(shapes)
+            first.check_input(shape)
+            if declared is not None and len(shape) < len(declared):
+                raise ValueError(f"[{first.label}] the input must have {len(declared)} axes, as declared. Received: shape={shape}.")
+        except ValueError as error:
+            text = str(error)
+            if declared is not None and fits(shape, declared[1:]) and ONE_EXAMPLE not in text:
+                text = text.removesuffix(first._advice(shape)) + ONE_EXAMPLE
+            raise self._named(ValueError(text)) from None
 
     def call(self, x, *, training: bool = False, mask=None):
         """The last layer's output."""
