@@ -259,6 +259,35 @@ def test_numpy_takes_tensors_and_tensors_take_array_likes():
     np.testing.assert_array_equal(pn.add(Frame(), t).numpy(), LEFT * 2)
 
 
+@pytest.mark.parametrize("name", ["all", "any", "max", "mean", "min", "prod", "std", "sum", "var"])
+def test_reductions_of_numpy_are_ours(name):
+    reduce = getattr(np, name)
+    for t in (pn.tensor(LEFT), pn.Variable(LEFT)):
+        for words in ({}, {"axis": 0}, {"axis": -1, "keepdims": True}):
+            got = reduce(t, **words)
+            assert isinstance(got, pn.Tensor)
+            np.testing.assert_allclose(got.numpy(), reduce(LEFT, **words), rtol=1e-6)
+    with pytest.raises(TypeError, match=rf"\[{name}\] tensors are reduced .*Received: out"):
+        reduce(pn.tensor(LEFT), out=np.zeros(()))
+    with pytest.raises(TypeError, match=rf"\[{name}\] tensors are reduced .*Received: dtype. Cast"):
+        getattr(pn.tensor(LEFT), name)(dtype=np.float64)
+
+
+def test_gradients_flow_through_reductions_of_numpy():
+    assert pn.grad(lambda x: np.mean(x * x))(pn.tensor([1.0, 3.0])).tolist() == [1.0, 3.0]
+
+
+def test_other_functions_of_numpy_say_what_to_use():
+    t = pn.tensor(LEFT)
+    with pytest.raises(TypeError, match=r"\[np.sqrt\] .*Use pn.sqrt\(x\), or .*np.sqrt\(x.numpy\(\)\)"):
+        np.sqrt(t)
+    with pytest.raises(TypeError, match=r"\[np.cbrt\] .*np.cbrt\(x.numpy\(\)\)"):
+        np.cbrt(pn.Variable(LEFT))
+    with pytest.raises(TypeError, match=r"\[np.add\]"):
+        np.add(LEFT, t, out=np.empty_like(LEFT))
+    assert isinstance(np.add(LEFT, t), pn.Tensor) and isinstance(np.float32(2) * t, pn.Tensor)
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64", "int32", "int64", "uint8"])
 def test_dlpack_both_ways(dtype):
     array = np.arange(6).reshape(2, 3).astype(dtype)

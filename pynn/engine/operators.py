@@ -9,6 +9,8 @@ from collections.abc import Callable
 from types import FunctionType, NoneType
 from typing import Any
 
+import numpy as np
+
 FUNCTIONS: dict[str, Any] = {}
 
 # Methods that are the public function of the same name.
@@ -18,6 +20,14 @@ METHODS = (
     "negative norm not_equal power prod reciprocal relu repeat reshape round rsqrt sigmoid sign sin softmax softplus sqrt square "
     "squeeze std subtract sum take tan tanh tile transpose var where"
 ).split()
+
+# What NumPy's operators call for an array or a number of its own on the left.
+_UFUNCS = {
+    np.add: "add", np.subtract: "subtract", np.multiply: "multiply", np.true_divide: "divide", np.floor_divide: "floor_divide",
+    np.remainder: "mod", np.power: "power", np.matmul: "matmul", np.bitwise_and: "logical_and", np.bitwise_or: "logical_or",
+    np.bitwise_xor: "logical_xor", np.less: "less", np.less_equal: "less_equal", np.greater: "greater",
+    np.greater_equal: "greater_equal", np.equal: "equal", np.not_equal: "not_equal",
+}  # fmt: skip
 
 
 def call(name: str, *args, **kwargs):
@@ -43,7 +53,13 @@ class Operators:
 
     __slots__ = ()
     __array_priority__ = 1000
-    __array_ufunc__ = None  # NumPy arrays on the left leave the operation to us
+
+    def __array_ufunc__(self, ufunc, method: str, *inputs, **words):
+        if ufunc in _UFUNCS and method == "__call__" and not words:
+            return FUNCTIONS[_UFUNCS[ufunc]](*inputs)
+        name = ufunc.__name__
+        ours = f"pn.{name}(x), or for an array without gradients " if name in FUNCTIONS else "pynn's functions, or "
+        raise TypeError(f"[np.{name}] NumPy's functions don't take tensors: gradients would be lost. Use {ours}np.{name}(x.numpy()).")
 
     __add__, __radd__ = _binary("add")
     __sub__, __rsub__ = _binary("subtract")
@@ -91,7 +107,7 @@ class Operators:
 def fill_methods(public: Callable) -> None:
     """Adds the methods of the table, and puts `public(f)` in the place of every operator's function f."""
     for name, function in list(vars(Operators).items()):
-        if isinstance(function, FunctionType) and name not in ("__pos__", "__hash__"):
+        if isinstance(function, FunctionType) and name not in ("__pos__", "__hash__", "__array_ufunc__"):
             function.__name__ = name
             setattr(Operators, name, public(function))
     for name in METHODS:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 
@@ -107,6 +108,19 @@ def _reduce(op: Op, x: Tensor, axis, keepdims: bool) -> Tensor:
     return apply(op, x, axis=reduced_axes(op.name, axis, len(x.shape)), keepdims=bool(keepdims))
 
 
+def _as_numpy_calls(function: Callable) -> Callable:
+    """The same for `np.sum(x)` and its kin, which call the tensor's method with `out=None`, and some with `dtype=None`."""
+
+    @functools.wraps(function)
+    def reduction(x, *args, dtype=None, out=None, **words):
+        if dtype is not None or out is not None:
+            given, fix = ("dtype", "Cast the tensor first, x.astype(dtype).") if out is None else ("out", "Use the result.")
+            raise TypeError(f"[{function.__name__}] tensors are reduced in their own dtype, to a new tensor. Received: {given}. {fix}")
+        return function(x, *args, **words)
+
+    return reduction
+
+
 # ---- sum and mean -----------------------------------------------------------------------------------------------------
 
 
@@ -138,6 +152,7 @@ _SUM = _reduction(
 _MEAN = _reduction("mean", _mean_numpy, vjp=_mean_vjp, tfjs="Mean", onnx="ReduceMean")
 
 
+@_as_numpy_calls
 def sum(x, axis=None, keepdims: bool = False) -> Tensor:
     """The sum over one axis, several, or all of them (None). Integers and bools give int64.
 
@@ -147,6 +162,7 @@ def sum(x, axis=None, keepdims: bool = False) -> Tensor:
     return _reduce(_SUM, as_tensor(x), axis, keepdims)
 
 
+@_as_numpy_calls
 def mean(x, axis=None, keepdims: bool = False) -> Tensor:
     """The mean over one axis, several, or all of them (None): the sum divided by the number of elements. Integers become float32 first."""
     return _reduce(_MEAN, as_float(x), axis, keepdims)
@@ -180,6 +196,7 @@ _MIN = _reduction(
 )
 
 
+@_as_numpy_calls
 def max(x, axis=None, keepdims: bool = False) -> Tensor:
     """The largest element over the axes, NaN if one is NaN. Equal largest elements share the gradient.
 
@@ -189,6 +206,7 @@ def max(x, axis=None, keepdims: bool = False) -> Tensor:
     return _reduce(_MAX, as_tensor(x), axis, keepdims)
 
 
+@_as_numpy_calls
 def min(x, axis=None, keepdims: bool = False) -> Tensor:
     """The smallest element over the axes, NaN if one is NaN. Equal smallest elements share the gradient.
 
@@ -272,6 +290,7 @@ _PROD = _reduction(
 )
 
 
+@_as_numpy_calls
 def prod(x, axis=None, keepdims: bool = False) -> Tensor:
     """The product over one axis, several, or all of them (None). Integers and bools give int64."""
     return _reduce(_PROD, as_tensor(x), axis, keepdims)
@@ -297,11 +316,13 @@ _ALL = _reduction(
 )
 
 
+@_as_numpy_calls
 def any(x, axis=None, keepdims: bool = False) -> Tensor:
     """Whether any element over the axes isn't 0, as bools."""
     return _reduce(_ANY, as_tensor(x), axis, keepdims)
 
 
+@_as_numpy_calls
 def all(x, axis=None, keepdims: bool = False) -> Tensor:
     """Whether no element over the axes is 0, as bools."""
     return _reduce(_ALL, as_tensor(x), axis, keepdims)
@@ -310,6 +331,7 @@ def all(x, axis=None, keepdims: bool = False) -> Tensor:
 # ---- built of the others ----------------------------------------------------------------------------------------------
 
 
+@_as_numpy_calls
 def var(x, axis=None, keepdims: bool = False, ddof: int = 0) -> Tensor:
     """The variance over the axes: the mean of `(x - mean(x))^2`, with `n - ddof` in place of n."""
     x = as_float(x)
@@ -326,6 +348,7 @@ def _root(x: Tensor) -> Tensor:
     return call("where", zero, 0.0, call("sqrt", call("where", zero, 1.0, x)))
 
 
+@_as_numpy_calls
 def std(x, axis=None, keepdims: bool = False, ddof: int = 0) -> Tensor:
     """The standard deviation over the axes: the square root of `var`. Where all elements are equal its gradient is 0."""
     return _root(var(x, axis, keepdims, ddof))
