@@ -18,7 +18,7 @@ from pynn.errors import suggestion
 from pynn.layers.context import call_context, call_number, current_loading
 from pynn.layers.names import next_name, register_layer
 from pynn.layers.structure import flatten, map_structure
-from pynn.layers.symbolic import SymbolicTensor, call_symbolic, inferred_shape
+from pynn.layers.symbolic import Home, SymbolicTensor, call_symbolic, inferred_shape
 from pynn.layers.tracking import Tracking
 from pynn.seeds import key_for, next_stream
 from pynn.serialization import constructor_arguments, plain, snake_case
@@ -128,6 +128,7 @@ class Layer(Tracking):
 
     input_spec: InputSpec | None = None
     supports_masking = False
+    _home = Home()  # the Sequential to which the layer was added
     makes_mask = False  # True: `compute_mask` is asked although no mask came
     casts_inputs = True  # ids, for example, stay integers
 
@@ -173,6 +174,9 @@ class Layer(Tracking):
     def __getattr__(self, name: str):
         if "_own_weights" not in self.__dict__ and not name.startswith("__"):
             raise TypeError(f"[{type(self).__name__}] call super().__init__(**kwargs) first in the layer's __init__.")
+        attribute = getattr(type(self), name, None)
+        if isinstance(attribute, property):  # it has raised AttributeError, and says why
+            return attribute.fget(self)
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def _refuse(self, word: str) -> None:
@@ -442,15 +446,17 @@ class Layer(Tracking):
 
     @property
     def input(self):
-        """The symbolic input of the layer's only call in a functional model."""
+        """The symbolic input of the layer's only call in a functional model or a Sequential."""
         return self._only_node().inputs
 
     @property
     def output(self):
-        """The symbolic output of the layer's only call in a functional model."""
+        """The symbolic output of the layer's only call in a functional model or a Sequential."""
         return self._only_node().outputs
 
     def _only_node(self):
+        if not self._inbound_nodes and self._home.stack is not None:
+            self._home.stack.connect()
         if len(self._inbound_nodes) != 1:
             raise AttributeError(f"[{self.label}] was called {len(self._inbound_nodes)} times on symbolic tensors, not once.")
         return self._inbound_nodes[0]

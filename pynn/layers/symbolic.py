@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from typing import Any
 
 import numpy as np
@@ -104,6 +105,23 @@ class Node:
 
     def __repr__(self) -> str:
         return f"Node({self.layer.name!r}, call {self.index})"
+
+
+class Home:
+    """The Sequential in which a layer lies, for as long as there is one. A copy of the layer has none, unless its model says so."""
+
+    __slots__ = ("_stack",)
+
+    def __init__(self, stack=None):
+        self._stack = None if stack is None else weakref.ref(stack)
+
+    @property
+    def stack(self):
+        """The Sequential, or None."""
+        return self._stack and self._stack()
+
+    def __reduce__(self):
+        return Home, ()
 
 
 def make_outputs(node: Node, shapes, dtype):

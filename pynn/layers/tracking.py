@@ -77,7 +77,7 @@ class Tracking:
     # Attributes that refer to things without owning them.
     _untracked = frozenset({"_inbound_nodes", "_own_weights", "_own_states", "_call_losses", "_fixed", "_fleeting", "_inventory"})
     # Attributes that no program depends on, although they are set again and again.
-    _unnoticed: frozenset[str] = frozenset({"_last_call"})
+    _unnoticed: frozenset[str] = frozenset({"_last_call", "_home"})
 
     # Attributes that calls of the layer set: what they remember, no settings.
     _fleeting: frozenset[str] = frozenset()

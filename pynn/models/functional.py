@@ -38,6 +38,16 @@ class Functional(Model):
         self._build_shape = map_structure(lambda t: t.shape, inputs)
 
     @property
+    def input(self):
+        """The symbolic inputs, nested as they were given."""
+        return self.input_structure
+
+    @property
+    def output(self):
+        """The symbolic outputs, nested as they were given."""
+        return self.output_structure
+
+    @property
     def layers(self) -> list[Layer]:
         """The layers of the graph, inputs included, those farthest from the outputs first."""
         return self.graph_layers

@@ -6,9 +6,9 @@ from typing import Any
 
 from pynn.engine.tape import stand_in
 from pynn.layers.base import Layer
-from pynn.layers.input import InputLayer
-from pynn.layers.structure import is_shape
-from pynn.layers.symbolic import output_shapes
+from pynn.layers.input import Input, InputLayer
+from pynn.layers.structure import flatten, is_shape
+from pynn.layers.symbolic import Home, SymbolicTensor, output_shapes
 from pynn.models.model import ONE_EXAMPLE, Model, fits
 
 
@@ -27,6 +27,10 @@ class Sequential(Model):
         49
     """
 
+    _untracked = Model._untracked | {"_tensors"}
+    _unnoticed = Model._unnoticed | {"_tensors"}
+    _tensors: list | None = None  # the symbolic input, and what each layer makes of it
+
     def __init__(self, layers=None, *more, **kwargs):
         super().__init__(**kwargs)
         self.stack: list[Layer] = []
@@ -43,8 +47,6 @@ class Sequential(Model):
             TypeError: it isn't a layer.
             ValueError: another layer has its name, or it doesn't suit the output of those before.
         """
-        from pynn.layers.symbolic import SymbolicTensor
-
         if isinstance(layer, SymbolicTensor):
             layer = layer.layer
         if not isinstance(layer, Layer):
@@ -66,13 +68,16 @@ class Sequential(Model):
         """Takes the last layer off."""
         if not self.stack:
             raise ValueError(f"[{self.label}] has no layer to take off.")
+        self._disconnect()
         layer = self.stack[-1]
+        layer._home = Home()
         self.stack = self.stack[:-1]
         self.programs.clear()
         return layer
 
     def _follow(self, layer: Layer) -> None:
         """Builds as far as the shape is known. A layer that doesn't fit is taken off again."""
+        self._disconnect()
         try:
             if self._build_shape is not None:
                 self._fit_in(len(self.stack) - 1, self._shape_before(layer))
@@ -81,6 +86,7 @@ class Sequential(Model):
         except Exception:
             self.stack = self.stack[:-1]
             raise
+        self._claim([layer])
 
     def _fit_in(self, place: int, shape):
         """Checks that the layer at this place takes this shape, and builds it; the shape of its output."""
@@ -151,6 +157,77 @@ class Sequential(Model):
         for layer in self.stack:
             input_shape = layer.output_shape(input_shape)
         return input_shape
+
+    # -- as a graph --------------------------------------------------------------------------------------------------
+
+    def _claim(self, layers: list[Layer]) -> None:
+        """Lets layers that are in no other Sequential know where they are: their `output` is one of this model."""
+        for layer in layers:
+            if layer._home.stack is None:
+                layer._home = Home(self)
+
+    def __setstate__(self, state) -> None:
+        self.__dict__.update(state)
+        self._claim(self.stack)
+
+    def connect(self) -> None:
+        """Calls the layers one after the other on a symbolic input, once; the model must know the shape of its input."""
+        if self._tensors is not None or not self.built or not is_shape(self._build_shape):
+            return
+        rest = list(self.stack)
+        if rest and isinstance(rest[0], InputLayer):
+            tensors = [rest.pop(0).output]
+        else:
+            batch = (self.first_shape() or [None])[0]
+            tensors = [Input(self._build_shape[1:], batch, rest[0].dtype if rest else None)]
+        for layer in rest:
+            tensors.append(layer(tensors[-1]))
+        self._tensors = tensors
+
+    def _disconnect(self) -> None:
+        """Forgets the calls of `connect`."""
+        for output in (self._tensors or [])[1:]:
+            node = flatten(output)[0].node
+            node.layer._inbound_nodes.remove(node)
+        self._tensors = None
+
+    def _connected(self) -> list:
+        self.connect()
+        if self._tensors is None:
+            raise AttributeError(
+                f"[{self.label}] inputs and outputs are those of a model that knows the shape of its input. Received: no shape yet. "
+                "Give the first layer an input_shape, or call the model once."
+            )
+        return self._tensors
+
+    @property
+    def input(self) -> SymbolicTensor:
+        """The symbolic input."""
+        return self._connected()[0]
+
+    @property
+    def output(self):
+        """The symbolic output of the last layer, or several as it nests them.
+
+        Example:
+            >>> import pynn as pn
+            >>> model = pn.Sequential([pn.layers.Dense(8, input_shape=(4,), name="features"), pn.layers.Dense(1)])
+            >>> pn.Model(model.inputs, model.get_layer("features").output).output.shape
+            (None, 8)
+        """
+        return self._connected()[-1]
+
+    @property
+    def inputs(self) -> list[SymbolicTensor]:
+        """The symbolic input in a list."""
+        return [self.input]
+
+    @property
+    def outputs(self) -> list[SymbolicTensor]:
+        """The symbolic outputs in a list."""
+        return flatten(self.output)
+
+    # -- structure ---------------------------------------------------------------------------------------------------
 
     @property
     def layers(self) -> list[Layer]:
