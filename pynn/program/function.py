@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import itertools
 import threading
@@ -67,6 +68,10 @@ class Function(Callable):
         if captured.served < 0:
             self._serve_natively(captured, args, kwargs)
         return result
+
+    def __deepcopy__(self, memo) -> Function:
+        """Another one of the same Python function, with programs of its own; a method becomes one of the copy."""
+        return type(self)(copy.deepcopy(self.python_function, memo))
 
     def program(self, *args, **kwargs) -> Program:
         """The program for these arguments, captured if need be but not run."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import signal
 import sys
@@ -410,3 +411,21 @@ def test_scan_wants_one_structure_in_every_turn(then, words):
     turns = iter([lambda x: {"a": x, "b": x}, then])
     with pytest.raises(ValueError, match=rf"\[scan\] .* Received: {words} in turn 1, {{'a': tensor, 'b': tensor}} in turn 0"):
         pn.scan(lambda c, x: (c, next(turns)(x)), 0.0, pn.ones(2))
+
+
+def test_a_copy_of_a_function_captures_for_itself():
+    class Doubling(pn.Model):
+        def __init__(self):
+            super().__init__()
+            self.factor = pn.Variable(2.0)
+            self.plain, self.bound = pn.function(lambda x: x * 2.0), pn.function(self.scaled)
+
+        def scaled(self, x):
+            return x * self.factor
+
+    model = Doubling()
+    assert float(model.plain(3.0)) == float(model.bound(3.0)) == 6.0
+    twin = copy.deepcopy(model)
+    twin.factor.assign(5.0)
+    assert twin.plain is not model.plain and isinstance(twin.plain, pn.Function) and twin.plain.__name__ == "<lambda>"
+    assert (float(twin.plain(3.0)), float(twin.bound(3.0)), float(model.bound(3.0))) == (6.0, 15.0, 6.0)
