@@ -202,6 +202,7 @@ MISTAKES = {
     # files
     "no model there": (lambda: pn.load_model("nowhere"), FileNotFoundError, ["'nowhere'", "model.json"]),
     "a model as .keras": (lambda: dense().save("m.keras"), ValueError, ["folder", ".keras"]),
+    "weights as .h5": (lambda: dense().save_weights("m.weights.h5"), ValueError, ["[save_weights]", "a .h5 file", ".safetensors"]),
     "a model without weights": (lambda: pn.Sequential([L.Dense(1)]).save("m"), ValueError, ["no weights", "input_shape"]),
 }  # fmt: skip
 

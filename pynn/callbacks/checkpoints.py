@@ -33,9 +33,10 @@ class ModelCheckpoint(Monitor):
         from pynn.io.files import file_suffix
 
         suffix = file_suffix(self.filepath)
-        if suffix and not save_weights_only:  # `Model.save` would refuse it too, after the first epoch
+        if suffix:  # it would be refused too when there is something to save, after the first epoch
+            what = "weights are saved as a safetensors file" if save_weights_only else "a model is saved as a folder"
             raise ValueError(
-                f"[ModelCheckpoint] a model is saved as a folder, not as a {suffix} file. Received: filepath={self.filepath!r}. "
+                f"[ModelCheckpoint] {what}, not as a {suffix} file. Received: filepath={self.filepath!r}. "
                 "Leave the suffix out; for the weights alone use save_weights_only=True and 'name.safetensors'."
             )
         self._batches = self._epoch = 0

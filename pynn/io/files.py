@@ -23,7 +23,7 @@ def printable(text: object, limit: int = 80) -> str:
 
 
 def file_suffix(path: str | os.PathLike[str]) -> str:
-    """The suffix of a path that names one file, where a model would be a folder; an empty string for any other path."""
+    """The suffix of a path that names a file of another format than a model's folder or its weights; an empty string for any other."""
     suffix = os.path.splitext(os.fspath(path))[1]
     return suffix if suffix in (".h5", ".hdf5", ".keras", ".json") else ""
 

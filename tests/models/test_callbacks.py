@@ -105,7 +105,9 @@ def test_the_csv_file_has_columns_for_a_validation_that_comes_later(tmp_path, fr
 def test_checkpoints_refuse_a_file_for_a_model_at_once(name):
     with pytest.raises(ValueError, match=r"\[ModelCheckpoint\] a model is saved as a folder, not as a \.(keras|h5) file"):
         C.ModelCheckpoint(name)
-    C.ModelCheckpoint(name, save_weights_only=True)
+    with pytest.raises(ValueError, match=r"\[ModelCheckpoint\] weights are saved as a safetensors file, not as a \.(keras|h5) file"):
+        C.ModelCheckpoint(name, save_weights_only=True)
+    C.ModelCheckpoint("x-{epoch}.safetensors", save_weights_only=True)
 
 
 def test_curves_of_some_epochs_are_drawn_where_they_belong():
