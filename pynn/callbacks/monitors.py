@@ -136,9 +136,19 @@ class LearningRateScheduler(Callback):
             rate = self.schedule(epoch, float(self.model.optimizer.learning_rate))
         except TypeError:
             rate = self.schedule(epoch)
-        self.model.optimizer.learning_rate = float(rate)
+        rate = self._number(rate, epoch)
+        self.model.optimizer.learning_rate = rate
         if self.verbose:
-            print(f"Epoch {epoch + 1}: learning rate {float(rate):.6g}")
+            print(f"Epoch {epoch + 1}: learning rate {rate:.6g}")
+
+    def _number(self, rate, epoch: int) -> float:
+        try:
+            return float(None if isinstance(rate, str) else rate)
+        except (TypeError, ValueError):
+            raise TypeError(
+                f"[LearningRateScheduler] the schedule must return the learning rate, a number. Received: {rate!r} for epoch {epoch}. "
+                "A schedule(epoch, rate) may return the rate that it was given."
+            ) from None
 
     def on_epoch_end(self, epoch, logs=None) -> None:
         """Notes the rate of the epoch in its values, as `learning_rate`."""

@@ -110,6 +110,14 @@ def test_checkpoints_refuse_a_file_for_a_model_at_once(name):
     C.ModelCheckpoint("x-{epoch}.safetensors", save_weights_only=True)
 
 
+@pytest.mark.parametrize("given", [None, "0.1", [0.1, 0.2]])
+def test_a_schedule_has_to_give_a_number(given):
+    model = pn.Sequential([L.Dense(1, input_shape=(1,))])
+    model.compile("sgd", "mse")
+    with pytest.raises(TypeError, match=r"\[LearningRateScheduler\] the schedule must return .* a number. Received: .* for epoch 0"):
+        model.fit(np.ones((2, 1)), np.ones((2, 1)), callbacks=[C.LearningRateScheduler(lambda epoch: given)], verbose=0)
+
+
 def test_curves_of_some_epochs_are_drawn_where_they_belong():
     pytest.importorskip("matplotlib")
     history = line().fit(X, Y, epochs=5, verbose=0, validation_data=(X, Y), validation_freq=2)
