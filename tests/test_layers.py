@@ -453,6 +453,15 @@ def test_calls_name_the_layer(layer, shape, words):
             layer()(np.zeros(shape, np.float32))
 
 
+@pytest.mark.parametrize("use", [
+    lambda h: h * 2, lambda h: 2 * h, lambda h: 1.0 - h, lambda h: h / 2, lambda h: h @ np.ones((4, 2)), lambda h: np.float32(2) * h,
+    lambda h: h**2, lambda h: -h, lambda h: h[:, 0], lambda h: h > 0, lambda h: h + pn.ones(4), lambda h: pn.ones(4) + h, abs,
+])  # fmt: skip
+def test_symbolic_tensors_say_what_to_use(use):
+    with pytest.raises(TypeError, match=r"\[h\] a symbolic tensor has no value.* Use layers on it"):
+        use(pn.Input((4,), name="h"))
+
+
 def test_another_length_than_at_building_is_refused():
     layer = pn.layers.Dense(3)
     layer(np.zeros((2, 5), np.float32))

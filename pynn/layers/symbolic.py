@@ -11,6 +11,17 @@ from pynn.engine.op import active
 from pynn.layers.structure import flatten, is_shape, map_shapes, map_structure
 
 
+def _no_operator(symbol: str):
+    def operator(self, *others):
+        raise TypeError(
+            f"[{self.name or 'Input'}] a symbolic tensor has no value to compute with. Received: {symbol}"
+            f"{''.join(f' beside {type(other).__name__}' for other in others[:1])}. "
+            "Use layers on it, such as pn.layers.Lambda(lambda x: ...), and ops inside a layer's call()."
+        )
+
+    return operator
+
+
 class SymbolicTensor:
     """What a layer will give: a shape (None where unknown), a dtype, and the call that makes it.
 
@@ -41,21 +52,30 @@ class SymbolicTensor:
         """The layer whose call makes it."""
         return self.node.layer
 
-    def _merge(self, other, layer: str):
+    def _merge(self, other, layer: str, symbol: str):
         if not isinstance(other, SymbolicTensor):
-            return NotImplemented
+            _no_operator(symbol)(self, other)
         from pynn.layers.names import find_class
 
         return find_class(layer)()([self, other])
 
     def __add__(self, other):
-        return self._merge(other, "Add")
+        return self._merge(other, "Add", "+")
 
     def __mul__(self, other):
-        return self._merge(other, "Multiply")
+        return self._merge(other, "Multiply", "*")
 
     def __sub__(self, other):
-        return self._merge(other, "Subtract")
+        return self._merge(other, "Subtract", "-")
+
+    __radd__, __rmul__, __rsub__ = _no_operator("+"), _no_operator("*"), _no_operator("-")
+    __truediv__ = __rtruediv__ = _no_operator("/")
+    __floordiv__ = __rfloordiv__ = _no_operator("//")
+    __mod__ = __rmod__ = _no_operator("%")
+    __pow__ = __rpow__ = _no_operator("**")
+    __matmul__ = __rmatmul__ = _no_operator("@")
+    __lt__, __le__, __gt__, __ge__ = _no_operator("<"), _no_operator("<="), _no_operator(">"), _no_operator(">=")
+    __neg__, __abs__, __getitem__ = _no_operator("-"), _no_operator("abs()"), _no_operator("[]")
 
     def __bool__(self) -> bool:
         raise TypeError(f"[{self.name or 'Input'}] a symbolic tensor has no value. Build a Model from it, and call that with data.")
