@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from pynn.callbacks import Callback
+from pynn.data.batches import is_batches
 from pynn.dtypes import is_whole
 from pynn.errors import suggestion
 from pynn.serialization import snake_case
@@ -74,6 +75,20 @@ def whole(function: str, name: str, value: Any, default: int | None, least: int 
         words = "above zero" if least == 1 else f"of {least} or more"
         raise ValueError(f"[{function}] {name} must be a whole number {words}. Received: {value!r}.")
     return int(value)
+
+
+def rows_per_step(function: str, x: Any, batch_size: Any) -> int:
+    """`batch_size` for the data x, 32 by default.
+
+    Raises:
+        ValueError: it isn't a whole number above zero, or x comes in batches.
+    """
+    if batch_size is not None and is_batches(x):
+        raise ValueError(
+            f"[{function}] x yields batches, so batch_size can't be given beside it. Received: batch_size={batch_size!r}. "
+            "Leave it out, and yield batches of that size."
+        )
+    return whole(function, "batch_size", batch_size, 32)
 
 
 def checked_frequency(value: Any) -> int | list[int]:

@@ -10,7 +10,15 @@ from pynn.callbacks import BackupAndRestore, Callback, CallbackList, History, Te
 from pynn.data.batches import Batches, is_batches
 from pynn.errors import NonFiniteError
 from pynn.models import inference
-from pynn.models.arguments import callback_list, check_validation, checked_frequency, checked_verbose, refuse_options_as_targets, whole
+from pynn.models.arguments import (
+    callback_list,
+    check_validation,
+    checked_frequency,
+    checked_verbose,
+    refuse_options_as_targets,
+    rows_per_step,
+    whole,
+)
 from pynn.models.model import class_table
 from pynn.models.programs import LOG_ROWS
 from pynn.models.trainers import BATCH_HOOKS, ArrayTrainer, BatchTrainer
@@ -45,7 +53,7 @@ def fit(
         x: Arrays (one, a list, or a dict by input name), or something that yields batches `(x, y)` or `(x, y, sample_weight)`:
             a generator, an iterable, or an object with `__len__` and `__getitem__`.
         y: Targets, like `x`; left out if `x` yields batches.
-        batch_size: Rows per step, 32 by default. The last batch of an epoch may be smaller.
+        batch_size: Rows per step, 32 by default. The last batch of an epoch may be smaller. Left out if `x` yields batches.
         epochs: Number of the last epoch; training goes from `initial_epoch` to it.
         verbose: 0 nothing, 1 a bar on a terminal and a line an epoch elsewhere, 2 a line an epoch.
         callbacks: See `pynn.callbacks`.
@@ -71,7 +79,7 @@ def fit(
     if model.optimizer is None:
         raise RuntimeError("[fit] the model has no optimizer. Call model.compile(optimizer=..., loss=...) first.")
     epochs = whole("fit", "epochs", epochs, 1)
-    batch_size = whole("fit", "batch_size", batch_size, 32)
+    batch_size = rows_per_step("fit", x, batch_size)
     validation_batch_size = whole("fit", "validation_batch_size", validation_batch_size, batch_size)
     steps_per_epoch = whole("fit", "steps_per_epoch", steps_per_epoch, None)
     validation_steps = whole("fit", "validation_steps", validation_steps, None)
@@ -136,8 +144,9 @@ class _Validator:
         """The results, named val_..."""
         parts = self.data if isinstance(self.data, (tuple, list)) else (self.data,)
         results = inference.evaluate(
-            self.model, *parts[:2], sample_weight=parts[2] if len(parts) > 2 else None, batch_size=self.batch_size,
-            steps=self.steps, verbose=0, return_dict=True, callbacks=callbacks,
+            self.model, *parts[:2], sample_weight=parts[2] if len(parts) > 2 else None,
+            batch_size=None if is_batches(parts[0]) else self.batch_size, steps=self.steps, verbose=0, return_dict=True,
+            callbacks=callbacks,
         )  # fmt: skip
         return {f"val_{k}": v for k, v in results.items()}
 

@@ -9,7 +9,7 @@ import numpy as np
 from pynn.data.arrays import ArrayData
 from pynn.data.batches import Batches, is_batches
 from pynn.models import steps
-from pynn.models.arguments import callback_list, checked_verbose, whole
+from pynn.models.arguments import callback_list, checked_verbose, rows_per_step, whole
 from pynn.models.settings import is_own_code
 from pynn.progress import duration, values
 
@@ -22,7 +22,7 @@ def evaluate(
 
     Args:
         x, y, sample_weight: As in `fit`; `x` may yield batches.
-        batch_size: Rows per step, 32 by default.
+        batch_size: Rows per step, 32 by default. Left out if `x` yields batches.
         verbose: Above 0, prints the result.
         steps: Number of batches; all by default.
         callbacks: Their `on_test_...` hooks are called.
@@ -34,7 +34,7 @@ def evaluate(
     from pynn.callbacks import CallbackList
 
     model.require_compiled("evaluate")
-    batch_size = whole("evaluate", "batch_size", batch_size, 32)
+    batch_size = rows_per_step("evaluate", x, batch_size)
     steps = whole("evaluate", "steps", steps, None)
     verbose = checked_verbose("evaluate", verbose)
     if x is None:
@@ -48,7 +48,7 @@ def evaluate(
     started = time.monotonic()
     with model.locks.training("evaluate", model.label):
         hooks.call("on_test_begin")
-        count = _evaluate(model, _batches(model, x, y, sample_weight, batch_size or 32, steps), hooks)
+        count = _evaluate(model, _batches(model, x, y, sample_weight, batch_size, steps), hooks)
         results = model.objective.results()
         hooks.call("on_test_end", logs=results)
     if verbose not in (0, "auto"):
@@ -96,7 +96,7 @@ def predict(
 
     Args:
         x: Arrays as in `fit`, or something that yields batches of them.
-        batch_size: Rows per step, 32 by default.
+        batch_size: Rows per step, 32 by default. Left out if `x` yields batches.
         verbose: Above 0, prints how long it took.
         steps: Number of batches; all by default.
         callbacks: Their `on_predict_...` hooks are called.
@@ -108,16 +108,16 @@ def predict(
 
     if x is None:
         raise TypeError("[predict] there is nothing to predict. Call predict(x).")
-    batch_size = whole("predict", "batch_size", batch_size, 32)
+    batch_size = rows_per_step("predict", x, batch_size)
     steps = whole("predict", "steps", steps, None)
     verbose = checked_verbose("predict", verbose)
     hooks = CallbackList(callback_list(callbacks), model, {"steps": steps, "verbose": verbose})
     hooks.call("on_predict_begin")
     started = time.monotonic()
     collected: list[list[np.ndarray]] = []
-    for i, leaves in enumerate(_prediction_batches(model, x, batch_size or 32, steps)):
+    for i, leaves in enumerate(_prediction_batches(model, x, batch_size, steps)):
         hooks.call("on_predict_batch_begin", i)
-        outputs = _prediction(model, leaves, batch_size or 32)
+        outputs = _prediction(model, leaves, batch_size)
         collected.append(outputs)
         hooks.call("on_predict_batch_end", i, logs={"outputs": outputs[0] if len(outputs) == 1 else outputs})
     hooks.call("on_predict_end")

@@ -447,6 +447,9 @@ HALVES = np.full(50, 1.5)
         (lambda: line().fit(X, Y, validation_data=(X, None), verbose=0), "y is missing"),
         (lambda: line().evaluate(X, Y, steps=1.5), "steps"),
         (lambda: line().predict(X, steps=0), "steps"),
+        (lambda: line().fit(iter([(X, Y)]), batch_size=8, verbose=0), r"\[fit\] x yields batches.* batch_size=8"),
+        (lambda: line().evaluate(iter([(X, Y)]), batch_size=8), r"\[evaluate\] x yields batches.* batch_size=8"),
+        (lambda: line().predict(iter([X]), batch_size=8), r"\[predict\] x yields batches.* batch_size=8"),
         (lambda: line().evaluate(X), "y is missing"),
         (lambda: line().evaluate(iter([X])), "without targets"),
         (lambda: line().train_on_batch(X), "y is missing"),
@@ -466,6 +469,11 @@ def test_arguments_are_checked(call, words):
 def test_evaluate_needs_data():
     with pytest.raises(TypeError, match="nothing to evaluate"):
         line().evaluate()
+
+
+def test_validation_may_come_in_batches_where_training_has_a_size():
+    history = line().fit(X, Y, batch_size=8, validation_data=((X, Y) for _ in range(2)), validation_steps=1, epochs=2, verbose=0)
+    assert len(history.history["val_loss"]) == 2
 
 
 def test_validation_data_may_be_a_list():
