@@ -76,16 +76,12 @@ class Sequential(Model):
         return layer
 
     def _follow(self, layer: Layer) -> None:
-        """Builds as far as the shape is known. A layer that doesn't fit is taken off again."""
+        """Builds as far as the shape is known."""
         self._disconnect()
-        try:
-            if self._build_shape is not None:
-                self._fit_in(len(self.stack) - 1, self._shape_before(layer))
-            elif self.first_shape() is not None:
-                self.build(self.first_shape())
-        except Exception:
-            self.stack = self.stack[:-1]
-            raise
+        if self._build_shape is not None:
+            self._fit_in(len(self.stack) - 1, self._shape_before(layer))
+        elif self.first_shape() is not None:
+            self.build(self.first_shape())
         self._claim([layer])
 
     def _fit_in(self, place: int, shape):
