@@ -12,7 +12,8 @@ namespace pynn {
 namespace {
 
 constexpr std::size_t kIdleContexts = 4;
-constexpr double kTurnSeconds = 0.1;  // of many steps, between looks at signals
+constexpr double kTurnSeconds = 0.1;  // of many steps, between looks at signals; these need a look at the clock now and then,
+constexpr double kLongNs = 1e6;       // which shorter runs are spared
 
 void* memory_of(PyObject* array) { return array_fields(array)->data; }
 
@@ -117,8 +118,9 @@ bool Runner::make_outputs(ContextHandle& context, bool writable, PyObject** outp
 void Runner::execute(ContextHandle& context, void* const* inputs, std::int64_t steps) const {
   for (const auto& [external, index] : input_places_) context.bind_memory(external, inputs[index], false);
   bind_variables(context);
+  const double turn = program_->cost_ns * static_cast<double>(steps) > kLongNs ? kTurnSeconds : 0;
   for (std::int64_t left = steps; left > 0;) {
-    left -= context.run(left, left > 1 ? kTurnSeconds : 0);
+    left -= context.run(left, turn);
     if (context.context().failure().code) {
       const py::tuple failure = context.failure();
       failed_(*failure);
