@@ -56,7 +56,7 @@ class Function(Callable):
         functools.update_wrapper(self, python_function)
         self.python_function = python_function
         self._programs: OrderedDict[tuple, _Captured] = OrderedDict()
-        self._changing = threading.Lock()
+        self._changing = threading.RLock()  # what dies with a program that is dropped may call the function
         self._captures = 0
 
     def call_python(self, *args, **kwargs):
