@@ -140,12 +140,10 @@ class Tracking:
         return found
 
     def containers(self) -> list:
-        """The lists and dicts in which this layer and those below it may keep layers and weights."""
-        found = []
-        for layer in self.flattened_layers():
-            found += [layer._own_weights, layer._own_states]
-            found += [v for v in layer._tracked_values() if isinstance(v, (list, dict))]
-        return found
+        """The lists and dicts in which this layer and those below it may keep layers and weights. Of what layers make themselves
+        the variables are noticed.
+        """
+        return [v for layer in self.flattened_layers() for v in layer._tracked_values() if isinstance(v, (list, dict))]
 
     def _direct_weights(self) -> list[Variable]:
         seen = {id(v) for v in self._own_weights} | {id(v) for v in self._own_states}
