@@ -37,6 +37,10 @@ class Functional(Model):
         self.built = True
         self._build_shape = map_structure(lambda t: t.shape, inputs)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """The calls first, each after those it needs: a copy that finds them one from another goes as deep as the graph."""
+        return {"nodes": self.nodes, **vars(self)}
+
     @property
     def input(self):
         """The symbolic inputs, nested as they were given."""

@@ -243,6 +243,18 @@ def test_two_threads_build_a_model_once():
 
 
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))], ids=["deepcopy", "pickle"])
+@pytest.mark.parametrize("kind", ["functional", "sequential"])
+def test_a_copy_may_be_deeper_than_python_recurs(kind, copied):
+    model = pn.Sequential([L.Dense(2, input_shape=(2,)), *(L.Activation("relu") for _ in range(400))])
+    if kind == "functional":
+        model = pn.Model(model.inputs, model.output)
+    else:
+        assert model.output.shape == (None, 2)
+    x = np.ones((1, 2), np.float32)
+    np.testing.assert_array_equal(copied(model).predict(x), model.predict(x))
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))], ids=["deepcopy", "pickle"])
 def test_copies_train_like_the_model_and_leave_it_alone(copied):
     x, y = np.ones((8, 3), np.float32), np.ones((8, 1), np.float32)
     model = pn.Sequential([L.Dense(4, input_shape=(3,), kernel_regularizer="l2", kernel_constraint="max_norm"), L.Dropout(0.5), L.Dense(1)])
