@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Callable
 
@@ -129,14 +130,12 @@ class LearningRateScheduler(Callback):
 
     def __init__(self, schedule: Callable, verbose: int = 0):
         self.schedule, self.verbose = schedule, verbose
+        self._takes_rate = _takes(schedule, 2)
 
     def on_epoch_begin(self, epoch, logs=None) -> None:
         """Asks the schedule."""
-        try:
-            rate = self.schedule(epoch, float(self.model.optimizer.learning_rate))
-        except TypeError:
-            rate = self.schedule(epoch)
-        rate = self._number(rate, epoch)
+        given = (epoch, float(self.model.optimizer.learning_rate)) if self._takes_rate else (epoch,)
+        rate = self._number(self.schedule(*given), epoch)
         self.model.optimizer.learning_rate = rate
         if self.verbose:
             print(f"Epoch {epoch + 1}: learning rate {rate:.6g}")
@@ -153,6 +152,19 @@ class LearningRateScheduler(Callback):
     def on_epoch_end(self, epoch, logs=None) -> None:
         """Notes the rate of the epoch in its values, as `learning_rate`."""
         logs["learning_rate"] = float(self.model.optimizer.learning_rate)
+
+
+def _takes(function: Callable, count: int) -> bool:
+    """Whether the function can be called with so many arguments; True where nobody knows."""
+    try:
+        signature = inspect.signature(function)
+    except ValueError:
+        return True
+    try:
+        signature.bind(*range(count))
+    except TypeError:
+        return False
+    return True
 
 
 class ReduceLROnPlateau(Monitor):

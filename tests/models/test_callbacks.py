@@ -168,3 +168,13 @@ def test_the_csv_file_is_closed_when_a_training_fails(tmp_path):
             gc.collect()
         assert not [w for w in caught if "log.csv" in str(w.message)]
         assert [row.split(",")[0] for row in (tmp_path / "log.csv").read_text().splitlines()] == ["epoch", "0", "1"]
+
+
+def test_a_type_error_within_a_schedule_is_its_own():
+    def schedule(epoch, rate):
+        return rate + "a tenth"
+
+    model = pn.Sequential([L.Dense(1, input_shape=(1,))])
+    model.compile("sgd", "mse")
+    with pytest.raises(TypeError, match="unsupported operand"):
+        model.fit(np.ones((2, 1)), np.ones((2, 1)), callbacks=[C.LearningRateScheduler(schedule)], verbose=0)
