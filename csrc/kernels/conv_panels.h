@@ -6,6 +6,7 @@
 
 #include "kernels/conv_shape.h"
 #include "kernels/gemm_pack.h"
+#include "simd/fold.h"
 
 namespace pynn {
 namespace PYNN_TARGET {
@@ -76,27 +77,37 @@ void pack_panel(const Panels& p, const Panel& panel, const T* filter, T* packed)
   }
 }
 
-template <class T>
-bool every_lane(const typename Simd<T>::M& mask) {
-  for (int lane = 0; lane < Simd<T>::kLanes; ++lane)
-    if (!mask[lane]) return false;
-  return true;
+// Bits in which so many rows of a filter, `row` elements apart, and their packed form differ. `lanes`: of the last of NV vectors.
+template <class T, int NV>
+PYNN_INLINE typename Simd<T>::M difference(const T* filter, std::int64_t row, const T* packed, std::int64_t rows, int lanes) {
+  constexpr int kLanes = Simd<T>::kLanes;
+  typename Simd<T>::M bits = bits_of(zero<T>());
+  for (std::int64_t d = 0; d < rows; ++d, filter += row, packed += NV * kLanes) {
+    PYNN_UNROLL
+    for (int v = 0; v < NV; ++v)
+      bits = bits | (bits_of(load_lanes<T>(filter + v * kLanes, v + 1 < NV ? kLanes : lanes)) ^ bits_of(load<T>(packed + v * kLanes)));
+  }
+  return bits;
 }
 
 // Whether pack_panel would change nothing, not a bit.
-template <class T>
-bool holds_panel(const Panels& p, const Panel& panel, const T* filter, const T* packed) {
-  const std::int64_t row = p.groups * p.columns;
+template <class T, int NV>
+bool holds_rows(const Panels& p, const Panel& panel, const T* filter, const T* packed) {
+  constexpr int kLanes = Simd<T>::kLanes;
+  const std::int64_t row = p.groups * p.columns, rows = p.depth;  // of one tap at a time: a filter that has changed is found out early
   const T* from = filter + panel.group * p.columns + panel.first_column;
   const T* held = packed + panel.offset;
-  for (std::int64_t tap = 0; tap < p.taps; ++tap) {
-    typename Simd<T>::M same = bits_of(zero<T>()) == bits_of(zero<T>());
-    for (std::int64_t d = 0; d < p.depth; ++d, from += row, held += panel.width)
-      for (std::int64_t j = 0; j < panel.width; j += Simd<T>::kLanes)
-        same = same & (bits_of(load_lanes<T>(from + j, lanes_of<T>(static_cast<int>(panel.columns - j), 0))) == bits_of(load<T>(held + j)));
-    if (!every_lane<T>(same)) return false;
+  const int lanes = static_cast<int>(panel.columns) - (NV - 1) * kLanes;
+  for (std::int64_t tap = 0; tap < p.taps; ++tap, from += rows * row, held += rows * NV * kLanes) {
+    const typename Simd<T>::M bits = lanes == kLanes ? difference<T, NV>(from, row, held, rows, kLanes) : difference<T, NV>(from, row, held, rows, lanes);
+    const typename Simd<T>::M changed = bits != bits_of(zero<T>());
+    if (first_lane(changed) < kLanes) return false;
   }
   return true;
+}
+template <class T>
+bool holds_panel(const Panels& p, const Panel& panel, const T* filter, const T* packed) {
+  return panel.width == Simd<T>::kLanes ? holds_rows<T, 1>(p, panel, filter, packed) : holds_rows<T, kPanelVectors>(p, panel, filter, packed);
 }
 
 // For the gradient by the input, whose columns are input channels and whose depth is output channels:

@@ -167,7 +167,7 @@ void write_tiles(const WinogradShape& w, const Panel& panel, std::int64_t first,
     const WinogradTile tile = tile_at(w, t);
     for_each_channels<T>(panel.columns, [&](std::int64_t j, int lanes) {
       typename Simd<T>::V from[kPoints], y[kOutputs * kOutputs];
-      for (int p = 0; p < kPoints; ++p) from[p] = load<T>(m + p * plane + j);
+      load_points(m + j, plane, from);
       transform_square<T, OutputLine>(from, y);
       sink.write(tile, panel.first_column + j, lanes, y);
     });

@@ -144,7 +144,7 @@ void write_taps(const WinogradShape& w, const Panel& panel, std::int64_t first, 
   for (std::int64_t c = 0; c < count; ++c, sums += panel.width)
     for_each_channels<T>(panel.columns, [&](std::int64_t j, int lanes) {
       typename Simd<T>::V from[kPoints], taps[9];
-      for (int p = 0; p < kPoints; ++p) from[p] = load<T>(sums + p * plane + j);
+      load_points(sums + j, plane, from);
       transform_square<T, FilterGradientLine>(from, taps);
       for (int tap = 0; tap < 9; ++tap)
         store_lanes<T>(dfilter + (tap * w.channels + first + c) * w.panels.columns + panel.first_column + j, taps[tap], lanes);

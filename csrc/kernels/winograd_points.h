@@ -76,8 +76,7 @@ void transform_taps(const FilterTaps<T>& taps, std::int64_t count, std::int64_t 
         prefetch<Use::kRead>(from + tap * taps.step + j + taps.ahead);
       }
       transform_square<T, FilterLine>(g, points);
-      PYNN_UNROLL
-      for (int p = 0; p < kPoints; ++p) store<T>(to + p * plane + j, points[p]);
+      store_points<T>(points, to + j, plane);
     }
 }
 

@@ -109,6 +109,25 @@ PYNN_INLINE void transform_square(const V* from, V* to) {
   }
 }
 
+// The 36 points of a vector of channels in planes `plane` elements apart. Loops in two levels, which compilers unroll whole: otherwise the values go by way of
+// memory a second time.
+template <class T>
+PYNN_INLINE void load_points(const T* from, std::int64_t plane, typename Simd<T>::V* points) {
+  PYNN_UNROLL
+  for (int i = 0; i < kPatch; ++i) {
+    PYNN_UNROLL
+    for (int j = 0; j < kPatch; ++j) points[i * kPatch + j] = load<T>(from + (i * kPatch + j) * plane);
+  }
+}
+template <class T>
+PYNN_INLINE void store_points(const typename Simd<T>::V* points, T* to, std::int64_t plane) {
+  PYNN_UNROLL
+  for (int i = 0; i < kPatch; ++i) {
+    PYNN_UNROLL
+    for (int j = 0; j < kPatch; ++j) store<T>(to + (i * kPatch + j) * plane, points[i * kPatch + j]);
+  }
+}
+
 }  // namespace
 }  // namespace PYNN_TARGET
 }  // namespace pynn
