@@ -161,13 +161,17 @@ PYNN_INLINE void add_row(T* to, const T* from, std::int64_t width) {
   for (; i < width; ++i) to[i] += from[i];
 }
 
-// False, and a failure, if one of them is no row. Each chunk looks at all of them before it writes, for `out` may be a variable's memory.
-bool indices_are_rows(const Call* call, const void* indices, std::int32_t dtype) {
-  const std::int64_t rows = call->plan->params[1], positions = call->plan->params[2];
-  for (std::int64_t p = 0; p < positions; ++p) {
-    const std::int64_t index = index_at(indices, dtype, p);
-    if (index < 0 || index >= rows) return fail(call->failure, kIndexFailure, index, p, rows), false;
-  }
+// False, and a failure, if the index at position p is none of the rows.
+PYNN_INLINE bool is_row(const Call* call, std::int64_t index, std::int64_t p) {
+  const std::int64_t rows = call->plan->params[1];
+  if (index >= 0 && index < rows) return true;
+  fail(call->failure, kIndexFailure, index, p, rows);
+  return false;
+}
+
+bool all_are_rows(const Call* call, const void* indices, std::int32_t dtype) {
+  for (std::int64_t p = 0; p < call->plan->params[2]; ++p)
+    if (!is_row(call, index_at(indices, dtype, p), p)) return false;
   return true;
 }
 
@@ -175,9 +179,11 @@ bool indices_are_rows(const Call* call, const void* indices, std::int32_t dtype)
 template <class T>
 void scatter(const Call* call, const T* dy, const void* indices, std::int32_t dtype, T* out, Range range) {
   const std::int64_t rows = call->plan->params[1], positions = call->plan->params[2], width = call->plan->params[3];
+  if (rows == 0) all_are_rows(call, indices, dtype);
   for (std::int64_t o = range.first / most(rows, 1); o * rows < range.last; ++o)
     for (std::int64_t p = 0; p < positions; ++p) {
-      const std::int64_t item = o * rows + index_at(indices, dtype, p);
+      const std::int64_t index = index_at(indices, dtype, p), item = o * rows + index;
+      if (!is_row(call, index, p)) return;
       if (item >= range.first && item < range.last) add_row(out + item * width, dy + (o * positions + p) * width, width);
     }
 }
@@ -192,19 +198,18 @@ void run_take_grad(const Call* call, std::int64_t begin, std::int64_t end) {
   const Range range = scatter_range(call, begin, end);
   const std::int64_t width = call->plan->params[3];
   T* out = static_cast<T*>(call->data[2]);
-  if (!indices_are_rows(call, call->data[1], call->problem->specs[1].dtype)) return;
   std::memset(out + range.first * width, 0, static_cast<std::size_t>((range.last - range.first) * width) * sizeof(T));
   scatter(call, static_cast<const T*>(call->data[0]), call->data[1], call->problem->specs[1].dtype, out, range);
 }
 
-// Base x; operands (x, indices, updates) -> out, which may be x's memory.
+// Base x; operands (x, indices, updates) -> out, which may be x's memory, a variable's: then each chunk looks at all indices before it writes.
 template <class T>
 void run_scatter_add(const Call* call, std::int64_t begin, std::int64_t end) {
   const Range range = scatter_range(call, begin, end);
   const std::int64_t width = call->plan->params[3];
   T* out = static_cast<T*>(call->data[3]);
   const T* x = static_cast<const T*>(call->data[0]);
-  if (!indices_are_rows(call, call->data[1], call->problem->specs[1].dtype)) return;
+  if (out == x && !all_are_rows(call, call->data[1], call->problem->specs[1].dtype)) return;
   if (out != x)
     std::memcpy(out + range.first * width, x + range.first * width,
                 static_cast<std::size_t>((range.last - range.first) * width) * sizeof(T));
