@@ -5,7 +5,7 @@ import os
 import keras
 import numpy as np
 from keras import layers
-from protocol import Batches, Case, Parts, fit_steps, images, options, run, training_data
+from protocol import Batches, Case, by_parts, fit_steps, images, options, run, training_data
 from workloads import Infer, Train
 
 GIVEN = options()
@@ -55,13 +55,7 @@ def train(row):
         model = compiled(row, **settings)
         if row.is_full_batch:
             return lambda: model.fit(x, y, batch_size=row.batch, epochs=20, verbose=0)
-        parts = Parts(len(x), steps * row.batch)
-
-        def part():
-            rows = parts.next()
-            return model.fit(x[rows], y[rows], batch_size=row.batch, epochs=1, verbose=0)
-
-        return part
+        return by_parts(lambda x, y: model.fit(x, y, batch_size=row.batch, epochs=1, verbose=0), x, y, steps * row.batch)
 
     def train_on_batch():
         model, batches = compiled(row), Batches(len(x), row.batch)

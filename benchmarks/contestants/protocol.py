@@ -7,6 +7,7 @@ Only NumPy is needed here. Threads and affinity are set by whoever starts the sc
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import sys
 import time
@@ -156,18 +157,15 @@ def normal(*shape: int) -> np.ndarray:
     return np.random.default_rng(2).standard_normal(shape, dtype=np.float32)
 
 
-class Parts:
-    """Slices of `rows` rows of a data set, one after another through all of it, so that none is in a cache because it was just used."""
+def by_parts(fit: Callable, x: np.ndarray, y: np.ndarray, rows: int) -> Callable:
+    """A call of `fit(x, y)` for the next `rows` rows, and so on through all of them: none is in a cache because it was just used."""
+    starts = itertools.cycle(range(0, len(x) - rows + 1, rows))
 
-    def __init__(self, samples: int, rows: int):
-        self.samples, self.rows, self.at = samples, rows, 0
+    def call():
+        first = next(starts)
+        return fit(x[first : first + rows], y[first : first + rows])
 
-    def next(self) -> slice:
-        """The next part."""
-        if self.at + self.rows > self.samples:
-            self.at = 0
-        self.at += self.rows
-        return slice(self.at - self.rows, self.at)
+    return call
 
 
 class Batches:

@@ -1,7 +1,7 @@
 """pynn through its public API: `fit`, `train_on_batch`, captured functions and eager ops. Gradient kernels by their op records."""
 
 import numpy as np
-from protocol import Batches, Case, Parts, few_rows, fit_steps, images, normal, options, run, training_data
+from protocol import Batches, Case, by_parts, few_rows, fit_steps, images, normal, options, run, training_data
 from pynn_nets import net
 from workloads import AdamStep, Conv, CrossEntropy, Infer, MatMul, Matrix, MaxPool, Net, Recurrent, Small, Train
 
@@ -56,13 +56,7 @@ def train(row):
         model = compiled(row)
         if row.is_full_batch:
             return lambda: model.fit(x, y, epochs=steps, batch_size=row.batch, shuffle=False, verbose=0)
-        parts = Parts(len(x), steps * row.batch)
-
-        def part():
-            rows = parts.next()
-            return model.fit(x[rows], y[rows], epochs=1, batch_size=row.batch, verbose=0)
-
-        return part
+        return by_parts(lambda x, y: model.fit(x, y, epochs=1, batch_size=row.batch, verbose=0), x, y, steps * row.batch)
 
     def train_on_batch():
         model, batches = compiled(row), Batches(len(x), row.batch)

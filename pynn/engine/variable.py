@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import weakref
 
 import numpy as np
@@ -23,6 +24,16 @@ class _Structure:
 
 
 structure = _Structure()
+
+
+def _noticed(slot: str, doc: str) -> property:
+    """An attribute on which programs of a model depend."""
+
+    def change(self, value) -> None:
+        setattr(self, slot, value)
+        structure.changes += 1
+
+    return property(operator.attrgetter(slot), change, doc=doc)
 
 
 class _Lease(np.ndarray):
@@ -120,25 +131,8 @@ class Variable(Operators):
         self._trainable = bool(value)
         structure.changes += 1
 
-    @property
-    def constraint(self):
-        """What brings the value back after an optimizer's step, or None."""
-        return self._constraint
-
-    @constraint.setter
-    def constraint(self, value) -> None:
-        self._constraint = value
-        structure.changes += 1
-
-    @property
-    def regularizer(self):
-        """The penalty that training adds to the loss, or None."""
-        return self._regularizer
-
-    @regularizer.setter
-    def regularizer(self, value) -> None:
-        self._regularizer = value
-        structure.changes += 1
+    constraint = _noticed("_constraint", "What brings the value back after an optimizer's step, or None.")
+    regularizer = _noticed("_regularizer", "The penalty that training adds to the loss, or None.")
 
     @property
     def value(self) -> Tensor:
