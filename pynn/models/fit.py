@@ -58,7 +58,7 @@ def fit(
         verbose: 0 nothing, 1 a bar on a terminal and a line an epoch elsewhere, 2 a line an epoch.
         callbacks: See `pynn.callbacks`.
         validation_split: Fraction of the rows, taken from the end before shuffling, to validate on.
-        validation_data: `(x, y)`, `(x, y, sample_weight)` or batches, to validate on instead.
+        validation_data: `(x, y)`, `(x, y, sample_weight)` or batches, to validate on; then nothing is split off.
         shuffle: A new order of rows each epoch.
         class_weight: Weights of the samples by class index.
         sample_weight: Weights of the samples, as many as rows.
@@ -100,7 +100,7 @@ def fit(
             hint = " For this dict: fit(data['xs'], data['ys'])." if isinstance(x, dict) and set(x) == {"xs", "ys"} else ""
             raise ValueError(f"[fit] y is missing. Call fit(x, y) with as many targets as rows in x.{hint}")
         data = model.prepare_data(x, y, sample_weight)
-        if validation_split:
+        if validation_split and validation_data is None:
             data, validation = data.split(validation_split)
         if data.rows == 0:
             raise ValueError("[fit] there are no rows to train on. Received: x with 0 rows.")

@@ -48,6 +48,14 @@ def test_validation_split_takes_the_last_rows():
     assert history.history["val_loss"][0] == pytest.approx(want, rel=1e-6)
 
 
+def test_validation_data_leave_all_rows_to_the_training():
+    both, alone = line(), line()
+    history = both.fit(X, Y, epochs=2, shuffle=False, validation_split=0.5, validation_data=(X[:8], Y[:8]), verbose=0)
+    alone.fit(X, Y, epochs=2, shuffle=False, verbose=0)
+    np.testing.assert_array_equal(weights(both), weights(alone))
+    assert history.history["val_loss"][-1] == both.evaluate(X[:8], Y[:8])
+
+
 def test_validation_data_and_frequency():
     history = line().fit(X, Y, epochs=4, validation_data=(X[:8], Y[:8]), validation_freq=2, verbose=0)
     assert len(history.history["val_loss"]) == 2
