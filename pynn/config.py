@@ -10,8 +10,6 @@ import numpy as np
 
 from pynn.dtypes import is_whole
 
-BACKENDS = ("native", "fallback")
-
 _winograd = os.environ.get("PYNN_WINOGRAD", "1") != "0"
 
 

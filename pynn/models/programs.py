@@ -97,13 +97,13 @@ def split_leaves(leaves: Sequence, counts: tuple[int, int, int]) -> tuple[list, 
 
 
 class EpochPrograms:
-    """Programs that go through data in memory: they shuffle, gather batches and write the epoch's results down themselves.
+    """Programs that train on data in memory: they shuffle, gather batches and write the epoch's results down themselves.
 
     State is in variables: the order of the rows, the place in it, and one row of results per epoch.
     """
 
-    def __init__(self, model, data: ArrayData, batch_size: int, mode: str, shuffle: bool, class_table: np.ndarray | None = None):
-        self.model, self.mode, self.shuffle = model, mode, shuffle
+    def __init__(self, model, data: ArrayData, batch_size: int, shuffle: bool, class_table: np.ndarray | None = None):
+        self.model, self.shuffle = model, shuffle
         self.rows, self.specs, self.counts = data.rows, specs_of(data.leaves), data.counts  # not the data, which may be large
         self.batch_size = min(batch_size, data.rows)
         self.class_table = class_table
@@ -147,8 +147,7 @@ class EpochPrograms:
             x, y, weights = split_leaves(gathered, self.counts)
             if self.class_table is not None:
                 weights = steps.class_weighted(weights, y[0], Tensor(self.class_table))
-            run = steps.train_step if self.mode == "train" else steps.test_step
-            run(self.model, x, y, weights)
+            steps.train_step(self.model, x, y, weights)
             return []
 
         return capture(body, self.specs)

@@ -28,7 +28,7 @@ class ArrayTrainer:
         self.batch_size = min(batch_size, data.rows)
         full, tail = divmod(data.rows, self.batch_size)
         self.in_part = steps_per_epoch is not None and steps_per_epoch < full + (tail > 0)
-        if steps_per_epoch is not None and steps_per_epoch < full + (tail > 0):
+        if self.in_part:
             full, tail = steps_per_epoch, 0
         self.full, self.tail = full, tail
         self.steps = self.last_steps = full + (tail > 0)
@@ -58,7 +58,7 @@ class ArrayTrainer:
         return self.model.programs.get(key, self._capture)
 
     def _capture(self) -> dict[str, Any]:
-        made = EpochPrograms(self.model, self.data, self.batch_size, "train", self.shuffle, self.class_table)
+        made = EpochPrograms(self.model, self.data, self.batch_size, self.shuffle, self.class_table)
         return {
             "state": made,
             "begin": made.begin(),

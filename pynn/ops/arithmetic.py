@@ -76,10 +76,6 @@ divide = binary(
 )
 
 
-def _nonzero(rng, shape):
-    return np.where(rng.random(shape) < 0.3, 0.0, rng.normal(size=shape))
-
-
 def _divide_no_nan_numpy(x, y):
     return np.where(y == 0, np.zeros((), x.dtype), np.divide(x, np.where(y == 0, np.ones((), y.dtype), y)))
 

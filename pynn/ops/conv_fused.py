@@ -106,8 +106,8 @@ CONV2D_BIAS_ACT = define(
 # -- convolution + bias + relu + 2x2 maximum ------------------------------------------------------------------------------
 
 
-def can_fuse_pool(conv: dict, pool: dict, pooled_shape) -> bool:
-    """Whether a convolution with these attributes and the pooling after it make one `conv2d_bias_relu_pool`."""
+def can_fuse_pool(pool: dict) -> bool:
+    """Whether a pooling with these attributes makes one `conv2d_bias_relu_pool` with the convolution before it."""
     return pool["pool_size"] == (2, 2) and pool["strides"] == (2, 2) and pool["padding"] == "valid"
 
 
@@ -162,7 +162,6 @@ CONV2D_BIAS_RELU_POOL = define(
     pack=conv_pack,
     reference=_pool_reference,
     samples=lambda: [Sample([x, f, f[3:]], attrs) for x, f, attrs in _POOL_CASES],
-    opcode=can_fuse_pool,
 )
 
 

@@ -27,7 +27,6 @@ class Capture:
         self.current: dict[int, tuple[Variable, Tensor]] = {}
         self.seen: dict[int, Tensor] = {}  # what reads give, by variable, since its last assignment
         self.fused_away: dict[int, Node] = {}
-        self.created: list[str] = []
         self.may_create = may_create
         self.rates_are_set = rates_are_set
 
@@ -86,7 +85,6 @@ class Capture:
                 f"[function] the variable {name!r} was created in a later call of a captured function. "
                 "Create variables once, outside of the function: call a new layer on its input, or build(...) it or the optimizer, before."
             )
-        self.created.append(name)
 
     def before_gradient(self, tape: Tape) -> None:
         """Fuses what the tape is about to walk back over, so that fused ops are differentiated by their own kernels."""

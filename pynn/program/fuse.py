@@ -16,6 +16,7 @@ import numpy as np
 from pynn.dtypes import bool_, int32, int64, is_float, uint8
 from pynn.engine.op import REGISTRY, Node, Spec, define
 from pynn.engine.tensor import Tensor
+from pynn.ops.conv_fused import can_fuse_pool
 
 MAX_CHAIN = 16
 MAX_CHAIN_INPUTS = 8
@@ -98,11 +99,11 @@ def _match_conv(node: Node, producers: Producers) -> Match | None:
 
 
 def _match_conv_pool(node: Node, producers: Producers) -> Match | None:
-    if node.op.name != "max_pool2d" or "conv2d_bias_relu_pool" not in REGISTRY:
+    if node.op.name != "max_pool2d" or not can_fuse_pool(node.attrs):
         return None
     relu = producers.private(node.inputs[0], "relu")
     found = relu and _bias_chain(relu, producers, "conv2d")
-    if not found or not REGISTRY["conv2d_bias_relu_pool"].opcode(found[1].attrs, node.attrs, node.outputs[0].shape):
+    if not found:
         return None
     members, conv, bias, _ = found
     return Match((*members, node), "conv2d_bias_relu_pool", (*conv.inputs, bias), dict(conv.attrs))

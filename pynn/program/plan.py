@@ -10,7 +10,7 @@ The rules, each stated by a test:
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from pynn.engine.op import Node
 from pynn.engine.tensor import Tensor
@@ -46,7 +46,6 @@ class Plan:
     workspaces: list[int]
     written: set[int]
     root_of: dict[int, Tensor]
-    values: list[Tensor] = field(default_factory=list)
 
     def root(self, t: Tensor) -> Tensor:
         """The tensor whose memory `t` is."""
