@@ -102,10 +102,9 @@ class EpochPrograms:
     State is in variables: the order of the rows, the place in it, and one row of results per epoch.
     """
 
-    def __init__(self, model, data: ArrayData, batch_size: int, shuffle: bool, class_table: np.ndarray | None = None):
+    def __init__(self, model, data: ArrayData, shuffle: bool, class_table: np.ndarray | None = None):
         self.model, self.shuffle = model, shuffle
         self.rows, self.specs, self.counts = data.rows, specs_of(data.leaves), data.counts  # not the data, which may be large
-        self.batch_size = min(batch_size, data.rows)
         self.class_table = class_table
         self.order = Variable(np.arange(self.rows), name="order", trainable=False)
         self.cursor = Variable(np.zeros((), np.int64), name="cursor", trainable=False)

@@ -58,7 +58,7 @@ class ArrayTrainer:
         return self.model.programs.get(key, self._capture)
 
     def _capture(self) -> dict[str, Any]:
-        made = EpochPrograms(self.model, self.data, self.batch_size, self.shuffle, self.class_table)
+        made = EpochPrograms(self.model, self.data, self.shuffle, self.class_table)
         return {
             "state": made,
             "begin": made.begin(),
