@@ -25,7 +25,7 @@ class Initializer(Configurable):
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
-        if cls.__module__ == __name__:
+        if cls.__module__ == __name__ and not cls.__name__.startswith("_"):
             _REGISTER.add(cls)
 
     def __call__(self, shape, dtype="float32") -> np.ndarray:
@@ -258,7 +258,6 @@ _REGISTER.add(RandomNormal, "normal")
 _REGISTER.add(RandomUniform, "uniform")
 _REGISTER.add(Zeros, "zero")
 _REGISTER.add(Ones, "one")
-_REGISTER.entries.pop("_Scaled")
 
 
 def find(name: str) -> type:
