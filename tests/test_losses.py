@@ -143,9 +143,10 @@ def test_targets_that_do_not_fit(name, y_true, y_pred, words):
         losses.get(name)(y_true, pn.tensor(np.full(y_pred, 0.1, np.float32)))
 
 
-def test_weights_that_do_not_fit():
+@pytest.mark.parametrize("shape", [(3,), (4, 1, 2)])
+def test_weights_that_do_not_fit(shape):
     with pytest.raises(ValueError, match="Pass one weight per example"):
-        losses.get("mse")(np.zeros((4, 2)), pn.zeros((4, 2)), sample_weight=np.ones(3))
+        losses.get("mse")(np.zeros((4, 2)), pn.zeros((4, 2)), sample_weight=np.ones(shape))
 
 
 def test_vectors_and_columns_meet():

@@ -62,6 +62,13 @@ def test_means_over_batches(make, y_true, values, captured):
     assert float(metric.result()) == 0
 
 
+def test_accuracies_of_each_example():
+    bits, shares = np.array([[1.0, 0.0], [1.0, 1.0]]), np.array([[0.6, 0.5], [0.4, 0.7]])  # what is at the threshold isn't above it
+    np.testing.assert_array_equal(metrics.binary_accuracy(bits, shares), [1, 0.5])
+    np.testing.assert_array_equal(metrics.binary_accuracy(bits, shares, threshold=0.7), [0.5, 0])
+    np.testing.assert_array_equal(metrics.BinaryAccuracy().per_sample(bits[None], shares[None]), [0.75])
+
+
 def test_counts_at_thresholds():
     true, said = BITS == 1, P > 0.5
     assert fed(metrics.Precision(), BITS, P) == pytest.approx((true & said).sum() / said.sum())
@@ -87,7 +94,7 @@ def test_precision_over_recall_as_keras_has_it(targets, weights, thresholds, are
     assert float(metric.result()) == pytest.approx(area, abs=1e-6)
 
 
-@pytest.mark.parametrize("targets, wanted", [([[2.0, 1], [2, 2], [2, 3]], 0.25), ([[0.3, 0.1]] * 3, 0.0)])
+@pytest.mark.parametrize("targets, wanted", [([[2.0, 1], [2, 2], [2, 3]], 0.25), ([[0.3, 0.1]] * 3, 0.0), ([[0.0, 0.0]] * 3, 0.0)])
 def test_targets_that_do_not_vary_count_as_zero(targets, wanted):
     assert float(metrics.R2Score()(targets, [[1.0, 1.0], [2.0, 2.0], [3.0, 4.0]])) == pytest.approx(wanted)
 
@@ -115,7 +122,9 @@ def test_mean_and_sum():
         ("categorical_crossentropy", (8, 5), (8, 5), metrics.CategoricalAccuracy),
         ("sparse_categorical_crossentropy", (8,), (8, 5), metrics.SparseCategoricalAccuracy),
         ("mse", (8, 1), (8, 1), metrics.BinaryAccuracy),
+        ("mse", (8, 4, 1), (8, 4, 1), metrics.BinaryAccuracy),
         ("mse", (8, 1), (8, 5), metrics.SparseCategoricalAccuracy),
+        ("mse", (8,), (8, 5), metrics.SparseCategoricalAccuracy),
         ("mse", (8, 5), (8, 5), metrics.CategoricalAccuracy),
     ],
 )
@@ -132,3 +141,10 @@ def test_names_and_configs():
         assert cls.from_config(config).get_config() == config
     with pytest.raises(ValueError, match="Did you mean"):
         metrics.get("binary_acuracy")
+
+
+def test_a_metric_of_ones_own_lacks_nothing_silently():
+    with pytest.raises(NotImplementedError, match="must define update_state"):
+        metrics.Metric()([1.0], [1.0])
+    with pytest.raises(NotImplementedError, match="must define result"):
+        metrics.Metric().result()

@@ -106,7 +106,7 @@ def _find(identifier, loss, target, output) -> Metric | None:
         return found
     found = identifier if isinstance(identifier, Metric) else REGISTER.get(identifier)
     if found is None or isinstance(found, Metric):
-        if isinstance(identifier, str) and found is not None:
+        if isinstance(identifier, str):
             found.name = snake_case(identifier)
         return found
     return MeanMetricWrapper(found)
