@@ -36,38 +36,42 @@ def adam(w, s, g, t, lr=LR, b1=0.9, b2=0.999, eps=1e-7, amsgrad=False, decay=0.0
     return w - lr * math.sqrt(1 - b2**t) / (1 - b1**t) * m / (np.sqrt(v) + eps)
 
 
-def adamax(w, s, g, t, lr=LR):
-    s["m"] = 0.9 * s.get("m", 0) + 0.1 * g
-    s["u"] = np.maximum(0.999 * s.get("u", 0), np.abs(g))
-    return w - lr / (1 - 0.9**t) * s["m"] / (s["u"] + 1e-7)
+def adamax(w, s, g, t, lr=LR, b1=0.9, b2=0.999, eps=1e-7):
+    s["m"] = b1 * s.get("m", 0) + (1 - b1) * g
+    s["u"] = np.maximum(b2 * s.get("u", 0), np.abs(g))
+    return w - lr / (1 - b1**t) * s["m"] / (s["u"] + eps)
 
 
-def nadam(w, s, g, t, lr=LR):
-    m, v = moments(s, g, 0.9, 0.999)
-    now, ahead = (0.9 * (1 - 0.5 * 0.96**i) for i in (t, t + 1))
+def nadam(w, s, g, t, lr=LR, b1=0.9, b2=0.999, eps=1e-7):
+    m, v = moments(s, g, b1, b2)
+    now, ahead = (b1 * (1 - 0.5 * 0.96**i) for i in (t, t + 1))
     s["product"] = s.get("product", 1) * now
     top = ahead * m / (1 - s["product"] * ahead) + (1 - now) * g / (1 - s["product"])
-    return w - lr * top / (np.sqrt(v / (1 - 0.999**t)) + 1e-7)
+    return w - lr * top / (np.sqrt(v / (1 - b2**t)) + eps)
 
 
-def rmsprop(w, s, g, t, lr=LR, momentum=0.0, centered=False):
-    s["v"] = 0.9 * s.get("v", 0) + 0.1 * g * g
-    s["a"] = 0.9 * s.get("a", 0) + 0.1 * g
+def rmsprop(w, s, g, t, lr=LR, rho=0.9, momentum=0.0, eps=1e-7, centered=False):
+    s["v"] = rho * s.get("v", 0) + (1 - rho) * g * g
+    s["a"] = rho * s.get("a", 0) + (1 - rho) * g
     below = s["v"] - (s["a"] ** 2 if centered else 0)
-    s["u"] = momentum * s.get("u", 0) + lr * g / np.sqrt(below + 1e-7)
+    s["u"] = momentum * s.get("u", 0) + lr * g / np.sqrt(below + eps)
     return w - s["u"]
 
 
-def adagrad(w, s, g, t, lr=LR):
-    s["a"] = s.get("a", 0.1) + g * g
-    return w - lr * g / np.sqrt(s["a"] + 1e-7)
+def adagrad(w, s, g, t, lr=LR, start=0.1, eps=1e-7):
+    s["a"] = s.get("a", start) + g * g
+    return w - lr * g / np.sqrt(s["a"] + eps)
 
 
-def adadelta(w, s, g, t, lr=LR):
-    s["a"] = 0.95 * s.get("a", 0) + 0.05 * g * g
-    d = np.sqrt(s.get("b", 0) + 1e-7) / np.sqrt(s["a"] + 1e-7) * g
-    s["b"] = 0.95 * s.get("b", 0) + 0.05 * d * d
+def adadelta(w, s, g, t, lr=LR, rho=0.95, eps=1e-7):
+    s["a"] = rho * s.get("a", 0) + (1 - rho) * g * g
+    d = np.sqrt(s.get("b", 0) + eps) / np.sqrt(s["a"] + eps) * g
+    s["b"] = rho * s.get("b", 0) + (1 - rho) * d * d
     return w - lr * d
+
+
+BETAS, SHORT_BETAS = dict(beta_1=0.7, beta_2=0.8, epsilon=1e-3), dict(b1=0.7, b2=0.8, eps=1e-3)
+RHO, SHORT_RHO = dict(rho=0.6, epsilon=1e-3), dict(rho=0.6, eps=1e-3)
 
 
 RULES = [
@@ -76,15 +80,24 @@ RULES = [
     (optimizers.SGD, dict(momentum=0.9, nesterov=True), sgd, dict(momentum=0.9, nesterov=True)),
     (optimizers.Adam, {}, adam, {}),
     (optimizers.Adam, dict(amsgrad=True, epsilon=1e-3), adam, dict(amsgrad=True, eps=1e-3)),
-    (optimizers.AdamW, dict(weight_decay=0.1), adam, dict(decay=0.1)),
+    (optimizers.Adam, BETAS, adam, SHORT_BETAS),
+    (optimizers.Adam, dict(amsgrad=True, **BETAS), adam, dict(amsgrad=True, **SHORT_BETAS)),
+    (optimizers.AdamW, {}, adam, dict(decay=0.004)),
+    (optimizers.AdamW, dict(weight_decay=0.1, **BETAS), adam, dict(decay=0.1, **SHORT_BETAS)),
     (optimizers.AdamW, dict(weight_decay=0.1, amsgrad=True), adam, dict(decay=0.1, amsgrad=True)),
     (optimizers.Adamax, {}, adamax, {}),
+    (optimizers.Adamax, BETAS, adamax, SHORT_BETAS),
     (optimizers.Nadam, {}, nadam, {}),
+    (optimizers.Nadam, BETAS, nadam, SHORT_BETAS),
+    (optimizers.Nadam, dict(beta_2=0.0), nadam, dict(b2=0.0)),
     (optimizers.RMSprop, {}, rmsprop, {}),
-    (optimizers.RMSprop, dict(momentum=0.5), rmsprop, dict(momentum=0.5)),
-    (optimizers.RMSprop, dict(momentum=0.5, centered=True), rmsprop, dict(momentum=0.5, centered=True)),
+    (optimizers.RMSprop, RHO, rmsprop, SHORT_RHO),
+    (optimizers.RMSprop, dict(momentum=0.5, **RHO), rmsprop, dict(momentum=0.5, **SHORT_RHO)),
+    (optimizers.RMSprop, dict(momentum=0.5, centered=True, **RHO), rmsprop, dict(momentum=0.5, centered=True, **SHORT_RHO)),
     (optimizers.Adagrad, {}, adagrad, {}),
+    (optimizers.Adagrad, dict(initial_accumulator_value=0.3, epsilon=1e-3), adagrad, dict(start=0.3, eps=1e-3)),
     (optimizers.Adadelta, {}, adadelta, {}),
+    (optimizers.Adadelta, RHO, adadelta, SHORT_RHO),
 ]
 
 
@@ -107,9 +120,23 @@ def test_rules(cls, words, rule, more):
     eager = run(cls(LR, **words), "float32")
     np.testing.assert_allclose(eager, wanted, rtol=1e-4, atol=1e-6)
     np.testing.assert_array_equal(run(cls(LR, **words), "float32", captured=True), eager)
-    assert int(optimizer.iterations) == 5
+    assert int(optimizer.iterations) == 5 and not any(v.trainable for v in optimizer.variables)
     again = optimizers.get({"class_name": cls.__name__, "config": optimizer.get_config()})
     assert again.get_config() == optimizer.get_config() and repr(again)
+
+
+def test_learning_rates_by_default_are_those_of_keras():
+    rates = {name: float(optimizers.get(name).learning_rate) for name in ("sgd", "momentum", "adam", "adamw", "rmsprop", "adagrad",
+                                                                          "adadelta", "adamax", "nadam")}  # fmt: skip
+    assert rates == {name: np.float32(0.01 if name in ("sgd", "momentum") else 0.001) for name in rates}
+
+
+@pytest.mark.parametrize("cls", [optimizers.Adam, optimizers.AdamW, optimizers.Adamax, optimizers.Nadam])
+@pytest.mark.parametrize("words", [dict(beta_1=1.0), dict(beta_1=-0.1), dict(beta_2=1.0), dict(beta_2=-0.1), dict(beta_2=float("nan"))])
+def test_means_over_no_steps_or_all_are_refused(cls, words):
+    (name, value), = words.items()
+    with pytest.raises(ValueError, match=rf"\[{cls.__name__}\] {name} must be in \[0, 1\). Received: {name}={value}"):
+        cls(**words)
 
 
 def test_slots_lie_kind_by_kind():
@@ -143,6 +170,9 @@ def test_clipping():
         np.testing.assert_allclose(a.numpy(), wanted, rtol=1e-6)
     with pytest.raises(ValueError, match="only one of"):
         optimizers.SGD(clipnorm=1, clipvalue=1)
+    for name in ("clipnorm", "clipvalue", "global_clipnorm"):
+        with pytest.raises(ValueError, match=rf"\[SGD\] {name} must be above zero. Received: {name}=0"):
+            optimizers.SGD(**{name: 0})
 
 
 def test_weight_decay_and_constraints():
@@ -183,7 +213,9 @@ SCHEDULES = [
     (schedules.ExponentialDecay(0.1, 10, 0.5, staircase=True), lambda t: 0.1 * 0.5 ** (t // 10)),
     (schedules.PiecewiseConstantDecay([5, 10], [1.0, 0.5, 0.1]), lambda t: 1.0 if t <= 5 else 0.5 if t <= 10 else 0.1),
     (schedules.PolynomialDecay(0.1, 20, 0.01, 2.0), lambda t: 0.09 * (1 - min(t, 20) / 20) ** 2 + 0.01),
+    (schedules.PolynomialDecay(0.1, 8, cycle=True), lambda t: 0.0999 * (1 - t / (8 * max(math.ceil(t / 8), 1))) + 0.0001),
     (schedules.InverseTimeDecay(0.1, 5, 0.5), lambda t: 0.1 / (1 + 0.5 * t / 5)),
+    (schedules.InverseTimeDecay(0.1, 5, 0.5, staircase=True), lambda t: 0.1 / (1 + 0.5 * (t // 5))),
     (schedules.CosineDecayRestarts(0.1, 4, 1.0, 0.5), lambda t: 0.05 * 0.5 ** (t // 4) * (1 + math.cos(math.pi * (t % 4) / 4))),
     (schedules.CosineDecayRestarts(0.1, 3, alpha=0.2), lambda t: 0.1 * (0.8 * 0.5 * (1 + math.cos(math.pi * in_cycle(t))) + 0.2)),
     (schedules.CosineDecay(0.1, 20, 0.1), lambda t: 0.1 * (0.9 * 0.5 * (1 + math.cos(math.pi * min(t, 20) / 20)) + 0.1)),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pynn import ops
-from pynn.optimizers.base import Optimizer
+from pynn.optimizers.base import Optimizer, check_betas
 
 
 class Adam(Optimizer):
@@ -26,9 +26,7 @@ class Adam(Optimizer):
         **common,
     ):
         super().__init__(learning_rate, **common)
-        for name, beta in (("beta_1", beta_1), ("beta_2", beta_2)):
-            if not 0 <= beta < 1:
-                raise ValueError(f"[{type(self).__name__}] {name} must be in [0, 1). Received: {name}={beta}.")
+        check_betas(self, beta_1=beta_1, beta_2=beta_2)
         self.beta_1, self.beta_2, self.epsilon, self.amsgrad = beta_1, beta_2, epsilon, amsgrad
 
     def slots_in_use(self):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pynn import ops
-from pynn.optimizers.base import Optimizer
+from pynn.optimizers.base import Optimizer, check_betas
 
 
 class Adamax(Optimizer):
@@ -13,6 +13,7 @@ class Adamax(Optimizer):
 
     def __init__(self, learning_rate=0.001, beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-7, **common):
         super().__init__(learning_rate, **common)
+        check_betas(self, beta_1=beta_1, beta_2=beta_2)
         self.beta_1, self.beta_2, self.epsilon = beta_1, beta_2, epsilon
 
     def rates(self):

@@ -323,6 +323,13 @@ class Optimizer(Configurable):
         return {"learning_rate": plain(schedule) if schedule is not None else float(self._rate.item()), **config}
 
 
+def check_betas(optimizer: Optimizer, **betas: float) -> None:
+    """Raises ValueError for a share of the past that isn't in [0, 1): the mean would hear nothing of the gradients."""
+    for name, beta in betas.items():
+        if not 0 <= beta < 1:
+            raise ValueError(f"[{type(optimizer).__name__}] {name} must be in [0, 1). Received: {name}={beta}.")
+
+
 def _refuse(cls: type, word: str) -> None:
     known = constructor_arguments(cls)
     near = " Did you mean 'learning_rate'?" if word in ("lr", "rate") else suggestion(snake_case(word), known)

@@ -8,7 +8,7 @@ import numpy as np
 
 from pynn import ops
 from pynn.engine.variable import Variable
-from pynn.optimizers.base import Optimizer
+from pynn.optimizers.base import Optimizer, check_betas
 
 
 class Nadam(Optimizer):
@@ -21,6 +21,7 @@ class Nadam(Optimizer):
 
     def __init__(self, learning_rate=0.001, beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-7, **common):
         super().__init__(learning_rate, **common)
+        check_betas(self, beta_1=beta_1, beta_2=beta_2)
         self.beta_1, self.beta_2, self.epsilon = beta_1, beta_2, epsilon
         self._product = Variable(np.ones((), np.float64), name="momentum_product", trainable=False)
 
@@ -42,7 +43,7 @@ class Nadam(Optimizer):
             **shared,
             "from_moment": ahead / (1.0 - product * ahead),
             "from_gradient": (1.0 - now) / (1.0 - product),
-            "bias": 1.0 - ops.exp(step * math.log(self.beta_2)),
+            "bias": 1.0 - ops.exp(step * (math.log(self.beta_2) if self.beta_2 else -math.inf)),
         }
 
     def update_step(self, weight, slots, gradient, rates):
