@@ -29,17 +29,14 @@ class Batches:
         self.steps: int | None = len(source) if hasattr(source, "__len__") else None
 
     def epoch(self, steps: int | None) -> Iterator[ArrayData]:
-        """The batches of one epoch: `steps` of them, or all there are."""
+        """The batches of one epoch: all there are, or `steps` of them, from where the last epoch ended and around."""
         count = 0
         while steps is None or count < steps:
             item = self._next(fresh=count == 0 and steps is None)
-            if item is None:
-                if steps is None or count == 0:
-                    return
-                self._iterator = None
+            if item is None and steps is not None:
                 item = self._next(fresh=True)
-                if item is None:
-                    return
+            if item is None:
+                return
             yield self._data(item)
             count += 1
 

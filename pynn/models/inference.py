@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 
 import numpy as np
@@ -80,7 +81,7 @@ def _batches(model, x, y, sample_weight, batch_size: int, count: int | None):
     if isinstance(x, ArrayData):
         data = x
     elif is_batches(x):
-        yield from Batches(x, model.prepare_data).epoch(count)
+        yield from itertools.islice(Batches(x, model.prepare_data).epoch(None), count)
         return
     else:
         data = model.prepare_data(x, y, sample_weight)
@@ -131,7 +132,7 @@ def predict(
 
 def _prediction_batches(model, x, batch_size: int, count: int | None):
     if is_batches(x):
-        for data in Batches(x, lambda *parts: model.prediction_data(parts[0])).epoch(count):
+        for data in itertools.islice(Batches(x, lambda *parts: model.prediction_data(parts[0])).epoch(None), count):
             yield data.x
         return
     data = model.prediction_data(x)

@@ -97,26 +97,38 @@ def test_generators_equal_arrays():
     np.testing.assert_array_equal(weights(a), weights(b))
 
 
-def test_iterables_and_indexable_objects_start_anew_each_epoch():
-    parts = [(X[i : i + 10], Y[i : i + 10]) for i in range(0, 50, 10)]
+PARTS = [(X[i : i + 10], Y[i : i + 10]) for i in range(0, 50, 10)]
 
-    class Indexed:
-        def __len__(self):
-            return 5
 
-        def __getitem__(self, i):
-            return parts[i]
+class Indexed:
+    def __len__(self):
+        return 5
 
-    class Iterable:
-        def __iter__(self):
-            return iter(parts)
+    def __getitem__(self, i):
+        return PARTS[i]
 
-    want = line()
-    want.fit(X, Y, batch_size=10, epochs=2, shuffle=False, verbose=0)
-    for source in (Indexed(), Iterable()):
-        model = line()
-        model.fit(source, epochs=2, verbose=0)
-        np.testing.assert_array_equal(weights(model), weights(want))
+
+class Iterable:
+    def __iter__(self):
+        return iter(PARTS)
+
+
+@pytest.mark.parametrize("source", [Indexed, Iterable])
+@pytest.mark.parametrize("steps", [None, 3, 5, 7, 10])
+def test_iterables_and_indexable_objects_go_around(source, steps):
+    """An epoch of all batches starts anew, one of so many steps goes on where the last one ended."""
+    model, want = line(), line()
+    model.fit(source(), epochs=3, steps_per_epoch=steps, verbose=0)
+    for i in range(3 * (steps or 5)):
+        want.train_on_batch(*PARTS[i % 5])
+    np.testing.assert_array_equal(weights(model), weights(want))
+
+
+def test_no_batch_is_evaluated_or_predicted_twice():
+    model = line()
+    assert model.predict(Iterable(), steps=7).shape == (50, 1) and model.predict(Iterable(), steps=2).shape == (20, 1)
+    assert model.evaluate(Iterable(), steps=7) == model.evaluate(X, Y, batch_size=10)
+    assert model.evaluate(Indexed(), steps=2) == model.evaluate(X[:20], Y[:20], batch_size=10)
 
 
 def test_an_exhausted_generator_says_so():
