@@ -72,6 +72,60 @@ def test_early_stopping_maximises_the_share_of_variance():
     assert len(history.epoch) == 8 and stop.best == max(history.history["val_r2_score"])
 
 
+def shown(callback, values, **more):
+    """The callback's model, and its learning rate after each epoch, once the callback has seen these losses; weights tell the epoch."""
+    model, rates = line(pn.optimizers.SGD(0.1)), []
+    callback.set_model(model)
+    callback.set_params({"validation": True})
+    callback.on_train_begin()
+    for epoch, value in enumerate(values):
+        model.set_weights([np.full((4, 1), epoch), [epoch]])
+        callback.on_epoch_end(epoch, {"loss": value, **more})
+        rates.append(round(float(model.optimizer.learning_rate), 6))
+        if model.stop_training:
+            break
+    callback.on_train_end()
+    return model, rates
+
+
+@pytest.mark.parametrize("words, losses, stopped, kept", [  # as Keras 3 has it
+    (dict(), [3, 2, 2, 1], 2, 2),
+    (dict(patience=3, min_delta=0.1, baseline=1.0, start_from_epoch=2), [1.7, 1.3, 1.1, 1, 0.5, 0.7, 0.5, 0.1, 0.5, 1, 0.9, 0], 10, 10),
+    (dict(patience=3, min_delta=0.1, mode="max", baseline=1.0, restore_best_weights=True), [1.4, 0.4, 0, 2, 1.9, 0.5, 0, 1.5], 6, 3),
+    (dict(patience=3, start_from_epoch=2, restore_best_weights=True), [0, 0.05, 1, 2, 0.5, 0.2, 0.9, 1, 1.6, 1.5], 8, 5),
+    (dict(patience=3, min_delta=-0.3, restore_best_weights=True), [0.6, 0.4, 0, 0.6, 1.2, 0.2, 0.5], 5, 2),
+    (dict(patience=2, baseline=0.1), [1, 0.9, 0.95, 0.8], 2, 2),
+    (dict(patience=5, restore_best_weights=True), [3, 1, 2], 0, 1),
+    (dict(patience=5), [3, 1, 2], 0, 2),
+    (dict(patience=2, restore_best_weights=True), [float("nan"), 2, 3, 4], 3, 1),  # there, nothing is better than no number
+])  # fmt: skip
+def test_early_stopping(words, losses, stopped, kept):
+    stop = C.EarlyStopping("loss", **words)
+    model, _ = shown(stop, losses)
+    assert stop.stopped_epoch == stopped and model.stop_training == (stopped > 0)
+    assert {float(w.flat[0]) for w in model.get_weights()} == {kept}
+
+
+@pytest.mark.parametrize("words, losses, rates", [  # as Keras 3 has it
+    (dict(patience=2, factor=0.5, mode="max", cooldown=2, min_lr=0.02, min_delta=0), [1.2, 2, 0.5, 1.6, 0, 1.5, 0, 1.8, 1, 1, 0.3, 2],
+     [0.1, 0.1, 0.1, 0.05, 0.05, 0.05, 0.025, 0.025, 0.025, 0.02, 0.02, 0.02]),
+    (dict(patience=2, factor=0.5, cooldown=3, min_delta=0.5), [1.7, 1.3, 1.1, 1, 0.5, 0.7, 0.5, 0.1, 0.5, 1, 0.9, 0],
+     [0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.05, 0.05, 0.05, 0.05, 0.025, 0.025]),
+    (dict(patience=1, factor=0.5, cooldown=3, min_delta=0), [1.5, 0, 1.5, 0.5, 1.3, 0.5, 1.5, 2], [0.1, 0.1] + [0.05] * 3 + [0.025] * 3),
+    (dict(), [1] * 11 + [0.5, 0.49995], [0.1] * 10 + [0.01] * 3),
+])  # fmt: skip
+def test_rates_go_down_on_a_plateau(words, losses, rates):
+    assert shown(C.ReduceLROnPlateau("loss", **words), losses)[1] == rates
+
+
+def test_the_best_models_are_kept_and_no_others(tmp_path):
+    keep = C.ModelCheckpoint(tmp_path / "{epoch}.safetensors", "loss", save_best_only=True, save_weights_only=True)
+    shown(keep, [3.0, 1.0, 2.0, 1.0, 0.5])
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["1.safetensors", "2.safetensors", "5.safetensors"]
+    keep = C.ModelCheckpoint(tmp_path / "{epoch}.safetensors", "val_loss", save_best_only=True, save_weights_only=True)
+    shown(keep, [3.0])  # this validation wasn't due
+
+
 def test_a_reused_early_stopping_forgets_that_it_stopped(capsys):
     stop = C.EarlyStopping("loss", patience=1, min_delta=1e9, verbose=1)
     line().fit(X, Y, epochs=5, verbose=0, callbacks=[stop])
@@ -135,6 +189,15 @@ def test_curves_of_some_epochs_are_drawn_where_they_belong():
 def test_the_history_knows_what_it_was_part_of():
     history = line().fit(X, Y, epochs=2, verbose=0, validation_data=(X, Y))
     assert history.params["epochs"] == 2 and history.params["validation"] is True
+
+
+def test_a_file_that_is_gone_is_begun_anew_by_a_resumed_training(tmp_path):
+    logger = C.CSVLogger(tmp_path / "log.csv")
+    logger.set_model(line())
+    logger.on_train_begin()
+    logger.set_state({"bytes": 1000})
+    logger.on_epoch_end(3, {"loss": 0.5})
+    assert (tmp_path / "log.csv").read_text().split() == ["epoch,loss", "3,0.5"]
 
 
 def test_lines_go_on_under_the_columns_that_are_there(tmp_path):
