@@ -46,7 +46,7 @@ def _replay(model, data: ArrayData, class_table) -> tuple[str, float, float]:
             return f"the weight {variable.path!r}", math.nan, math.nan
     x, y, weights = ([Tensor(a) for a in part] for part in (data.x, data.y, data.weights))
     if class_table is not None:
-        weights = steps.class_weighted(weights, y[0], Tensor(class_table))
+        weights = steps.class_weighted(model, weights, y[0], Tensor(class_table))
     variables = model.trainable_weights
     watch = _Watch()
     with observed(watch.look), Tape() as tape:

@@ -60,7 +60,7 @@ def fit(
         validation_split: Fraction of the rows, taken from the end before shuffling, to validate on.
         validation_data: `(x, y)`, `(x, y, sample_weight)` or batches, to validate on; then nothing is split off.
         shuffle: A new order of rows each epoch.
-        class_weight: Weights of the samples by class index.
+        class_weight: Weights by class index, of the samples or, where each step of a sequence has a class, of the steps.
         sample_weight: Weights of the samples, as many as rows.
         initial_epoch: Where to start counting, as when training goes on.
         steps_per_epoch: Steps that make an epoch; all of the data by default.
@@ -104,7 +104,7 @@ def fit(
             data, validation = data.split(validation_split)
         if data.rows == 0:
             raise ValueError("[fit] there are no rows to train on. Received: x with 0 rows.")
-        table = class_table(class_weight, data.y) if class_weight is not None else None
+        table = class_table(model, class_weight, data.y) if class_weight is not None else None
         trainer = ArrayTrainer(model, data, class_table=table, **arguments)
     if validation_data is not None:
         validation = validation_data

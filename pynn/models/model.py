@@ -367,8 +367,8 @@ class Model(Layer):
         data = ArrayData(leaves, targets, weights)
         self.check_shapes([a.shape for a in leaves])
         if class_weight is not None:
-            table = class_table(class_weight, targets)
-            by_class = np.array(steps.class_weighted([Tensor(w) for w in weights], Tensor(targets[0]), Tensor(table))[0])
+            table = class_table(self, class_weight, targets)
+            by_class = np.array(steps.class_weighted(self, [Tensor(w) for w in weights], Tensor(targets[0]), Tensor(table))[0])
             data = ArrayData(leaves, targets, [by_class])
         return data
 
@@ -416,7 +416,7 @@ def _largest_label(y: np.ndarray) -> int:
     return int(y.max())
 
 
-def class_table(class_weight: dict, targets: list[np.ndarray]) -> np.ndarray:
+def class_table(model, class_weight: dict, targets: list[np.ndarray]) -> np.ndarray:
     """Weights by class index, 1 where the dict says nothing; long enough for the classes in the targets.
 
     Raises:
@@ -435,7 +435,7 @@ def class_table(class_weight: dict, targets: list[np.ndarray]) -> np.ndarray:
         )
     classes = max(class_weight) + 1
     if y is not None and y.size:
-        classes = max(classes, y.shape[-1] if y.ndim > 1 and y.shape[-1] > 1 else _largest_label(y) + 1)
+        classes = max(classes, y.shape[-1] if model.objective.has_one_hot_targets(y.shape) else _largest_label(y) + 1)
     table = np.ones(max(classes, 2), np.float32)
     for key, weight in class_weight.items():
         table[int(key)] = float(weight)

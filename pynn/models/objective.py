@@ -109,6 +109,14 @@ class Objective:
         """Names of the running values."""
         return [self.loss_running.name, *(r.name for r in self.output_running), *self.metric_names]
 
+    def has_one_hot_targets(self, shape: tuple[int, ...]) -> bool:
+        """Whether targets of this shape, those of the only output, have a number for each class in their last axis, and not labels."""
+        if len(shape) < 2 or shape[-1] == 1:
+            return False
+        config = list(self.loss_config.values()) if isinstance(self.loss_config, dict) else self.loss_config
+        loss = losses.get(config[0] if isinstance(config, (list, tuple)) and config else config)
+        return not isinstance(loss, losses.SparseCategoricalCrossentropy)
+
     def direction(self, name: str) -> str | None:
         """Where the metric of this name in the logs is better, "up" or "down"; None if there is none, or nobody knows."""
         return next((m.direction for logged, (*_, m) in zip(self.metric_names, self.metrics, strict=True) if logged == name), None)

@@ -145,7 +145,7 @@ class EpochPrograms:
             self.cursor.assign(call("increment", self.cursor.value, by=batch))
             x, y, weights = split_leaves(gathered, self.counts)
             if self.class_table is not None:
-                weights = steps.class_weighted(weights, y[0], Tensor(self.class_table))
+                weights = steps.class_weighted(self.model, weights, y[0], Tensor(self.class_table))
             steps.train_step(self.model, x, y, weights)
             return []
 

@@ -126,11 +126,16 @@ def test_step(model, x: Sequence[Tensor], y: Sequence[Tensor], weights: Sequence
     return loss
 
 
-def class_weighted(weights: Sequence[Tensor], y: Tensor, table: Tensor) -> list[Tensor]:
-    """Sample weights multiplied by the weight of each sample's class; `y` holds classes or one-hot rows."""
-    if y.ndim > 1 and y.shape[-1] > 1:
+def class_weighted(model, weights: Sequence[Tensor], y: Tensor, table: Tensor) -> list[Tensor]:
+    """Sample weights multiplied by the weight of each class in `y`, which holds labels or one-hot rows: of a sample, or of its steps."""
+    if model.objective.has_one_hot_targets(y.shape):
         classes = call("argmax", y, axis=-1)
     else:
-        classes = call("reshape", y, (y.shape[0],)).astype("int64")
+        classes = (call("reshape", y, y.shape[:-1]) if y.ndim > 1 and y.shape[-1] == 1 else y).astype("int64")
     by_class = call("take", table, classes)
-    return [by_class * weights[0]] if weights else [by_class]
+    if not weights:
+        return [by_class]
+    weight = weights[0]
+    while weight.ndim < by_class.ndim:
+        weight = call("expand_dims", weight, -1)
+    return [by_class * weight]

@@ -151,7 +151,8 @@ class ArrayTrainer:
             run.callbacks.call("on_train_batch_begin", batch)
             data = self.data.take(self.order[batch * self.batch_size : (batch + 1) * self.batch_size])
             if self.class_table is not None:
-                w = steps.class_weighted([Tensor(a) for a in data.weights], Tensor(data.y[0]), Tensor(self.class_table))[0]
+                table = Tensor(self.class_table)
+                w = steps.class_weighted(self.model, [Tensor(a) for a in data.weights], Tensor(data.y[0]), table)[0]
                 data = ArrayData(data.x, data.y, [np.array(w)])
             self.model.run_batch("train", data)
             logs = self.model.objective.results()

@@ -84,6 +84,28 @@ def test_class_weights_equal_sample_weights():
     np.testing.assert_array_equal(weights(a), weights(b))
 
 
+STEPS = np.array([[0, 1, 2], [2, 2, 2], [1, 0, 0], [0, 0, 0]])
+
+
+@pytest.mark.parametrize("eagerly", [False, True])
+@pytest.mark.parametrize("loss, y", [
+    ("sparse_categorical_crossentropy", STEPS), (["sparse_categorical_crossentropy"], STEPS.astype(np.float32)),
+    (pn.losses.SparseCategoricalCrossentropy(), STEPS[..., None]), ("categorical_crossentropy", np.eye(3)[STEPS]),
+])  # fmt: skip
+def test_classes_of_steps_have_weights(loss, y, eagerly):
+    x, by_row, table = RNG.normal(size=(4, 3, 2)), np.array([1.0, 2.0, 0.5, 3.0]), np.array([10.0, 1.0, 2.0])
+
+    def losses(**more):
+        pn.set_seed(3)
+        model = pn.Sequential([L.Dense(3, activation="softmax", input_shape=(3, 2))])
+        model.compile("sgd", loss, run_eagerly=eagerly)
+        return [*model.fit(x, y, batch_size=2, epochs=2, shuffle=False, verbose=0, **more).history["loss"],
+                model.train_on_batch(x, y, more["sample_weight"], more.get("class_weight"))]  # fmt: skip
+
+    wanted = losses(sample_weight=table[STEPS] * by_row[:, None])
+    np.testing.assert_allclose(losses(sample_weight=by_row, class_weight=dict(enumerate(table))), wanted, rtol=1e-5)
+
+
 def test_generators_equal_arrays():
     a, b = line(), line()
     a.fit(X, Y, batch_size=10, epochs=2, shuffle=False, verbose=0)
