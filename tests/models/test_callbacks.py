@@ -126,6 +126,12 @@ def test_the_best_models_are_kept_and_no_others(tmp_path):
     shown(keep, [3.0])  # this validation wasn't due
 
 
+@pytest.mark.parametrize("monitor", ["val_acc", "vloss", "val_"])
+def test_a_value_that_never_comes_is_refused_though_there_is_a_validation(monitor):
+    with pytest.raises(ValueError, match=rf"\[EarlyStopping\] there is no '{monitor}' to monitor. Received: loss"):
+        line().fit(X, Y, verbose=0, validation_data=(X, Y), validation_freq=2, callbacks=[C.EarlyStopping(monitor)])
+
+
 def test_a_reused_early_stopping_forgets_that_it_stopped(capsys):
     stop = C.EarlyStopping("loss", patience=1, min_delta=1e9, verbose=1)
     line().fit(X, Y, epochs=5, verbose=0, callbacks=[stop])

@@ -453,6 +453,20 @@ def test_hooks_of_validation_and_prediction():
     assert other.seen == [(0, (3, 1)), (1, (2, 1))]
 
 
+def test_batches_are_numbered_from_zero():
+    begun = []
+    hooks = {f"on_{kind}_batch_begin": lambda batch, logs, kind=kind: begun.append((kind, batch)) for kind in ("train", "test", "predict")}
+    model, callbacks = line(), [pn.callbacks.LambdaCallback(**hooks)]
+    for source in (X, Iterable()):
+        y, words = (Y, {"batch_size": 20}) if source is X else (None, {})
+        model.fit(source, y, epochs=2, verbose=0, callbacks=callbacks, **words)
+        model.evaluate(source, y, callbacks=callbacks, **words)
+        model.predict(source, callbacks=callbacks, **words)
+        kinds = ["train"] * 2 + ["test", "predict"]
+        assert begun == [(kind, batch) for kind in kinds for batch in range(3 if source is X else 5)]
+        begun.clear()
+
+
 @pytest.mark.parametrize("eagerly", [False, True])
 def test_stop_training_holds_within_an_epoch(eagerly):
     class Stop(pn.callbacks.Callback):

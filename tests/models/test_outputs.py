@@ -40,6 +40,12 @@ def test_a_metric_per_output():
         evaluate(two_outputs(metrics=[["mae"], ["mae"], ["mae"]]))
 
 
+def test_a_metric_that_is_called_like_the_loss_has_a_number():
+    model = pn.Sequential([L.Dense(1, kernel_initializer="zeros", input_shape=(1,))])
+    model.compile("sgd", "mse", metrics=[pn.metrics.MeanAbsoluteError(name="loss"), pn.metrics.MeanAbsoluteError(name="loss")])
+    assert model.evaluate(ONES, 3 * ONES, return_dict=True) == {"loss": 9.0, "loss_1": 3.0, "loss_2": 3.0}
+
+
 @pytest.mark.parametrize("words", [{}, {"metrics": ["mae"]}, {"metrics": ["mae"], "run_eagerly": True}])
 @pytest.mark.parametrize("method", ["fit", "evaluate", "train_on_batch"])
 def test_each_output_needs_targets(words, method):
