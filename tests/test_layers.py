@@ -491,6 +491,27 @@ def test_batch_normalization_keeps_statistics_along_one_axis_that_is_there():
     assert pn.layers.BatchNormalization(axis=[1]).axis == 1
 
 
+@pytest.mark.parametrize("make, shape, words", [
+    (lambda: pn.layers.LayerNormalization(axis=3), (3, 4), "the input has no axis 3"),
+    (lambda: pn.layers.LayerNormalization(axis=[1, -4]), (3, 4), "the input has no axis -4"),
+    (lambda: pn.layers.Normalization(axis=3, mean=0.0, variance=[1.0] * 4), (3, 4), "the input has no axis 3"),
+    (lambda: pn.layers.Concatenate(axis=3), [(3, 4)] * 2, "the input has no axis 3"),
+    (lambda: pn.layers.Dot(axes=2), [(3,)] * 2, "the input has no axis 2"),
+    (lambda: pn.layers.Dot(axes=(1, 0)), [(3,)] * 2, "axes are those behind the batch axis"),
+    (lambda: pn.layers.Cropping1D((2, 1)), (3, 4), "nothing is left of the input"),
+    (lambda: pn.layers.Cropping2D(2), (4, 5, 1), "nothing is left of the input"),
+    (lambda: pn.layers.Resizing(2, 2), (3,), "must have 3 axes or more"),
+    (lambda: pn.layers.CenterCrop(2, 2), (3,), "must have 3 axes or more"),
+    (lambda: pn.layers.RandomWidth(0.1), (4, 5), "must have 4 axes"),
+])  # fmt: skip
+@pytest.mark.parametrize("symbolic", [False, True])
+def test_layers_refuse_axes_that_are_not_there(make, shape, words, symbolic):
+    made = [pn.Input(s) if symbolic else np.ones((2, *s), np.float32) for s in (shape if isinstance(shape, list) else [shape])]
+    layer = make()
+    with pytest.raises(ValueError, match=rf"\[{type(layer).__name__} .*\] .*{words}.* Received: "):
+        layer(made if len(made) > 1 else made[0])
+
+
 @pytest.mark.parametrize("cls, lengths, kernel, strides, padding, more, wanted, total", [  # total: the outputs times cos(0), cos(1), ...
     (pn.layers.Conv2DTranspose, (2, 2), 3, 2, "same", 0, (3, 3), 14.944821),
     (pn.layers.Conv2DTranspose, (2, 2), 3, 2, "same", 1, (4, 4), -15.292882),

@@ -35,6 +35,17 @@ def several(layer, name: str, value, count: int, *, minimum: int = 1) -> tuple[i
     return tuple(int(v) for v in values)
 
 
+def axis_of(layer, axis: int, shape) -> int:
+    """`axis` of an input of this shape, counted from the front.
+
+    Raises:
+        ValueError: the input doesn't have it.
+    """
+    if not -len(shape) <= axis < len(shape):
+        raise ValueError(f"[{layer.label}] the input has no axis {axis}. Received: shape={tuple(shape)}. Use axis=-1 for its last.")
+    return axis % len(shape)
+
+
 def one_of(layer, name: str, value, choices: tuple):
     """`value` if it is among `choices`.
 

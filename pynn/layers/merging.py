@@ -6,6 +6,7 @@ import functools
 import math
 
 from pynn import ops
+from pynn.layers.arguments import axis_of
 from pynn.layers.base import Layer
 from pynn.layers.recurrent_base import as_bool
 from pynn.layers.structure import is_shape
@@ -165,7 +166,7 @@ class Concatenate(_Merge):
 
     def output_shape(self, input_shape):
         shapes = [tuple(s) for s in input_shape]
-        axis = self.axis % len(shapes[0])
+        axis = axis_of(self, self.axis, shapes[0])
         fits = all(
             len(s) == len(shapes[0])
             and all(a == b or None in (a, b) for i, (a, b) in enumerate(zip(s, shapes[0], strict=True)) if i != axis)
@@ -203,13 +204,19 @@ class Dot(_Merge):
         self.axes = tuple(int(a) for a in axes) if isinstance(axes, (list, tuple)) else int(axes)
         self.normalize = normalize
 
-    def _axes(self, first_ndim: int, second_ndim: int) -> tuple[int, int]:
-        first, second = self.axes if isinstance(self.axes, tuple) else (self.axes, self.axes)
-        return first % first_ndim, second % second_ndim
+    def _axes(self, first: tuple, second: tuple) -> tuple[int, int]:
+        axes = self.axes if isinstance(self.axes, tuple) else (self.axes, self.axes)
+        a, b = (axis_of(self, axis, shape) for axis, shape in zip(axes, (first, second), strict=True))
+        if not a or not b:
+            raise ValueError(
+                f"[{self.label}] axes are those behind the batch axis. Received: axes={self.axes} for {first} and {second}. "
+                "Use -1 for the last."
+            )
+        return a, b
 
     def output_shape(self, input_shape):
         first, second = (tuple(s) for s in input_shape)
-        a, b = self._axes(len(first), len(second))
+        a, b = self._axes(first, second)
         if first[a] != second[b] and None not in (first[a], second[b]):
             raise ValueError(f"[{self.label}] the axes to multiply along have different lengths. Received: {first} and {second}.")
         rest = [*(n for i, n in enumerate(first) if i != a), *(n for i, n in enumerate(second) if i not in (0, b))]
@@ -217,7 +224,7 @@ class Dot(_Merge):
 
     def call(self, x):
         first, second = x
-        a, b = self._axes(first.ndim, second.ndim)
+        a, b = self._axes(first.shape, second.shape)
         if self.normalize:
             first, second = (t * ops.rsqrt(ops.maximum(ops.sum(t * t, axis=i, keepdims=True), 1e-12)) for t, i in ((first, a), (second, b)))
         batch, length = first.shape[0], first.shape[a]

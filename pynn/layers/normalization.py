@@ -5,6 +5,7 @@ from __future__ import annotations
 from pynn import ops
 from pynn.engine.tensor import stop_gradient
 from pynn.layers import weight_settings
+from pynn.layers.arguments import axis_of
 from pynn.layers.base import InputSpec, Layer
 from pynn.layers.recurrent_base import as_bool
 
@@ -66,11 +67,7 @@ class BatchNormalization(Layer):
         self.gamma = self.beta = None
 
     def build(self, input_shape):
-        if not -len(input_shape) <= self.axis < len(input_shape):
-            raise ValueError(
-                f"[{self.label}] the input has no axis {self.axis}. Received: shape={tuple(input_shape)}. Use axis=-1 for its last."
-            )
-        size = input_shape[self.axis]
+        size = input_shape[axis_of(self, self.axis, input_shape)]
         if self.scale:
             self.gamma = weight_settings.add(self, "gamma", (size,))
         if self.center:
@@ -156,7 +153,7 @@ class LayerNormalization(Layer):
 
     def build(self, input_shape):
         axes = self.axis if isinstance(self.axis, list) else [self.axis]
-        shape = [input_shape[a] for a in sorted(a % len(input_shape) for a in axes)]
+        shape = [input_shape[a] for a in sorted(axis_of(self, a, input_shape) for a in axes)]
         if self.scale:
             self.gamma = weight_settings.add(self, "gamma", shape)
         if self.center:

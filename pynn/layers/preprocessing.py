@@ -6,8 +6,8 @@ import numpy as np
 
 from pynn import ops
 from pynn.engine.op import active
-from pynn.layers.arguments import one_of, positive
-from pynn.layers.base import Layer
+from pynn.layers.arguments import axis_of, one_of, positive
+from pynn.layers.base import InputSpec, Layer
 from pynn.layers.windows import checked_data_format, from_channels_last, to_channels_last
 
 _KINDS = ("bilinear", "nearest")
@@ -40,6 +40,8 @@ def resize(x, height: int, width: int, kind: str):
 
 class Resizing(Layer):
     """Images in another size. `interpolation`: "bilinear" or "nearest", pixels taken at their centres."""
+
+    input_spec = InputSpec(min_ndim=3, words="(batch, height, width, channels)")
 
     def __init__(
         self,
@@ -85,6 +87,8 @@ def _centre(x, height: int, width: int):
 
 class CenterCrop(Layer):
     """The middle of images; smaller images are enlarged (keeping their proportions) before."""
+
+    input_spec = InputSpec(min_ndim=3, words="(batch, height, width, channels)")
 
     def __init__(self, height: int, width: int, data_format: str | None = None, **common):
         super().__init__(**common)
@@ -151,6 +155,8 @@ class RandomWidth(Layer):
     Shapes change from call to call, so it can't be part of a captured step: train with `run_eagerly=True`.
     """
 
+    input_spec = InputSpec(ndim=4, words="(batch, height, width, channels)")
+
     def __init__(self, factor, interpolation: str = "bilinear", seed: int | None = None, **common):
         super().__init__(**common)
         pair = factor if isinstance(factor, (list, tuple)) else (-factor, factor)
@@ -183,15 +189,19 @@ class Normalization(Layer):
     def adapt(self, data) -> None:
         """Takes mean and variance from data (batch, ...)."""
         data = np.asarray(data, np.float64)
-        keep = () if self.axis is None else np.atleast_1d(self.axis) % data.ndim
+        keep = self._kept(data.shape)
         axes = tuple(i for i in range(data.ndim) if i not in keep)
         self.mean, self.variance = data.mean(axes), data.var(axes)
+
+    def _kept(self, shape) -> list[int]:
+        """The axes whose indices have statistics of their own."""
+        return [] if self.axis is None else [axis_of(self, int(a), shape) for a in np.atleast_1d(self.axis)]
 
     def _shaped(self, value, x):
         value = np.asarray(value, x.dtype)
         if self.axis is None or value.ndim == 0:
             return value
-        keep = sorted(int(a) % x.ndim for a in np.atleast_1d(self.axis))
+        keep = self._kept(x.shape)
         return value.reshape([x.shape[i] if i in keep else 1 for i in range(x.ndim)])
 
     def call(self, x):
@@ -201,6 +211,7 @@ class Normalization(Layer):
         return (x - self._shaped(self.mean, x)) / deviation
 
     def output_shape(self, input_shape):
+        self._kept(input_shape)
         return tuple(input_shape)
 
     @classmethod

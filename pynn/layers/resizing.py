@@ -33,6 +33,10 @@ class _Sides(Layer):
         """(before, after) along each spatial axis; negative to crop."""
         raise NotImplementedError
 
+    def check_input(self, shapes):
+        super().check_input(shapes)
+        self.output_shape(shapes)
+
     def output_shape(self, input_shape):
         shape = channels_last_shape(input_shape, self.data_format)
         lengths = [None if n is None else n + a + b for n, (a, b) in zip(shape[1:-1], self.sizes(), strict=True)]
