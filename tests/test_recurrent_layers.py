@@ -1,0 +1,152 @@
+"""Recurrent layers against steps in NumPy: what they give, from which states, in which direction, and under masks."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from pynn import layers as L
+
+UNITS = 3
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(2, 5, 4)).astype(np.float32)
+MASK = np.array([[False, True, True, False, True], [True, True, False, False, False]])
+
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+def simple_step(x, states, kernel, recurrent, bias):
+    h = np.tanh(x @ kernel + states[0] @ recurrent + bias)
+    return [h]
+
+
+def gru_step(x, states, kernel, recurrent, bias, reset_after=True):
+    h = states[0]
+    given, kept = (bias if reset_after else (bias, np.zeros_like(bias)))
+    (xz, xr, xh), (hz, hr, hh) = np.split(x @ kernel + given, 3, -1), np.split(h @ recurrent + kept, 3, -1)
+    z, r = sigmoid(xz + hz), sigmoid(xr + hr)
+    inner = r * hh if reset_after else (r * h) @ recurrent[:, 2 * UNITS :]
+    return [z * h + (1 - z) * np.tanh(xh + inner)]
+
+
+def lstm_step(x, states, kernel, recurrent, bias):
+    h, c = states
+    i, f, g, o = np.split(x @ kernel + h @ recurrent + bias, 4, -1)
+    c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
+    return [sigmoid(o) * np.tanh(c), c]
+
+
+def unrolled(step, x, states, weights, mask=None, backwards=False, zeros=False, **words):
+    """(outputs, states): a masked step leaves the states as they are, and its output is the first of them, or zero."""
+    outputs, order = [], range(x.shape[1])
+    for t in reversed(order) if backwards else order:
+        new = step(x[:, t], states, *weights, **words)
+        counts = np.ones((len(x), 1), bool) if mask is None else mask[:, t, None]
+        states = [np.where(counts, n, s) for n, s in zip(new, states, strict=True)]
+        outputs.append(np.where(counts, new[0], 0) if zeros else states[0])
+    return np.stack(outputs, 1), states
+
+
+KINDS = {
+    "SimpleRNN": (L.SimpleRNN, simple_step, 1, {}),
+    "GRU": (L.GRU, gru_step, 1, {}),
+    "GRU, reset before": (L.GRU, gru_step, 1, {"reset_after": False}),
+    "LSTM": (L.LSTM, lstm_step, 2, {}),
+}
+
+
+def made(kind, **options):
+    """(layer, its weights, the same in NumPy, number of states); the weights are drawn by chance."""
+    cls, step, count, words = KINDS[kind]
+    layer = cls(UNITS, **words, **options)
+    layer.build((2, 5, 4))
+    weights = [RNG.normal(size=w.shape).astype(np.float32) for w in layer.weights]
+    layer.set_weights(weights)
+    return layer, weights, lambda x, states, **more: unrolled(step, x, states, weights, **words, **more), count
+
+
+def close(got, wanted):
+    np.testing.assert_allclose(np.asarray(got), wanted, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("backwards", [False, True])
+@pytest.mark.parametrize("kind", KINDS)
+def test_outputs_and_states(kind, backwards, masked):
+    layer, _, run, count = made(kind, go_backwards=backwards, return_sequences=True, return_state=True)
+    starts, mask = [RNG.normal(size=(2, UNITS)).astype(np.float32) for _ in range(count)], MASK if masked else None
+    for states in (starts, None):
+        y, *last = layer(X, initial_state=states, mask=mask)
+        outputs, wanted = run(X, states or [np.zeros((2, UNITS))] * count, mask=mask, backwards=backwards)
+        close(y, outputs)
+        for got, state in zip(last, wanted, strict=True):
+            close(got, state)
+    assert layer.output_shape((2, 5, 4)) == [(2, 5, UNITS)] + [(2, UNITS)] * count
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_last_output_is_that_of_the_last_step_that_counts(kind):
+    layer, weights, run, count = made(kind)
+    y = layer(X, mask=MASK)
+    close(y, run(X, [np.zeros((2, UNITS))] * count, mask=MASK)[1][0])
+    assert y.mask is None and layer.output_shape((2, 5, 4)) == (2, UNITS)
+    cls = {"SimpleRNN": L.SimpleRNNCell, "LSTM": L.LSTMCell}.get(kind, L.GRUCell)
+    cell = cls(UNITS, **KINDS[kind][3])
+    cell.build((2, 4))
+    cell.set_weights(weights)
+    close(L.RNN(cell)(X, mask=MASK), y)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_masked_outputs_may_be_zero(kind):
+    layer, _, run, count = made(kind, return_sequences=True, zero_output_for_mask=True)
+    y = layer(X, mask=MASK)
+    close(y, run(X, [np.zeros((2, UNITS))] * count, mask=MASK, zeros=True)[0])
+    np.testing.assert_array_equal(y.mask, MASK)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_states_are_kept_from_batch_to_batch(kind):
+    layer, _, run, count = made(kind, stateful=True, return_sequences=True)
+    states = [np.zeros((2, UNITS))] * count
+    for x in (X, X[:, ::-1], X):
+        outputs, states = run(x, states)
+        close(layer(np.ascontiguousarray(x)), outputs)
+    layer.reset_state()
+    close(layer(X), run(X, [np.zeros((2, UNITS))] * count)[0])
+
+
+MERGED = {
+    "concat": lambda a, b: np.concatenate([a, b], -1),
+    "sum": lambda a, b: a + b,
+    "mul": lambda a, b: a * b,
+    "ave": lambda a, b: (a + b) / 2,
+    None: lambda a, b: (a, b),
+}
+
+
+@pytest.mark.parametrize("sequences", [False, True])
+@pytest.mark.parametrize("mode", MERGED)
+@pytest.mark.parametrize("kind", KINDS)
+def test_both_ways(kind, mode, sequences):
+    layer, _, _, count = made(kind, return_sequences=sequences)
+    both = L.Bidirectional(layer, mode)
+    both.build((2, 5, 4))
+    weights = [RNG.normal(size=w.shape).astype(np.float32) for w in both.weights]
+    both.set_weights(weights)
+    _, step, _, words = KINDS[kind]
+    starts, half = [np.zeros((2, UNITS))] * count, len(weights) // 2
+    there = unrolled(step, X, starts, weights[:half], mask=MASK, zeros=True, **words)
+    back = unrolled(step, X, starts, weights[half:], mask=MASK, zeros=True, backwards=True, **words)
+    wanted = MERGED[mode](there[0], back[0][:, ::-1]) if sequences else MERGED[mode](there[1][0], back[1][0])
+    got = both(X, mask=MASK)
+    for y, value in zip(*((got, wanted) if mode is None else ([got], [wanted])), strict=True):
+        close(y, value)
+        assert (y.mask is not None) == sequences
+
+
+def test_a_cell_says_what_it_lacks():
+    with pytest.raises(TypeError, match=r"\[RNN\] a cell is a layer with `state_size`"):
+        L.RNN(L.Dense(3))
