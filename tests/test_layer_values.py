@@ -146,6 +146,14 @@ def test_values(case):
     assert tuple(layer.output_shape(shape)) == y.shape
 
 
+@pytest.mark.parametrize("shapes, wanted", [
+    ([(None, 3), (5, 3)], (None, 5, 3)), ([(5, 3), (None, 3)], (None, 5, 3)), ([(None, 1), (None, 3)], (None, None, 3)),
+    ([(5, 1), (1, 3)], (None, 5, 3)), ([(3,), (5, 3)], (None, 5, 3)), ([(2, None), (None,)], (None, 2, None)),
+])  # fmt: skip
+def test_lengths_that_are_not_known_yet(shapes, wanted):
+    assert L.Add()([pn.Input(shape) for shape in shapes]).shape == wanted
+
+
 def test_counts_have_weights():
     counts = L.CategoryEncoding(3, "count")(IDS, count_weights=np.array([[1.0, 2, 3], [4, 5, 6]]))
     np.testing.assert_array_equal(counts, [[1, 0, 5], [5, 10, 0]])

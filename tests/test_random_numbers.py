@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import pynn as pn
+from pynn import seeds
 from pynn.callbacks import BackupAndRestore
 from pynn.io.safetensors import load_file, load_metadata, save_file
 
@@ -52,6 +53,22 @@ def test_a_seed_gives_the_same_always_and_leaves_the_stream_alone(name):
     own = bits([draw(seed=1)])
     assert bits([draw(seed=1)]) == own != bits([draw(seed=2)])
     assert bits([draw()]) == following != own
+
+
+def test_numbers_are_the_same_on_every_machine_and_in_every_release():
+    assert seeds.key_for("layer 0", 1) == (159372187, 2647332899)
+    pn.set_seed(7)
+    np.testing.assert_array_equal(pn.random.uniform(3), np.array([0.9094919562339783, 0.631492018699646, 0.5032324194908142], np.float32))
+    assert pn.random.permutation(8).tolist() == [6, 0, 5, 4, 1, 2, 7, 3]
+    assert pn.random.integers(4, 0, 1000).tolist() == [461, 43, 812, 319]
+    assert pn.random.integers(4, 0, 1000, seed=1).tolist() == [271, 31, 141, 621]
+    pn.set_seed(7)
+    dense, dropout = pn.layers.Dense(2, input_shape=(2,)), pn.layers.Dropout(0.5)
+    model = pn.Sequential([dense, dropout])
+    np.testing.assert_allclose(dense.get_weights()[0], [[-0.4094784, 0.1142695], [-1.0233321, -0.5271351]], rtol=1e-6)
+    assert pn.layers.Dropout(0.5, seed=3)(np.ones(12), training=True).tolist() == [2, 0, 2, 0, 2, 2, 2, 2, 0, 2, 2, 2]
+    assert dropout(np.ones(12), training=True).tolist() == [0, 2, 2, 2, 2, 0, 0, 0, 2, 0, 2, 0]
+    assert [model.shuffling.draw(6).tolist() for _ in range(2)] == [[2, 5, 3, 1, 4, 0], [4, 2, 0, 5, 1, 3]]
 
 
 def test_captured_calls_draw_what_eager_ones_draw_and_new_numbers_in_each_run():

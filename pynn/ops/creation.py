@@ -74,8 +74,14 @@ def eye(rows: int, columns: int | None = None, dtype="float32") -> Tensor:
 
 
 def arange(start, stop=None, step=1, dtype=None) -> Tensor:
-    """`start, start + step, ...` before `stop`; with one argument from 0 to it. Floats give float32."""
+    """`start, start + step, ...` before `stop`; with one argument from 0 to it. Floats give float32.
+
+    Raises:
+        ValueError: the step is zero.
+    """
     start, stop = (0, start) if stop is None else (start, stop)
+    if step == 0:
+        raise ValueError(f"[arange] the step can't be zero. Received: step={step}. Use linspace for a number of values.")
     values = np.arange(start, stop, step)
     return tensor(values, dtype or (np.float32 if is_float(values.dtype) else None))
 

@@ -31,3 +31,27 @@ def test_a_value_beyond_the_dtype_is_refused_as_by_tensor(value, dtype):
 def test_negative_lengths_are_named(make, words):
     with pytest.raises(ValueError, match=words):
         make()
+
+
+@pytest.mark.parametrize("arguments", [(5,), (2, 7), (0, 1, 0.25), (5, 0, -2), (0,), (3, 1), (2.5,), (1.0, 3), (np.int32(2), np.int32(4))])
+def test_numbers_in_a_row(arguments):
+    made, wanted = pn.arange(*arguments), np.arange(*arguments)
+    np.testing.assert_array_equal(made.numpy(), wanted)
+    assert made.dtype == (np.float32 if wanted.dtype.kind == "f" else wanted.dtype)
+    np.testing.assert_array_equal(pn.arange(*arguments, dtype="float64").numpy(), wanted.astype(np.float64))
+
+
+def test_a_step_of_zero_is_refused():
+    with pytest.raises(ValueError, match=r"\[arange\] the step can't be zero. Received: step=0"):
+        pn.arange(1, 5, 0)
+
+
+def test_lengths_may_be_zero():
+    made = [pn.zeros((0, 3)), pn.ones((2, 0)), pn.full(0, 1.0), pn.eye(0), pn.eye(2, 0), pn.linspace(0.0, 1.0, 0)]
+    assert [t.shape for t in made] == [(0, 3), (2, 0), (0,), (0, 0), (2, 0), (0,)]
+
+
+def test_values_at_equal_distances_and_on_the_diagonal():
+    np.testing.assert_array_equal(pn.linspace(1.0, 2.0, 5).numpy(), [1, 1.25, 1.5, 1.75, 2])
+    np.testing.assert_array_equal(pn.eye(2, 3).numpy(), [[1, 0, 0], [0, 1, 0]])
+    np.testing.assert_array_equal(pn.eye(2).numpy(), np.eye(2))

@@ -348,3 +348,14 @@ def test_linear_wants_one_dtype():
     a = np.ones((2, 2), np.float32)
     with pytest.raises(TypeError, match=r"\[linear\] operands must have one dtype. Received: float32, float64 and float32"):
         apply(REGISTRY["linear"], a, a.astype(np.float64), a[0])
+
+
+def test_products_of_vectors():
+    a, b, m = (np.random.default_rng(0).normal(size=shape) for shape in ((3,), (3,), (2, 3)))
+    np.testing.assert_allclose(pn.dot(a, b).numpy(), a @ b, rtol=1e-12)
+    np.testing.assert_allclose(pn.dot(m, b).numpy(), m @ b, rtol=1e-12)
+    np.testing.assert_array_equal(pn.outer(a, m[0]).numpy(), np.outer(a, m[0]))
+    assert pn.outer([1, 2], [3, 4, 5]).tolist() == [[3, 4, 5], [6, 8, 10]]
+    for wrong in ((m, a), (a, m)):
+        with pytest.raises(ValueError, match=r"\[outer\] operands must be vectors"):
+            pn.outer(*wrong)

@@ -11,7 +11,7 @@ import pytest
 
 import pynn as pn
 from pynn import layers as L
-from pynn.progress import ProgressBar
+from pynn.progress import ProgressBar, duration
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(50, 4)).astype(np.float32)
@@ -310,6 +310,13 @@ def test_progress_is_a_line_an_epoch_in_a_file():
     bar.update(1, 10, {"loss": 1.0})
     bar.finish({"loss": 0.5}, 10)
     assert out.getvalue().count("\n") == 1 and "Epoch 1/2" in out.getvalue() and "\x1b" not in out.getvalue()
+
+
+def test_values_and_times_are_short():
+    out = io.StringIO()
+    ProgressBar(1, 2, out).finish({"a": 0.0, "b": 12.34567, "c": 0.00012345, "d": -123456.0, "e": 1e-3}, 10, 0, 200.0)
+    assert out.getvalue() == "Epoch 1/2  10 steps in 3 min 20 s  a 0.0000  b 12.3457  c 1.234e-04  d -1.235e+05  e 0.0010\n"
+    assert [duration(s) for s in (0.4211, 12.3, 60.0, 3599.9)] == ["0.42 s", "12 s", "1 min 0 s", "59 min 59 s"]
 
 
 def test_no_color_is_respected(monkeypatch):
