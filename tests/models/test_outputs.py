@@ -40,6 +40,16 @@ def test_a_metric_per_output():
         evaluate(two_outputs(metrics=[["mae"], ["mae"], ["mae"]]))
 
 
+@pytest.mark.parametrize("loss", [{"b": "mse"}, [None, "mse"]])
+def test_an_output_without_a_loss_is_in_no_value(loss):
+    model = two_outputs()
+    model.compile("sgd", loss, metrics={"a": ["mae"]})
+    assert evaluate(model) == {"loss": 9.0, "b_loss": 9.0, "a_mae": 2.0}
+    a, b = (model.get_layer(name).get_weights()[0].copy() for name in "ab")
+    model.fit(ONES, [3 * ONES] * 2, verbose=0)
+    assert model.get_layer("a").get_weights()[0] == a and model.get_layer("b").get_weights()[0] != b
+
+
 def test_a_metric_that_is_called_like_the_loss_has_a_number():
     model = pn.Sequential([L.Dense(1, kernel_initializer="zeros", input_shape=(1,))])
     model.compile("sgd", "mse", metrics=[pn.metrics.MeanAbsoluteError(name="loss"), pn.metrics.MeanAbsoluteError(name="loss")])
