@@ -169,16 +169,7 @@ def save_model(model, path: str | os.PathLike[str], *, include_optimizer: bool =
     entries, data = _weights(model)
     words, kept = None, False
     if include_optimizer and model.optimizer is not None and model.optimizer.built:
-        words, reason = compile_words(model)
-        if words is None:
-            warnings.warn(f"saved without the optimizer: {reason}.", stacklevel=3)
-        config, reason = training_config(model)
-        if config is None:
-            warnings.warn(f"TensorFlow.js will load this model without its optimizer: {reason}.", stacklevel=3)
-        else:
-            description["trainingConfig"] = config
-            _append(optimizer_state(model), "optimizer", entries, data)
-            kept = same_units(model)
+        words, kept = _add_training(model, description, entries, data)
     if model.user_defined_metadata is not None:
         description["userDefinedMetadata"] = model.user_defined_metadata
     description["weightsManifest"] = [{"paths": [WEIGHTS_FILE], "weights": entries}]
@@ -187,6 +178,20 @@ def save_model(model, path: str | os.PathLike[str], *, include_optimizer: bool =
         if save_state(model, folder, words, kept):
             description[STATE_ENTRY] = STATE_FILE
         (folder / "model.json").write_bytes(_readable(description))
+
+
+def _add_training(model, description: dict[str, Any], entries: list, data: list[bytes]) -> tuple[dict[str, Any] | None, bool]:
+    """Adds what TensorFlow.js has words for; returns `compile_words`, and whether the optimizer's variables are kept to the last bit."""
+    words, reason = compile_words(model)
+    if words is None:
+        warnings.warn(f"saved without the optimizer: {reason}.", stacklevel=4)
+    config, reason = training_config(model)
+    if config is None:
+        warnings.warn(f"TensorFlow.js will load this model without its optimizer: {reason}.", stacklevel=4)
+        return words, False
+    description["trainingConfig"] = config
+    _append(optimizer_state(model), "optimizer", entries, data)
+    return words, same_units(model)
 
 
 def _readable(description: dict[str, Any]) -> bytes:
