@@ -106,58 +106,6 @@ def test_classes_of_steps_have_weights(loss, y, eagerly):
     np.testing.assert_allclose(losses(sample_weight=by_row, class_weight=dict(enumerate(table))), wanted, rtol=1e-5)
 
 
-def test_generators_equal_arrays():
-    a, b = line(), line()
-    a.fit(X, Y, batch_size=10, epochs=2, shuffle=False, verbose=0)
-
-    def batches():
-        while True:
-            for i in range(0, 50, 10):
-                yield X[i : i + 10], Y[i : i + 10]
-
-    b.fit(batches(), epochs=2, steps_per_epoch=5, verbose=0)
-    np.testing.assert_array_equal(weights(a), weights(b))
-
-
-PARTS = [(X[i : i + 10], Y[i : i + 10]) for i in range(0, 50, 10)]
-
-
-class Indexed:
-    def __len__(self):
-        return 5
-
-    def __getitem__(self, i):
-        return PARTS[i]
-
-
-class Iterable:
-    def __iter__(self):
-        return iter(PARTS)
-
-
-@pytest.mark.parametrize("source", [Indexed, Iterable])
-@pytest.mark.parametrize("steps", [None, 3, 5, 7, 10])
-def test_iterables_and_indexable_objects_go_around(source, steps):
-    """An epoch of all batches starts anew, one of so many steps goes on where the last one ended."""
-    model, want = line(), line()
-    model.fit(source(), epochs=3, steps_per_epoch=steps, verbose=0)
-    for i in range(3 * (steps or 5)):
-        want.train_on_batch(*PARTS[i % 5])
-    np.testing.assert_array_equal(weights(model), weights(want))
-
-
-def test_no_batch_is_evaluated_or_predicted_twice():
-    model = line()
-    assert model.predict(Iterable(), steps=7).shape == (50, 1) and model.predict(Iterable(), steps=2).shape == (20, 1)
-    assert model.evaluate(Iterable(), steps=7) == model.evaluate(X, Y, batch_size=10)
-    assert model.evaluate(Indexed(), steps=2) == model.evaluate(X[:20], Y[:20], batch_size=10)
-
-
-def test_an_exhausted_generator_says_so():
-    with pytest.raises(ValueError, match="steps_per_epoch"):
-        line().fit(iter([(X, Y)]), epochs=2, verbose=0)
-
-
 def test_initial_epoch_and_steps_per_epoch():
     history = line().fit(X, Y, epochs=5, initial_epoch=3, steps_per_epoch=2, batch_size=10, verbose=0)
     assert history.epoch == [3, 4]
@@ -460,20 +408,6 @@ def test_hooks_of_validation_and_prediction():
     assert other.seen == [(0, (3, 1)), (1, (2, 1))]
 
 
-def test_batches_are_numbered_from_zero():
-    begun = []
-    hooks = {f"on_{kind}_batch_begin": lambda batch, logs, kind=kind: begun.append((kind, batch)) for kind in ("train", "test", "predict")}
-    model, callbacks = line(), [pn.callbacks.LambdaCallback(**hooks)]
-    for source in (X, Iterable()):
-        y, words = (Y, {"batch_size": 20}) if source is X else (None, {})
-        model.fit(source, y, epochs=2, verbose=0, callbacks=callbacks, **words)
-        model.evaluate(source, y, callbacks=callbacks, **words)
-        model.predict(source, callbacks=callbacks, **words)
-        kinds = ["train"] * 2 + ["test", "predict"]
-        assert begun == [(kind, batch) for kind in kinds for batch in range(3 if source is X else 5)]
-        begun.clear()
-
-
 @pytest.mark.parametrize("eagerly", [False, True])
 def test_stop_training_holds_within_an_epoch(eagerly):
     class Stop(pn.callbacks.Callback):
@@ -532,11 +466,6 @@ def test_arguments_are_checked(call, words):
 def test_evaluate_needs_data():
     with pytest.raises(TypeError, match="nothing to evaluate"):
         line().evaluate()
-
-
-def test_validation_may_come_in_batches_where_training_has_a_size():
-    history = line().fit(X, Y, batch_size=8, validation_data=((X, Y) for _ in range(2)), validation_steps=1, epochs=2, verbose=0)
-    assert len(history.history["val_loss"]) == 2
 
 
 def test_validation_data_may_be_a_list():

@@ -1,0 +1,123 @@
+"""Data that comes in batches: generators, iterables and indexable objects, for `fit`, `evaluate` and `predict`."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import pynn as pn
+from pynn import layers as L
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(50, 4)).astype(np.float32)
+Y = (X @ RNG.normal(size=(4, 1))).astype(np.float32)
+PARTS = [(X[i : i + 10], Y[i : i + 10]) for i in range(0, 50, 10)]
+
+
+class Indexed:
+    def __len__(self):
+        return 5
+
+    def __getitem__(self, i):
+        return PARTS[i]
+
+
+class Iterable:
+    def __iter__(self):
+        return iter(PARTS)
+
+
+def line(**kwargs):
+    pn.set_seed(3)
+    model = pn.Sequential([L.Dense(1, input_shape=(4,))])
+    model.compile("sgd", "mean_squared_error", **kwargs)
+    return model
+
+
+def weights(model):
+    return np.concatenate([w.ravel() for w in model.get_weights()])
+
+
+def test_generators_equal_arrays():
+    a, b = line(), line()
+    a.fit(X, Y, batch_size=10, epochs=2, shuffle=False, verbose=0)
+
+    def batches():
+        while True:
+            for i in range(0, 50, 10):
+                yield X[i : i + 10], Y[i : i + 10]
+
+    b.fit(batches(), epochs=2, steps_per_epoch=5, verbose=0)
+    np.testing.assert_array_equal(weights(a), weights(b))
+
+
+@pytest.mark.parametrize("source", [Indexed, Iterable])
+@pytest.mark.parametrize("steps", [None, 3, 5, 7, 10])
+def test_iterables_and_indexable_objects_go_around(source, steps):
+    """An epoch of all batches starts anew, one of so many steps goes on where the last one ended."""
+    model, want = line(), line()
+    model.fit(source(), epochs=3, steps_per_epoch=steps, verbose=0)
+    for i in range(3 * (steps or 5)):
+        want.train_on_batch(*PARTS[i % 5])
+    np.testing.assert_array_equal(weights(model), weights(want))
+
+
+def test_no_batch_is_evaluated_or_predicted_twice():
+    model = line()
+    assert model.predict(Iterable(), steps=7).shape == (50, 1) and model.predict(Iterable(), steps=2).shape == (20, 1)
+    assert model.evaluate(Iterable(), steps=7) == model.evaluate(X, Y, batch_size=10)
+    assert model.evaluate(Indexed(), steps=2) == model.evaluate(X[:20], Y[:20], batch_size=10)
+
+
+def test_an_exhausted_generator_says_so():
+    with pytest.raises(ValueError, match="steps_per_epoch"):
+        line().fit(iter([(X, Y)]), epochs=2, verbose=0)
+
+
+def test_batches_are_numbered_from_zero():
+    begun = []
+    hooks = {f"on_{kind}_batch_begin": lambda batch, logs, kind=kind: begun.append((kind, batch)) for kind in ("train", "test", "predict")}
+    model, callbacks = line(), [pn.callbacks.LambdaCallback(**hooks)]
+    for source in (X, Iterable()):
+        y, words = (Y, {"batch_size": 20}) if source is X else (None, {})
+        model.fit(source, y, epochs=2, verbose=0, callbacks=callbacks, **words)
+        model.evaluate(source, y, callbacks=callbacks, **words)
+        model.predict(source, callbacks=callbacks, **words)
+        kinds = ["train"] * 2 + ["test", "predict"]
+        assert begun == [(kind, batch) for kind in kinds for batch in range(3 if source is X else 5)]
+        begun.clear()
+
+
+@pytest.mark.parametrize("arguments", [dict(), dict(run_eagerly=True)], ids=["captured", "eager"])
+def test_values_so_far_come_with_each_batch(arguments):
+    found = []
+    note = pn.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: found.append((batch, logs["loss"])))
+    histories = [line(**arguments).fit(*data, batch_size=size, shuffle=False, epochs=2, verbose=0, callbacks=[note]).history["loss"]
+                 for data, size in (((X, Y), 10), ((Iterable(),), None))]  # fmt: skip
+    assert histories[0] == pytest.approx(histories[1], rel=1e-6)
+    assert [batch for batch, _ in found] == [*range(5)] * 4
+    assert [found[i][1] for i in (4, 9, 14, 19)] == [*histories[0], *histories[1]]
+    assert found[0][1] == pytest.approx(line().evaluate(X[:10], Y[:10]), rel=1e-5)
+
+
+def test_data_that_want_to_know_are_told_of_the_end_of_an_epoch():
+    class Shuffled(Indexed):
+        ends = 0
+
+        def on_epoch_end(self):
+            self.ends += 1
+
+    data = Shuffled()
+    line().fit(data, epochs=3, verbose=0)
+    assert data.ends == 3
+
+
+def test_nothing_to_evaluate_or_predict_on():
+    for call in (line().evaluate, line().predict):
+        with pytest.raises(ValueError, match="there is no data to evaluate on|there is nothing to predict"):
+            call(iter([]))
+
+
+def test_validation_may_come_in_batches_where_training_has_a_size():
+    history = line().fit(X, Y, batch_size=8, validation_data=((X, Y) for _ in range(2)), validation_steps=1, epochs=2, verbose=0)
+    assert len(history.history["val_loss"]) == 2
