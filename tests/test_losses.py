@@ -151,6 +151,12 @@ def test_weights_that_do_not_fit(shape):
 
 def test_vectors_and_columns_meet():
     assert float(losses.get("mse")(np.array([1.0, 2.0]), pn.tensor([[1.0], [4.0]]))) == 2.0
+    assert float(losses.get("mse")(np.array([[1.0], [2.0]]), pn.tensor([1.0, 4.0]))) == 2.0
+    assert float(losses.get("sparse_categorical_crossentropy")([[1], [0]], pn.full((2, 4), 0.25))) == pytest.approx(np.log(4), rel=1e-6)
+    values = np.arange(8.0).reshape(2, 2, 2)
+    for shape in ((2,), (2, 1), (2, 1, 1)):
+        weighted = losses.get("mse")(np.zeros((2, 2, 2)), pn.tensor(values), sample_weight=np.reshape([0.0, 2.0], shape))
+        assert float(weighted) == pytest.approx((values[1] ** 2).mean())
 
 
 def test_names():

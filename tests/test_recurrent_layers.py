@@ -150,3 +150,58 @@ def test_both_ways(kind, mode, sequences):
 def test_a_cell_says_what_it_lacks():
     with pytest.raises(TypeError, match=r"\[RNN\] a cell is a layer with `state_size`"):
         L.RNN(L.Dense(3))
+
+
+def convolved(x, kernel):
+    """A sum of products over the windows of (batch, height, width, channels)."""
+    kh, kw = kernel.shape[:2]
+    rows, columns = x.shape[1] - kh + 1, x.shape[2] - kw + 1
+    parts = [x[:, i : i + rows, j : j + columns] @ kernel[i, j] for i in range(kh) for j in range(kw)]
+    return np.sum(parts, axis=0)
+
+
+def conv_lstm_step(x, states, kernel, recurrent, bias):
+    h, c = states
+    i, f, g, o = np.split(convolved(x, kernel) + bias + convolved(np.pad(h, [(0, 0), (0, 1), (0, 1), (0, 0)]), recurrent), 4, -1)
+    i, f, o = (sigmoid(z) for z in (i, f, o))
+    c = f * c + i * np.tanh(g)
+    return [o * np.tanh(c), c]
+
+
+FILMS = RNG.normal(size=(2, 3, 4, 5, 2)).astype(np.float32)
+FILM_MASK = np.array([[True, False, True], [False, True, True]])
+
+
+@pytest.mark.parametrize("words", [{}, {"go_backwards": True}, {"data_format": "channels_first"}, {"mask": FILM_MASK}, {"given": True}],
+                         ids=["plain", "backwards", "channels first", "masked", "from given states"])  # fmt: skip
+def test_convolutions_as_recurrences(words):
+    options = {k: v for k, v in words.items() if k in ("go_backwards", "data_format")}
+    layer, films = L.ConvLSTM2D(2, 2, recurrent_activation="sigmoid", return_sequences=True, return_state=True, **options), FILMS
+    channels = "data_format" in words
+    given = np.moveaxis(films, -1, 2) if channels else films
+    layer.build(given.shape)
+    weights = [RNG.normal(size=w.shape).astype(np.float32) * 0.5 for w in layer.weights]
+    layer.set_weights(weights)
+    states = [RNG.normal(size=(2, 3, 4, 2)).astype(np.float32) if "given" in words else np.zeros((2, 3, 4, 2)) for _ in range(2)]
+    mask, order, outputs = words.get("mask"), range(3), []
+    y, h, c = layer(given, initial_state=states if "given" in words else None, mask=mask)
+    for t in reversed(order) if words.get("go_backwards") else order:
+        new = conv_lstm_step(films[:, t], states, *weights)
+        counts = np.ones((2, 1, 1, 1), bool) if mask is None else mask[:, t].reshape(-1, 1, 1, 1)
+        states = [np.where(counts, n, s) for n, s in zip(new, states, strict=True)]
+        outputs.append(states[0])
+    wanted = np.stack(outputs, 1)
+    close(y, np.moveaxis(wanted, -1, 2) if channels else wanted)
+    close(h, states[0]), close(c, states[1])
+    assert layer.output_shape(given.shape) == [y.shape, h.shape, c.shape]
+
+
+def test_states_of_convolutions_are_kept_and_reset():
+    layer = L.ConvLSTM2D(2, 2, stateful=True, return_sequences=True)
+    whole = np.concatenate([FILMS, FILMS[:, ::-1]], 1)
+    parts = [layer(FILMS), layer(np.ascontiguousarray(FILMS[:, ::-1]))]
+    layer.reset_state()
+    again = layer(FILMS)
+    close(again, parts[0])
+    layer.reset_state()
+    close(layer(whole), np.concatenate(parts, 1))

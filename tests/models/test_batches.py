@@ -121,3 +121,33 @@ def test_nothing_to_evaluate_or_predict_on():
 def test_validation_may_come_in_batches_where_training_has_a_size():
     history = line().fit(X, Y, batch_size=8, validation_data=((X, Y) for _ in range(2)), validation_steps=1, epochs=2, verbose=0)
     assert len(history.history["val_loss"]) == 2
+
+
+def test_a_batch_is_a_tuple_or_the_object_of_tensorflow_js():
+    model, want = line(), line()
+    model.fit(iter([{"xs": X[:10], "ys": Y[:10]}]), verbose=0)
+    want.train_on_batch(X[:10], Y[:10])
+    np.testing.assert_array_equal(weights(model), weights(want))
+    for item, words in ((X, "came without targets"), ((X, None), "came without targets"), ((X, Y, None, None), "a tuple of 4")):
+        with pytest.raises(ValueError, match=words):
+            line().fit(iter([item]), verbose=0)
+
+
+def test_a_batch_that_is_not_finite_is_named():
+    broken = [*PARTS[:2], (X[:10] * np.nan, Y[:10])]
+    model, want = line(), line()
+    with pytest.raises(pn.NonFiniteError, match="epoch 1, batch 3: .*input 0 of the model"):
+        model.fit(iter(broken), verbose=0)
+    for part in PARTS[:2]:
+        want.train_on_batch(*part)
+    np.testing.assert_array_equal(weights(model), weights(want))
+
+
+def test_training_stops_after_the_batch_that_says_so():
+    class Stop(pn.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            self.model.stop_training = batch == 1
+
+    model, source = line(), iter(PARTS)
+    model.fit(source, epochs=3, verbose=0, callbacks=[Stop()])
+    assert int(model.optimizer.iterations) == 2 and len(list(source)) == 3

@@ -93,3 +93,25 @@ def test_graphs_have_input_and_output():
     y = L.Dense(2)(x)
     model = pn.Model(x, [y])
     assert model.input is x and model.output == [y]
+
+
+def test_layers_by_name_and_place():
+    model = pn.Sequential([pn.Input((3,)), L.Dense(2, name="a"), L.Dense(1, name="b")])
+    assert model.get_layer("b") is model.get_layer(index=1) is model.get_layer(index=-1) and model.get_layer(index=-2).name == "a"
+    for wrong, words in ((dict(name="c"), "has no layer 'c'. Layers: a, b"), (dict(index=2), "has 2 layers. Received: index=2"),
+                         (dict(index=-3), "index=-3")):  # fmt: skip
+        with pytest.raises(ValueError, match=words):
+            model.get_layer(**wrong)
+
+
+def test_a_config_makes_the_same_architecture():
+    model = pn.Sequential([L.Dense(2, input_shape=(3,), name="a"), L.Dense(1, activation="relu", name="b")], name="m")
+    twin = pn.Sequential.from_config(model.get_config())
+    assert twin.get_config() == model.get_config() and [w.shape for w in twin.weights] == [w.shape for w in model.weights]
+    x, y = pn.Input((3,), name="x"), pn.Input((2,), name="y")
+    graph = pn.Model({"x": x, "y": y}, [L.Concatenate()([x, y]), model(x)])
+    again = type(graph).from_config(graph.get_config())
+    again.set_weights(graph.get_weights())
+    data = {"x": np.ones((4, 3), np.float32), "y": np.ones((4, 2), np.float32)}
+    for one, other in zip(graph.predict(data), again.predict(data), strict=True):
+        np.testing.assert_array_equal(one, other)

@@ -429,3 +429,38 @@ def test_a_copy_of_a_function_captures_for_itself():
     twin.factor.assign(5.0)
     assert twin.plain is not model.plain and isinstance(twin.plain, pn.Function) and twin.plain.__name__ == "<lambda>"
     assert (float(twin.plain(3.0)), float(twin.bound(3.0)), float(model.bound(3.0))) == (6.0, 15.0, 6.0)
+
+
+def test_what_a_fusion_takes_away_is_there_for_those_who_read_it_later():
+    rng = np.random.default_rng(0)
+    x, w, b = (pn.tensor(rng.normal(size=shape).astype(np.float32)) for shape in ((5, 4), (4, 3), (3,)))
+    seen = pn.Variable(np.zeros((5, 3), np.float32))
+
+    def step(x, w, b):
+        inside = []
+
+        def cost(w, b):
+            product = x @ w
+            inside.extend([product, product + b])
+            return (pn.relu(inside[1]) ** 2).sum()
+
+        value, grads = pn.value_and_grads(cost)(w, b)
+        seen.assign(inside[1])
+        return value, grads, inside[0], inside[1] * 2.0
+
+    eager, assigned = step(x, w, b), seen.numpy()
+    seen.assign(np.zeros((5, 3)))
+    captured = pn.function(step)(x, w, b)
+    np.testing.assert_array_equal(seen.numpy(), assigned)
+    for one, other in zip((*eager[1], *eager[::2], eager[3]), (*captured[1], *captured[::2], captured[3]), strict=True):
+        np.testing.assert_array_equal(one.numpy(), other.numpy())
+
+
+def test_repeat_inside_a_captured_function_is_a_loop():
+    count = pn.Variable(0.0)
+
+    def add(by):
+        count.assign_add(by)
+        return count * 2.0
+
+    assert float(pn.function(lambda by: pn.repeat(add, 3, by))(2.0)) == 12.0 and count.item() == 6.0
