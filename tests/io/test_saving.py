@@ -329,3 +329,15 @@ def test_a_class_defined_again_is_still_saved(tmp_path):
         warnings.simplefilter("ignore")
         model.save(tmp_path / "m")
     assert pn.load_model(tmp_path / "m").predict(np.ones((1, 4), np.float32)).tolist() == [[2.0] * 4]
+
+
+@pytest.mark.parametrize("layers", [5, 6, 8])
+def test_what_was_left_out_is_told_up_to_a_length(tmp_path, layers):
+    def model(count):
+        pn.set_seed(1)
+        return pn.Sequential([pn.Input((1,)), *(pn.layers.Dense(1, use_bias=False, name=f"d{i}") for i in range(count))])
+
+    model(layers + 1).save_weights(tmp_path / "w.safetensors")
+    rest = f"'d5/kernel' isn't in the model; and {layers - 5} more." if layers > 5 else "'d5/kernel' isn't in the model."
+    with pytest.warns(UserWarning, match=rf"1 of the model's 1 weights were set from .*; {rest}$"):
+        model(1).load_weights(tmp_path / "w.safetensors", strict=False)

@@ -171,3 +171,37 @@ def test_training_goes_on_bit_for_bit_from_a_saved_model(tmp_path):
     again.fit(x, y, epochs=2, shuffle=False, verbose=0)
     for a, b in zip(model.get_weights(), again.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_the_layer_that_first_gives_what_is_not_finite_is_named(place):
+    layers = [L.Dense(2, activation="sigmoid", kernel_initializer="ones", name=name) for name in "abc"]
+    layers.insert(place, L.Lambda(lambda x: pn.exp(x * 1000.0), name="broken"))
+    model = pn.Sequential([pn.Input((2,)), *layers, L.Dense(1, name="last")])
+    model.compile("sgd", "mse")
+    with pytest.raises(pn.NonFiniteError, match="The first value that isn't: the output of Lambda 'broken'"):
+        model.fit(np.ones((4, 2)), np.ones((4, 1)), verbose=0)
+
+
+@pytest.mark.parametrize("bad", ["a", "b", "c"])
+def test_the_gradient_that_is_not_finite_is_named(bad):
+    x = pn.Input((2,))
+    broken = {name: L.Lambda(pn.sqrt) if name == bad else L.Lambda(pn.square) for name in "abc"}
+    outputs = [broken[name](L.Dense(1, name=name, kernel_initializer="zeros")(x)) for name in "abc"]
+    model = pn.Model(x, L.Add()(outputs))
+    model.compile("sgd", "mse")
+    before = model.get_weights()
+    with pytest.raises(pn.NonFiniteError, match=rf"the gradient of '{bad}/kernel' is not finite .*isn't: the gradient of '{bad}/kernel'"):
+        model.fit(np.ones((4, 2)), np.ones((4, 1)), verbose=0)
+    for one, other in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_weight_that_is_not_finite_is_named_and_large_inputs_are_the_likely_cause():
+    model = pn.Sequential([L.Dense(2, name="a", input_shape=(2,)), L.Dense(1, name="b")])
+    model.compile("sgd", "mse")
+    with pytest.raises(pn.NonFiniteError, match="Likely cause: inputs up to 1e[+]30 are too large"):
+        model.fit(np.full((4, 2), 1e30), np.ones((4, 1)), verbose=0)
+    model.layers[1].set_weights([np.full((2, 1), np.inf), np.zeros(1)])
+    with pytest.raises(pn.NonFiniteError, match="isn't: the weight 'b/kernel'"):
+        model.fit(np.ones((4, 2)), np.ones((4, 1)), verbose=0)
