@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+import pynn as pn
 from pynn import layers as L
 
 UNITS = 3
@@ -145,6 +146,42 @@ def test_both_ways(kind, mode, sequences):
     for y, value in zip(*((got, wanted) if mode is None else ([got], [wanted])), strict=True):
         close(y, value)
         assert (y.mask is not None) == sequences
+
+
+LAYERS = {
+    "GRU": (lambda **options: L.GRU(2, **options), (3, 4), [(2,)]),
+    "LSTM": (lambda **options: L.LSTM(2, **options), (3, 4), [(2,), (2,)]),
+    "RNN of a cell": (lambda **options: L.RNN(L.LSTMCell(2), **options), (3, 4), [(2,), (2,)]),
+    "RNN of two cells": (lambda **options: L.RNN([L.GRUCell(2), L.GRUCell(3)], **options), (3, 4), [(2,), (3,)]),
+    "ConvLSTM2D": (lambda **options: L.ConvLSTM2D(2, 2, **options), (3, 4, 4, 1), [(3, 3, 2), (3, 3, 2)]),
+}
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_states_that_do_not_fit_are_refused(name):
+    make, shape, states = LAYERS[name]
+    x, label = np.ones((2, *shape), np.float32), rf"\[{type(make()).__name__} .*\]"
+    layer = make(stateful=True)
+    layer(x)
+    for batch in (1, 3):
+        with pytest.raises(ValueError, match=rf"{label} a stateful layer keeps its batch size. Received: a batch of {batch}, built for 2"):
+            layer(np.ones((batch, *shape)))
+    with pytest.raises(ValueError, match=rf"{label} a stateful layer needs to know the batch size. Received: .*batch_input_shape=\(batch"):
+        make(stateful=True)(pn.Input(shape))
+    for count in (len(states) - 1, len(states) + 1):
+        with pytest.raises(ValueError, match=rf"{label} has {len(states)} states. Received: {count} initial states"):
+            make()(x, initial_state=[np.ones((2, *states[0]))] * count)
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_states_may_come_in_any_float_dtype(name):
+    make, shape, states = LAYERS[name]
+    layer, x = make(), RNG.normal(size=(2, *shape)).astype(np.float32)
+    given = [RNG.normal(size=(2, *state)) for state in states]
+    wanted = layer(x, initial_state=[s.astype(np.float32) for s in given])
+    assert wanted.dtype == np.float32
+    np.testing.assert_array_equal(layer(x, initial_state=given).numpy(), wanted.numpy())
+    np.testing.assert_array_equal(layer([x, *given]).numpy(), wanted.numpy())
 
 
 def test_a_cell_says_what_it_lacks():

@@ -9,8 +9,10 @@ from pynn.layers import weight_settings
 from pynn.layers.arguments import fraction
 from pynn.layers.base import InputSpec, Layer
 from pynn.layers.conv import Conv2D
-from pynn.layers.recurrent_base import as_bool, sequence_shape
+from pynn.layers.recurrent_base import as_bool, first_states, kept_states, sequence_shape
 from pynn.layers.windows import channels_back, channels_last_shape
+
+_WORDS = "(batch, time, height, width, channels)"
 
 
 class ConvLSTM2D(Conv2D):
@@ -59,7 +61,7 @@ class ConvLSTM2D(Conv2D):
         self.dropout = fraction(self, "dropout", dropout)
         self.recurrent_dropout = fraction(self, "recurrent_dropout", recurrent_dropout)
         self.return_sequences, self.return_state, self.go_backwards = return_sequences, return_state, go_backwards
-        self.input_spec = InputSpec(ndim=5, words="(batch, time, height, width, channels)")
+        self.input_spec = InputSpec(ndim=5, words=_WORDS)
         self.states: list = []
         if self.dropout or self.recurrent_dropout:
             self.add_random_state(seed)
@@ -78,10 +80,7 @@ class ConvLSTM2D(Conv2D):
             words = dict(regularizer=self.bias_regularizer, constraint=self.bias_constraint)
             self.bias = self.add_weight("bias", (4 * self.filters,), initializer=start, **words)
         if self.stateful:
-            if shape[0] is None:
-                raise ValueError(f"[{self.label}] a stateful layer needs to know the batch size. Pass batch_input_shape or batch_size.")
-            zeros = np.zeros((shape[0], *self.spatial_shape(image), self.filters), self.dtype)
-            self.states = [self.add_state(f"state_{i}", zeros) for i in range(2)]
+            self.states = kept_states(self, shape[0], [(*self.spatial_shape(image), self.filters)] * 2, _WORDS)
 
     def _start_of_bias(self, shape, dtype) -> np.ndarray:
         values = initializers.get(self.bias_initializer)(shape, dtype)
@@ -116,8 +115,7 @@ class ConvLSTM2D(Conv2D):
         if training and self.dropout:
             x = self._dropped(x, self.dropout, x[:, :1])
         z = self._from_inputs(x)
-        given = initial_state if initial_state is not None else [s.value for s in self.states]
-        h, c = given or [ops.zeros((*z.shape[:1], *z.shape[2:-1], self.filters), z.dtype)] * 2
+        h, c = first_states(self, x.shape[0], initial_state, 2) or [ops.zeros((*z.shape[:1], *z.shape[2:-1], self.filters), z.dtype)] * 2
         kept = self._dropped(1.0, self.recurrent_dropout, h) if training and self.recurrent_dropout else None
         outputs = []
         for t in range(z.shape[1])[:: -1 if self.go_backwards else 1]:

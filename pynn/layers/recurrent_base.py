@@ -64,16 +64,7 @@ class Recurrent(Layer, register=False):
             self.bias = weight_settings.add(self, "bias", self.bias_shape())
         self.input_spec = InputSpec(ndim=3, axes={-1: shape[-1]}, words=_WORDS)
         if self.stateful:
-            self._build_states(shape[0])
-
-    def _build_states(self, batch: int | None) -> None:
-        if batch is None:
-            raise ValueError(
-                f"[{self.label}] a stateful layer needs to know the batch size. Received: batch axis None. "
-                "Pass batch_input_shape=(batch, time, features), or batch_size in Input."
-            )
-        zeros = np.zeros((batch, self.units), self.dtype)
-        self.states = [self.add_state(f"state_{i}", zeros) for i in range(self.states_count)]
+            self.states = kept_states(self, shape[0], [(self.units,)] * self.states_count, _WORDS)
 
     def check_input(self, shapes):
         super().check_input(sequence_shape(shapes))
@@ -87,7 +78,7 @@ class Recurrent(Layer, register=False):
         if isinstance(x, (list, tuple)):
             x, initial_state = x[0], list(x[1:]) or initial_state
             mask = mask[0] if isinstance(mask, (list, tuple)) else mask
-        states = self._initial(x, initial_state)
+        states = first_states(self, x.shape[0], initial_state, self.states_count) or [None] * self.states_count
         words = dict(mask=as_bool(mask), go_backwards=self.go_backwards, return_sequences=self.return_sequences)
         if self.return_sequences and self.zero_output_for_mask:
             words["zero_output_for_mask"] = True
@@ -109,22 +100,6 @@ class Recurrent(Layer, register=False):
     def run(self, x, states: list, **words) -> tuple:
         """(sequence or None, state, ...) from the op."""
         raise NotImplementedError(f"[{self.label}] a recurrent layer must define run.")
-
-    def _initial(self, x, initial_state) -> list:
-        if initial_state is None:
-            if not self.states:
-                return [None] * self.states_count
-            if self.states[0].shape[0] != x.shape[0]:
-                raise ValueError(
-                    f"[{self.label}] a stateful layer keeps its batch size. Received: a batch of {x.shape[0]}, built for "
-                    f"{self.states[0].shape[0]}."
-                )
-            return [s.value for s in self.states]
-        states = list(initial_state) if isinstance(initial_state, (list, tuple)) else [initial_state]
-        states = [None if s is None else self._convert(as_tensor(s)) for s in states]
-        if len(states) != self.states_count:
-            raise ValueError(f"[{self.label}] has {self.states_count} states. Received: {len(states)} initial states.")
-        return states
 
     def _dropped_ones(self, like, rate: float):
         y = ops.dropout(ops.ones_like(like), self.seed_counter, rate=rate, key0=self.seed_key[0], key1=self.seed_key[1])
@@ -161,6 +136,41 @@ class Recurrent(Layer, register=False):
 def sequence_shape(shapes) -> tuple:
     """The sequence's shape among those of (sequence, state, ...)."""
     return tuple(shapes) if is_shape(shapes) else tuple(shapes[0])
+
+
+def kept_states(layer, batch: int | None, shapes: list[tuple[int, ...]], words: str) -> list:
+    """The states of a stateful layer, zero at first; each of these shapes for every example.
+
+    Raises:
+        ValueError: the batch size isn't known; `words` name the axes of the input.
+    """
+    if batch is None:
+        raise ValueError(
+            f"[{layer.label}] a stateful layer needs to know the batch size. Received: batch axis None. "
+            f"Pass batch_input_shape={words}, or batch_size in Input."
+        )
+    return [layer.add_state(f"state_{i}", np.zeros((batch, *shape), layer.dtype)) for i, shape in enumerate(shapes)]
+
+
+def first_states(layer, batch: int, initial_state, count: int) -> list | None:
+    """What a call begins with: the states given to it, as many as `count`, else those of a stateful layer, else None.
+
+    Raises:
+        ValueError: their number is another, or the layer's are of another batch size.
+    """
+    if initial_state is None:
+        if not layer.states:
+            return None
+        if layer.states[0].shape[0] != batch:
+            raise ValueError(
+                f"[{layer.label}] a stateful layer keeps its batch size. Received: a batch of {batch}, built for "
+                f"{layer.states[0].shape[0]}."
+            )
+        return [s.value for s in layer.states]
+    states = list(initial_state) if isinstance(initial_state, (list, tuple)) else [initial_state]
+    if len(states) != count:
+        raise ValueError(f"[{layer.label}] has {count} states. Received: {len(states)} initial states.")
+    return [None if s is None else layer._convert(as_tensor(s)) for s in states]
 
 
 def as_bool(mask):

@@ -8,7 +8,7 @@ from pynn import ops
 from pynn.layers.base import InputSpec, Layer
 from pynn.layers.names import find_class
 from pynn.layers.recurrences import GatedRecurrence, LongShortTermRecurrence, SimpleRecurrence
-from pynn.layers.recurrent_base import as_bool, sequence_shape, split_settings
+from pynn.layers.recurrent_base import as_bool, first_states, kept_states, sequence_shape, split_settings
 
 
 class _OneStep:
@@ -241,17 +241,14 @@ class RNN(Layer):
         shape = sequence_shape(input_shape)
         self.cell.build((shape[0], *shape[2:]))
         if self.stateful:
-            if shape[0] is None:
-                raise ValueError(f"[{self.label}] a stateful layer needs to know the batch size. Pass batch_input_shape or batch_size.")
-            zeros = [np.zeros((shape[0], n), self.dtype) for n in self.state_size]
-            self.states = [self.add_state(f"state_{i}", z) for i, z in enumerate(zeros)]
+            self.states = kept_states(self, shape[0], [(n,) for n in self.state_size], "(batch, time, features)")
 
     def call(self, x, initial_state=None, *, training=False, mask=None):
         if isinstance(x, (list, tuple)):
             x, initial_state = x[0], list(x[1:]) or initial_state
             mask = mask[0] if isinstance(mask, (list, tuple)) else mask
-        states = [s.value for s in self.states] if initial_state is None and self.states else initial_state
-        states = [ops.zeros((x.shape[0], n), x.dtype) for n in self.state_size] if states is None else list(states)
+        states = first_states(self, x.shape[0], initial_state, len(self.state_size))
+        states = [ops.zeros((x.shape[0], n), x.dtype) for n in self.state_size] if states is None else states
         mask = as_bool(mask)
         cells = self.cell.cells if isinstance(self.cell, StackedRNNCells) else [self.cell]
         if all(isinstance(c, _OneStep) for c in cells):
