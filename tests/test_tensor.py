@@ -503,6 +503,16 @@ def test_integers_beyond_the_dtype_beside_them():
         pn.tensor(np.array([1, 2], np.uint8)) + 300
 
 
+@pytest.mark.parametrize("run", [lambda f: f, pn.function], ids=["eager", "captured"])
+def test_quotients_by_integers_beyond_the_dtype_beside_them(run):
+    pixels = np.array([1, 2, 255], np.uint8)
+    for f in (lambda x: x / 256, lambda x: -300 / x, lambda x: pn.divide_no_nan(x, -(2**40))):
+        found = run(f)(pn.tensor(pixels))
+        assert found.dtype == np.float32
+        np.testing.assert_allclose(found.numpy(), f(pn.tensor(pixels.astype(np.float64))).numpy(), rtol=1e-7)
+    np.testing.assert_allclose(run(lambda x: pn.logaddexp(x, 300))(pn.tensor(pixels)).numpy(), np.logaddexp(pixels, 300.0), rtol=1e-6)
+
+
 @pytest.mark.parametrize("dtype, number", [("uint8", 256), ("uint8", -1), ("int32", 2**31), ("int32", -(2**40)), ("int8", 200)])
 def test_comparisons_with_integers_beyond_the_dtype_beside_them(dtype, number):
     low, high = np.iinfo(dtype).min, np.iinfo(dtype).max
@@ -527,6 +537,28 @@ def test_python_integers_do_not_wrap_around(value, dtype):
     assert pn.tensor([255, 0], "uint8").numpy().tolist() == [255, 0]
     assert pn.tensor(np.array([300]), "uint8").numpy().tolist() == [44]  # an array's elements are cast as NumPy casts them
     assert pn.tensor([], "uint8").shape == (0,)
+
+
+@pytest.mark.parametrize("value, dtype", [(300.7, "uint8"), (-1.0, "uint8"), ([0.5, 1e30], "int32"), (np.nan, "int64"), (2.0**63, "int64")])
+def test_python_floats_do_not_wrap_around(value, dtype):
+    for make in (pn.tensor, pn.Variable, lambda v, d: pn.full(2, v, d), lambda v, d: pn.Variable(np.zeros(np.shape(v), d)).assign(v)):
+        with pytest.raises(OverflowError, match=rf"\[tensor\] {dtype} goes from .*Received: the Python float .*dtype="):
+            make(value, dtype)
+    assert pn.tensor([255.9, -0.9], "uint8").numpy().tolist() == [255, 0]
+    assert pn.tensor(-(2.0**63), "int64").item() == -(2**63)
+
+
+@pytest.mark.parametrize("run", [lambda f: f, pn.function], ids=["eager", "captured"])
+def test_an_assigned_python_float_has_all_its_digits(run):
+    number, vector = pn.Variable(0.0, "float64"), pn.Variable(np.zeros(2))
+
+    def step(rate):
+        number.assign(rate)
+        vector.assign([0.1, 0.2])
+
+    run(step)(0.1)
+    assert number.item() == 0.1
+    assert vector.numpy().tolist() == [0.1, 0.2]
 
 
 def test_none_is_no_dtype():

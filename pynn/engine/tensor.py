@@ -186,7 +186,7 @@ def _own(value, dtype) -> Tensor:
     python_numbers = not hasattr(value, "dtype")
     python_floats = python_numbers and array.dtype == np.float64
     wanted = as_dtype(dtype) if dtype is not None else as_dtype(np.float32 if python_floats else array.dtype)
-    if python_numbers and array.dtype != wanted and array.dtype.kind in "iu" and wanted.kind in "iu" and array.size:
+    if python_numbers and array.dtype != wanted and array.dtype.kind in "iuf" and wanted.kind in "iu" and array.size:
         _check_range(array, wanted)
     spec = Spec(array.shape, wanted)
     target = empty(spec)
@@ -194,13 +194,14 @@ def _own(value, dtype) -> Tensor:
     return Tensor(target, spec)
 
 
-def _check_range(integers: np.ndarray, dtype: np.dtype) -> None:
-    """Python integers don't wrap around."""
+def _check_range(numbers: np.ndarray, dtype: np.dtype) -> None:
+    """Python numbers don't wrap around; floats are cut towards zero first."""
     limits = np.iinfo(dtype)
-    for value in (int(integers.min()), int(integers.max())):
-        if not limits.min <= value <= limits.max:
+    for value in (numbers.min().item(), numbers.max().item()):
+        if not limits.min - 1 < value < limits.max + 1:  # false for NaN
+            kind = "integer" if isinstance(value, int) else "float"
             raise OverflowError(
-                f"[tensor] {dtype} goes from {limits.min} to {limits.max}. Received: the Python integer {value}. "
+                f"[tensor] {dtype} goes from {limits.min} to {limits.max}. Received: the Python {kind} {value}. "
                 "Name a wider dtype, for example dtype='int64' or 'float32'."
             )
 
@@ -213,7 +214,7 @@ def tensor(value, dtype=None) -> Tensor:
 
     Raises:
         TypeError: the elements aren't numbers.
-        OverflowError: Python integers beyond the range of `dtype`. (The elements of an array of integers wrap around, as in NumPy.)
+        OverflowError: Python numbers beyond the range of an integer `dtype`. (The elements of an array wrap around, as in NumPy.)
 
     Example:
         >>> import pynn as pn

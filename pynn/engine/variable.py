@@ -190,8 +190,9 @@ class Variable(Operators):
 
         Raises:
             ValueError: the shape differs.
+            OverflowError: Python numbers beyond the range of an integer dtype.
         """
-        new = as_tensor(value)
+        new = as_tensor(value) if isinstance(value, Operators) else tensor(value, self.spec.dtype)  # a Python float has all its digits
         if new.spec != self.spec:
             new = self._converted(new)
         if active.capture is not None:
@@ -210,7 +211,7 @@ class Variable(Operators):
                 f"[assign] the variable {self.name!r} keeps its shape. Received: value.shape={value.shape}, "
                 f"variable.shape={self.shape}. Reshape the value, or make a new Variable."
             )
-        return value.astype(self.dtype)
+        return tensor(value, self.spec.dtype)
 
     def assign_add(self, value) -> None:
         """`assign(self + value)`."""

@@ -6,7 +6,7 @@ import math
 
 from pynn.dtypes import bool_, is_float
 from pynn.engine.operators import call
-from pynn.engine.tensor import Tensor, as_tensor, promoted_pair
+from pynn.engine.tensor import Tensor, as_tensor
 from pynn.ops.elementwise import as_float, comparable
 
 __all__ = ["allclose", "celu", "count_nonzero", "hard_tanh", "isclose", "log10", "log2", "logaddexp", "prelu"]
@@ -24,7 +24,7 @@ def log10(x) -> Tensor:
 
 def logaddexp(x, y) -> Tensor:
     """`log(e^x + e^y)`, without overflow; the shapes broadcast. The gradients are `sigmoid(x - y)` and `sigmoid(y - x)`."""
-    x, y = map(as_float, promoted_pair(x, y))
+    x, y = map(as_float, comparable(x, y))
     above = call("greater", x, y)
     larger, smaller = call("where", above, x, y), call("where", above, y, x)
     infinite = call("logical_and", call("equal", x, y), call("isinf", x))  # equal infinities have no difference

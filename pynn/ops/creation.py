@@ -29,7 +29,7 @@ def full(shape, value, dtype=None) -> Tensor:
     """A tensor of this shape with one value everywhere; its dtype is that of the value (Python floats: float32).
 
     Raises:
-        OverflowError: a Python integer beyond the range of `dtype`.
+        OverflowError: a Python number beyond the range of an integer `dtype`.
     """
     dtype = np.float32 if dtype is None and isinstance(value, float) else dtype
     return tensor(np.full(_shape("full", shape), value if hasattr(value, "dtype") else tensor(value, dtype).data), dtype)

@@ -234,7 +234,7 @@ def binary(name: str, doc: str, numpy: Callable, *, floats: bool = False, **fiel
     """A record of two operands and its public function. `floats`: integers become float32 first."""
     op = binary_record(name, numpy, **fields)
 
-    pair = comparable if fields.get("to_bool") else promoted_pair
+    pair = comparable if fields.get("to_bool") or floats else promoted_pair  # neither gives a number of the integers' dtype
 
     def function(x, y) -> Tensor:
         x, y = pair(x, y)
