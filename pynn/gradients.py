@@ -139,6 +139,12 @@ def variable_grads(f: Callable, variables: Sequence[Variable] | None = None):
         f: A function without arguments that returns one number.
         variables: Only these, in this order; a variable that `f` doesn't depend on gets zeros.
     """
+    value, pairs = found_gradients(f, variables)
+    return value, [(v, _zeros_if_none(g, v)) for v, g in pairs]
+
+
+def found_gradients(f: Callable, variables: Sequence[Variable] | None = None) -> tuple[Tensor, list[tuple[Variable, Tensor | None]]]:
+    """`variable_grads`, with None for a variable that `f` doesn't depend on."""
     _check_function("variable_grads", f)
     if variables is not None:
         variables = _checked_variables(variables)
@@ -150,7 +156,7 @@ def variable_grads(f: Callable, variables: Sequence[Variable] | None = None):
         before = sums.get(id(v))  # a variable that is assigned in between is read as several values
         sums[id(v)] = gradient if before is None else before if gradient is None else call("add", before, gradient)
     wanted = list({id(v): v for v, _ in reads}.values()) if variables is None else variables
-    return value, [(v, _zeros_if_none(sums.get(id(v)), v)) for v in wanted]
+    return value, [(v, sums.get(id(v))) for v in wanted]
 
 
 def _checked_variables(variables) -> list[Variable]:

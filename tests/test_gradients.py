@@ -144,6 +144,9 @@ def test_a_number_is_no_result_but_a_constant_tensor_is():
     for left in (lambda x: x.item(), lambda x: x.numpy() ** 2, lambda x: np.float32(x), lambda x: 2):
         with pytest.raises(TypeError, match=r"\[grad\] the function must return a tensor"):
             pn.grad(left)(3.0)
+    for left in (lambda x: [float(x)], lambda x: ([x.item() * 2],), lambda x: [x.numpy()]):
+        with pytest.raises(TypeError, match=r"\[grad\] the function must return a tensor.* Received: a \w+ without a tensor in it"):
+            pn.grad(left)(3.0)
     assert float(pn.grad(lambda x: pn.tensor(2.0))(3.0)) == 0.0
     assert float(pn.grad(lambda x: [x])(3.0)) == 1.0
     assert float(pn.variable_grads(lambda: v)[1][0][1]) == 1.0

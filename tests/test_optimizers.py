@@ -368,6 +368,27 @@ def test_a_gradient_that_does_not_fit_leaves_everything_as_it_was(cls):
         np.testing.assert_array_equal(v.numpy(), value)
 
 
+@pytest.mark.parametrize("run", [lambda f: f, pn.function], ids=["eager", "captured"])
+def test_a_variable_that_is_there_twice_is_refused(run):
+    optimizer, v = optimizers.SGD(0.1), pn.Variable([1.0, 2.0], name="kernel")
+    optimizer.build([v])
+    steps = (lambda: optimizer.apply([pn.ones(2), pn.ones(2)], [v, v]), lambda: optimizer.minimize(lambda: pn.sum(v * v), [v, v]))
+    for step in steps:
+        with pytest.raises(ValueError, match=r"\[SGD\] a step changes each variable once. Received: 'kernel' of shape \(2,\) twice"):
+            run(step)()
+    assert v.numpy().tolist() == [1.0, 2.0] and optimizer.iterations.item() == 0
+    optimizer.apply([pn.ones(2), None], [v, v])
+
+
+def test_a_loss_that_depends_on_no_variable_is_not_made_smaller():
+    optimizer, v, other = optimizers.SGD(0.1), pn.Variable([1.0, 2.0]), pn.Variable(3.0)
+    for variables in (None, [v], [v, other]):
+        with pytest.raises(ValueError, match=r"\[SGD\] none of the . variables has a gradient.*with pynn ops"):
+            optimizer.minimize(lambda: pn.tensor([float(pn.sum(v * v))]), variables)
+    optimizer.minimize(lambda: pn.sum(v), [v, other])
+    assert other.item() == 3.0 and optimizer.iterations.item() == 1
+
+
 def test_a_schedule_that_fails_leaves_everything_as_it_was():
     def fails(step):
         raise RuntimeError("no rate")

@@ -8,7 +8,7 @@ from pynn.dtypes import is_float
 from pynn.engine.apply import apply
 from pynn.engine.op import Node, Op, active, define
 from pynn.engine.operators import Operators, call
-from pynn.engine.tensor import Tensor, as_tensor, scalar
+from pynn.engine.tensor import Tensor, as_tensor, leaves, scalar
 
 
 class Tape:
@@ -215,10 +215,11 @@ def check_target(name: str, target) -> Tensor:
     """The result of a differentiated function as a scalar float tensor, or an error that says what is wrong with it."""
     if target is None:
         raise TypeError(f"[{name}] the function returned nothing. Return the tensor to differentiate, such as the loss.")
-    if not isinstance(target, (Operators, list, tuple)):
+    numbers = isinstance(target, (list, tuple)) and not any(isinstance(v, Operators) for v in leaves(target))
+    if numbers or not isinstance(target, (Operators, list, tuple)):
         raise TypeError(
-            f"[{name}] the function must return a tensor: nothing else knows how it was made. Received: a {type(target).__name__}. "
-            "Compute with pynn ops, without float(x), x.item() or x.numpy() on the way."
+            f"[{name}] the function must return a tensor: nothing else knows how it was made. Received: a {type(target).__name__}"
+            f"{' without a tensor in it' if numbers else ''}. Compute with pynn ops, without float(x), x.item() or x.numpy() on the way."
         )
     target = as_tensor(target)
     if not is_float(target.dtype):

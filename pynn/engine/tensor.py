@@ -249,20 +249,21 @@ def _kinds(value) -> set[type]:
 
 
 def _from_list(value, dtype: np.dtype | None) -> Tensor:
-    leaves = list(_leaves(value))
-    strong = [as_dtype(v.dtype) for v in leaves if hasattr(v, "dtype")]
-    weak = [v for v in leaves if isinstance(v, (bool, int, float)) and not hasattr(v, "dtype")]
-    if dtype is None and len(strong) + len(weak) == len(leaves):
+    found = list(leaves(value))
+    strong = [as_dtype(v.dtype) for v in found if hasattr(v, "dtype")]
+    weak = [v for v in found if isinstance(v, (bool, int, float)) and not hasattr(v, "dtype")]
+    if dtype is None and len(strong) + len(weak) == len(found):
         dtype = _meeting_dtype(strong, weak)
-    if any(_followed(leaf) for leaf in leaves):
+    if any(_followed(leaf) for leaf in found):
         return _stacked(value, dtype)
     return _own(_arrays(value), dtype)
 
 
-def _leaves(value) -> Iterator:
+def leaves(value: list | tuple) -> Iterator:
+    """What lies in nested lists."""
     for v in value:
         if isinstance(v, (list, tuple)):
-            yield from _leaves(v)
+            yield from leaves(v)
         else:
             yield v
 

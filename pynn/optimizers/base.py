@@ -11,7 +11,7 @@ from pynn.engine.op import active
 from pynn.engine.tensor import Tensor, as_tensor
 from pynn.engine.variable import Variable, structure
 from pynn.errors import CaptureError, suggestion
-from pynn.gradients import variable_grads
+from pynn.gradients import found_gradients
 from pynn.optimizers.captured_steps import CapturedSteps, knows_its_step
 from pynn.optimizers.schedules import LearningRateSchedule
 from pynn.optimizers.schedules import get as get_schedule
@@ -192,7 +192,8 @@ class Optimizer(Configurable):
             variables: What they belong to; by default those of `build`, in order.
 
         Raises:
-            ValueError: there is another number of gradients, none, or one with another shape than its variable; nothing has changed.
+            ValueError: there is another number of gradients, none, or one with another shape than its variable, or a variable is there
+                twice; nothing has changed.
         """
         grads = list(grads)
         variables = list(self._trained if variables is None else variables)
@@ -218,16 +219,23 @@ class Optimizer(Configurable):
                 f"[{type(self).__name__}] none of the {len(variables)} variables has a gradient. "
                 "Compute the loss from the variables with pynn ops, inside the differentiated function."
             )
-        self._check_shapes(pairs)
+        self._check_pairs(pairs)
         self.build(v for _, v in pairs)
         rates = self.rates()
         for gradient, variable in zip(self._clipped([g for g, _ in pairs]), [v for _, v in pairs], strict=True):
             self._update(gradient, variable, rates)
         self.iterations.assign(ops.increment(self.iterations))
 
-    def _check_shapes(self, pairs: list[tuple[Tensor, Variable]]) -> None:
+    def _check_pairs(self, pairs: list[tuple[Tensor, Variable]]) -> None:
         """All of them before anything is assigned: half a step would be neither undone nor repeated."""
+        seen: set[int] = set()
         for gradient, variable in pairs:
+            if id(variable) in seen:
+                raise ValueError(
+                    f"[{type(self).__name__}] a step changes each variable once. Received: {variable.path!r} of shape {variable.shape} "
+                    "twice. Name it once, with the sum of its gradients."
+                )
+            seen.add(id(variable))
             if gradient.shape != variable.shape:
                 raise ValueError(
                     f"[{type(self).__name__}] a gradient must have the shape of its variable. Received: shape={gradient.shape} for "
@@ -297,8 +305,13 @@ class Optimizer(Configurable):
         Args:
             f: A function without arguments that returns the loss.
             variables: What to change; by default all trainable variables that `f` reads.
+
+        Raises:
+            ValueError: `f` depends on none of them.
         """
-        value, pairs = variable_grads(f, variables)
+        value, pairs = found_gradients(f, variables)
+        if any(g is not None for _, g in pairs):  # else `apply` says that there is none
+            pairs = [(v, ops.zeros_like(v) if g is None else g) for v, g in pairs]
         self.apply([g for _, g in pairs], [v for v, _ in pairs])
         return value
 
