@@ -165,6 +165,27 @@ def test_matrix_products_logic_and_signs():
     assert (-t).tolist() == (-LEFT).tolist() and abs(-t).tolist() == LEFT.tolist() and (+t) is t
 
 
+def test_an_array_is_not_changed_in_place_by_a_tensor():
+    array = np.ones(3)
+    with pytest.raises(TypeError, match=r"\[np.add\] a NumPy array can't be .* in place.* Use array = pn.add\(array, x\), or .*x.numpy"):
+        array += pn.ones(3)
+    with pytest.raises(TypeError, match=r"\[np.remainder\] .* Use array = pn.mod\(array, x\)"):
+        array %= pn.Variable(2.0)
+    with pytest.raises(TypeError, match=r"Use pn.mod\(x, y\), or .*np.remainder\(x.numpy\(\), y.numpy\(\)\)"):
+        np.remainder(array, pn.ones(3), dtype=np.float32)
+    assert array.tolist() == [1.0, 1.0, 1.0]
+
+
+@pytest.mark.parametrize("operands", [(pn.tensor([5, 4]), 1), (1, pn.tensor([5, 4])), (np.array([1, 2]), pn.Variable([True, False]))])
+def test_there_are_no_bitwise_operators(operands):
+    for sign, name, op in (("&", "and", operator.and_), ("|", "or", operator.or_), ("^", "xor", operator.xor)):
+        with pytest.raises(TypeError, match=rf"\[\{sign}\] is logic here.* Received: dtype=int64. Use pn.logical_{name}\(x, y\)"):
+            op(*operands)
+    with pytest.raises(TypeError, match=r"\[~\] is logic here.* Received: dtype=float32. Use pn.logical_not\(x\)"):
+        ~pn.ones(2)
+    assert (pn.tensor([True, False]) & True).tolist() == ([True, True] & pn.tensor([True, False])).tolist() == [True, False]
+
+
 def test_foreign_operands():
     for foreign in ("text", None, {}):
         with pytest.raises(TypeError):

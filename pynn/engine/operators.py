@@ -28,6 +28,7 @@ _UFUNCS = {
     np.bitwise_xor: "logical_xor", np.less: "less", np.less_equal: "less_equal", np.greater: "greater",
     np.greater_equal: "greater_equal", np.equal: "equal", np.not_equal: "not_equal",
 }  # fmt: skip
+_SIGNS = {"logical_and": "&", "logical_or": "|", "logical_xor": "^", "logical_not": "~"}
 
 
 def call(name: str, *args, **kwargs):
@@ -48,6 +49,46 @@ def _binary(name: str):
     return forward, reflected
 
 
+def _logic(name: str):
+    forward, reflected = _binary(name)
+
+    def checked_forward(self, other):
+        _check_bools(name, self, other)
+        return forward(self, other)
+
+    def checked_reflected(self, other):
+        _check_bools(name, self, other)
+        return reflected(self, other)
+
+    return checked_forward, checked_reflected
+
+
+def _check_bools(name: str, *operands) -> None:
+    """The signs are bitwise operators elsewhere: of numbers they would give something else here."""
+    for value in operands:
+        dtype = value.dtype if hasattr(value, "dtype") else np.bool_ if isinstance(value, _FOREIGN) else np.asarray(value).dtype
+        if dtype != np.bool_:
+            raise TypeError(
+                f"[{_SIGNS[name]}] is logic here, of bools. Received: dtype={dtype}. Use pn.{name}({', '.join('xy'[: len(operands)])}), "
+                "which takes anything but 0 as true, or bits of an array, x.numpy()."
+            )
+
+
+def _refusal(ufunc, in_place: bool) -> str:
+    """Why a NumPy function doesn't take tensors, and what does."""
+    name, count = ufunc.__name__, ufunc.nin
+    ours = _UFUNCS.get(ufunc, name)
+    if in_place and ours in FUNCTIONS:
+        operands = ", ".join(["array", "x", "y"][:count])
+        return (
+            f"[np.{name}] a NumPy array can't be changed in place by a tensor: gradients would be lost. "
+            f"Use array = pn.{ours}({operands}), or without gradients x.numpy() in place of x."
+        )
+    operands, arrays = ", ".join("xyz"[:count]), ", ".join(f"{x}.numpy()" for x in "xyz"[:count])
+    instead = f"pn.{ours}({operands}), or for an array without gradients " if ours in FUNCTIONS else "pynn's functions, or "
+    return f"[np.{name}] NumPy's functions don't take tensors: gradients would be lost. Use {instead}np.{name}({arrays})."
+
+
 class Operators:
     """Mixin: NumPy's operators and methods over the public functions."""
 
@@ -56,10 +97,11 @@ class Operators:
 
     def __array_ufunc__(self, ufunc, method: str, *inputs, **words):
         if ufunc in _UFUNCS and method == "__call__" and not words:
-            return FUNCTIONS[_UFUNCS[ufunc]](*inputs)
-        name = ufunc.__name__
-        ours = f"pn.{name}(x), or for an array without gradients " if name in FUNCTIONS else "pynn's functions, or "
-        raise TypeError(f"[np.{name}] NumPy's functions don't take tensors: gradients would be lost. Use {ours}np.{name}(x.numpy()).")
+            name = _UFUNCS[ufunc]
+            if name in _SIGNS:
+                _check_bools(name, *inputs)
+            return FUNCTIONS[name](*inputs)
+        raise TypeError(_refusal(ufunc, in_place=words.get("out") is not None))
 
     __add__, __radd__ = _binary("add")
     __sub__, __rsub__ = _binary("subtract")
@@ -69,9 +111,9 @@ class Operators:
     __mod__, __rmod__ = _binary("mod")
     __pow__, __rpow__ = _binary("power")
     __matmul__, __rmatmul__ = _binary("matmul")
-    __and__, __rand__ = _binary("logical_and")
-    __or__, __ror__ = _binary("logical_or")
-    __xor__, __rxor__ = _binary("logical_xor")
+    __and__, __rand__ = _logic("logical_and")
+    __or__, __ror__ = _logic("logical_or")
+    __xor__, __rxor__ = _logic("logical_xor")
     __lt__, _ = _binary("less")
     __le__, _ = _binary("less_equal")
     __gt__, _ = _binary("greater")
@@ -87,6 +129,7 @@ class Operators:
         return call("abs", self)
 
     def __invert__(self):
+        _check_bools("logical_not", self)
         return call("logical_not", self)
 
     def __getitem__(self, key):

@@ -187,14 +187,14 @@ def _own(value, dtype) -> Tensor:
     python_floats = python_numbers and array.dtype == np.float64
     wanted = as_dtype(dtype) if dtype is not None else as_dtype(np.float32 if python_floats else array.dtype)
     if python_numbers and array.dtype != wanted and array.dtype.kind in "iuf" and wanted.kind in "iu" and array.size:
-        _check_range(array, wanted)
+        check_range(array, wanted)
     spec = Spec(array.shape, wanted)
     target = empty(spec)
     np.copyto(target, array, casting="unsafe")
     return Tensor(target, spec)
 
 
-def _check_range(numbers: np.ndarray, dtype: np.dtype) -> None:
+def check_range(numbers: np.ndarray, dtype: np.dtype) -> None:
     """Python numbers don't wrap around; floats are cut towards zero first."""
     limits = np.iinfo(dtype)
     for value in (numbers.min().item(), numbers.max().item()):

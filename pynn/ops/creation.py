@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from pynn.dtypes import as_dtype, is_float
-from pynn.engine.tensor import Tensor, tensor
+from pynn.engine.operators import call
+from pynn.engine.tensor import Tensor, check_range, tensor
 from pynn.ops.shape import as_shape, whole_number
 
 __all__ = ["arange", "eye", "full", "full_like", "linspace", "ones", "ones_like", "zeros", "zeros_like"]
@@ -26,13 +27,15 @@ def _count(name: str, what: str, value) -> int:
 
 
 def full(shape, value, dtype=None) -> Tensor:
-    """A tensor of this shape with one value everywhere; its dtype is that of the value (Python floats: float32).
+    """A tensor of this shape with one value everywhere; its dtype is that of the value (Python floats: float32). A tensor as the value
+    has a gradient.
 
     Raises:
+        ValueError: the value has a shape that doesn't broadcast to this one.
         OverflowError: a Python number beyond the range of an integer `dtype`.
     """
     dtype = np.float32 if dtype is None and isinstance(value, float) else dtype
-    return tensor(np.full(_shape("full", shape), value if hasattr(value, "dtype") else tensor(value, dtype).data), dtype)
+    return call("broadcast_to", tensor(value, dtype), _shape("full", shape))
 
 
 def zeros(shape, dtype="float32") -> Tensor:
@@ -73,19 +76,46 @@ def eye(rows: int, columns: int | None = None, dtype="float32") -> Tensor:
     return tensor(np.eye(rows, columns, dtype=as_dtype(dtype)))
 
 
+def _number(name: str, what: str, value) -> int | float:
+    found = np.asarray(value)
+    if found.shape or found.dtype.kind not in "biuf":
+        raise TypeError(f"[{name}] {what} must be a number. Received: {what}={value!r}. Pass an int or a float.")
+    if not np.isfinite(found):
+        raise ValueError(f"[{name}] {what} must be finite. Received: {what}={found.item()}. Pass where the range is to end.")
+    return value if isinstance(value, (bool, int, float, np.generic)) else found.item()
+
+
+def _in_range(values: np.ndarray, dtype: np.dtype | None) -> Tensor:
+    if dtype is not None and dtype.kind in "iu" and values.size:
+        check_range(values, dtype)
+    return tensor(values, dtype)
+
+
 def arange(start, stop=None, step=1, dtype=None) -> Tensor:
     """`start, start + step, ...` before `stop`; with one argument from 0 to it. Floats give float32.
 
     Raises:
-        ValueError: the step is zero.
+        TypeError: one of them is no number.
+        ValueError: `step` is 0, or one isn't finite.
+        OverflowError: a number beyond the range of an integer `dtype`.
     """
     start, stop = (0, start) if stop is None else (start, stop)
-    if step == 0:
-        raise ValueError(f"[arange] the step can't be zero. Received: step={step}. Use linspace for a number of values.")
-    values = np.arange(start, stop, step)
-    return tensor(values, dtype or (np.float32 if is_float(values.dtype) else None))
+    first, end, stride = (_number("arange", *pair) for pair in (("start", start), ("stop", stop), ("step", 1 if step is None else step)))
+    if not stride:
+        raise ValueError("[arange] a step of 0 never comes to the end. Received: step=0. Pass another step.")
+    values = np.arange(first, end, stride)
+    return _in_range(values, as_dtype(dtype) if dtype is not None else as_dtype(np.float32) if is_float(values.dtype) else None)
 
 
 def linspace(start: float, stop: float, number: int, dtype="float32") -> Tensor:
-    """`number` values from `start` to `stop`, both included, at equal distances."""
-    return tensor(np.linspace(start, stop, _count("linspace", "number", number)), dtype)
+    """`number` values from `start` to `stop`, both included, at equal distances.
+
+    Raises:
+        TypeError: an end is no number.
+        OverflowError: a number beyond the range of an integer `dtype`.
+    """
+    ends = [np.asarray(start), np.asarray(stop)]
+    for what, end in zip(("start", "stop"), ends, strict=True):
+        if end.dtype.kind not in "biuf":
+            raise TypeError(f"[linspace] {what} must be a number. Received: {what}={end.tolist()!r}. Pass an int or a float.")
+    return _in_range(np.linspace(*ends, _count("linspace", "number", number)), None if dtype is None else as_dtype(dtype))

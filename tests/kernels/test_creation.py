@@ -41,11 +41,6 @@ def test_numbers_in_a_row(arguments):
     np.testing.assert_array_equal(pn.arange(*arguments, dtype="float64").numpy(), wanted.astype(np.float64))
 
 
-def test_a_step_of_zero_is_refused():
-    with pytest.raises(ValueError, match=r"\[arange\] the step can't be zero. Received: step=0"):
-        pn.arange(1, 5, 0)
-
-
 def test_lengths_may_be_zero():
     made = [pn.zeros((0, 3)), pn.ones((2, 0)), pn.full(0, 1.0), pn.eye(0), pn.eye(2, 0), pn.linspace(0.0, 1.0, 0)]
     assert [t.shape for t in made] == [(0, 3), (2, 0), (0,), (0, 0), (2, 0), (0,)]
@@ -55,3 +50,38 @@ def test_values_at_equal_distances_and_on_the_diagonal():
     np.testing.assert_array_equal(pn.linspace(1.0, 2.0, 5).numpy(), [1, 1.25, 1.5, 1.75, 2])
     np.testing.assert_array_equal(pn.eye(2, 3).numpy(), [[1, 0, 0], [0, 1, 0]])
     np.testing.assert_array_equal(pn.eye(2).numpy(), np.eye(2))
+
+
+@pytest.mark.parametrize("make, error, words", [
+    (lambda: pn.arange("a"), TypeError, r"\[arange\] stop must be a number. Received: stop='a'"),
+    (lambda: pn.arange(0, [1, 2]), TypeError, r"\[arange\] stop must be a number. Received: stop=\[1, 2\]"),
+    (lambda: pn.arange(1j, 3), TypeError, r"\[arange\] start"),
+    (lambda: pn.arange(0, 5, 0), ValueError, r"\[arange\] a step of 0"),
+    (lambda: pn.arange(float("nan")), ValueError, r"\[arange\] stop must be finite. Received: stop=nan"),
+    (lambda: pn.arange(0, 1, float("inf")), ValueError, r"\[arange\] step must be finite"),
+    (lambda: pn.arange(300, dtype="uint8"), OverflowError, "uint8 goes from 0 to 255. Received: the Python integer 299"),
+    (lambda: pn.linspace("a", 1.0, 3), TypeError, r"\[linspace\] start must be a number. Received: start='a'"),
+    (lambda: pn.linspace(0.0, None, 3), TypeError, r"\[linspace\] stop must be a number. Received: stop=None"),
+    (lambda: pn.linspace(0, 300, 4, "uint8"), OverflowError, "uint8 goes from 0 to 255"),
+])  # fmt: skip
+def test_ranges_are_made_of_numbers(make, error, words):
+    with pytest.raises(error, match=words):
+        make()
+
+
+RANGES = [(3,), (2.5,), (True,), (1, 7, 2), (5, 0, -2), (0, None, 2), (0, 4, None), (np.float32(3),), (pn.tensor(3),)]
+
+
+@pytest.mark.parametrize("bounds", RANGES)
+def test_ranges_as_in_numpy(bounds):
+    found, wanted = pn.arange(*bounds), np.arange(*(b.item() if isinstance(b, pn.Tensor) else b for b in bounds))
+    np.testing.assert_array_equal(found.numpy(), wanted)
+    assert found.dtype == (np.float32 if wanted.dtype == np.float64 else np.int64)
+
+
+@pytest.mark.parametrize("run", [lambda f: f, pn.function], ids=["eager", "captured"])
+@pytest.mark.parametrize("fill", [lambda x: pn.full((2, 3), x), lambda x: pn.full_like(pn.ones((2, 3)), x)])
+def test_a_tensor_that_fills_another_has_a_gradient(run, fill):
+    cost, slope = run(pn.value_and_grad(lambda x: pn.sum(fill(x) * 2.0)))(pn.tensor(3.0))
+    assert (float(cost), float(slope)) == (36.0, 12.0)
+    assert pn.full((2, 3), pn.Variable([1.0, 2.0, 3.0])).tolist() == [[1.0, 2.0, 3.0]] * 2
