@@ -325,6 +325,7 @@ def scan(body: PythonFunction, carry, xs=None, length: int | None = None):
         length: Number of turns if `xs` is None. Without any turn, `body` isn't called and the stacked ys are None.
 
     Raises:
+        TypeError: `body` isn't a function, or doesn't give a pair.
         ValueError: the leading axes differ, or `body` gives a y of another structure than in the first turn.
 
     Example:
@@ -333,6 +334,8 @@ def scan(body: PythonFunction, carry, xs=None, length: int | None = None):
         >>> sums.tolist()
         [1.0, 3.0, 6.0]
     """
+    if not callable(body):
+        raise TypeError(f"[scan] the body must be a function of (carry, x). Received: {type(body).__name__}. Call scan(body, carry, xs).")
     leaves: list = []
     structure = flatten(xs, leaves) if xs is not None else None
     tensors = [as_tensor(x) for x in leaves]
@@ -342,7 +345,7 @@ def scan(body: PythonFunction, carry, xs=None, length: int | None = None):
     y_structure = None
     for i in range(turns):
         x = unflatten(structure, iter([t[i] for t in tensors])) if structure is not None else None
-        carry, y = body(carry, x)
+        carry, y = _pair(body(carry, x))
         if i == 0:
             rows.append([])
             y_structure = flatten(y, rows[0])
@@ -352,6 +355,13 @@ def scan(body: PythonFunction, carry, xs=None, length: int | None = None):
         return carry, None
     stacked = [None if rows[0][k] is None else call("stack", [as_tensor(row[k]) for row in rows]) for k in range(len(rows[0]))]
     return carry, unflatten(y_structure, iter(stacked))
+
+
+def _pair(made) -> tuple:
+    """(carry, y): a tensor of two rows is none, though it can be taken apart."""
+    if isinstance(made, (tuple, list)) and len(made) == 2:
+        return tuple(made)
+    raise TypeError(f"[scan] body must give a pair (carry, y). Received: {_outline(made)}. Return None for y if there is nothing to keep.")
 
 
 def _row(y, turn: int, structure, first: list) -> list:

@@ -312,6 +312,17 @@ def test_results_are_tensors_in_tuples_lists_and_dicts():
             pn.function(result)(pn.ones(2))
 
 
+@pytest.mark.parametrize("body, received", [
+    (lambda c, x: c, "tensor"), (lambda c, x: (c,), r"\(tensor,\)"), (lambda c, x: [c, x, x], r"\[tensor, tensor, tensor\]"),
+    (lambda c, x: None, "None"),
+])  # fmt: skip
+def test_scan_wants_a_pair(body, received):
+    with pytest.raises(TypeError, match=rf"\[scan\] body must give a pair \(carry, y\). Received: {received}. Return None for y"):
+        pn.scan(body, pn.ones(2), pn.ones(3))
+    with pytest.raises(TypeError, match=r"\[scan\] the body must be a function of \(carry, x\). Received: Tensor"):
+        pn.scan(pn.ones(2), body, pn.ones(3))
+
+
 def test_scan_over_structures_with_nothing_in_them():
     carry, (sums, nothing) = pn.scan(lambda c, x: (c + x, (c, None)), 0.0, pn.ones(3))
     assert (float(carry), sums.tolist(), nothing) == (3.0, [0.0, 1.0, 2.0], None)
