@@ -67,7 +67,8 @@ def count_nonzero(x, axis=None, keepdims: bool = False) -> Tensor:
 def celu(x, alpha: float = 1.0) -> Tensor:
     """`max(x, 0) + min(0, alpha * (e^(x / alpha) - 1))`. Reference: Barron, 2017."""
     x = as_float(x)
-    return call("where", x > 0.0, x, alpha * call("expm1", call("minimum", x, 0.0) / alpha))
+    above = x > 0.0
+    return call("where", above, x, alpha * call("expm1", call("where", above, 0.0, x) / alpha))
 
 
 def hard_tanh(x) -> Tensor:

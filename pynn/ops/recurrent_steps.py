@@ -13,6 +13,12 @@ from pynn.engine.tape import Tape, stand_in
 from pynn.engine.tensor import Tensor, scalar
 from pynn.ops.activations import SELU_ALPHA, SELU_SCALE
 
+
+def _below(z: Tensor) -> Tensor:
+    """`min(z, 0)`, with the whole gradient at 0."""
+    return call("where", z > 0.0, 0.0, z)
+
+
 _PLAIN: dict[str, Callable[[Tensor], Tensor]] = {
     "linear": lambda z: z,
     "relu": lambda z: call("relu", z),
@@ -21,8 +27,8 @@ _PLAIN: dict[str, Callable[[Tensor], Tensor]] = {
     "hard_sigmoid": lambda z: call("clip", z + 3.0, 0.0, 6.0) / 6.0,
     "hard_sigmoid_keras2": lambda z: call("clip", z * 0.2 + 0.5, 0.0, 1.0),
     "softsign": lambda z: z / (call("abs", z) + 1.0),
-    "elu": lambda z: call("where", z > 0.0, z, call("expm1", call("minimum", z, 0.0))),
-    "selu": lambda z: SELU_SCALE * call("where", z > 0.0, z, SELU_ALPHA * call("expm1", call("minimum", z, 0.0))),
+    "elu": lambda z: call("where", z > 0.0, z, call("expm1", _below(z))),
+    "selu": lambda z: SELU_SCALE * call("where", z > 0.0, z, SELU_ALPHA * call("expm1", _below(z))),
     "softplus": lambda z: call("softplus", z),
     "relu6": lambda z: call("clip", z, 0.0, 6.0),
     "exponential": lambda z: call("exp", z),

@@ -62,3 +62,8 @@ def test_activations():
     np.testing.assert_allclose(pn.prelu(x, 0.1).numpy(), np.where(x > 0, x, 0.1 * x))
     gradient = pn.grad(lambda slope: pn.prelu(pn.tensor(x), slope).sum())(pn.tensor(np.full(5, 0.1)))
     np.testing.assert_allclose(gradient.numpy(), np.minimum(x, 0))
+
+
+def test_celu_is_smooth_at_zero():
+    x = pn.tensor([-0.5, 0.0, -0.0, 0.5])
+    np.testing.assert_allclose(pn.grad(lambda x: pn.celu(x, 0.5).sum())(x).numpy(), [np.exp(-1.0), 1, 1, 1], rtol=1e-6)

@@ -128,3 +128,14 @@ def test_steps_are_checked_before_they_run():
         pn.lstm(x[0], *weights(4), activation=pn.tanh)
     with pytest.raises(ValueError, match=r"\[gru\] x has 3 features but the kernel expects 4"):
         pn.gru(x[:, :, :3], *weights(3), recurrent_mask=np.ones((3, 6)))
+
+
+@pytest.mark.parametrize("activation", ["elu", "selu"])
+def test_steps_have_the_gradient_of_the_op_at_zero(activation):
+    x, kernel, recurrent = pn.zeros((2, 3, 4)), pn.ones((4, 5)), pn.ones((5, 5))
+
+    def slope(rnn, **absent):
+        return pn.grad(lambda x: pn.sum(rnn(x, kernel, recurrent, activation=activation, go_backwards=False, **absent)[0]))(x)
+
+    of_steps = slope(simple_rnn_steps, bias=None, initial_h=None, mask=None)
+    np.testing.assert_allclose(of_steps.numpy(), slope(pn.simple_rnn).numpy(), rtol=1e-6)
