@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import warnings
 from collections.abc import Callable, Sequence
 
 from pynn.dtypes import is_float, is_whole
@@ -60,7 +61,18 @@ def _value_and_grads(name: str, f: Callable, args: Sequence, which: Sequence[int
             tape.watch(source)
         value = check_target(name, f(*(sources.get(i, a) for i, a in enumerate(args)), **kwargs))
     with_grads = tape.gradient(value, list(sources.values()))
+    _warn_of_lost(name, tape, [s for g, s in zip(with_grads, sources.values(), strict=True) if g is None])
     return value, tuple(_zeros_if_none(g, s) for g, s in zip(with_grads, sources.values(), strict=True))
+
+
+def _warn_of_lost(name: str, tape: CallTape, unreached: list[Tensor]) -> None:
+    """A gradient of zeros is right for what has no influence; what went through Python has one that nobody sees."""
+    if tape.taken and unreached and tape.loses(unreached):
+        warnings.warn(
+            f"[{name}] a gradient of the result is 0 because the values of a tensor were taken on the way, by float(x), x.item(), "
+            "x.numpy() or a function of NumPy's: what is made of them has no gradient. Compute with pynn ops.",
+            stacklevel=4,
+        )
 
 
 def _zeros_if_none(gradient: Tensor | None, source: Tensor | Variable) -> Tensor:
@@ -152,7 +164,9 @@ def found_gradients(f: Callable, variables: Sequence[Variable] | None = None) ->
         value = check_target("variable_grads", f())
     reads = list(tape.variables.values())
     sums: dict[int, Tensor | None] = {}
-    for (v, _), gradient in zip(reads, tape.gradient(value, [t for _, t in reads]), strict=True):
+    with_grads = tape.gradient(value, [t for _, t in reads])
+    _warn_of_lost("variable_grads", tape, [t for g, (_, t) in zip(with_grads, reads, strict=True) if g is None])
+    for (v, _), gradient in zip(reads, with_grads, strict=True):
         before = sums.get(id(v))  # a variable that is assigned in between is read as several values
         sums[id(v)] = gradient if before is None else before if gradient is None else call("add", before, gradient)
     wanted = list({id(v): v for v, _ in reads}.values()) if variables is None else variables

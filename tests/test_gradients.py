@@ -291,3 +291,34 @@ def test_a_custom_gradient_comes_with_its_value(result, what):
     for x in (2.0, pn.ones(2)):
         with pytest.raises(TypeError, match=rf"\[custom_grad\] the function must return \(value, gradient\).* Received: {what}\. Write"):
             pn.custom_grad(result)(x)
+
+
+LOST = {
+    "float": lambda w, b: pn.tensor([float(w * 2.0)]).sum() + b,
+    "item": lambda w, b: b * (w * w).item(),
+    "numpy": lambda w, b: pn.sum(pn.tensor((w * 1.0).numpy() ** 2)) * b,
+    "list": lambda w, b: b + pn.reshape(w, (1,)).tolist()[0],
+    "a function of NumPy's": lambda w, b: b + np.dot(w * 1.0, 2.0),
+}
+
+
+@pytest.mark.parametrize("cost", LOST.values(), ids=LOST)
+def test_a_gradient_that_is_lost_in_python_is_warned_of(cost):
+    for _ in range(6):  # without Python after a few
+        with pytest.warns(UserWarning, match=r"\[grads\] a gradient of the result is 0 because the values .* Compute with pynn ops"):
+            dw, db = pn.grads(cost)(3.0, 2.0)
+        assert float(dw) == 0.0 and float(db) != 0.0
+    w, b = pn.Variable(3.0), pn.Variable(2.0)
+    with pytest.warns(UserWarning, match=r"\[variable_grads\] a gradient of the result is 0"):
+        pn.variable_grads(lambda: cost(w, b))
+
+
+def test_looking_at_values_is_no_loss():
+    def cost(w, b):
+        print(float(w * b), (w + 1.0).numpy(), w)
+        return w * w * (2.0 if float(w) > 0 else 1.0) + pn.tensor([float(pn.tensor(2.0))]).sum()
+
+    assert [float(g) for g in pn.grads(lambda w: cost(w, 1.0))(3.0)] == [12.0]
+    assert float(pn.grad(lambda w: pn.grad(lambda v: cost(v, 2.0))(w))(3.0)) == 4.0
+    w = pn.Variable(3.0)
+    assert float(pn.variable_grads(lambda: cost(w, 1.0))[1][0][1]) == 12.0

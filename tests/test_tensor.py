@@ -1,4 +1,4 @@
-"""Tensors and variables: creation, dtypes, operators, indexing, interop, immutability and versions."""
+"""Tensors and variables: creation, dtypes, operators, interop, immutability and versions."""
 
 from __future__ import annotations
 
@@ -193,44 +193,6 @@ def test_foreign_operands():
     assert (pn.tensor(1.0) == None) is False  # noqa: E711
     with pytest.raises(ValueError, match=r"\[add\]"):
         pn.ones((2,)) + pn.ones((3,))
-
-
-# -- indexing ------------------------------------------------------------------------------------------------------------
-
-CUBE = np.arange(2 * 3 * 4, dtype=np.float32).reshape(2, 3, 4)
-
-
-@pytest.mark.parametrize(
-    "key",
-    [
-        0, -1, slice(None), slice(1, 3), slice(None, None, 2), (0, 1), (slice(None), -1), (..., 0), (0, ...), (None, 0),
-        (slice(None), slice(None, None, -1)), (1, slice(None), slice(3, 0, -2)), (slice(5, 9),), (0, 1, 2), (slice(0, 1), None), (),
-    ],
-)  # fmt: skip
-def test_basic_indexing(key):
-    np.testing.assert_array_equal(pn.tensor(CUBE)[key].numpy(), CUBE[key])
-    np.testing.assert_array_equal(pn.Variable(CUBE)[key].numpy(), CUBE[key])
-    np.testing.assert_array_equal(pn.function(lambda x: x[key])(CUBE).numpy(), CUBE[key])
-
-
-def test_indexing_by_integers_in_arrays():
-    rows = np.array([1, 0, 1])
-    np.testing.assert_array_equal(pn.tensor(CUBE)[rows].numpy(), CUBE[rows])
-    np.testing.assert_array_equal(pn.tensor(CUBE)[pn.tensor(rows)].numpy(), CUBE[rows])
-    assert [10, 20, 30][pn.tensor(1)] == 20
-
-
-@pytest.mark.parametrize("key", [2, -3, (0, 3), (0, 0, 0, 0), 0.5, "a"])
-def test_bad_indices(key):
-    with pytest.raises((IndexError, ValueError, TypeError), match=r"\["):
-        pn.tensor(CUBE)[key]
-
-
-def test_iteration_ends():
-    assert [row.tolist() for row in pn.tensor([[1.0], [2.0]])] == [[1.0], [2.0]]
-    for use in (len, iter):
-        with pytest.raises(TypeError, match="without axes"):
-            use(pn.tensor(1.0))
 
 
 # -- numbers -------------------------------------------------------------------------------------------------------------

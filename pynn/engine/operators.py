@@ -135,6 +135,12 @@ class Operators:
     def __getitem__(self, key):
         return call("getitem", self, key)
 
+    def __setitem__(self, key, value):
+        raise TypeError(
+            f"[setitem] elements can't be assigned to. Received: a {type(self).__name__} of shape {self.shape}. Tensors don't change: make "
+            "another one, pn.where(mask, new, x). A variable takes it whole, v.assign(pn.where(mask, new, v))."
+        )
+
     @property
     def T(self):
         """The tensor with its axes reversed."""
@@ -150,7 +156,7 @@ class Operators:
 def fill_methods(public: Callable) -> None:
     """Adds the methods of the table, and puts `public(f)` in the place of every operator's function f."""
     for name, function in list(vars(Operators).items()):
-        if isinstance(function, FunctionType) and name not in ("__pos__", "__hash__", "__array_ufunc__"):
+        if isinstance(function, FunctionType) and name not in ("__pos__", "__hash__", "__array_ufunc__", "__setitem__"):
             function.__name__ = name
             setattr(Operators, name, public(function))
     for name in METHODS:

@@ -14,13 +14,14 @@ from pynn.engine.tensor import Tensor, as_tensor, leaves, scalar
 class Tape:
     """Records calls while it is entered. `watch` marks the tensors by which `gradient` differentiates."""
 
-    __slots__ = ("nodes", "tracked", "watch_variables", "variables", "_keep")
+    __slots__ = ("nodes", "tracked", "watch_variables", "variables", "taken", "_keep")
 
     def __init__(self, *, watch_variables: bool = False):
         self.nodes: list[Node] = []
         self.tracked: set[int] = set()
         self.watch_variables = watch_variables
         self.variables: dict[int, tuple] = {}  # id of a value -> (variable, value)
+        self.taken: list[Tensor] = []  # whose values Python has asked for
         self._keep: list[Tensor] = []
 
     def __enter__(self) -> Tape:
@@ -45,6 +46,16 @@ class Tape:
             if id(value) not in self.variables:
                 self.variables[id(value)] = (variable, value)
                 self.watch(value)
+
+    def saw_taken(self, tensor: Tensor) -> None:
+        """Called when the values of a tensor become an array or numbers of Python's."""
+        if id(tensor) in self.tracked:
+            self.taken.append(tensor)
+
+    def loses(self, sources: Sequence[Tensor]) -> bool:
+        """Whether Python has asked for values that are made of one of these."""
+        with paused():
+            return any(g is not None for t in self.taken for g in self.gradient(t, sources))
 
     def record(self, op: Op, inputs: tuple, outputs: tuple, attrs: dict) -> None:
         """Keeps a call if it depends on something watched."""

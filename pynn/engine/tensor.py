@@ -76,31 +76,37 @@ class Tensor(Operators):
             self._no_value("read")
         return self._array
 
+    def _taken(self) -> np.ndarray:
+        """The array behind it, for Python: tapes are told, as no gradient comes back through it."""
+        for tape in active.tapes:
+            tape.saw_taken(self)
+        return self.data
+
     def numpy(self) -> np.ndarray:
         """A read-only view of the elements."""
-        return self.data
+        return self._taken()
 
     def item(self) -> float | int | bool:
         """The only element as a Python number."""
         if self.size != 1:
             raise ValueError(f"[item] only a tensor of one element is a number. Received: shape={self.shape}.")
-        return self.data.item()
+        return self._taken().item()
 
     def tolist(self):
         """The elements as nested lists."""
-        return self.data.tolist()
+        return self._taken().tolist()
 
     # -- interop -----------------------------------------------------------------------------------------------------
 
     def __array__(self, dtype=None, copy=None):
-        data = self.data
+        data = self._taken()
         if dtype is not None and np.dtype(dtype) != data.dtype:
             return data.astype(dtype)
         return data.copy() if copy else data
 
     def __dlpack__(self, **kwargs):
         # Consumers may write through DLPack, and NumPy refuses to export read-only memory: they get a copy.
-        return self.data.copy().__dlpack__(**kwargs)
+        return self._taken().copy().__dlpack__(**kwargs)
 
     def __dlpack_device__(self):
         return (1, 0)

@@ -391,8 +391,11 @@ def _integer(k, axis: int, length: int) -> int:
 def getitem(x, key) -> Tensor:
     """`x[key]` for integers, slices with steps, None, Ellipsis, and one integer tensor or array among them.
 
+    Integers, and those of a list or an array, count from the end if they are negative; those of a tensor go from 0, as in `take`.
+
     Raises:
         IndexError: an index is out of range, or there are too many.
+        ValueError: an index of a tensor is out of range.
         TypeError: the key is of another kind, such as a mask, whose result has no fixed shape.
     """
     x = as_tensor(x)
@@ -410,7 +413,7 @@ def getitem(x, key) -> Tensor:
         elif is_whole(k):
             block = _integer(k, axis, length), 1, 1
         elif _is_tensor_index(k):
-            picks.append((len(shape), k))
+            picks.append((len(shape), _from_either_end(k, axis, length)))
             block = 0, length, 1
             shape.append(length)
         else:
@@ -422,13 +425,25 @@ def getitem(x, key) -> Tensor:
     return out if not picks else _picked(out, picks)
 
 
+def _from_either_end(indices, axis: int, length: int):
+    """Those of a list or an array counted from the front; a tensor is left alone."""
+    if isinstance(indices, Operators):
+        return indices
+    indices = np.asarray(indices)
+    if not indices.size:
+        return indices.astype(np.int64)  # NumPy takes empty lists for floats
+    if indices.dtype.kind not in "iu":
+        return indices
+    wrong = (indices < -length) | (indices >= length)
+    if wrong.any():
+        raise IndexError(f"[getitem] index {indices[wrong][0]} is out of range for axis {axis} with length {length}.")
+    return np.where(indices < 0, indices.astype(np.int64) + length, indices)
+
+
 def _picked(x: Tensor, picks: list) -> Tensor:
     if len(picks) > 1:
         raise TypeError("[getitem] only one axis can be indexed by a tensor. Use pynn.take for one axis after another.")
     axis, indices = picks[0]
-    if isinstance(indices, list):
-        indices = np.asarray(indices)
-        indices = indices if indices.size else indices.astype(np.int64)  # NumPy takes empty lists for floats
     indices = as_tensor(indices)
     if indices.dtype.kind == "b":
         raise TypeError("[getitem] a mask picks a number of elements known only at run time. Use pynn.where(mask, x, 0).")
