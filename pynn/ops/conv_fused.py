@@ -106,9 +106,12 @@ CONV2D_BIAS_ACT = define(
 # -- convolution + bias + relu + 2x2 maximum ------------------------------------------------------------------------------
 
 
-def can_fuse_pool(pool: dict) -> bool:
-    """Whether a pooling with these attributes makes one `conv2d_bias_relu_pool` with the convolution before it."""
-    return pool["pool_size"] == (2, 2) and pool["strides"] == (2, 2) and pool["padding"] == "valid"
+def can_fuse_pool(pool: dict, pooled_shape: tuple[int, ...]) -> bool:
+    """Whether a pooling with these attributes makes one `conv2d_bias_relu_pool` with the convolution before it.
+
+    Of one channel they don't: `sum` adds its pixels as one row, and the fused gradient of the bias as a column.
+    """
+    return pool["pool_size"] == (2, 2) and pool["strides"] == (2, 2) and pool["padding"] == "valid" and pooled_shape[3] != 1
 
 
 def _pooled(shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -99,7 +99,7 @@ def _match_conv(node: Node, producers: Producers) -> Match | None:
 
 
 def _match_conv_pool(node: Node, producers: Producers) -> Match | None:
-    if node.op.name != "max_pool2d" or not can_fuse_pool(node.attrs):
+    if node.op.name != "max_pool2d" or not can_fuse_pool(node.attrs, node.outputs[0].shape):
         return None
     relu = producers.private(node.inputs[0], "relu")
     found = relu and _bias_chain(relu, producers, "conv2d")

@@ -118,6 +118,19 @@ def test_a_value_that_fusion_took_away_can_be_returned_or_assigned():
     same(gradient.numpy(), body(pn.tensor(X))[0].numpy())
 
 
+@pytest.mark.parametrize("channels", [1, 2, 3])
+def test_few_channels_have_the_gradients_of_the_eager_calls(channels):
+    images, filters = (RNG.normal(size=s).astype(np.float32) for s in ((9, 32, 30, 7), (3, 3, 7, channels)))
+
+    def cost(filters, bias):
+        return pn.sum(pn.square(pn.max_pool2d(pn.relu(pn.conv2d(images, filters) + bias), 2)))
+
+    eager, captured = pn.grads(cost), pn.function(pn.grads(cost))
+    bias = np.zeros(channels, np.float32)
+    for a, b in zip(captured(filters, bias), eager(filters, bias), strict=True):
+        same(a.numpy(), b.numpy())
+
+
 @native_only
 def test_elementwise_calls_make_a_chain():
     def body(x):
