@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import inspect
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from pynn import constraints, initializers, regularizers
 from pynn.dtypes import as_dtype, is_float
+from pynn.engine.op import active
 from pynn.engine.tape import stand_in
 from pynn.engine.tensor import Tensor, as_tensor, holds_numbers
 from pynn.engine.variable import Variable, structure
 from pynn.errors import suggestion
+from pynn.layers.call_arguments import call_words, with_names
 from pynn.layers.context import call_context, call_number, current_loading
 from pynn.layers.names import next_name, register_layer
 from pynn.layers.structure import flatten, map_structure
@@ -52,13 +53,6 @@ _ABSENT = frozenset({"lora_alpha", "lora_rank", "quantization_config", "renorm",
 def one_array(value):
     """Nested lists of numbers as the one array that they are; a list of tensors is several inputs."""
     return as_tensor(value) if isinstance(value, (list, tuple)) and value and holds_numbers(value) else value
-
-
-@functools.cache
-def _call_words(cls: type) -> frozenset[str]:
-    """Names of the arguments of `cls.call`; "**" stands for any."""
-    parameters = inspect.signature(cls.call).parameters.values()
-    return frozenset("**" if p.kind is p.VAR_KEYWORD else p.name for p in parameters)
 
 
 class _Before:
@@ -294,6 +288,8 @@ class Layer(Tracking):
         """The layer's output for tensors or arrays; for the symbolic tensors of a functional model, a symbolic one."""
         if not args:
             raise TypeError(f"[{self.label}] a layer is called with its input.")
+        if len(args) > 1:
+            args, kwargs = with_names(type(self), args, kwargs)
         if any([isinstance(leaf, SymbolicTensor) for leaf in [*flatten(args), *flatten(kwargs)]]):
             return call_symbolic(self, args, kwargs)
         args = (map_structure(self._convert, one_array(args[0])), *args[1:])
@@ -318,7 +314,7 @@ class Layer(Tracking):
         return outputs
 
     def _run(self, args, kwargs, training: bool, mask):
-        words = _call_words(type(self))
+        words = call_words(type(self))
         if "training" in words or "**" in words:
             kwargs["training"] = training
         if "mask" in words:
@@ -407,11 +403,11 @@ class Layer(Tracking):
 
     @property
     def losses(self) -> list[Tensor]:
-        """Penalties of the weights, and whatever the last call added, as scalars."""
+        """Penalties of the weights, and whatever the last call added, as scalars; nothing of a captured step, which has no values here."""
         penalties = [w.regularizer(w.value) for w in self.trainable_weights if w.regularizer is not None]
         for layer in self.flattened_layers():
             if layer._losses_of == self._last_call:
-                penalties.extend(layer._call_losses)
+                penalties.extend(added for added in layer._call_losses if active.capture is not None or not added.is_abstract)
         return penalties
 
     # -- state and description -----------------------------------------------------------------------------------------

@@ -24,7 +24,7 @@ class _Calls(threading.local):
         self.observer: Callable | None = None
 
 
-_calls = _Calls()
+running = _Calls()
 
 
 class call_context:
@@ -33,40 +33,40 @@ class call_context:
     __slots__ = ("observer", "training", "_before")
 
     def __init__(self, training: bool | None):
-        self.training = _calls.training if training is None else training
-        self.observer = _calls.observer
+        self.training = running.training if training is None else training
+        self.observer = running.observer
 
     def __enter__(self) -> call_context:
-        self._before = _calls.training
-        if _calls.depth == 0:
-            _calls.number = next(_numbers)
-        _calls.depth += 1
-        _calls.training = self.training
+        self._before = running.training
+        if running.depth == 0:
+            running.number = next(_numbers)
+        running.depth += 1
+        running.training = self.training
         return self
 
     def __exit__(self, *exc) -> None:
-        _calls.depth -= 1
-        _calls.training = self._before
+        running.depth -= 1
+        running.training = self._before
 
 
 def in_call() -> bool:
     """Whether a layer is being called in this thread."""
-    return _calls.depth > 0
+    return running.depth > 0
 
 
 def call_number() -> int:
     """The number of the outermost call that runs, or ran last, in this thread."""
-    return _calls.number
+    return running.number
 
 
 @contextlib.contextmanager
 def observed(look: Callable) -> Iterator[None]:
     """While entered, calls `look(layer, outputs)` after each layer that this thread calls."""
-    before, _calls.observer = _calls.observer, look
+    before, running.observer = running.observer, look
     try:
         yield
     finally:
-        _calls.observer = before
+        running.observer = before
 
 
 class loading:
@@ -82,11 +82,11 @@ class loading:
         self.states = self.STATES
 
     def __enter__(self) -> loading:
-        self._before, _calls.loading = _calls.loading, self
+        self._before, running.loading = running.loading, self
         return self
 
     def __exit__(self, *exc) -> None:
-        _calls.loading = self._before
+        running.loading = self._before
 
     def spend(self, path: str, shape: tuple[int, ...]) -> None:
         """Takes a weight's elements off what is left."""
@@ -103,4 +103,4 @@ class loading:
 
 def current_loading() -> loading | None:
     """The `loading` that is entered in this thread, if any."""
-    return _calls.loading
+    return running.loading

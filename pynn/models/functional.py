@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from pynn.data.arrays import by_name
+from pynn.engine.tape import stand_in
+from pynn.engine.tensor import as_tensor
 from pynn.layers.base import Layer
 from pynn.layers.structure import flatten, map_shapes, map_structure
 from pynn.layers.symbolic import Node, SymbolicTensor
@@ -82,7 +84,7 @@ class Functional(Model):
             if not fits(shape, (None, *symbolic.shape[1:])):
                 raise _misfit(self.label, symbolic, shape)
 
-    def call(self, x, *, training: bool = False):
+    def call(self, x, *, training: bool = False, mask=None):
         """Runs the graph.
 
         Raises:
@@ -90,10 +92,16 @@ class Functional(Model):
         """
         leaves = flatten(self._in_order(x))
         self._check_count(len(leaves))
+        masks = [None] * len(leaves) if mask is None else flatten(self._in_order(mask))
+        if len(masks) != len(leaves):
+            raise ValueError(f"[{self.label}] takes a mask, or None, for each of {len(leaves)} inputs. Received: {len(masks)}.")
         values: dict[int, Any] = {}
-        for symbolic, value in zip(self.inputs, leaves, strict=True):
+        for symbolic, value, given in zip(self.inputs, leaves, masks, strict=True):
             if not fits(value.shape, symbolic.shape):
                 raise _misfit(self.label, symbolic, value.shape)
+            if given is not None and given is not value.mask:
+                value = stand_in(value)  # the tensor itself is the caller's
+                value.mask = as_tensor(given)
             values[id(symbolic)] = value
         for node in self.nodes:
             if node.inputs is not None:
@@ -106,7 +114,9 @@ class Functional(Model):
             return values[id(leaf)] if isinstance(leaf, SymbolicTensor) else leaf
 
         args, kwargs = map_structure(concrete, node.args), map_structure(concrete, node.kwargs)
-        outputs = node.layer(*args, training=training, **kwargs)
+        if kwargs.get("training") is None:  # what was asked for when the graph was made holds: base(x, training=False)
+            kwargs["training"] = training
+        outputs = node.layer(*args, **kwargs)
         for symbolic, value in zip(flatten(node.outputs), flatten(outputs), strict=True):
             values[id(symbolic)] = value
 

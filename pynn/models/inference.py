@@ -149,7 +149,8 @@ def _row_by_row(model) -> bool:
 def _may_mix_rows(layer) -> bool:
     axis = getattr(layer, "axis", -1)
     axes = () if axis is None else np.atleast_1d(axis)  # from the end, any but the last may be the batch's
-    return not is_own_code(layer) or any(a == 0 or a < -1 for a in axes)
+    trains = any(node.kwargs.get("training") for node in layer._inbound_nodes)  # a normalization then does
+    return not is_own_code(layer) or trains or any(a == 0 or a < -1 for a in axes)
 
 
 def _prediction(model, leaves: list[np.ndarray], batch_size: int) -> list[np.ndarray]:

@@ -13,6 +13,7 @@ from pynn.engine.op import active
 from pynn.engine.tensor import Tensor
 from pynn.errors import GuardTripped
 from pynn.layers.base import Layer, one_array
+from pynn.layers.context import running
 from pynn.layers.structure import flatten
 from pynn.layers.symbolic import SymbolicTensor
 from pynn.models import steps
@@ -21,7 +22,7 @@ from pynn.models.diagnosis import explain
 from pynn.models.locks import ModelLocks
 from pynn.models.objective import Objective
 from pynn.models.programs import ProgramCache, batch_program
-from pynn.models.settings import runs_own_code
+from pynn.models.settings import adds_to_losses, runs_own_code
 from pynn.models.state import Shuffling
 
 _KERAS_STEPS = ("train_step", "test_step", "predict_step", "compute_loss", "compute_metrics")  # what a subclass overrides in Keras
@@ -31,6 +32,12 @@ ONE_EXAMPLE = " One example is a batch of one: pass x[None]."
 def fits(shape, wanted) -> bool:
     """Whether a shape is the wanted one, in which None stands for any length."""
     return len(shape) == len(wanted) and all(w is None or w == n for n, w in zip(shape, wanted, strict=True))
+
+
+def _asks_for_more(x, kwargs: dict[str, Any]) -> bool:
+    """Whether the arguments beside x say more than that nothing trains, or have to be kept for later calls."""
+    more = any(v is not None and v is not False for v in kwargs.values())
+    return more or any(isinstance(leaf, SymbolicTensor) for leaf in flatten(x))
 
 
 class Model(Layer):
@@ -107,8 +114,8 @@ class Model(Layer):
 
     def __call__(self, *args, **kwargs):
         """The outputs for tensors or arrays; by a captured program if all layers are of this package and nothing else is asked for."""
-        busy = active.capture is not None or active.tapes
-        if busy or len(args) != 1 or any(v is not None and v is not False for v in kwargs.values()):
+        busy = active.capture is not None or active.tapes or running.training
+        if busy or len(args) != 1 or (kwargs and _asks_for_more(args[0], kwargs)):
             return super().__call__(*args, **kwargs)
         return self._reading("call_on_batch", args[0])
 
@@ -125,7 +132,8 @@ class Model(Layer):
         """`model(x)` where nothing records."""
         x = one_array(x)
         without_names = isinstance(x, dict) and not self.input_names  # then `call` alone knows what to do with a dict
-        as_it_is = not self.built or self.run_eagerly or self.stateful or not self.programs.calls.fact(self, runs_own_code)
+        as_it_is = not self.built or self.run_eagerly or self.stateful
+        as_it_is = as_it_is or self.programs.calls.fact(self, adds_to_losses) or not self.programs.calls.fact(self, runs_own_code)
         if as_it_is or without_names or any(isinstance(leaf, SymbolicTensor) for leaf in flatten(x)):
             return super().__call__(x)
         leaves = flatten(by_name(x, "x", self.input_names or ()) if isinstance(x, dict) else x)

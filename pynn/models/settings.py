@@ -44,3 +44,8 @@ def is_own_code(layer) -> bool:
 def runs_own_code(model) -> bool:
     """True if that holds for the model and all its layers."""
     return all(is_own_code(layer) for layer in model.flattened_layers())
+
+
+def adds_to_losses(model) -> bool:
+    """True if a call of the model adds to `model.losses` what it gives."""
+    return any(layer.activity_regularizer is not None for layer in model.flattened_layers())

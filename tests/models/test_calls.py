@@ -212,3 +212,52 @@ def test_a_model_without_names_gets_a_dict_as_it_is():
     model = Difference()
     for _ in range(3):
         assert model({"b": TWO, "a": FIVE}).tolist() == [[3.0]]
+
+
+def test_what_a_graph_says_of_training_holds_in_every_call():
+    base = pn.Sequential([pn.Input((4,)), pn.layers.Dense(3), pn.layers.BatchNormalization(momentum=0.5)], name="base")
+    inputs = pn.Input((4,))
+    model = pn.Model(inputs, pn.layers.Dense(1)(base(inputs, training=False)))
+    model.compile("sgd", "mse")
+    before = base.layers[0].get_weights()[0]
+    model.fit(np.random.default_rng(0).normal(size=(8, 4)), np.zeros((8, 1)), verbose=0)
+    np.testing.assert_array_equal(base.layers[-1].moving_mean.numpy(), 0)
+    assert (base.layers[0].get_weights()[0] != before).all()
+
+
+def test_layers_that_train_in_predictions_too(tmp_path):
+    inputs = pn.Input((50,))
+    model = pn.Model(inputs, pn.layers.Dropout(0.5)(inputs, training=True))
+    model.save(tmp_path / "dropout")
+    x = np.ones((3, 50), np.float32)
+    for m in (model, pn.load_model(tmp_path / "dropout")):
+        drawn = [m(x).numpy(), m(x).numpy(), m.predict(x), m.predict(x), m(x, training=False).numpy()]
+        assert all(set(np.unique(y)) == {0, 2} for y in drawn)
+        assert len({y.tobytes() for y in drawn}) == len(drawn)
+    norm = pn.layers.BatchNormalization()
+    model = pn.Model(inputs, norm(inputs, training=True))
+    x = np.random.default_rng(0).normal(size=(5, 50)).astype(np.float32)  # of five rows, no sixth or eighth beside them
+    np.testing.assert_allclose(model.predict(x), (x - x.mean(0)) / np.sqrt(x.var(0) + 1e-3), atol=1e-5)
+
+
+def test_masks_given_to_a_functional_model():
+    first, second = pn.Input((3, 2)), pn.Input((3, 2))
+    lstm = pn.layers.LSTM(2)
+    one, two = pn.Model(first, lstm(first)), pn.Model([first, second], [lstm(first), lstm(second)])
+    x, mask = np.random.default_rng(0).normal(size=(2, 3, 2)).astype(np.float32), np.array([[1, 1, 0], [1, 0, 0]], bool)
+    expected = lstm(x, mask=mask).numpy()
+    np.testing.assert_array_equal(one(x, mask=mask).numpy(), expected)
+    np.testing.assert_array_equal(two([x, x], mask=[None, mask])[1].numpy(), expected)
+    np.testing.assert_array_equal(two([x, x], mask=[None, mask])[0].numpy(), lstm(x).numpy())
+    with pytest.raises(ValueError, match=r"takes a mask, or None, for each of 2 inputs\. Received: 1"):
+        two([x, x], mask=mask)
+
+
+def test_losses_after_a_call_have_values():
+    model = pn.Sequential([pn.Input((4,)), pn.layers.Dense(3, activity_regularizer="l2", kernel_regularizer="l2")])
+    model.compile("sgd", "mse")
+    once, again, larger = ([float(v) for v in (model(x), model.losses)[1]] for x in (X, X, 2 * X))
+    assert len(once) == 2 and once == again
+    assert larger[1] == pytest.approx(4 * once[1])
+    model.fit(X, np.zeros((6, 3)), verbose=0)
+    assert [float(v) for v in model.losses] == pytest.approx([0.01 * (model.get_weights()[0] ** 2).sum()])

@@ -208,3 +208,59 @@ def test_a_model_without_a_return_does_not_train():
     model.compile("sgd", "mse")
     with pytest.raises(TypeError, match=r"\[Forgetful 'mine'\] call\(\) must return"):
         model.fit(X, X, verbose=0)
+
+
+class Twice(pn.Layer):
+    """Calls its layers as tutorials do, `training` and `mask` by their place."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.drop, self.inner = L.Dropout(0.5, seed=1), TrainingFirst()
+
+    def call(self, x, training=False):
+        return self.inner(x, training, None)
+
+
+class TrainingFirst(pn.Layer):
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.drop = L.Dropout(0.5, seed=1)
+
+    def call(self, x, training, mask=None):
+        assert mask is None or mask.dtype == bool
+        return self.drop(x)
+
+
+def test_training_and_mask_by_their_place():
+    x = np.ones((4, 50), np.float32)
+    for block in (Twice(), TrainingFirst()):
+        np.testing.assert_array_equal(block(x, False).numpy(), x)
+        assert set(np.unique(block(x, True).numpy())) == {0, 2}
+        assert set(np.unique(block(x, training=True).numpy())) == {0, 2}
+    assert TrainingFirst()(x, False, np.ones((4, 50), bool)).shape == (4, 50)
+    with pytest.raises(TypeError, match="multiple values for argument 'training'"):
+        TrainingFirst()(x, True, training=True)
+    inputs = pn.Input((50,))
+    model = pn.Model(inputs, Twice()(inputs, True))
+    assert set(np.unique(model(x).numpy())) == {0, 2}
+
+
+class Around(pn.Layer):
+    def __init__(self, model, **words):
+        super().__init__()
+        self.model, self.words = model, words
+
+    def call(self, x):
+        return self.model(x, **self.words)
+
+
+@pytest.mark.parametrize("graph", [False, True])
+def test_a_model_in_a_layer_trains_with_it(graph):
+    inputs, drop = pn.Input((50,)), L.Dropout(0.5)
+    inner = pn.Model(inputs, drop(inputs)) if graph else pn.Sequential([inputs.layer, drop])
+    x = np.ones((2, 50), np.float32)
+    for _ in range(2):  # the second time there is a program that doesn't train
+        np.testing.assert_array_equal(Around(inner)(x).numpy(), x)
+        assert set(np.unique(Around(inner)(x, training=True).numpy())) == {0, 2}
+        np.testing.assert_array_equal(Around(inner, training=False)(x, training=True).numpy(), x)
+    assert set(np.unique(pn.Sequential([Around(inner)])(x, training=True).numpy())) == {0, 2}

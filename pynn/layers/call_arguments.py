@@ -1,0 +1,32 @@
+"""The arguments that a layer's `call` takes: which there are, and which of them came without a name."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from typing import Any
+
+_CONTEXT = ("training", "mask")  # what a layer is given from outside where the call says nothing
+
+
+@functools.cache
+def call_words(cls: type) -> frozenset[str]:
+    """Names of the arguments of `cls.call`; "**" stands for any."""
+    parameters = inspect.signature(cls.call).parameters.values()
+    return frozenset("**" if p.kind is p.VAR_KEYWORD else p.name for p in parameters)
+
+
+@functools.cache
+def _places(cls: type) -> tuple[str, ...]:
+    """Names of the arguments of `cls.call` that may come without one, in order, `self` not among them."""
+    parameters = list(inspect.signature(cls.call).parameters.values())[1:]
+    return tuple(p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD)
+
+
+def with_names(cls: type, args: tuple, kwargs: dict[str, Any]) -> tuple[tuple, dict[str, Any]]:
+    """The same arguments, `training` and `mask` by name although they came by place: `layer(x, True)`."""
+    places = _places(cls)[: len(args)]
+    first = next((i for i, name in enumerate(places) if i and name in _CONTEXT and name not in kwargs), len(args))
+    if len(args) > len(places) or any(name in kwargs for name in places[first:]):
+        return args, kwargs  # more than `call` takes, or one twice: Python says so
+    return args[:first], {**kwargs, **dict(zip(places[first:], args[first:], strict=True))}
