@@ -159,3 +159,34 @@ def test_a_metric_of_one_number_is_no_matter_of_masks():
     results = model.evaluate(x, np.ones((2, 4, 1), np.float32), return_dict=True)
     assert results["whole"] == pytest.approx(float(np.abs(1 - model.predict(x)).mean()), rel=1e-5)
     assert results["mae"] == pytest.approx(float(np.abs(1 - model.predict(x))[x > 0].mean()), rel=1e-5)
+
+
+def test_softmax_under_a_mask_that_broadcasts():
+    scores = np.random.default_rng(0).normal(size=(2, 3, 4, 4)).astype(np.float32)
+    causal = np.tril(np.ones((4, 4), bool))
+    expected = L.Softmax()(scores, mask=np.broadcast_to(causal, scores.shape)).numpy()
+    assert (expected[..., ~causal] == 0).all()
+    for mask in (causal, causal[None, None], causal.astype(np.float32)):
+        np.testing.assert_array_equal(L.Softmax()(scores, mask=mask).numpy(), expected)
+        np.testing.assert_array_equal(L.Softmax()(scores, pn.tensor(mask)).numpy(), expected)
+    steps_only = L.Masking(-9.0)(steps())  # its mask says something of steps, not of the numbers in them
+    np.testing.assert_array_equal(L.Softmax()(steps_only).numpy(), L.Softmax()(steps_only.numpy()).numpy())
+    with pytest.raises(ValueError, match=r"Softmax.*the mask must have the input's shape or broadcast to it.*\(2, 4\)"):
+        L.Softmax()(scores, mask=np.ones((2, 4), bool))
+
+
+def test_the_steps_of_a_step_have_masks_of_their_own():
+    ids = np.array([[[1, 2, 0], [3, 0, 0]], [[4, 5, 6], [0, 0, 0]]])  # (document, sentence, word)
+    embedding, words, sentences = L.Embedding(7, 4, mask_zero=True), L.LSTM(3), L.LSTM(2)
+    x = embedding(ids)
+    y = L.TimeDistributed(words)(x)
+    np.testing.assert_array_equal(y.numpy(), np.stack([words(embedding(document)).numpy() for document in ids]))
+    np.testing.assert_array_equal(y.mask.numpy(), [[True, True], [True, False]])
+    np.testing.assert_array_equal(sentences(y).numpy()[1], sentences(y.numpy()[1:, :1]).numpy()[0])
+    each = L.TimeDistributed(L.LSTM(3, return_sequences=True))(x)
+    np.testing.assert_array_equal(each.mask.numpy(), ids > 0)
+    model = pn.Sequential([pn.Input((2, 3)), embedding, L.TimeDistributed(words), sentences, L.Dense(1)])
+    model.compile("sgd", "mse")
+    longer = np.pad(ids, [(0, 0), (0, 1), (0, 2)])  # more padding changes nothing
+    np.testing.assert_allclose(model.predict(ids), model.predict(longer), rtol=1e-6)
+    model.fit(ids, np.ones((2, 1)), verbose=0)

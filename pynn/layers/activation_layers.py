@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pynn import activations, constraints, initializers, ops, regularizers
 from pynn.dtypes import is_whole
 from pynn.layers.base import InputSpec, Layer
+from pynn.layers.recurrent_base import as_bool
 from pynn.ops.shape import checked_axes
 
 
@@ -125,8 +126,11 @@ class ThresholdedReLU(_Elementwise):
 class Softmax(_Elementwise):
     """exp(x) / sum(exp(x)) along `axis`, or over all elements along several; those where `mask` is false count as minus infinity.
 
+    A mask given to the call has the input's shape, or one that broadcasts to it. One of steps that came with the input only passes on.
+
     Raises:
-        ValueError: `axis` is neither a whole number nor a list of them; or, when called, the input has no such axis.
+        ValueError: `axis` is neither a whole number nor a list of them; or, when called, the input has no such axis or
+            the mask doesn't fit.
     """
 
     def __init__(self, axis: int | Sequence[int] = -1, **common):
@@ -137,11 +141,20 @@ class Softmax(_Elementwise):
         self.axis = int(axes[0]) if len(axes) == 1 else tuple(int(a) for a in axes)
 
     def call(self, x, mask=None):
-        if mask is not None and mask.shape == x.shape:
-            x = ops.where(mask, x, -1e9)
+        if mask is not None and (mask is not x.mask or mask.shape == x.shape):
+            x = self._masked(x, as_bool(mask))
         if isinstance(self.axis, int):
             return activations.softmax(x, self.axis)
         return _softmax_over(x, checked_axes("softmax", self.axis, x.ndim))
+
+    def _masked(self, x, mask):
+        tail = x.shape[max(x.ndim - mask.ndim, 0) :]
+        if len(tail) != mask.ndim or any(m not in (1, n) for m, n in zip(mask.shape, tail, strict=True)):
+            raise ValueError(
+                f"[{self.label}] the mask must have the input's shape or broadcast to it. Received: mask.shape={mask.shape}, "
+                f"x.shape={x.shape}. Add axes of length one, for example by mask[:, None]."
+            )
+        return ops.where(mask, x, -1e9)
 
     @classmethod
     def samples(cls):

@@ -8,6 +8,7 @@ from pynn import ops
 from pynn.layers.arguments import one_of
 from pynn.layers.base import InputSpec, Layer
 from pynn.layers.names import find_class
+from pynn.layers.recurrent_base import as_bool
 from pynn.layers.structure import is_shape
 
 
@@ -151,7 +152,11 @@ class Bidirectional(Layer):
 
 
 class TimeDistributed(Layer):
-    """Applies a layer to each step of (batch, time, ...)."""
+    """Applies a layer to each step of (batch, time, ...).
+
+    A mask with an axis for each step's own steps, (batch, time, steps), is the inner layer's. Where it ends there, a step of the output
+    counts if anything in it did.
+    """
 
     supports_masking = True
     input_spec = InputSpec(min_ndim=3, words="(batch, time, ...)")
@@ -166,10 +171,19 @@ class TimeDistributed(Layer):
     def build(self, input_shape):
         self.layer.build((input_shape[0], *input_shape[2:]))
 
-    def call(self, x, *, training=False):
+    def call(self, x, *, training=False, mask=None):
         batch, steps = x.shape[:2]
-        y = self.layer(ops.reshape(x, (batch * steps, *x.shape[2:])), training=training)
-        return ops.reshape(y, (batch, steps, *y.shape[1:]))
+        inner_mask = None if mask is None or mask.ndim < 3 else ops.reshape(as_bool(mask), (batch * steps, *mask.shape[2:]))
+        inner = self.layer(ops.reshape(x, (batch * steps, *x.shape[2:])), training=training, mask=inner_mask)
+        y = ops.reshape(inner, (batch, steps, *inner.shape[1:]))
+        if inner_mask is not None:
+            kept = ops.any(inner_mask, axis=tuple(range(1, inner_mask.ndim))) if inner.mask is None else inner.mask
+            y.mask = ops.reshape(kept, (batch, steps, *kept.shape[1:]))
+        return y
+
+    def compute_mask(self, x, mask):
+        """That of the steps; `call` has passed on what is finer."""
+        return None if mask is None or mask.ndim > 2 else mask
 
     def output_shape(self, input_shape):
         inner = self.layer.output_shape((input_shape[0], *input_shape[2:]))
