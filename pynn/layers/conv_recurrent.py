@@ -10,7 +10,7 @@ from pynn.layers.arguments import fraction
 from pynn.layers.base import InputSpec, Layer
 from pynn.layers.conv import Conv2D
 from pynn.layers.recurrent_base import as_bool, first_states, kept_states, sequence_shape
-from pynn.layers.windows import channels_back, channels_last_shape
+from pynn.layers.windows import channels_back, channels_last_shape, from_channels_last, to_channels_last
 
 _WORDS = "(batch, time, height, width, channels)"
 
@@ -18,7 +18,8 @@ _WORDS = "(batch, time, height, width, channels)"
 class ConvLSTM2D(Conv2D):
     """The LSTM over sequences of images, its products with x and h replaced by convolutions (Shi et al., 2015).
 
-    Args as in `Conv2D`, and those of `LSTM`; the convolution of the state has stride 1 and padding "same".
+    Args as in `Conv2D`, and those of `LSTM`; the convolution of the state has stride 1 and padding "same". States have the data format
+    of the output.
 
     Shapes: (batch, time, height, width, channels) -> (batch, height', width', filters), or with the time axis for return_sequences.
     Weights: kernel (kh, kw, channels, 4 filters), recurrent_kernel (kh, kw, filters, 4 filters), bias (4 filters,); gates i, f, c, o.
@@ -115,7 +116,7 @@ class ConvLSTM2D(Conv2D):
         if training and self.dropout:
             x = self._dropped(x, self.dropout, x[:, :1])
         z = self._from_inputs(x)
-        h, c = first_states(self, x.shape[0], initial_state, 2) or [ops.zeros((*z.shape[:1], *z.shape[2:-1], self.filters), z.dtype)] * 2
+        h, c = self._first_states(z, initial_state)
         kept = self._dropped(1.0, self.recurrent_dropout, h) if training and self.recurrent_dropout else None
         outputs = []
         for t in range(z.shape[1])[:: -1 if self.go_backwards else 1]:
@@ -130,7 +131,14 @@ class ConvLSTM2D(Conv2D):
         y = ops.stack(outputs, axis=1) if self.return_sequences else h
         if self.data_format == "channels_first":
             y = ops.moveaxis(y, -1, 2 if self.return_sequences else 1)
-        return [y, h, c] if self.return_state else y
+        return [y, *(from_channels_last(s, self.data_format) for s in (h, c))] if self.return_state else y
+
+    def _first_states(self, z, initial_state) -> list:
+        zeros = ops.zeros((*z.shape[:1], *z.shape[2:-1], self.filters), z.dtype)
+        states = first_states(self, z.shape[0], initial_state, 2) or [None, None]
+        if initial_state is not None:  # as the caller has them
+            states = [None if s is None else to_channels_last(s, self.data_format) for s in states]
+        return [zeros if s is None else s for s in states]
 
     def output_shape(self, input_shape):
         shape = sequence_shape(input_shape)
@@ -138,7 +146,7 @@ class ConvLSTM2D(Conv2D):
         state = (shape[0], *self.spatial_shape(image), self.filters)
         one = channels_back(state, self.data_format)
         y = (shape[0], shape[1], *one[1:]) if self.return_sequences else one
-        return [y, state, state] if self.return_state else y
+        return [y, one, one] if self.return_state else y
 
     def compute_mask(self, x, mask):
         mask = mask[0] if isinstance(mask, (list, tuple)) else mask
@@ -160,4 +168,5 @@ class ConvLSTM2D(Conv2D):
         return [
             dict(filters=2, kernel_size=2, input_shape=(2, 3, 4, 3, 2)),
             dict(filters=2, kernel_size=3, padding="same", return_sequences=True, go_backwards=True, input_shape=(1, 2, 3, 3, 1)),
+            dict(filters=3, kernel_size=2, data_format="channels_first", return_state=True, input_shape=(2, 2, 1, 4, 3)),
         ]

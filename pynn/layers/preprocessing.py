@@ -62,9 +62,7 @@ class Resizing(Layer):
         single = x.ndim == 3
         x = to_channels_last(ops.expand_dims(x, 0) if single else x, self.data_format)
         if self.crop_to_aspect_ratio:
-            height = min(x.shape[1], int(x.shape[2] * self.height / self.width))
-            width = min(x.shape[2], int(x.shape[1] * self.width / self.height))
-            x = _centre(x, height, width)
+            x = _proportioned(x, self.height, self.width)
         y = from_channels_last(resize(x, self.height, self.width, self.interpolation), self.data_format)
         return ops.squeeze(y, 0) if single else y
 
@@ -85,6 +83,13 @@ def _centre(x, height: int, width: int):
     return x[:, top : top + height, left : left + width]
 
 
+def _proportioned(x, height: int, width: int):
+    """The largest middle of the images with sides in this proportion, of one pixel at least."""
+    rows = min(x.shape[1], max(int(x.shape[2] * height / width), 1))
+    columns = min(x.shape[2], max(int(x.shape[1] * width / height), 1))
+    return _centre(x, rows, columns)
+
+
 class CenterCrop(Layer):
     """The middle of images; smaller images are enlarged (keeping their proportions) before."""
 
@@ -99,9 +104,7 @@ class CenterCrop(Layer):
         single = x.ndim == 3
         x = to_channels_last(ops.expand_dims(x, 0) if single else x, self.data_format)
         if x.shape[1] < self.height or x.shape[2] < self.width:
-            height = min(x.shape[1], int(x.shape[2] * self.height / self.width))
-            width = min(x.shape[2], int(x.shape[1] * self.width / self.height))
-            x = resize(_centre(x, height, width), self.height, self.width, "bilinear")
+            x = resize(_proportioned(x, self.height, self.width), self.height, self.width, "bilinear")
         y = from_channels_last(_centre(x, self.height, self.width), self.data_format)
         return ops.squeeze(y, 0) if single else y
 
