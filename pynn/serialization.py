@@ -46,6 +46,28 @@ def constructor_arguments(cls: type, until: type = object) -> tuple[str, ...]:
     return tuple(names)
 
 
+@functools.cache
+def _takes_any(cls: type) -> bool:
+    parameters = inspect.signature(cls.__init__).parameters.values()
+    return cls.__init__ is not object.__init__ and any(p.kind is p.VAR_KEYWORD for p in parameters)
+
+
+def refuse_unknown(cls: type, args: tuple, words: dict[str, Any]) -> None:
+    """Raises TypeError for an argument that `cls(...)` doesn't take; one that takes any word looks for itself."""
+    for word in words:
+        if not _takes_any(cls) and word not in constructor_arguments(cls):
+            raise unknown_argument(cls, word)
+    if args and cls.__init__ is object.__init__:
+        raise TypeError(f"[{cls.__name__}] takes no arguments. Received: {', '.join(map(repr, args))}.")
+
+
+def unknown_argument(cls: type, word: str) -> TypeError:
+    """The error for an argument that `cls(...)` doesn't take."""
+    known = constructor_arguments(cls)
+    rest = f"{suggestion(snake_case(word), known)} Known: {', '.join(known)}." if known else " It takes none."
+    return TypeError(f"[{cls.__name__}] unknown argument {word!r}.{rest}")
+
+
 def accepted(cls: type, config: dict[str, Any]) -> dict[str, Any]:
     """The entries of `config` that `cls(...)` takes: files hold more than we know."""
     known = constructor_arguments(cls)
@@ -74,6 +96,10 @@ class Configurable:
 
     A subclass keeps each constructor argument in an attribute of the same name.
     """
+
+    def __new__(cls, *args, **kwargs):
+        refuse_unknown(cls, args, kwargs)
+        return super().__new__(cls)
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments, in the words of JSON."""

@@ -302,3 +302,39 @@ def test_options_in_the_place_of_targets():
     for x in ({"xs": np.ones((2, 2)), "ys": np.ones(2)}, np.ones((2, 2))):
         with pytest.raises(TypeError, match=r"\[fit\] options are arguments here.*Write fit\(x, y, epochs=10, batch_size=4\)"):
             model.fit(x, {"epochs": 10, "batchSize": 4})
+
+
+@pytest.mark.parametrize(
+    "make, expected",
+    [
+        (lambda: pn.losses.CategoricalCrossentropy(from_logit=True), r"\[CategoricalCrossentropy\] .* Did you mean 'from_logits'\?"),
+        (lambda: pn.metrics.BinaryAccuracy(treshold=0.3), r"\[BinaryAccuracy\] .* Did you mean 'threshold'\? Known: name, threshold"),
+        (lambda: pn.callbacks.EarlyStopping(minDelta=1), r"\[EarlyStopping\] unknown argument 'minDelta'. Did you mean 'min_delta'\?"),
+        (lambda: pn.initializers.HeNormal(sed=1), r"\[HeNormal\] unknown argument 'sed'. Did you mean 'seed'\? Known: seed"),
+        (lambda: pn.initializers.Zeros(seed=1), r"\[Zeros\] unknown argument 'seed'. It takes none"),
+        (lambda: pn.initializers.Zeros(1), r"\[Zeros\] takes no arguments. Received: 1"),
+        (lambda: pn.regularizers.L2(l=0.1), r"\[L2\] unknown argument 'l'. Did you mean 'l2'\?"),
+        (lambda: pn.constraints.MaxNorm(maxValue=2), r"\[MaxNorm\] .* Did you mean 'max_value'\?"),
+        (lambda: pn.optimizers.schedules.CosineDecay(0.1, 10, alhpa=0.1), r"\[CosineDecay\] .* Did you mean 'alpha'\?"),
+        (lambda: pn.callbacks.Callback(1), r"\[Callback\] takes no arguments. Received: 1"),
+    ],
+)  # fmt: skip
+def test_unknown_arguments_of_what_is_no_layer(make, expected):
+    with pytest.raises(TypeError, match=expected):
+        make()
+
+
+def test_constructors_of_the_users_own_take_what_they_like():
+    class Own(pn.losses.Loss):
+        def __init__(self, factor, **rest):
+            super().__init__(reduction=rest.pop("how"), **rest)
+            self.factor = factor
+
+    class Quiet(pn.callbacks.Callback):
+        def __init__(self, *, every):
+            self.every = every
+
+    assert Own(2, how="sum", name="own").reduction == "sum"
+    assert Quiet(every=3).every == 3
+    with pytest.raises(TypeError, match=r"\[Quiet\] unknown argument 'evry'. Did you mean 'every'\?"):
+        Quiet(evry=3)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from pynn.errors import NonFiniteError
+from pynn.serialization import refuse_unknown
 
 _HOOKS = (
     "on_train_begin", "on_train_end", "on_epoch_begin", "on_epoch_end", "on_train_batch_begin", "on_train_batch_end",
@@ -23,6 +24,10 @@ class Callback:
     model: Any = None
     params: dict[str, Any] = {}
     runs_last = False  # its hooks are called after those of the others
+
+    def __new__(cls, *args, **kwargs):
+        refuse_unknown(cls, args, kwargs)
+        return super().__new__(cls)
 
     def set_model(self, model) -> None:
         """Called once before training."""

@@ -10,12 +10,12 @@ from pynn import ops
 from pynn.engine.op import active
 from pynn.engine.tensor import Tensor, as_tensor
 from pynn.engine.variable import Variable, structure
-from pynn.errors import CaptureError, suggestion
+from pynn.errors import CaptureError
 from pynn.gradients import found_gradients
 from pynn.optimizers.captured_steps import CapturedSteps, knows_its_step
 from pynn.optimizers.schedules import LearningRateSchedule
 from pynn.optimizers.schedules import get as get_schedule
-from pynn.serialization import Configurable, constructor_arguments, plain, snake_case
+from pynn.serialization import Configurable, constructor_arguments, plain, snake_case, unknown_argument
 
 
 class Optimizer(Configurable):
@@ -344,9 +344,9 @@ def check_betas(optimizer: Optimizer, **betas: float) -> None:
 
 
 def _refuse(cls: type, word: str) -> None:
-    known = constructor_arguments(cls)
-    near = " Did you mean 'learning_rate'?" if word in ("lr", "rate") else suggestion(snake_case(word), known)
-    raise TypeError(f"[{cls.__name__}] unknown argument {word!r}.{near} Known: {', '.join(known)}.")
+    if word in ("lr", "rate"):
+        raise TypeError(f"[{cls.__name__}] unknown argument {word!r}. Did you mean 'learning_rate'?")
+    raise unknown_argument(cls, word)
 
 
 def _gradient_first(label: str, pair) -> tuple:
