@@ -30,7 +30,7 @@ class Initializer(Configurable):
 
     def __call__(self, shape, dtype="float32") -> np.ndarray:
         """An array of this shape and float dtype."""
-        return np.ascontiguousarray(self.draw(tuple(int(n) for n in shape)), dtype=dtype)
+        return np.array(self.draw(tuple(int(n) for n in shape)), dtype=dtype, order="C")  # a copy: a Constant's array is the caller's
 
     def draw(self, shape: tuple[int, ...]) -> np.ndarray:
         """The values, in any float dtype."""

@@ -115,3 +115,28 @@ def test_constraints():
     np.testing.assert_allclose(constraints.NonNeg()(w).numpy(), np.maximum(w, 0))
     norms = np.linalg.norm(constraints.MinMaxNorm(1, 3, rate=0.5)(w).numpy(), axis=0)
     np.testing.assert_allclose(norms, [4, (1 + 0.1 * 2**0.5) / 2], rtol=1e-5)
+
+
+def test_weights_that_are_one_number():
+    for name in ("zeros", "ones", "constant", "random_normal", "truncated_normal", "random_uniform", "glorot_uniform", "he_normal"):
+        assert initializers.get(name)(()).shape == ()
+
+    class Scale(pn.Layer):
+        def build(self, input_shape):
+            self.factor = self.add_weight(name="factor", shape=(), initializer="ones")
+
+        def call(self, x):
+            return x * self.factor
+
+    model = pn.Sequential([pn.Input((1,)), Scale()])
+    model.compile(pn.optimizers.SGD(0.5), "mse")
+    model.fit(np.ones((2, 1)), np.zeros((2, 1)), verbose=0)
+    assert model.layers[0].factor.item() == 0
+
+
+def test_a_constant_array_is_not_the_weight():
+    array = np.full(8, 2, np.float32)
+    layer = pn.layers.LSTM(2, bias_initializer=initializers.Constant(array))
+    layer.build((None, 3, 2))
+    np.testing.assert_array_equal(layer.bias.numpy(), [2, 2, 1, 1, 2, 2, 2, 2])
+    np.testing.assert_array_equal(array, 2)

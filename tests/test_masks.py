@@ -190,3 +190,23 @@ def test_the_steps_of_a_step_have_masks_of_their_own():
     longer = np.pad(ids, [(0, 0), (0, 1), (0, 2)])  # more padding changes nothing
     np.testing.assert_allclose(model.predict(ids), model.predict(longer), rtol=1e-6)
     model.fit(ids, np.ones((2, 1)), verbose=0)
+
+
+class Present(pn.Layer):
+    """Makes a mask, as layers do in Keras, without being told to elsewhere."""
+
+    def call(self, x):
+        return x
+
+    def compute_mask(self, x, mask=None):
+        return pn.any(pn.not_equal(x, 0.0), axis=-1)
+
+
+def test_masks_of_the_users_own():
+    x = steps()
+    x[0, 2:] = 0
+    lstm = L.LSTM(2)
+    expected = lstm(x, mask=MASK).numpy()
+    np.testing.assert_array_equal(lstm(Present()(x)).numpy(), expected)
+    inputs = pn.Input((4, 3))
+    np.testing.assert_array_equal(pn.Model(inputs, lstm(Present()(inputs))).predict(x), expected)

@@ -130,6 +130,8 @@ class Layer(Tracking):
         super().__init_subclass__(**kwargs)
         if "build" in cls.__dict__:
             cls.build = _wrapped_build(cls.__dict__["build"])
+        if "compute_mask" in cls.__dict__ and not cls.__module__.startswith("pynn."):
+            cls.makes_mask = cls.__dict__.get("makes_mask", True)
         if register and cls.__module__.startswith("pynn.") and not cls.__name__.startswith("_"):
             register_layer(cls)
 
@@ -374,8 +376,17 @@ class Layer(Tracking):
         return ""
 
     def compute_mask(self, x, mask):
-        """The mask of the output: the input's where the layer `supports_masking`, else none."""
+        """The mask of the output: the input's where the layer `supports_masking`, else none.
+
+        A layer of your own that defines it is asked in every call; `mask` is None where none came.
+        """
         return mask if self.supports_masking else None
+
+    @property
+    def has_shape_rule(self) -> bool:
+        """Whether the class says what shape comes out."""
+        cls = type(self)
+        return cls.output_shape is not Layer.output_shape or cls.compute_output_shape is not Layer.compute_output_shape
 
     def output_shape(self, input_shape):
         """The output's shape, or a list of them, for an input shape with None where unknown."""

@@ -17,7 +17,7 @@ def call_words(cls: type) -> frozenset[str]:
 
 
 @functools.cache
-def _places(cls: type) -> tuple[str, ...]:
+def call_places(cls: type) -> tuple[str, ...]:
     """Names of the arguments of `cls.call` that may come without one, in order, `self` not among them."""
     parameters = list(inspect.signature(cls.call).parameters.values())[1:]
     return tuple(p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD)
@@ -25,7 +25,7 @@ def _places(cls: type) -> tuple[str, ...]:
 
 def with_names(cls: type, args: tuple, kwargs: dict[str, Any]) -> tuple[tuple, dict[str, Any]]:
     """The same arguments, `training` and `mask` by name although they came by place: `layer(x, True)`."""
-    places = _places(cls)[: len(args)]
+    places = call_places(cls)[: len(args)]
     first = next((i for i, name in enumerate(places) if i and name in _CONTEXT and name not in kwargs), len(args))
     if len(args) > len(places) or any(name in kwargs for name in places[first:]):
         return args, kwargs  # more than `call` takes, or one twice: Python says so

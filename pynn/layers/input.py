@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from pynn.layers.base import Layer
 from pynn.layers.symbolic import Node, SymbolicTensor, make_outputs
 
@@ -12,7 +14,7 @@ class InputLayer(Layer):
     Args:
         shape: Shape without the batch axis, None where unknown.
         batch_size: Length of the batch axis; unknown by default.
-        dtype: The input's dtype; float32 by default.
+        dtype: The input's dtype; float32 by default. "bool" is for masks.
         batch_shape: The shape with the batch axis, in place of the two.
         sparse, ragged, optional: Accepted for files; must not be true.
     """
@@ -36,7 +38,10 @@ class InputLayer(Layer):
             common["input_shape"] = shape
         if batch_shape is not None:
             common["batch_input_shape"] = batch_shape
-        super().__init__(dtype=dtype, batch_size=batch_size, **common)
+        truths = isinstance(dtype, (str, type, np.dtype)) and np.dtype(bool) == dtype  # of masks, in which nothing is computed
+        super().__init__(dtype=None if truths else dtype, batch_size=batch_size, **common)
+        if truths:
+            self.dtype = np.dtype(bool)
         if sparse or ragged:
             raise ValueError(f"[{self.label}] inputs are dense tensors. Received: sparse={sparse}, ragged={ragged}.")
         if self.batch_input_shape is None:

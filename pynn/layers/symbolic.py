@@ -164,24 +164,25 @@ def call_symbolic(layer, args: tuple, kwargs: dict[str, Any]):
     layer.check_input(shapes)
     if not layer.built:
         layer.build(shapes)
-    out_shapes = output_shapes(layer, shapes)
+    out_shapes = output_shapes(layer, shapes, args[1:], kwargs)
     first = next(t for t in flatten(args) if hasattr(t, "dtype"))
     return make_outputs(Node(layer, args, kwargs), out_shapes, layer.output_dtype(first.dtype))
 
 
-def output_shapes(layer, shapes):
-    """`layer.output_shape`, whose errors name the layer."""
+def output_shapes(layer, shapes, args: tuple = (), kwargs: dict[str, Any] | None = None):
+    """`layer.output_shape`, whose errors name the layer; without a rule for it, of a call with all the arguments."""
     try:
-        return layer.output_shape(shapes)
+        return layer.output_shape(shapes) if layer.has_shape_rule else inferred_shape(layer, shapes, args, kwargs or {})
     except (ValueError, TypeError) as error:
         raise layer._named(error) from error.__cause__
 
 
-def inferred_shape(layer, input_shape):
+def inferred_shape(layer, input_shape, args: tuple = (), kwargs: dict[str, Any] | None = None):
     """The output shape of a layer without a rule of its own: it is called on zeros, twice where axes are unknown."""
+    words = {k: v for k, v in (kwargs or {}).items() if k != "training"}  # zeros are nothing to learn from
     capture, active.capture, tapes, active.tapes = active.capture, None, active.tapes, []
     try:
-        first, second = (_shapes_for(layer, input_shape, n) for n in (2, 3))
+        first, second = (_shapes_for(layer, input_shape, args, words, n) for n in (2, 3))
     finally:
         active.capture, active.tapes = capture, tapes
     if is_shape(first):
@@ -189,9 +190,14 @@ def inferred_shape(layer, input_shape):
     return [_common(a, b) for a, b in zip(first, second, strict=True)]
 
 
-def _shapes_for(layer, input_shape, unknown: int):
-    zeros = map_shapes(lambda s: np.zeros([unknown if n is None else n for n in s], np.float32), input_shape)
-    outputs = layer(zeros)
+def _shapes_for(layer, input_shape, args: tuple, kwargs: dict[str, Any], unknown: int):
+    def zeros(shape, dtype=np.float32):
+        return np.zeros([unknown if n is None else n for n in shape], dtype)
+
+    def concrete(leaf):
+        return zeros(leaf.shape, leaf.dtype) if isinstance(leaf, SymbolicTensor) else leaf
+
+    outputs = layer(map_shapes(zeros, input_shape), *map_structure(concrete, args), **map_structure(concrete, kwargs))
     return outputs.shape if hasattr(outputs, "shape") else [t.shape for t in flatten(outputs)]
 
 

@@ -7,6 +7,7 @@ from collections import deque
 from typing import Any
 
 from pynn.layers import find_class
+from pynn.layers.call_arguments import call_places
 from pynn.layers.input import InputLayer
 from pynn.layers.structure import flatten, map_structure
 from pynn.layers.symbolic import SymbolicTensor
@@ -29,8 +30,15 @@ def graph_config(model) -> dict[str, Any]:
     def reference(t: SymbolicTensor) -> list:
         return [t.layer.name, number[id(t.node)], t.index]
 
+    def written(leaf):
+        """An argument behind the inputs: a tensor as Keras 3 writes it."""
+        if not isinstance(leaf, SymbolicTensor):
+            return leaf
+        return {"class_name": "__keras_tensor__", "config": {"keras_history": reference(leaf)}}
+
     def inbound(node) -> list:
-        return [[*reference(t), _plain_words(node.kwargs) if i == 0 else {}] for i, t in enumerate(node.parents)]
+        tensors, words = _arguments(node)
+        return [[*reference(t), map_structure(written, words) if i == 0 else {}] for i, t in enumerate(tensors)]
 
     layers = [
         {
@@ -49,9 +57,18 @@ def graph_config(model) -> dict[str, Any]:
     }
 
 
-def _plain_words(kwargs: dict[str, Any]) -> dict[str, Any]:
-    """The call's own arguments that aren't tensors."""
-    return {k: v for k, v in kwargs.items() if v is not None and not any(isinstance(t, SymbolicTensor) for t in flatten(v))}
+def _arguments(node) -> tuple[list[SymbolicTensor], dict[str, Any]]:
+    """The inputs of a call, initial states behind them, and its further arguments by name."""
+    places = call_places(type(node.layer))
+    words = {**dict(zip(places[1:], node.args[1:], strict=False)), **node.kwargs}
+    tensors = _tensors((node.args[0], node.args[max(len(places), 1) :]))
+    if _tensors(words.get("initial_state")):
+        tensors += _tensors(words.pop("initial_state"))
+    return tensors, {k: v for k, v in words.items() if v is not None}
+
+
+def _tensors(value) -> list[SymbolicTensor]:
+    return [leaf for leaf in flatten(value) if isinstance(leaf, SymbolicTensor)]
 
 
 class _Graph:
@@ -128,7 +145,7 @@ class _Graph:
             _check_words(layer, kwargs)
             return layer(*args, **kwargs)
         tensors = [self.find(r) for r in call]
-        kwargs = dict(call[0][3]) if len(call[0]) > 3 else {}
+        kwargs = {k: map_structure(self._resolve, _wrap(v)) for k, v in (call[0][3] if len(call[0]) > 3 else {}).items()}
         states = kwargs.pop("initial_state", None)
         if states is not None:
             kwargs["initial_state"] = [self.find(r) for r in states]
@@ -170,6 +187,7 @@ def references(call) -> list:
     found = list(call)
     if call and len(call[0]) > 3 and isinstance(call[0][3], dict):
         found += list(call[0][3].get("initial_state") or [])
+        found += [leaf.reference for leaf in flatten(_wrap(call[0][3])) if isinstance(leaf, _Reference)]
     return found
 
 

@@ -82,6 +82,15 @@ class Model(Layer):
         self.shuffling = Shuffling()
         self.locks = ModelLocks()
 
+    @classmethod
+    def from_config(cls, config: dict[str, Any]):
+        """A new model with fresh weights; of `Model` itself, one of the functional API."""
+        if cls is Model and "output_layers" in config:
+            from pynn.models.functional import Functional
+
+            return Functional.from_config(config)
+        return super().from_config(config)
+
     # -- structure ---------------------------------------------------------------------------------------------------
 
     @property

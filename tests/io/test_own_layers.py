@@ -107,3 +107,41 @@ def test_names_that_were_given_hold_in_any_order(tmp_path):
     other = pn.Sequential([pn.Input((3,)), L.Dense(3, name="part_2"), L.Dense(3, name="part_1")])
     other.load_weights(tmp_path / "w")
     np.testing.assert_array_equal(other.layers[0].get_weights()[0], model.layers[1].get_weights()[0])
+
+
+@pytest.fixture
+def mix():
+    @pn.register_layer
+    class Mix(pn.Layer):
+        def call(self, x, other, factor=1.0, training=False):
+            return x * factor + pn.sum(other, axis=-1, keepdims=True) * (2.0 if training else 1.0)
+
+    yield Mix
+    names._classes.pop("Mix")
+
+
+def test_calls_with_several_arguments(mix, tmp_path):
+    x, other = pn.Input((3,)), pn.Input((2,))
+    for symbolic, expected in (
+        (mix()(x, other), 1 + 10),
+        (mix()(x, other=other), 1 + 10),
+        (mix()(x, other, 3.0), 3 + 10),
+        (mix()(x, L.Rescaling(2.0)(other), factor=3.0, training=True), 3 + 40),
+        (mix()(x, L.Rescaling(2.0)(other), 3.0, True), 3 + 40),
+    ):
+        assert symbolic.shape == (None, 3)
+        model = pn.Model([x, other], symbolic)
+        model.save(tmp_path / "model")
+        for m in (model, pn.load_model(tmp_path / "model"), pn.Model.from_config(model.get_config())):
+            np.testing.assert_array_equal(m.predict([np.ones((2, 3)), np.full((2, 2), 5)]), np.full((2, 3), expected))
+
+
+def test_masks_as_inputs(tmp_path):
+    rng = np.random.default_rng(0)
+    steps, mask = rng.normal(size=(3, 4, 2)).astype(np.float32), rng.random((3, 4)) < 0.6
+    x, given = pn.Input((4, 2)), pn.Input((4,), dtype="bool")
+    for layer in (L.GlobalAveragePooling1D(), L.LSTM(3), L.Bidirectional(L.GRU(2))):
+        model = pn.Model([x, given], layer(x, mask=given))
+        model.save(tmp_path / "model")
+        for m in (model, pn.load_model(tmp_path / "model")):
+            np.testing.assert_array_equal(m.predict([steps, mask]), layer(steps, mask=mask).numpy())
