@@ -402,3 +402,21 @@ def test_a_schedule_that_fails_leaves_everything_as_it_was():
 def test_no_pairs_of_gradient_and_variable():
     with pytest.raises(ValueError, match=r"\[SGD\] apply_gradients .* Received: no pairs"):
         optimizers.SGD().apply_gradients([])
+
+
+def test_settings_that_need_slots_may_come_later():
+    variables = [pn.Variable([1.0, 2.0])]
+    optimizer = optimizers.SGD(0.5)
+    optimizer.apply([pn.ones(2)], variables)
+    optimizer.momentum = 0.5
+    for expected in ([0.0, 1.0], [-0.75, 0.25]):
+        optimizer.apply([pn.ones(2)], variables)
+        np.testing.assert_array_equal(variables[0].numpy(), expected)
+
+
+def test_an_average_that_begins_later_begins_at_the_weight():
+    optimizer, early, late = optimizers.SGD(0.5, use_ema=True, ema_momentum=0.5), pn.Variable([1.0]), pn.Variable([8.0])
+    optimizer.apply([pn.ones(1)], [early])
+    optimizer.apply([pn.ones(1), pn.ones(1)], [early, late])
+    optimizer.finalize_variable_values([early, late])
+    assert (early.item(), late.item()) == (0.25, 7.75)

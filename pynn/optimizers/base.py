@@ -139,20 +139,28 @@ class Optimizer(Configurable):
         return bool(self._trained)
 
     def build(self, variables: Iterable[Variable]) -> None:
-        """Makes the slots for these variables; those it has already keep theirs."""
+        """Makes the slots for these variables, and those that settings ask for since; what is there already stays.
+
+        A build that was stopped on its way, for want of memory say, is ended by the next one.
+        """
         for variable in variables:
-            if id(variable) in self._index:
-                continue
-            self._index[id(variable)] = len(self._trained)
-            self._trained.append(variable)
-            for name in self.slots_in_use():
-                slot = Variable(np.full(variable.shape, self.slot_start, variable.dtype), name=name, trainable=False)
-                slot.path = f"{self.name}/{variable.path}/{name}"
-                self._slots.setdefault(name, []).append(slot)
-            if self.use_ema:
-                average = Variable(np.zeros(variable.shape, variable.dtype), name="average", trainable=False)
-                average.path = f"{self.name}/{variable.path}/average"
-                self._averages.append(average)
+            if id(variable) not in self._index:
+                self._trained.append(variable)
+                self._index[id(variable)] = len(self._trained) - 1
+        for name in self.slots_in_use():
+            slots = self._slots.setdefault(name, [])
+            for variable in self._trained[len(slots) :]:
+                slots.append(self._slot(variable, name, np.full(variable.shape, self.slot_start, variable.dtype)))
+        if self.use_ema:
+            begun = bool(self.iterations.storage())  # the first step makes the average what the weight is; later it has to be that before
+            for variable in self._trained[len(self._averages) :]:
+                start = variable.storage() if begun else np.zeros(variable.shape, variable.dtype)
+                self._averages.append(self._slot(variable, "average", start))
+
+    def _slot(self, variable: Variable, name: str, start: np.ndarray) -> Variable:
+        slot = Variable(start, name=name, trainable=False)
+        slot.path = f"{self.name}/{variable.path}/{name}"
+        return slot
 
     def slots_in_use(self) -> tuple[str, ...]:
         """Names of the slots under these settings."""
