@@ -75,29 +75,35 @@ class Objective:
         self.metric_names: list[str] = []  # in logs; a metric's own name stays what it is
 
     def build(self, names: Sequence[str], y_true: Sequence, y_pred: Sequence) -> None:
-        """Resolves names of losses and metrics, which may depend on the shapes of targets and outputs."""
-        self.built = True
+        """Resolves names of losses and metrics, which may depend on the shapes of targets and outputs. Nothing is set if one is wrong."""
         entries = per_output(self.loss_config, names, "loss")
         if all(e is None for e in entries):
             raise ValueError("[compile] the model has no loss. Pass one, for example compile(loss='mean_squared_error').")
-        self.losses = [None if e is None else losses.get(e) for e in entries]
+        found = [None if e is None else losses.get(e) for e in entries]
         weights = per_output(self.loss_weights_config, names, "loss_weights")
-        self.loss_weights = [1.0 if w is None else float(w) for w in weights]
-        several = len(names) > 1
-        if several:
-            self.output_running = [Running(f"{n}_loss") for n, e in zip(names, self.losses, strict=True) if e is not None]
+        loss_weights = [1.0 if w is None else float(w) for w in weights]
+        self.metrics, self.metric_names = self._metrics(names, found, y_true, y_pred)
+        if len(names) > 1:
+            self.output_running = [Running(f"{n}_loss") for n, e in zip(names, found, strict=True) if e is not None]
+        self.losses, self.loss_weights = found, loss_weights
+        self.built = True
+
+    def _metrics(self, names: Sequence[str], losses_: list, y_true: Sequence, y_pred: Sequence) -> tuple[list, list[str]]:
+        """(output, weighted, metric) for every metric, and their names in logs."""
         found = [
             (i, weighted, identifier)
             for config, weighted in ((self.metric_config, False), (self.weighted_metric_config, True))
             for i, identifiers in enumerate(_metrics_per_output(config, names))
             for identifier in identifiers
         ]
+        made: list[tuple[int, bool, Any]] = []
+        logged: list[str] = []
         for (i, weighted, _), identifier in zip(found, _separate([identifier for _, _, identifier in found]), strict=True):
-            metric = metrics.get(identifier, loss=self.losses[i], target=y_true[i].shape, output=y_pred[i].shape)
-            name = f"{names[i]}_{metric.name}" if several else metric.name
-            self.metric_names.append(f"weighted_{name}" if weighted and name in self.metric_names else name)
-            self.metrics.append((i, weighted, metric))
-        self.metric_names = numbered(self.metric_names, taken=["loss"])
+            metric = metrics.get(identifier, loss=losses_[i], target=y_true[i].shape, output=y_pred[i].shape)
+            name = f"{names[i]}_{metric.name}" if len(names) > 1 else metric.name
+            logged.append(f"weighted_{name}" if weighted and name in logged else name)
+            made.append((i, weighted, metric))
+        return made, numbered(logged, taken=["loss"])
 
     @property
     def trackers(self) -> list:

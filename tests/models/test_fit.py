@@ -498,3 +498,15 @@ def test_the_data_is_let_go():
     del x
     gc.collect()
     assert alive() is None
+
+
+@pytest.mark.parametrize("wrong", [{"metrics": ["nonexistent"]}, {"loss": "nope"}, {"loss": {"x": "mse"}}, {"loss": None},
+                                   {"loss_weights": [1, 2]}])  # fmt: skip
+def test_what_is_wrong_with_compile_is_told_at_each_fit(wrong):
+    model = line(**wrong)
+    messages = []
+    for call in (model.fit, model.fit, model.train_on_batch, model.evaluate):
+        with pytest.raises(ValueError) as error:
+            call(X, Y)
+        messages.append(str(error.value))
+    assert len(set(messages)) == 1
