@@ -56,10 +56,15 @@ def _position(name: str, argnum, args: tuple) -> int:
 
 def _value_and_grads(name: str, f: Callable, args: Sequence, which: Sequence[int], kwargs: dict):
     sources = {i: stand_in(_differentiable(name, i, args[i])) for i in which}
-    with CallTape() as tape:
-        for source in sources.values():
-            tape.watch(source)
-        value = check_target(name, f(*(sources.get(i, a) for i, a in enumerate(args)), **kwargs))
+    tape = CallTape()
+    try:
+        with tape:
+            for source in sources.values():
+                tape.watch(source)
+            value = check_target(name, f(*(sources.get(i, a) for i, a in enumerate(args)), **kwargs))
+    except BaseException:
+        tape.leave()
+        raise
     with_grads = tape.gradient(value, list(sources.values()))
     _warn_of_lost(name, tape, [s for g, s in zip(with_grads, sources.values(), strict=True) if g is None])
     return value, tuple(_zeros_if_none(g, s) for g, s in zip(with_grads, sources.values(), strict=True))
@@ -160,8 +165,13 @@ def found_gradients(f: Callable, variables: Sequence[Variable] | None = None) ->
     _check_function("variable_grads", f)
     if variables is not None:
         variables = _checked_variables(variables)
-    with CallTape(watch_variables=True) as tape:
-        value = check_target("variable_grads", f())
+    tape = CallTape(watch_variables=True)
+    try:
+        with tape:
+            value = check_target("variable_grads", f())
+    except BaseException:
+        tape.leave()
+        raise
     reads = list(tape.variables.values())
     sums: dict[int, Tensor | None] = {}
     with_grads = tape.gradient(value, [t for _, t in reads])

@@ -14,22 +14,28 @@ from pynn.engine.tensor import Tensor, as_tensor, leaves, scalar
 class Tape:
     """Records calls while it is entered. `watch` marks the tensors by which `gradient` differentiates."""
 
-    __slots__ = ("nodes", "tracked", "watch_variables", "variables", "taken", "_keep")
+    __slots__ = ("nodes", "tracked", "watch_variables", "variables", "taken", "_keep", "_below")
 
     def __init__(self, *, watch_variables: bool = False):
         self.nodes: list[Node] = []
         self.tracked: set[int] = set()
         self.watch_variables = watch_variables
+        self._below = len(active.tapes)  # that many were entered before
         self.variables: dict[int, tuple] = {}  # id of a value -> (variable, value)
         self.taken: list[Tensor] = []  # whose values Python has asked for
         self._keep: list[Tensor] = []
 
     def __enter__(self) -> Tape:
+        self._below = len(active.tapes)
         active.tapes.append(self)
         return self
 
     def __exit__(self, *exc) -> None:
-        active.tapes.remove(self)
+        del active.tapes[self._below :]
+
+    def leave(self) -> None:
+        """Records no more, nor do the tapes inside: for where Ctrl-C has kept `__exit__` from its first line."""
+        del active.tapes[self._below :]
 
     def watch(self, tensor: Tensor) -> None:
         """Differentiation by `tensor` will be possible."""

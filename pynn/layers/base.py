@@ -16,7 +16,7 @@ from pynn.engine.tensor import Tensor, as_tensor, holds_numbers
 from pynn.engine.variable import Variable, structure
 from pynn.errors import suggestion
 from pynn.layers.call_arguments import call_words, with_names
-from pynn.layers.context import call_context, call_number, current_loading
+from pynn.layers.context import CallContext, call_number, current_loading
 from pynn.layers.names import next_name, register_layer
 from pynn.layers.structure import flatten, map_structure
 from pynn.layers.symbolic import Home, SymbolicTensor, call_symbolic, inferred_shape
@@ -297,22 +297,32 @@ class Layer(Tracking):
         args = (map_structure(self._convert, one_array(args[0])), *args[1:])
         shapes = map_structure(lambda t: t.shape, args[0])
         self.check_input(shapes)
-        with call_context(kwargs.pop("training", None)) as context:
-            if not self.built:
-                self.build(shapes)
-            mask = kwargs.pop("mask", None)
-            if mask is None:
-                mask = map_structure(lambda t: t.mask, args[0])
-            elif isinstance(mask, np.ndarray):
-                mask = as_tensor(mask)
-            self._last_call = call_number()
-            outputs = self._run(args, kwargs, context.training, mask)
-            if context.observer is not None:
-                context.observer(self, outputs)
-            if self.activity_regularizer is not None:
-                for leaf in flatten(outputs):
-                    # per example, so that the strength doesn't depend on the size of the batch
-                    self.add_loss(self.activity_regularizer(leaf) / float(max(leaf.shape[0], 1) if leaf.ndim else 1))
+        context = CallContext(kwargs.pop("training", None))
+        try:
+            context.enter()
+            outputs = self._call_in(context, shapes, args, kwargs)
+            context.leave()
+        except BaseException:
+            context.leave()
+            raise
+        return outputs
+
+    def _call_in(self, context: CallContext, shapes, args: tuple, kwargs: dict):
+        if not self.built:
+            self.build(shapes)
+        mask = kwargs.pop("mask", None)
+        if mask is None:
+            mask = map_structure(lambda t: t.mask, args[0])
+        elif isinstance(mask, np.ndarray):
+            mask = as_tensor(mask)
+        self._last_call = call_number()
+        outputs = self._run(args, kwargs, context.training, mask)
+        if context.observer is not None:
+            context.observer(self, outputs)
+        if self.activity_regularizer is not None:
+            for leaf in flatten(outputs):
+                # per example, so that the strength doesn't depend on the size of the batch
+                self.add_loss(self.activity_regularizer(leaf) / float(max(leaf.shape[0], 1) if leaf.ndim else 1))
         return outputs
 
     def _run(self, args, kwargs, training: bool, mask):

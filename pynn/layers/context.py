@@ -27,26 +27,26 @@ class _Calls(threading.local):
 running = _Calls()
 
 
-class call_context:
-    """Entered by `Layer.__call__`; `training` None takes that of the call around it."""
+class CallContext:
+    """What holds during one call of a layer; `training` None takes that of the call around it."""
 
-    __slots__ = ("observer", "training", "_before")
+    __slots__ = ("observer", "training", "_before", "_depth")
 
     def __init__(self, training: bool | None):
-        self.training = running.training if training is None else training
+        self._depth, self._before = running.depth, running.training
+        self.training = self._before if training is None else training
         self.observer = running.observer
 
-    def __enter__(self) -> call_context:
-        self._before = running.training
-        if running.depth == 0:
+    def enter(self) -> None:
+        """From here on it holds in this thread."""
+        if self._depth == 0:
             running.number = next(_numbers)
-        running.depth += 1
+        running.depth = self._depth + 1
         running.training = self.training
-        return self
 
-    def __exit__(self, *exc) -> None:
-        running.depth -= 1
-        running.training = self._before
+    def leave(self) -> None:
+        """What held before holds again. May come twice: no context manager, as Ctrl-C can keep an `__exit__` from its first line."""
+        running.depth, running.training = self._depth, self._before
 
 
 def in_call() -> bool:

@@ -21,7 +21,7 @@ def explain(
 ) -> NonFiniteError:
     """The error for a step that a guard stopped: where, what first, how large the gradient was, and the likely cause."""
     where = f"epoch {epoch + 1}, batch {batch + 1}" if epoch is not None and batch is not None else "this batch"
-    with model.locks.steps.writing(), steps.undone(steps.changed_by_calls(model)):
+    with model.locks.steps.writing() as turn, turn, steps.undone(steps.changed_by_calls(model)):
         culprit, norm, loss = _replay(model, data, class_table)
     variables = model.trainable_weights
     what = "the loss" if tripped.label == steps.LOSS_LABEL else f"the gradient of {variables[tripped.label - 1].path!r}"

@@ -182,7 +182,7 @@ class _Run:
         except KeyboardInterrupt:
             self.bar.interrupt()
             raise
-        with model.locks.steps.writing():
+        with model.locks.steps.writing() as turn, turn:
             model.optimizer.finalize_variable_values(model.trainable_weights)
         self.callbacks.call("on_train_end", logs=self._last_logs())
         return self.history

@@ -47,7 +47,7 @@ def evaluate(
     else:
         hooks = CallbackList(callback_list(callbacks), model, {"steps": steps, "verbose": verbose})
     started = time.monotonic()
-    with model.locks.training("evaluate", model.label):
+    with model.locks.training("evaluate", model.label) as turn, turn:
         hooks.call("on_test_begin")
         count = _evaluate(model, _batches(model, x, y, sample_weight, batch_size, steps), hooks)
         results = model.objective.results()
@@ -159,7 +159,7 @@ def _prediction(model, leaves: list[np.ndarray], batch_size: int) -> list[np.nda
     if not model.built:
         steps.ensure_built(model, steps.sample(model, leaves), [])
     if model.run_eagerly:
-        with model.locks.steps.reading():
+        with model.locks.steps.reading() as turn, turn:
             return [np.array(t) for t in steps.outputs_of(model.call_leaves(leaves, training=False))]
     padded = min(1 << max(rows - 1, 0).bit_length(), max(batch_size, rows))
     if padded != rows and rows and model.programs.calls.fact(model, _row_by_row):

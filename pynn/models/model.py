@@ -130,12 +130,15 @@ class Model(Layer):
 
     def _reading(self, method: str, x):
         """The call `method` on x, beside which no step runs."""
-        lock = self.locks.steps
-        lock.start_reading()
+        lock, mark = self.locks.steps, object()
         try:
-            return self.programs.calls.get(self, method)(x)
-        finally:
-            lock.stop_reading()
+            lock.start_reading(mark)
+            found = self.programs.calls.get(self, method)(x)
+            lock.stop_reading(mark)
+        except BaseException:
+            lock.stop_reading(mark)
+            raise
+        return found
 
     def call_on_batch(self, x, *, call):
         """`model(x)` where nothing records."""
@@ -161,7 +164,7 @@ class Model(Layer):
 
     def get_weights(self) -> list[np.ndarray]:
         """Copies of the weights, in the order of `weights`; those of a whole step, even while another thread trains."""
-        with self.locks.steps.reading():
+        with self.locks.steps.reading() as turn, turn:
             return super().get_weights()
 
     def set_weights(self, weights) -> None:
@@ -170,7 +173,7 @@ class Model(Layer):
         Raises:
             ValueError: their number or a shape differs.
         """
-        with self.locks.steps.writing():
+        with self.locks.steps.writing() as turn, turn:
             super().set_weights(weights)
 
     def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
@@ -226,7 +229,7 @@ class Model(Layer):
                 f"[compile] training has its own steps and runs none of a model. Received: {type(self).__name__}.{own}. Put what it adds "
                 "to the loss into call() by self.add_loss, or train in a loop with pn.variable_grads and optimizer.apply_gradients."
             )
-        with self.locks.training("compile", self.label):
+        with self.locks.training("compile", self.label) as turn, turn:
             self.optimizer = optimizers.get(optimizer)
             self.objective = Objective(loss, loss_weights, metrics, weighted_metrics)
             self.run_eagerly = bool(run_eagerly)
@@ -255,7 +258,7 @@ class Model(Layer):
         from pynn.models.fit import fit
 
         kwargs = bound_words(fit, ("x", "y"), args, kwargs)
-        with self.locks.training("fit", self.label):
+        with self.locks.training("fit", self.label) as turn, turn:
             return fit(self, x, y, **kwargs)
 
     def evaluate(self, x=None, y=None, *args, **kwargs):
@@ -282,12 +285,15 @@ class Model(Layer):
         self.require_compiled(f"{mode}_on_batch")
         if values[1] is None:
             raise ValueError(f"[{mode}_on_batch] y is missing. Received: x alone. Call {mode}_on_batch(x, y).")
-        locks = self.locks
-        before = locks.start_training(f"{mode}_on_batch", self.label)
+        locks, mark = self.locks, object()
         try:
-            return self._results(self._step_on_batch(mode, values, class_weight), return_dict)
-        finally:
-            locks.stop_training(before)
+            locks.start_training(f"{mode}_on_batch", self.label, mark)
+            found = self._results(self._step_on_batch(mode, values, class_weight), return_dict)
+            locks.stop_training(mark)
+        except BaseException:
+            locks.stop_training(mark)
+            raise
+        return found
 
     def _step_on_batch(self, mode: str, values: tuple, class_weight) -> dict[str, float]:
         if self.run_eagerly or class_weight is not None:
@@ -298,15 +304,17 @@ class Model(Layer):
             return self.objective.results()
         if mode == "train":
             self.optimizer.refresh_learning_rate()
-        lock = self.locks.steps
-        lock.start_writing()
+        lock, mark = self.locks.steps, object()
         try:
+            lock.start_writing(mark)
             row = self.programs.calls.get(self, f"{mode}_alone")(*values)
-        except GuardTripped as tripped:
+            lock.stop_writing(mark)
+        except BaseException as error:
+            lock.stop_writing(mark)
+            if not isinstance(error, GuardTripped):
+                raise
             self.objective.reset()
-            raise explain(self, tripped, self.prepare_data(*values)) from None
-        finally:
-            lock.stop_writing()
+            raise explain(self, error, self.prepare_data(*values)) from None
         return dict(zip(self.objective.names, row.tolist(), strict=True))
 
     def train_alone(self, x, y, weights, *, call) -> np.ndarray:
@@ -354,11 +362,11 @@ class Model(Layer):
         try:
             if self.run_eagerly:
                 step = steps.train_eagerly if mode == "train" else steps.test_step
-                with self.locks.steps.writing(), undisturbed():
+                with self.locks.steps.writing() as turn, turn, undisturbed():
                     step(self, *([Tensor(a) for a in part] for part in (data.x, data.y, data.weights)))
             else:
                 program = batch_program(self, mode, data)
-                with self.locks.steps.writing():
+                with self.locks.steps.writing() as turn, turn:
                     program.run(data.leaves)
         except GuardTripped as tripped:
             raise explain(self, tripped, data) from None
@@ -399,21 +407,21 @@ class Model(Layer):
         """Saves architecture, weights and optimizer state as a folder in TensorFlow.js's layers-model format."""
         from pynn.io.layers_model import save_model
 
-        with self.locks.steps.reading():
+        with self.locks.steps.reading() as turn, turn:
             save_model(self, path, include_optimizer=include_optimizer)
 
     def save_weights(self, path) -> None:
         """Saves the weights as one safetensors file, by their paths."""
         from pynn.io.weights import save_weights
 
-        with self.locks.steps.reading():
+        with self.locks.steps.reading() as turn, turn:
             save_weights(self, path)
 
     def load_weights(self, path, *, strict: bool = True) -> None:
         """Loads weights that `save_weights` wrote; nothing changes if they don't fit."""
         from pynn.io.weights import load_weights
 
-        with self.locks.steps.writing():
+        with self.locks.steps.writing() as turn, turn:
             load_weights(self, path, strict=strict)
 
     def to_json(self) -> str:

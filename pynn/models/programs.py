@@ -53,7 +53,7 @@ class ProgramCache:
 def capture(body: Callable, specs: Sequence[Spec]) -> Program:
     """The program of `body(*tensors)`, which returns a list of tensors."""
     inputs = [abstract(s, "argument") for s in specs]
-    with Capture(may_create=False, rates_are_set=True) as recorder:
+    with Capture(may_create=False, rates_are_set=True) as recorder, recorder:
         outputs = body(*inputs)
     return Program(recorder, inputs, outputs)
 

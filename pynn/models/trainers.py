@@ -107,7 +107,7 @@ class ArrayTrainer:
     def _turn(self, schedule: Schedule) -> bool:
         """Whole steps for a moment; between turns come signals, progress, and predictions in other threads."""
         lock = self.model.locks.steps
-        with lock.writing():
+        with lock.writing() as turn, turn:
             return schedule.run(lock.turn_seconds)
 
     def _run_by_batches(self, epoch: int, run) -> dict[str, float]:
@@ -117,7 +117,7 @@ class ArrayTrainer:
             program = programs["full"] if batch < self.full else programs["tail"]
             self.model.optimizer.refresh_learning_rate()
             try:
-                with self.model.locks.steps.writing():
+                with self.model.locks.steps.writing() as turn, turn:
                     program.run(leaves)
             except GuardTripped as tripped:
                 raise self._explain(tripped, epoch, batch) from None

@@ -16,6 +16,8 @@ from pynn.program import fuse
 class Capture:
     """Records calls while it is entered. Reads of variables are values, assignments are effects in order.
 
+    `with Capture() as capture, capture:` ends it for sure: Ctrl-C can keep one `__exit__` from its first line, not both.
+
     Args:
         may_create: Whether variables may be made meanwhile.
         rates_are_set: Whether those who run what is captured set learning rates that Python computes before each step.
@@ -31,13 +33,16 @@ class Capture:
         self.rates_are_set = rates_are_set
 
     def __enter__(self) -> Capture:
+        if active.capture is self:
+            return self
         if active.capture is not None:
             raise CaptureError("[capture] a capture is running already. Call captured functions inside each other instead.")
         active.capture = self
         return self
 
     def __exit__(self, *exc) -> None:
-        active.capture = None
+        if active.capture is self:
+            active.capture = None
 
     # -- called by the engine ----------------------------------------------------------------------------------------
 

@@ -40,7 +40,7 @@ class SegmentGradient(Callable):
 @contextmanager
 def _captured(calls: Sequence[tuple], specs: Sequence[Spec], followed: Sequence[int]) -> Iterator[tuple[Capture, list[Tensor], Tape]]:
     """A capture with the calls in it over stand-ins, and the tape that has followed them."""
-    with Capture(may_create=False) as capture:
+    with Capture(may_create=False) as capture, capture:
         tensors = [abstract(spec, "argument") for spec in specs]
         yield capture, tensors, written_out(calls, tensors, followed)
 

@@ -153,7 +153,7 @@ def capture_function(
     function: PythonFunction, structure, arguments: Iterator, stand_ins: list[Tensor], *, may_create: bool
 ) -> _Captured:
     """Captures a call over inputs that `stand_ins` stand for. `arguments`, the leaves of `structure`, are taken while the capture runs."""
-    with Capture(may_create=may_create) as capture:
+    with Capture(may_create=may_create) as capture, capture:
         args, kwargs = unflatten(structure, arguments) if structure else ((), {})
         result = function(*args, **kwargs)
     return _finish(capture, stand_ins, result)
