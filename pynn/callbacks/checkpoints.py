@@ -30,15 +30,11 @@ class ModelCheckpoint(Monitor):
         self.filepath, self.verbose = os.fspath(filepath), verbose
         self.save_best_only, self.save_weights_only = save_best_only, save_weights_only
         self.save_freq = checked_frequency(self, save_freq)
-        from pynn.io.files import file_suffix
+        from pynn.io.files import check_suffix
 
-        suffix = file_suffix(self.filepath)
-        if suffix:  # it would be refused too when there is something to save, after the first epoch
-            what = "weights are saved as a safetensors file" if save_weights_only else "a model is saved as a folder"
-            raise ValueError(
-                f"[ModelCheckpoint] {what}, not as a {suffix} file. Received: filepath={self.filepath!r}. "
-                "Leave the suffix out; for the weights alone use save_weights_only=True and 'name.safetensors'."
-            )
+        # saving would refuse it as well, but after the first epoch only
+        hint = "use save_weights_only=True and 'name.safetensors'"
+        check_suffix(self.filepath, "ModelCheckpoint", weights=save_weights_only, hint=hint)
         self._batches = self._epoch = 0
         if initial_value_threshold is not None:
             self.best = initial_value_threshold

@@ -8,7 +8,7 @@ from io import BufferedReader
 
 from pynn.errors import DataError
 
-__all__ = ["file_suffix", "open_regular", "printable"]
+__all__ = ["check_suffix", "open_regular", "printable"]
 
 
 def printable(text: object, limit: int = 80) -> str:
@@ -22,10 +22,17 @@ def printable(text: object, limit: int = 80) -> str:
     return shown if len(shown) <= limit else shown[:limit] + "..."
 
 
-def file_suffix(path: str | os.PathLike[str]) -> str:
-    """The suffix of a path that names a file of another format than a model's folder or its weights; an empty string for any other."""
+def check_suffix(path: str | os.PathLike[str], where: str, *, weights: bool, hint: str = "") -> None:
+    """Raises ValueError, in the name of `where`, for a path with the suffix of another format than a model's folder or its weights.
+
+    `hint` says how to save the weights alone instead of a model.
+    """
     suffix = os.path.splitext(os.fspath(path))[1]
-    return suffix if suffix in (".h5", ".hdf5", ".keras", ".json") else ""
+    if suffix.lower() not in (".h5", ".hdf5", ".keras", ".json"):
+        return
+    what = "weights are saved as a safetensors file" if weights else "a model is saved as a folder, in TensorFlow.js's format"
+    fix = "Name it with the suffix .safetensors." if weights else f"Leave the suffix out; for the weights alone {hint}."
+    raise ValueError(f"[{where}] {what}, not as a {suffix} file. Received: {os.fspath(path)!r}. {fix}")
 
 
 def open_regular(path: str | os.PathLike[str], *, follow: bool = True) -> BufferedReader:

@@ -17,7 +17,7 @@ import numpy as np
 from pynn.errors import DataError
 from pynn.io import bounded_json
 from pynn.io.atomic import atomic_folder
-from pynn.io.files import file_suffix, open_regular, printable
+from pynn.io.files import check_suffix, open_regular, printable
 from pynn.io.manifest import encode, parse_manifest, read_groups
 from pynn.io.reloading import not_found_again
 from pynn.io.topology import model_from_topology
@@ -148,12 +148,7 @@ def save_model(model, path: str | os.PathLike[str], *, include_optimizer: bool =
     """
     if not model.built:
         raise ValueError(f"[save] {model.label} has no weights yet. Give its first layer an input_shape, or call it once.")
-    suffix = file_suffix(path)
-    if suffix:
-        raise ValueError(
-            f"[save] a model is saved as a folder, in TensorFlow.js's format, not as a {suffix} file. Received: {os.fspath(path)!r}. "
-            "Leave the suffix out; for the weights alone use save_weights('name.safetensors')."
-        )
+    check_suffix(path, "save", weights=False, hint="use save_weights('name.safetensors')")
     unknown = not_found_again(model)
     model_topology, missing = topology(model)
     if unknown:

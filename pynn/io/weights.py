@@ -11,7 +11,7 @@ import numpy as np
 
 from pynn.errors import suggestion
 from pynn.io import bounded_json
-from pynn.io.files import file_suffix
+from pynn.io.files import check_suffix
 from pynn.io.safetensors import load_file, load_metadata, save_file
 from pynn.io.weight_names import weight_paths
 
@@ -38,12 +38,7 @@ def save_weights(model, path: str | os.PathLike[str]) -> None:
     """
     if not model.built:
         raise ValueError(f"[{model.label}] the model has no weights yet. Give its first layer an input_shape, or call it once.")
-    suffix = file_suffix(path)
-    if suffix:
-        raise ValueError(
-            f"[save_weights] weights are saved as a safetensors file, not as a {suffix} file. Received: {os.fspath(path)!r}. "
-            "Name it with the suffix .safetensors."
-        )
+    check_suffix(path, "save_weights", weights=True)
     weights = named_weights(model)
     save_file({name: v.numpy() for name, v in weights.items()}, path, {"format": "pynn", "order": json.dumps(list(weights))})
 

@@ -77,18 +77,28 @@ def whole(function: str, name: str, value: Any, default: int | None, least: int 
     return int(value)
 
 
-def rows_per_step(function: str, x: Any, batch_size: Any) -> int:
-    """`batch_size` for the data x, 32 by default.
+def rows_per_step(function: str, x: Any, batch_size: Any, default: int = 32, *, what: str = "x", name: str = "batch_size") -> int:
+    """`batch_size`, or another argument of this `name`, for the data x, which is the argument `what`.
 
     Raises:
         ValueError: it isn't a whole number above zero, or x comes in batches.
     """
     if batch_size is not None and is_batches(x):
         raise ValueError(
-            f"[{function}] x yields batches, so batch_size can't be given beside it. Received: batch_size={batch_size!r}. "
+            f"[{function}] {what} yields batches, so {name} can't be given beside it. Received: {name}={batch_size!r}. "
             "Leave it out, and yield batches of that size."
         )
-    return whole(function, "batch_size", batch_size, 32)
+    return whole(function, name, batch_size, default)
+
+
+def refuse_beside_batches(function: str, y: Any, sample_weight: Any, validation_split: Any = None) -> None:
+    """Raises ValueError for what can't be given where x yields batches."""
+    for name, value in (("y", y), ("sample_weight", sample_weight), ("validation_split", validation_split or None)):
+        if value is not None:
+            raise ValueError(
+                f"[{function}] x yields batches, so {name} can't be given beside it. Yield (x, y) or (x, y, sample_weight) instead."
+                + (" Pass validation_data." if name == "validation_split" else "")
+            )
 
 
 def checked_frequency(value: Any) -> int | list[int]:

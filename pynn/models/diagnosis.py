@@ -47,6 +47,9 @@ def _replay(model, data: ArrayData, class_table) -> tuple[str, float, float]:
     x, y, weights = ([Tensor(a) for a in part] for part in (data.x, data.y, data.weights))
     if class_table is not None:
         weights = steps.class_weighted(model, weights, y[0], Tensor(class_table))
+    for w in map(Tensor.numpy, weights):
+        if not np.isfinite(w).all():
+            return f"sample weight of row {int(np.argwhere(~np.isfinite(w))[0][0])} of the batch", math.nan, math.nan
     variables = model.trainable_weights
     watch = _Watch()
     with observed(watch.look), Tape() as tape:
@@ -83,7 +86,7 @@ class _Watch:
 
 
 def _cause(model, data: ArrayData, culprit: str, norm: float) -> str:
-    if culprit.startswith(("input", "target")):
+    if culprit.startswith(("input", "target", "sample weight")):
         return "Likely cause: the data. Remove or replace NaN and infinite values before training."
     largest = max((float(np.abs(a).max()) for a in data.x if a.size and a.dtype.kind in "fiu"), default=0.0)
     rate = float(model.optimizer.learning_rate)

@@ -15,6 +15,7 @@ from pynn.models.arguments import (
     check_validation,
     checked_frequency,
     checked_verbose,
+    refuse_beside_batches,
     refuse_options_as_targets,
     rows_per_step,
     whole,
@@ -59,13 +60,13 @@ def fit(
         callbacks: See `pynn.callbacks`.
         validation_split: Fraction of the rows, taken from the end before shuffling, to validate on.
         validation_data: `(x, y)`, `(x, y, sample_weight)` or batches, to validate on; then nothing is split off.
-        shuffle: A new order of rows each epoch.
+        shuffle: A new order of rows each epoch. Batches come in the order in which `x` yields them.
         class_weight: Weights by class index, of the samples or, where each step of a sequence has a class, of the steps.
         sample_weight: Weights of the samples, as many as rows.
         initial_epoch: Where to start counting, as when training goes on.
         steps_per_epoch: Steps that make an epoch; all of the data by default.
         validation_steps: Batches to validate on; all by default.
-        validation_batch_size: Rows per validation batch.
+        validation_batch_size: Rows per validation batch, `batch_size` by default. Left out if `validation_data` yields batches.
         validation_freq: Validate every so many epochs, or after the epochs listed.
 
     Returns:
@@ -80,7 +81,9 @@ def fit(
         raise RuntimeError("[fit] the model has no optimizer. Call model.compile(optimizer=..., loss=...) first.")
     epochs = whole("fit", "epochs", epochs, 1)
     batch_size = rows_per_step("fit", x, batch_size)
-    validation_batch_size = whole("fit", "validation_batch_size", validation_batch_size, batch_size)
+    validation_batch_size = rows_per_step(
+        "fit", validation_data, validation_batch_size, batch_size, what="validation_data", name="validation_batch_size"
+    )
     steps_per_epoch = whole("fit", "steps_per_epoch", steps_per_epoch, None)
     validation_steps = whole("fit", "validation_steps", validation_steps, None)
     initial_epoch = whole("fit", "initial_epoch", initial_epoch, 0, least=0)
@@ -92,7 +95,7 @@ def fit(
     arguments = dict(batch_size=batch_size, shuffle=shuffle, steps_per_epoch=steps_per_epoch)
     validation = None
     if is_batches(x):
-        _refuse_with_batches(y, sample_weight, validation_split)
+        refuse_beside_batches("fit", y, sample_weight, validation_split)
         source: Any = Batches(x, lambda *parts: _with_targets(model.prepare_data, *parts, class_weight=class_weight))
         trainer: Any = BatchTrainer(model, source, **arguments)
     else:
@@ -116,15 +119,6 @@ def _with_targets(prepare, x, *rest, class_weight):
     if not rest or rest[0] is None:
         raise ValueError(f"[fit] a batch came without targets. Received: a {type(x).__name__}. Yield a tuple (x, y).")
     return prepare(x, *rest, class_weight=class_weight)
-
-
-def _refuse_with_batches(y, sample_weight, validation_split) -> None:
-    for name, value in (("y", y), ("sample_weight", sample_weight), ("validation_split", validation_split or None)):
-        if value is not None:
-            raise ValueError(
-                f"[fit] x yields batches, so {name} can't be given beside it. Yield (x, y) or (x, y, sample_weight) instead."
-                + (" Pass validation_data." if name == "validation_split" else "")
-            )
 
 
 class _Validator:

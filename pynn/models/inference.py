@@ -10,7 +10,7 @@ import numpy as np
 from pynn.data.arrays import ArrayData
 from pynn.data.batches import Batches, is_batches
 from pynn.models import steps
-from pynn.models.arguments import callback_list, checked_verbose, rows_per_step, whole
+from pynn.models.arguments import callback_list, checked_verbose, refuse_beside_batches, rows_per_step, whole
 from pynn.models.settings import is_own_code
 from pynn.progress import duration, values
 
@@ -42,6 +42,8 @@ def evaluate(
         raise TypeError("[evaluate] there is nothing to evaluate on. Call evaluate(x, y).")
     if y is None and not isinstance(x, ArrayData) and not is_batches(x):
         raise ValueError("[evaluate] y is missing. Received: x alone. Call evaluate(x, y).")
+    if is_batches(x):
+        refuse_beside_batches("evaluate", y, sample_weight)
     if isinstance(callbacks, CallbackList):  # those of the fit around it, which keep its params
         hooks = callbacks
     else:
@@ -73,7 +75,10 @@ def _evaluate(model, batches, hooks) -> int:
         if wants_logs:
             hooks.call("on_test_batch_end", count - 1, logs=model.objective.results())
     if not count:
-        raise ValueError("[evaluate] there is no data to evaluate on. Received: no rows.")
+        raise ValueError(
+            "[evaluate] there is no data to evaluate on. Received: no rows. A generator can be gone through once only: pass steps "
+            "(validation_steps in fit), or an iterable that starts anew."
+        )
     return count
 
 

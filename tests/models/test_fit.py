@@ -239,6 +239,10 @@ def test_subclassed_models_train():
         (lambda: line().fit(X[:, :3], Y, verbose=0), ValueError, "Dense"),
         (lambda: line().predict(X[:, :3]), ValueError, "Dense"),
         (lambda: line(loss=None).fit(X, Y), ValueError, "loss"),
+        (lambda: line().evaluate([(X, Y)].__iter__(), Y), ValueError, "yields batches, so y"),
+        (lambda: line().evaluate([(X, Y)].__iter__(), sample_weight=X[:, 0]), ValueError, "yields batches, so sample_weight"),
+        (lambda: line().fit(X, Y, validation_data=iter([(X, Y)]), validation_batch_size=4), ValueError, "so validation_batch_size can't"),
+        (lambda: line().fit(X, Y, epochs=2, validation_data=iter([(X, Y)]), verbose=0), ValueError, "validation_steps in fit"),
     ],
 )
 def test_mistakes_are_named(call, error, words):

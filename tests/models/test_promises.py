@@ -153,6 +153,15 @@ def test_statistics_and_random_counters_are_kept_from_a_step_that_fails(eagerly)
             np.testing.assert_array_equal(old, v.numpy(), err_msg=v.path)
 
 
+@pytest.mark.parametrize("weights", [{"sample_weight": np.full(16, np.nan)}, {"class_weight": {0: 1.0, 1: np.inf}}], ids=["sample", "class"])
+def test_weights_that_are_not_finite_are_named(weights):
+    model = pn.Sequential([pn.layers.Dense(1, input_shape=(2,))])
+    model.compile("sgd", "mse")
+    for train in (model.fit, model.train_on_batch):
+        with pytest.raises(pn.NonFiniteError, match="The first value that isn't: sample weight of row [01] .* Likely cause: the data"):
+            train(np.ones((16, 2)), np.arange(16) % 2, **weights)
+
+
 def test_terminate_on_nan_ends_quietly(capsys):
     model, x, y, loss, _ = dense()
     model.compile(pn.optimizers.SGD(1e30), loss)
