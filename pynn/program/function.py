@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 import itertools
+import sys
 import threading
 import warnings
 from collections import OrderedDict
@@ -72,6 +73,14 @@ class Function(Callable):
     def __deepcopy__(self, memo) -> Function:
         """Another one of the same Python function, with programs of its own; a method becomes one of the copy."""
         return type(self)(copy.deepcopy(self.python_function, memo))
+
+    def __reduce__(self):
+        """By its name where it has one, as any function; else by that of the Python function."""
+        named = sys.modules.get(self.__module__)
+        path = getattr(self, "__qualname__", "")
+        for part in path.split("."):
+            named = getattr(named, part, None)
+        return path if named is self else (type(self), (self.python_function,))
 
     def program(self, *args, **kwargs) -> Program:
         """The program for these arguments, captured if need be but not run."""

@@ -153,7 +153,7 @@ def test_statistics_and_random_counters_are_kept_from_a_step_that_fails(eagerly)
             np.testing.assert_array_equal(old, v.numpy(), err_msg=v.path)
 
 
-@pytest.mark.parametrize("weights", [{"sample_weight": np.full(16, np.nan)}, {"class_weight": {0: 1.0, 1: np.inf}}], ids=["sample", "class"])
+@pytest.mark.parametrize("weights", [{"sample_weight": np.full(16, np.nan)}, {"class_weight": {0: 1.0, 1: np.inf}}], ids=str)
 def test_weights_that_are_not_finite_are_named(weights):
     model = pn.Sequential([pn.layers.Dense(1, input_shape=(2,))])
     model.compile("sgd", "mse")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import functools
 import os
+import pickle
 import signal
 import sys
 import threading
@@ -475,3 +477,20 @@ def test_repeat_inside_a_captured_function_is_a_loop():
         return count * 2.0
 
     assert float(pn.function(lambda by: pn.repeat(add, 3, by))(2.0)) == 12.0 and count.item() == 6.0
+
+
+@pn.function
+def doubled(x):
+    return x * 2
+
+
+def tripled(x):
+    return x * 3
+
+
+def test_a_function_is_pickled_by_its_name_or_that_of_its_python():
+    again = pickle.loads(pickle.dumps(doubled))
+    assert again is doubled and copy.copy(doubled) is doubled
+    other = pickle.loads(pickle.dumps(pn.function(tripled)))
+    assert other.python_function is tripled and float(other(2.0)) == 6.0
+    assert float(pickle.loads(pickle.dumps(pn.function(functools.partial(tripled))))(2.0)) == 6.0
