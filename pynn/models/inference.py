@@ -50,10 +50,7 @@ def evaluate(
         hooks = CallbackList(callback_list(callbacks), model, {"steps": steps, "verbose": verbose})
     started = time.monotonic()
     with model.locks.training("evaluate", model.label) as turn, turn:
-        hooks.call("on_test_begin")
-        count = _evaluate(model, _batches(model, x, y, sample_weight, batch_size, steps), hooks)
-        results = model.objective.results()
-        hooks.call("on_test_end", logs=results)
+        count, results = _evaluate(model, _batches(model, x, y, sample_weight, batch_size, steps), hooks)
     if verbose not in (0, "auto"):
         print(f"{count} steps in {duration(time.monotonic() - started)}  {values(results)}")
     if return_dict:
@@ -62,7 +59,17 @@ def evaluate(
     return found[0] if len(found) == 1 else found
 
 
-def _evaluate(model, batches, hooks) -> int:
+def _evaluate(model, batches, hooks) -> tuple[int, dict[str, float]]:
+    """How many batches there were, and the results. Within a `fit`, the running values of its epoch stay what they are."""
+    with steps.undone(model.objective.variables if model.locks.fitting else ()):
+        hooks.call("on_test_begin")
+        count = _test(model, batches, hooks)
+        results = model.objective.results()
+        hooks.call("on_test_end", logs=results)
+    return count, results
+
+
+def _test(model, batches, hooks) -> int:
     count, wants_logs = 0, hooks.any_overrides("on_test_batch_end")
     for count, data in enumerate(batches, 1):
         if not data.y:

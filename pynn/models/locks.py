@@ -152,6 +152,11 @@ class ModelLocks:
         self._trainer: int | None = None  # the thread that trains
         self._trainings: dict[object, bool] = {}  # its marks, and whether they are those of a `fit`
 
+    @property
+    def fitting(self) -> bool:
+        """Whether a `fit` runs."""
+        return True in self._trainings.values()
+
     def start_training(self, what: str, label: str, mark: object) -> None:
         """From here on this thread alone trains or evaluates the model. Single steps wait for each other, nothing waits for a `fit`.
 
@@ -161,7 +166,7 @@ class ModelLocks:
         me = threading.get_ident()
         if self._trainer != me:
             while not self._training.acquire(timeout=PATIENCE):
-                if True in self._trainings.values():
+                if self.fitting:
                     raise RuntimeError(
                         f"[{what}] {label} is being trained by fit in another thread. Only predictions can run beside it: wait for fit to "
                         "end, or train a copy (copy.deepcopy(model))."

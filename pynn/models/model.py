@@ -288,12 +288,18 @@ class Model(Layer):
         locks, mark = self.locks, object()
         try:
             locks.start_training(f"{mode}_on_batch", self.label, mark)
-            found = self._results(self._step_on_batch(mode, values, class_weight), return_dict)
+            step = self._step_beside_fit if locks.fitting else self._step_on_batch
+            found = self._results(step(mode, values, class_weight), return_dict)
             locks.stop_training(mark)
         except BaseException:
             locks.stop_training(mark)
             raise
         return found
+
+    def _step_beside_fit(self, *args) -> dict[str, float]:
+        """A step that a callback of `fit` asks for: the running values of the epoch stay what they are."""
+        with steps.undone(self.objective.variables):
+            return self._step_on_batch(*args)
 
     def _step_on_batch(self, mode: str, values: tuple, class_weight) -> dict[str, float]:
         if self.run_eagerly or class_weight is not None:

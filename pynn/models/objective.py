@@ -111,6 +111,11 @@ class Objective:
         return [self.loss_running, *self.output_running, *(m for _, _, m in self.metrics)]
 
     @property
+    def variables(self) -> list[Variable]:
+        """The sums behind the running values."""
+        return [v for tracker in self.trackers for v in tracker.variables]
+
+    @property
     def names(self) -> list[str]:
         """Names of the running values."""
         return [self.loss_running.name, *(r.name for r in self.output_running), *self.metric_names]

@@ -60,7 +60,7 @@ def state_variables(model, *, running: bool = False) -> dict[str, Variable]:
     if model.optimizer is not None and model.optimizer.built:
         groups["optimizer"] = model.optimizer.variables
     if running and model.objective is not None:
-        groups["metric"] = [v for tracker in model.objective.trackers for v in tracker.variables]
+        groups["metric"] = model.objective.variables
     return {f"{kind}/{i}/{v.path}": v for kind, variables in groups.items() for i, v in enumerate(variables)}
 
 

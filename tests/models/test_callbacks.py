@@ -248,3 +248,21 @@ def test_a_type_error_within_a_schedule_is_its_own():
     model.compile("sgd", "mse")
     with pytest.raises(TypeError, match="unsupported operand"):
         model.fit(np.ones((2, 1)), np.ones((2, 1)), callbacks=[C.LearningRateScheduler(schedule)], verbose=0)
+
+
+@pytest.mark.parametrize("kind", ["arrays", "batches", "eager"])
+@pytest.mark.parametrize("word", ["evaluate", "test_on_batch"])
+def test_what_a_callback_evaluates_is_no_part_of_the_epoch(word, kind):
+    x, y = np.random.default_rng(0).normal(size=(2, 24, 1)).astype(np.float32)
+    histories, values = [], []
+    for evaluates in (False, True):
+        pn.set_seed(1)
+        model = pn.Sequential([L.Dense(1, input_shape=(1,))])
+        model.compile("sgd", "mse", metrics=["mae"], run_eagerly=kind == "eager")
+        call = getattr(model, word)
+        look = C.LambdaCallback(on_train_batch_end=lambda batch, logs, call=call: values.append(call(9 * x, y)[0]))
+        data = ([(x[i : i + 8], y[i : i + 8]) for i in (0, 8, 16)].__iter__(),) if kind == "batches" else (x, y)
+        words = {} if kind == "batches" else {"batch_size": 8, "shuffle": False}
+        histories.append(model.fit(*data, callbacks=[look] if evaluates else [], verbose=0, **words).history)
+    assert histories[0] == histories[1]
+    assert len(values) == 3 and min(values) > histories[0]["loss"][0]
