@@ -55,6 +55,8 @@ class ProgressBar:
     def __init__(self, verbose, epochs: int, stream=None):
         self.stream = stream if stream is not None else sys.stdout
         self.verbose = 1 if verbose == "auto" else int(verbose)
+        if self.stream is None:  # a process without a console
+            self.verbose = 0
         self.epochs = epochs
         terminal = getattr(self.stream, "isatty", lambda: False)()
         self.live = self.verbose == 1 and terminal and os.environ.get("TERM") != "dumb"

@@ -271,6 +271,11 @@ def test_values_and_times_are_short():
     assert [duration(s) for s in (0.4211, 12.3, 60.0, 3599.9)] == ["0.42 s", "12 s", "1 min 0 s", "59 min 59 s"]
 
 
+def test_a_process_without_a_console_trains(monkeypatch):
+    monkeypatch.setattr("sys.stdout", None)
+    assert line().fit(X, Y).epoch == [0]
+
+
 def test_no_color_is_respected(monkeypatch):
     monkeypatch.setenv("NO_COLOR", "1")
     out = Terminal()
