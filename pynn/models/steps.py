@@ -57,8 +57,10 @@ def undone(variables: Sequence[Variable], *, on_error_only: bool = False) -> Ite
 
 
 def train_eagerly(model, x: Sequence[Tensor], y: Sequence[Tensor], weights: Sequence[Tensor]) -> Tensor:
-    """`train_step` run as it is. Layers change what they keep before the guards look at the gradients; if these stop it, that is undone."""
-    with undone(changed_by_calls(model), on_error_only=True):
+    """`train_step` run as it is, and undone if it fails: layers change what they keep before the guards look at the gradients, and a
+    constraint or an optimizer of the user's may fail between two weights.
+    """
+    with undone([*changed_by_calls(model), *model.trainable_weights, *model.optimizer.variables], on_error_only=True):
         return train_step(model, x, y, weights)
 
 

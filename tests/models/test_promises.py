@@ -153,6 +153,29 @@ def test_statistics_and_random_counters_are_kept_from_a_step_that_fails(eagerly)
             np.testing.assert_array_equal(old, v.numpy(), err_msg=v.path)
 
 
+@pytest.mark.parametrize("eagerly", [False, True])
+def test_a_constraint_that_fails_leaves_no_half_of_a_step(eagerly):
+    fails = []
+
+    def constraint(w):
+        if fails:
+            raise RuntimeError("no constraint today")
+        return w
+
+    model = pn.Sequential([L.Dense(3, input_shape=(4,)), L.Dense(1, kernel_constraint=constraint)])
+    model.compile(pn.optimizers.SGD(0.1, momentum=0.9), "mse", run_eagerly=eagerly)
+    x, y = np.ones((8, 4), np.float32), np.zeros((8, 1), np.float32)
+    model.fit(x, y, verbose=0)
+    everything = [*model.variables, *model.optimizer.variables]
+    before = [v.numpy() for v in everything]
+    fails.append(True)
+    model.programs.clear()
+    with pytest.raises(RuntimeError, match="no constraint today"):
+        model.train_on_batch(x, y)
+    for old, v in zip(before, everything, strict=True):
+        np.testing.assert_array_equal(old, v.numpy(), err_msg=v.path)
+
+
 @pytest.mark.parametrize("weights", [{"sample_weight": np.full(16, np.nan)}, {"class_weight": {0: 1.0, 1: np.inf}}], ids=str)
 def test_weights_that_are_not_finite_are_named(weights):
     model = pn.Sequential([pn.layers.Dense(1, input_shape=(2,))])
