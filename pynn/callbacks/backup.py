@@ -146,7 +146,13 @@ class BackupAndRestore(Callback):
         for callback in self._members():  # those of one class by their order
             place = next((i for i, (name, _) in enumerate(states) if name == type(callback).__name__), None)
             if place is not None:
-                callback.set_state(states.pop(place)[1])
+                name, state = states.pop(place)
+                try:
+                    callback.set_state(state)
+                except (KeyError, TypeError, ValueError, AttributeError) as error:
+                    raise DataError(
+                        f"{what} has a state of {name} that can't be set ({error!r}). Remove the file, or name another folder."
+                    ) from error
         run.go_on(epoch, batch)
         self.model.stop_training = bool(words["stop"])
 

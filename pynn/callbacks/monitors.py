@@ -70,6 +70,8 @@ class EarlyStopping(Monitor):
         start_from_epoch: Epochs before this one don't count.
     """
 
+    _STATE = ("best", "best_epoch", "wait", "stopped_epoch", "best_weights")
+
     def __init__(
         self, monitor="val_loss", min_delta=0.0, patience=0, verbose=0, mode="auto", baseline=None,
         restore_best_weights=False, start_from_epoch=0,
@@ -85,13 +87,12 @@ class EarlyStopping(Monitor):
 
     def get_state(self):
         """Best value and epoch, the count of epochs without improvement, the best weights."""
-        names = ("best", "best_epoch", "wait", "stopped_epoch", "best_weights")
-        return {name: getattr(self, name) for name in names}
+        return {name: getattr(self, name) for name in self._STATE}
 
     def set_state(self, state) -> None:
         """Goes on where `get_state` was asked."""
-        for name, value in state.items():
-            setattr(self, name, value)
+        for name in self._STATE:
+            setattr(self, name, state[name])
 
     def on_train_begin(self, logs=None) -> None:
         """Starts anew."""

@@ -203,6 +203,30 @@ def test_something_else_in_the_folder_is_refused(tmp_path):
         MODELS["small"]().fit(x, y, verbose=0, callbacks=[BackupAndRestore(tmp_path)])
 
 
+class Stops(pn.callbacks.Callback):
+    """Interrupts the second epoch, and tells a state that `EarlyStopping` has not."""
+
+    def __init__(self, state):
+        self.state = state
+
+    def get_state(self):
+        return self.state
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if epoch == 1:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("state", [{}, {"model": 1}, [1], 7])
+def test_a_state_that_a_callback_cannot_take_is_named(state, tmp_path):
+    x, y = data()
+    kind = type("EarlyStopping", (Stops,), {})
+    with pytest.raises(KeyboardInterrupt):
+        MODELS["small"]().fit(x, y, epochs=3, verbose=0, callbacks=[kind(state), BackupAndRestore(tmp_path)])
+    with pytest.raises(pn.DataError, match=r"has a state of EarlyStopping that can't be set .* Remove the file"):
+        MODELS["small"]().fit(x, y, epochs=3, verbose=0, callbacks=[EarlyStopping("loss"), BackupAndRestore(tmp_path)])
+
+
 def test_a_seed_set_again_starts_the_orders_anew():
     found = []
     model = MODELS["small"]()
