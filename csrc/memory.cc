@@ -1,5 +1,6 @@
 #include "memory.h"
 
+#include <cstdio>
 #include <cstdlib>
 #include <new>
 
@@ -13,6 +14,16 @@ namespace pynn {
 namespace {
 
 constexpr std::int64_t kHugePagesFrom = 4 << 20;
+
+// Says how much was asked for.
+class NoMemory : public std::bad_alloc {
+ public:
+  explicit NoMemory(std::int64_t bytes) { std::snprintf(text_, sizeof text_, "there is no memory for %lld bytes", static_cast<long long>(bytes)); }
+  const char* what() const noexcept override { return text_; }
+
+ private:
+  char text_[64];
+};
 
 // Asks for huge pages where the system gives them on demand: one fault for 2 MiB instead of 512, and few misses in the address cache.
 void prefer_huge_pages(void* p, std::int64_t bytes) {
@@ -43,7 +54,7 @@ AlignedBuffer aligned_buffer(std::int64_t bytes) {
 #else
   void* p = std::aligned_alloc(kAlignment, static_cast<std::size_t>(size));
 #endif
-  if (!p) throw std::bad_alloc();
+  if (!p) throw NoMemory(size);
   if (size >= kHugePagesFrom) prefer_huge_pages(p, size);
   return AlignedBuffer(p);
 }

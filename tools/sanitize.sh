@@ -32,7 +32,7 @@ cp -r pynn tests pyproject.toml "$work/tree/"
 rm -f "$work"/tree/pynn/_core*.so
 cp "$work"/sanitized/_core*.so "$work/tree/pynn/"
 cd "$work/tree"
-LD_PRELOAD="$(gcc -print-file-name=libasan.so) $(gcc -print-file-name=libubsan.so)" ASAN_OPTIONS=detect_leaks=0 PYTHONPATH="$work/tree" \
+LD_PRELOAD="$(gcc -print-file-name=libasan.so) $(gcc -print-file-name=libubsan.so)" ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 PYTHONPATH="$work/tree" \
   "$python" -m pytest -q -p no:cacheprovider -n "$(nproc)" --timeout 600 \
   tests/kernels tests/test_eager_calls.py tests/test_public_functions.py tests/test_eager_gradients.py tests/test_captured_steps.py
 echo "no findings after $SECONDS s"

@@ -12,6 +12,7 @@ namespace {
 
 template <class T>
 bool prepare_forward(const Problem* problem, Plan* plan) {
+  if (!conv_fits(problem->specs[0], problem->specs[1], problem->ints)) return false;
   plan_pass<T>(conv_shape(problem->specs[0], problem->specs[1], problem->ints), false, problem->ints, plan);
   return true;
 }

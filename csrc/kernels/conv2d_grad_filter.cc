@@ -11,6 +11,7 @@ namespace {
 
 template <class T>
 bool prepare_grad_filter(const Problem* problem, Plan* plan) {
+  if (!conv_fits(problem->specs[0], problem->specs[2], problem->ints)) return false;
   const ConvShape s = conv_shape(problem->specs[0], problem->specs[2], problem->ints);
   if (use_winograd<T>(s, problem->ints, false))
     plan_winograd_filter<T>(winograd_filter<T>(s), conv_cost_ns<T>(s), plan);

@@ -12,6 +12,7 @@ namespace {
 
 template <class T>
 bool prepare_grad_input(const Problem* problem, Plan* plan) {
+  if (!conv_fits(problem->specs[2], problem->specs[1], problem->ints)) return false;
   plan_pass<T>(conv_shape(problem->specs[2], problem->specs[1], problem->ints), true, problem->ints, plan);
   return true;
 }

@@ -98,7 +98,7 @@ inline void plan_blocks(const BlockRequest& q, Plan* plan) {
   if (is_small(q)) bands = most(bands, ceil_divide(kFewParts, q.batch * q.sections));
   const std::int64_t rows = most(q.rows, 1);
   const std::int64_t fewest = least(rows, 2 * q.row_multiple);
-  const std::int64_t band_rows = most(fewest, ceil_divide(ceil_divide(rows, bands), q.row_multiple) * q.row_multiple);
+  const std::int64_t band_rows = least(rows, most(fewest, ceil_divide(ceil_divide(rows, bands), q.row_multiple) * q.row_multiple));
   bands = ceil_divide(rows, band_rows);
   plan->params[kBands] = bands;
   plan->params[kBandRows] = band_rows;

@@ -102,7 +102,7 @@ FilterGrad filter_grad(const ConvShape& s, GradientIs dy) {
   f.lanes_are_inputs = prefers_inputs(f);
   f.in_place = dy == GradientIs::kArray && reads_in_place<T>(f);
   f.together = is_depthwise(s) ? (f.in_place ? 0 : 1) : clamped(ceil_divide(panel_count(f.panels), f.sections), 1, kPanelsTogether);
-  f.padded_bytes = f.padded ? f.block_images * f.source_rows * f.padded_width * s.group_in * kBytes : 0;
+  f.padded_bytes = f.padded ? bounded_product(bounded_product(f.source_rows, f.padded_width), f.block_images * s.group_in * kBytes) : 0;
   return f;
 }
 

@@ -38,6 +38,7 @@ WinogradShape pooled_shape(const ConvShape& s) {
 
 template <class T>
 bool prepare_conv_pool(const Problem* problem, Plan* plan) {
+  if (!conv_fits(problem->specs[0], problem->specs[1], problem->ints)) return false;
   const ConvShape s = conv_shape(problem->specs[0], problem->specs[1], problem->ints);
   const std::int64_t rows = whole(s.rows.out_size);
   if (use_winograd<T>(s, problem->ints, false)) {

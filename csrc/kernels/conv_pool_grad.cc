@@ -91,6 +91,7 @@ void plan_pooled_filter(const ConvShape& s, Plan* plan) {
 
 template <class T>
 bool prepare_grad_params(const Problem* problem, Plan* plan) {
+  if (!conv_fits(problem->specs[0], problem->specs[3], problem->ints)) return false;
   const ConvShape s = conv_shape(problem->specs[0], problem->specs[3], problem->ints);
   if (use_winograd<T>(s, problem->ints, false))
     plan_pooled_filter<T>(s, plan);
@@ -164,6 +165,7 @@ T* expand_rows(const PooledGradient<T>& g, const ConvShape& s, std::int64_t n, S
 
 template <class T>
 bool prepare_pool_grad_input(const Problem* problem, Plan* plan) {
+  if (!conv_fits(problem->specs[3], problem->specs[2], problem->ints)) return false;
   const ConvShape s = conv_shape(problem->specs[3], problem->specs[2], problem->ints);
   if (use_winograd<T>(s, problem->ints, true)) {
     const WinogradShape w = winograd_shape<T>(s, true, true);

@@ -55,6 +55,14 @@ inline bool inside(const WindowAxis& axis) {
   return axis.pad <= 0 && (axis.out_size - 1) * axis.stride - axis.pad + (axis.window - 1) * axis.dilation < axis.size;
 }
 
+// Whether attributes and axes are small enough for products of two of them to be counted in 64 bits.
+constexpr std::int64_t kMostWindowSteps = INT32_MAX;
+inline bool window_fits(const std::int64_t* values, int count) {
+  for (int i = 0; i < count; ++i)
+    if (values[i] > kMostWindowSteps) return false;
+  return true;
+}
+
 // x (batch, rows.size, cols.size, in_channels), filter (rows.window, cols.window, group_in, out_channels),
 // y (batch, rows.out_size, cols.out_size, out_channels).
 struct ConvShape {
@@ -75,6 +83,10 @@ inline ConvShape conv_shape(const Spec& x, const Spec& filter, const std::int64_
   s.cols = window_axis(x.dims[2], filter.dims[1], ints[kStrideWidth], ints[kDilationWidth], ints[kPaddingMode], ints[kPadLeft],
                        ints[kPadRight]);
   return s;
+}
+
+inline bool conv_fits(const Spec& x, const Spec& filter, const std::int64_t* ints) {
+  return window_fits(x.dims, 4) && window_fits(filter.dims, 4) && window_fits(ints, kActivation);
 }
 
 inline bool is_depthwise(const ConvShape& s) { return s.groups > 1 && s.group_in == 1 && s.group_out == 1; }

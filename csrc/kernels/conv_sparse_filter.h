@@ -29,7 +29,7 @@ struct SparseFilter {
 template <class T>
 SparseFilter sparse_filter(const FilterGrad& f) {
   const ConvShape& s = f.shape;
-  const std::int64_t source = f.block_images * f.source_rows * f.padded_width * s.in_channels;
+  const std::int64_t source = bounded_product(bounded_product(f.source_rows, f.padded_width), f.block_images * s.in_channels);
   return SparseFilter{f, short_vectors<T>(s.cols.window * s.in_channels) * Short<T>::kLanes, source,
                       f.block_images * f.block_rows * s.cols.out_size};
 }

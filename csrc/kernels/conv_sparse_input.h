@@ -37,6 +37,9 @@ inline std::int64_t rows_under(const ConvShape& s, std::int64_t rows) {
   return rows > 0 ? (rows - 1) * s.rows.stride + (s.rows.window - 1) * s.rows.dilation + 1 : 0;
 }
 
+// Of two rows of dz, at most.
+inline std::int64_t terms_of_pair(const ConvShape& s) { return 2 * s.cols.out_size * s.out_channels; }
+
 // As prefers_sparse_filter; each pixel's window is read and written once.
 template <class T>
 bool prefers_sparse_input(const ConvShape& s) {
@@ -47,7 +50,8 @@ bool prefers_sparse_input(const ConvShape& s) {
   const std::int64_t dense = f.pixels_backwards ? ceil_divide(filter_taps(s) * s.in_channels, lanes) : filter_taps(s) * ceil_divide(s.in_channels, lanes);
   const std::int64_t sparse = (window + kTerm) * s.out_channels + 4 * (window + kPixel);
   if (sparse >= 4 * dense * lanes / Short<T>::kLanes * s.out_channels) return false;
-  return rows_under(s, s.rows.out_size) * f.row < kMostAt && s.out_channels * filter_of_channel(f) < kMostAt;
+  const std::int64_t reached = bounded_product(rows_under(s, s.rows.out_size), f.row);
+  return reached < kMostAt && terms_of_pair(s) < kMostAt && s.out_channels * filter_of_channel(f) < kMostAt;
 }
 
 // packed[co][kh][j] of the channels [first, last), and *not_finite = 0 if all of them are finite, else 1
@@ -71,8 +75,6 @@ struct PixelLists {
   std::int32_t* ends;  // [2][pixels]
   std::int64_t bytes;  // of all three
 };
-
-inline std::int64_t terms_of_pair(const ConvShape& s) { return 2 * s.cols.out_size * s.out_channels; }
 
 // In scratch; null to count the bytes only.
 template <class T>

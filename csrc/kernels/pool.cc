@@ -32,11 +32,24 @@ inline RowRange chunk_rows(const Call* call, std::int64_t begin, std::int64_t en
   return RowRange{rows * begin / chunks, rows * end / chunks};
 }
 
+// Whether all operands but x have the pooled shape.
+inline bool pooled_alike(const Problem& problem, const Spec& x, const PoolShape& s) {
+  const std::int64_t dims[4] = {s.batch, s.rows.out_size, s.cols.out_size, s.channels};
+  for (int k = 0; k < problem.num_inputs + problem.num_outputs; ++k) {
+    const Spec& spec = problem.specs[k];
+    if (spec.rank != 4) return false;
+    for (int axis = 0; axis < 4 && &spec != &x; ++axis)
+      if (spec.dims[axis] != dims[axis]) return false;
+  }
+  return true;
+}
+
 template <class T>
 bool prepare_pool(const Problem* problem, Plan* plan, const Spec& x, std::int64_t rows, bool bytes_argmax) {
+  if (!window_fits(x.dims, 4) || !window_fits(problem->ints, kPoolRight + 1)) return false;
   const PoolShape s = pool_shape(x, problem->ints);
   plan_rows(s.batch * rows, x.size * static_cast<std::int64_t>(sizeof(T)), plan);
-  return !bytes_argmax || s.rows.window * s.cols.window <= kLargestByteWindow;
+  return pooled_alike(*problem, x, s) && (!bytes_argmax || s.rows.window * s.cols.window <= kLargestByteWindow);
 }
 
 // ---- maximum ------------------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ import numpy as np
 from pynn.dtypes import as_whole
 
 PADDING_MODES = {"valid": 0, "same": 1}
+MOST_PIXELS = 2**31 - 1  # of a step, a window or padding: kMostWindowSteps of csrc/kernels/conv_shape.h
 
 
 class Axis(NamedTuple):
@@ -46,13 +47,15 @@ def pair(name: str, what: str, value) -> tuple[int, int]:
 
     Raises:
         TypeError: it isn't one integer or two.
-        ValueError: one is below 1.
+        ValueError: one is below 1, or 2**31 or more.
     """
     values = tuple(map(as_whole, value if isinstance(value, (tuple, list)) else (value, value)))
     if len(values) != 2 or None in values:
         raise TypeError(f"[{name}] {what} must be an integer or two of them, for rows and columns. Received: {what}={value!r}.")
     if min(values) < 1:
         raise ValueError(f"[{name}] {what} must be at least 1. Received: {what}={value!r}.")
+    if max(values) > MOST_PIXELS:
+        raise ValueError(f"[{name}] {what} must be below 2**31. Received: {what}={value!r}. No image has so many pixels in a row.")
     return values
 
 
@@ -68,7 +71,7 @@ def checked_padding(name: str, padding):
         sides = tuple((as_whole(before), as_whole(after)) for before, after in padding)
     except (TypeError, ValueError):
         sides = ()
-    if isinstance(padding, str) or len(sides) != 2 or any(n is None or n < 0 for side in sides for n in side):
+    if isinstance(padding, str) or len(sides) != 2 or any(n is None or not 0 <= n <= MOST_PIXELS for side in sides for n in side):
         raise ValueError(
             f"[{name}] unknown padding. Received: padding={padding!r}. "
             'Use "valid", "same", or ((top, bottom), (left, right)) with numbers of zeros.'

@@ -423,3 +423,33 @@ def test_depthwise_is_a_convolution_of_each_channel():
     for c in range(3):
         alone = apply(CONV2D, x[..., c : c + 1], filter[:, :, c : c + 1], **{**CONV_ATTRS, "padding": "same"}).numpy()
         np.testing.assert_allclose(y[..., 2 * c : 2 * c + 2], alone, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("stride", [2**20, 2**31 - 1])
+@pytest.mark.parametrize("op", PLAIN, ids=lambda op: op.name)
+def test_strides_far_beyond_the_image_leave_one_window(op, stride):
+    rng = np.random.default_rng(5)
+    x, filter, dy = (rng.normal(size=shape).astype(np.float32) for shape in ((2, 5, 5, 3), (3, 3, 3, 4), (2, 1, 1, 4)))
+    operands = {CONV2D: (x, filter), CONV2D_GRAD_INPUT: (dy, filter), CONV2D_GRAD_FILTER: (x, dy)}[op]
+    shapes = {CONV2D: {}, CONV2D_GRAD_INPUT: {"input_shape": x.shape}, CONV2D_GRAD_FILTER: {"filter_shape": filter.shape}}[op]
+    far, near = (native(op, operands, {"strides": (s, s), "padding": "same", **shapes}) for s in (stride, 5))
+    np.testing.assert_array_equal(far[0], near[0])
+
+
+def test_taps_far_beyond_the_image():
+    x, filter, dy = (np.ones(shape, np.float32) for shape in ((2, 5, 5, 3), (3, 3, 3, 4), (2, 5, 5, 4)))
+    attrs = {"dilation": (2**31 - 1, 2**31 - 1), "padding": "same"}
+    np.testing.assert_array_equal(native(CONV2D, (x, filter), attrs)[0], np.full(dy.shape, 3, np.float32))  # the middle one alone
+    with pytest.raises(MemoryError, match="there is no memory for .* bytes"):
+        native(CONV2D_GRAD_FILTER, (x, dy), {**attrs, "filter_shape": filter.shape})
+
+
+@pytest.mark.parametrize("name", ["strides", "dilation"])
+def test_steps_that_no_image_has(name):
+    x, filter = np.ones((1, 5, 5, 1), np.float32), np.ones((3, 3, 1, 1), np.float32)
+    for steps in (2**31, 2**63):
+        with pytest.raises(ValueError, match=rf"\[conv2d\] {name} must be below 2\*\*31"):
+            conv2d(x, filter, padding="same", **{name: steps})
+    with pytest.raises(ValueError, match="unknown padding"):
+        conv2d(x, filter, padding=((2**31, 0), (0, 0)))
+    assert native(CONV2D, (x, filter), {"padding": "same", name: (2**62, 2**62)}) is None  # whoever asks without these checks

@@ -79,3 +79,10 @@ def test_an_image_without_pixels_is_an_error(pool, shape):
     with pytest.raises(ValueError, match="an image without pixels has no windows"):
         pool(np.ones(shape, np.float32), 2, padding=((1, 1), (1, 1)))
     assert pool(np.ones((0, 4, 4, 3), np.float32), 2).shape == (0, 2, 2, 3)
+
+
+def test_a_window_whose_size_no_integer_holds():
+    x = np.ones((1, 4, 4, 1), np.float32)
+    with pytest.raises(ValueError, match=r"\[max_pool2d\] pool_size must be below 2\*\*31"):
+        max_pool2d(x, 2**32, strides=1, padding="same")
+    assert native(MAX_POOL2D, (x,), {"pool_size": (2**32, 2**32), "strides": (1, 1), "padding": "same"}) is None
