@@ -22,11 +22,11 @@ struct MicroOp {
   std::int16_t size[4];
 };
 
-// A MicroForm writes at most kMostMicroOps of these and returns their number; 0 if the call has no such form. It may count on operands
-// of at least one element that fit into slots.
-//
 // A micro-operation before its operands have addresses. `operand`: an operand of the call by its number, or one of the call's own
 // temporaries from kMicroTemporary on; below zero if there is none.
+//
+// A MicroForm writes at most kMostMicroOps of these and returns their number; 0 if the call has no such form. It may count on operands
+// of at least one element that fit into slots.
 struct MicroCode {
   MicroOp op;
   std::int8_t operand[4];

@@ -132,7 +132,7 @@ AlongAxis along_axis(const Problem& problem) {
 
 template <class T>
 bool prepare_index(const Problem* problem, Plan* plan) {
-  return problem->specs[0].rank > 0 && plan_index(*problem, along_axis<T>(*problem), plan);
+  return axis_exists(*problem) && plan_index(*problem, along_axis<T>(*problem), plan);
 }
 
 template <class T>

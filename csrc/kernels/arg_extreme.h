@@ -26,8 +26,10 @@ struct AlongAxis {
   std::int64_t items() const { return outer * groups(); }
 };
 
+inline bool axis_exists(const Problem& problem) { return problem.ints[1] >= 0 && problem.ints[1] < problem.specs[0].rank; }
+
 inline bool plan_index(const Problem& problem, const AlongAxis& along, Plan* plan) {
-  if (problem.specs[1].dtype != kI64 || problem.specs[0].rank < 1) return false;
+  if (problem.specs[1].dtype != kI64 || problem.specs[1].size != along.outer * along.inner) return false;
   if ((along.n < 1 && along.outer * along.inner > 0) || along.n > INT32_MAX) return false;
   plan->params[0] = split(plan, 0, along.items(), kIndexChunk / most(1, along.n * along.together), 1);
   plan->cost_ns = static_cast<double>(problem.specs[0].size) * 0.4;

@@ -112,6 +112,8 @@ struct Layout {
   std::int64_t items() const { return inner == 1 ? ceil_divide(outer, width<T>()) : outer * ceil_divide(inner, width<T>()); }
 };
 
+bool has_axis(const Spec& x, std::int64_t axis) { return axis >= 0 && axis < x.rank; }
+
 Layout layout_of(const Spec& x, const std::int64_t* ints) {
   Layout layout{1, x.dims[ints[0]], 1, ints[1] != 0, ints[2] != 0};
   for (int axis = 0; axis < x.rank; ++axis) {
@@ -197,7 +199,7 @@ template <class T>
 bool prepare_cumulative(const Problem* problem, Plan* plan) {
   const Spec &x = problem->specs[0], &out = problem->specs[1];
   const std::int64_t kind = problem->ints[0];
-  if (kind < 0 || kind >= kCumulativeEnd || x.dtype != out.dtype || x.rank < 1) return false;
+  if (kind < 0 || kind >= kCumulativeEnd || x.dtype != out.dtype || x.size != out.size || !has_axis(x, problem->ints[1])) return false;
   return plan_lines<T>(layout_of(x, problem->ints + 1), x.size, plan);
 }
 
@@ -220,7 +222,8 @@ void run_cumulative(const Call* call, std::int64_t begin, std::int64_t end) {
 template <class T>
 bool prepare_grad(const Problem* problem, Plan* plan) {
   const Spec& x = problem->specs[0];
-  if (x.rank < 1 || problem->specs[1].dtype != x.dtype || problem->specs[2].dtype != x.dtype) return false;
+  if (!has_axis(x, problem->ints[0]) || problem->specs[1].size != x.size || problem->specs[2].size != x.size) return false;
+  if (problem->specs[1].dtype != x.dtype || problem->specs[2].dtype != x.dtype) return false;
   plan_lines<T>(layout_of(x, problem->ints), x.size, plan);
   plan->cost_ns *= 2;
   return true;

@@ -126,6 +126,8 @@ bool plan_picks(std::int64_t items, std::int64_t row_bytes, Plan* plan) {
   return true;
 }
 
+PYNN_INLINE bool has_axis(const Spec& spec, std::int64_t axis) { return axis >= 0 && axis < spec.rank; }
+
 PYNN_INLINE std::int64_t product(const Spec& spec, std::int32_t first, std::int32_t last) {
   std::int64_t size = 1;
   for (std::int32_t axis = first; axis < last; ++axis) size *= spec.dims[axis];
@@ -182,8 +184,9 @@ void scatter(const Call* call, const T* dy, const void* indices, std::int32_t dt
   if (rows == 0) all_are_rows(call, indices, dtype);
   for (std::int64_t o = range.first / most(rows, 1); o * rows < range.last; ++o)
     for (std::int64_t p = 0; p < positions; ++p) {
-      const std::int64_t index = index_at(indices, dtype, p), item = o * rows + index;
+      const std::int64_t index = index_at(indices, dtype, p);
       if (!is_row(call, index, p)) return;
+      const std::int64_t item = o * rows + index;
       if (item >= range.first && item < range.last) add_row(out + item * width, dy + (o * positions + p) * width, width);
     }
 }
@@ -220,13 +223,16 @@ bool prepare_take_grad(const Problem* problem, Plan* plan) {
   const Spec& dy = problem->specs[0];
   const Spec& indices = problem->specs[1];
   const std::int32_t axis = static_cast<std::int32_t>(problem->ints[0]);
-  return is_index(indices) &&
-         plan_scatter(problem->specs[2], product(dy, 0, axis), problem->specs[2].dims[axis], indices.size, plan);
+  const Spec& out = problem->specs[2];
+  if (!is_index(indices) || !has_axis(out, axis) || axis > dy.rank) return false;
+  const std::int64_t outer = product(out, 0, axis);
+  return dy.size == outer * indices.size * product(out, axis + 1, out.rank) && plan_scatter(out, outer, out.dims[axis], indices.size, plan);
 }
 
 bool prepare_scatter(const Problem* problem, Plan* plan) {
-  return is_index(problem->specs[1]) &&
-         plan_scatter(problem->specs[3], 1, problem->specs[3].dims[0], problem->specs[1].size, plan);
+  const Spec &indices = problem->specs[1], &updates = problem->specs[2], &out = problem->specs[3];
+  if (!is_index(indices) || !has_axis(out, 0) || problem->specs[0].size != out.size) return false;
+  return updates.size == indices.size * product(out, 1, out.rank) && plan_scatter(out, 1, out.dims[0], indices.size, plan);
 }
 
 // ---- one_hot: out[p, c] = on where c == indices[p], else off ------------------------------------------------------------------
@@ -251,10 +257,10 @@ bool prepare_take(const Problem* problem, Plan* plan) noexcept {
   const Spec& data = problem->specs[0];
   const Spec& indices = problem->specs[1];
   const std::int32_t axis = static_cast<std::int32_t>(problem->ints[0]);
-  if (!is_index(indices)) return false;
+  if (!is_index(indices) || !has_axis(data, axis)) return false;
   plan->params[3] = data.dims[axis];
-  return plan_picks(product(data, 0, axis) * indices.size,
-                    product(data, axis + 1, data.rank) * dtype_bytes(data.dtype), plan);
+  const std::int64_t rows = product(data, 0, axis) * indices.size, row = product(data, axis + 1, data.rank);
+  return problem->specs[2].size == rows * row && plan_picks(rows, row * dtype_bytes(data.dtype), plan);
 }
 void run_take(const Call* call, std::int32_t, std::int64_t begin, std::int64_t end, void*) noexcept {
   const Spec& indices = call->problem->specs[1];
@@ -268,8 +274,10 @@ void run_take(const Call* call, std::int32_t, std::int64_t begin, std::int64_t e
 bool prepare_gather_batch(const Problem* problem, Plan* plan) noexcept {
   const Spec& data = problem->specs[0];
   const Spec& out = problem->specs[3];
-  if (problem->specs[1].dtype != kI64 || problem->specs[2].dtype != kI64) return false;
-  return plan_picks(out.dims[0], product(data, 1, data.rank) * dtype_bytes(data.dtype), plan);
+  if (problem->specs[1].dtype != kI64 || problem->specs[2].dtype != kI64 || problem->specs[2].size != 1) return false;
+  if (!has_axis(data, 0) || !has_axis(out, 0)) return false;
+  const std::int64_t row = product(data, 1, data.rank);
+  return out.size == out.dims[0] * row && plan_picks(out.dims[0], row * dtype_bytes(data.dtype), plan);
 }
 void run_gather_batch(const Call* call, std::int32_t, std::int64_t begin, std::int64_t end, void*) noexcept {
   const std::int64_t cursor = *static_cast<const std::int64_t*>(call->data[2]);
@@ -285,7 +293,7 @@ bool prepare_one_hot(const Problem* problem, Plan* plan) noexcept {
   const Spec& out = problem->specs[1];
   plan->params[0] = split(plan, 0, problem->specs[0].size, 8192 / most(problem->ints[0], 1), 1);
   plan->cost_ns = static_cast<double>(out.size) * 0.3;
-  return is_index(problem->specs[0]) && (out.dtype == kF32 || out.dtype == kF64);
+  return is_index(problem->specs[0]) && (out.dtype == kF32 || out.dtype == kF64) && out.size == problem->specs[0].size * problem->ints[0];
 }
 void run_one_hot(const Call* call, std::int32_t, std::int64_t begin, std::int64_t end, void*) noexcept {
   const Range range = chunk_range(begin, end, call->plan->params[0], call->problem->specs[0].size);

@@ -49,7 +49,6 @@ Run step_kernel(std::int64_t index, std::int32_t dtype) {
   return steps[index][dtype == kF64];
 }
 
-
 // Operands: weight, slots, a, b, scalars; then the changed weight and slots.
 int updated(const Problem& problem) { return problem.num_outputs; }
 

@@ -16,7 +16,7 @@ PYNN_INLINE VecF fma_chains(VecF factor, VecF term, std::int64_t rounds) {
   PYNN_UNROLL
   for (int i = 0; i < kChains; ++i) sums[i] = broadcast(static_cast<float>(i));
   for (std::int64_t round = 0; round < rounds; ++round) {
-  PYNN_UNROLL
+    PYNN_UNROLL
     for (int i = 0; i < kChains; ++i) sums[i] = fma(sums[i], factor, term);
   }
   PYNN_UNROLL

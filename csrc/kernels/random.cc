@@ -277,13 +277,14 @@ bool prepare_permutation(const Problem* problem, Plan* plan) noexcept {
 }
 void run_permutation(const Call* call, std::int32_t, std::int64_t, std::int64_t, void*) noexcept { run_shuffle(call); }
 
-// out = counter + ints[0]; out may be the counter's memory
+// out = counter + ints[0], which wraps around; out may be the counter's memory
 bool prepare_increment(const Problem* problem, Plan* plan) noexcept {
   plan->cost_ns = 2;
   return problem->specs[0].dtype == kI64 && problem->specs[0].size == 1;
 }
 void run_increment(const Call* call, std::int32_t, std::int64_t, std::int64_t, void*) noexcept {
-  *static_cast<std::int64_t*>(call->data[1]) = *static_cast<const std::int64_t*>(call->data[0]) + call->problem->ints[0];
+  const std::uint64_t counter = static_cast<std::uint64_t>(*static_cast<const std::int64_t*>(call->data[0]));
+  *static_cast<std::int64_t*>(call->data[1]) = static_cast<std::int64_t>(counter + static_cast<std::uint64_t>(call->problem->ints[0]));
 }
 
 }  // namespace PYNN_TARGET

@@ -44,6 +44,17 @@ void run_read(const Call* call, const Walk& walk, std::int64_t begin, std::int64
   }
 }
 
+// Each axis of x once.
+bool transposes(const Problem* problem) {
+  const Spec &x = problem->specs[0], &out = problem->specs[1];
+  unsigned seen = 0;
+  for (int axis = 0; axis < x.rank; ++axis) {
+    const std::int64_t from = problem->ints[axis];
+    if (from < 0 || from >= x.rank || seen >> from & 1 || out.dims[axis] != x.dims[from]) return false;
+    seen |= 1u << from;
+  }
+  return out.rank == x.rank;
+}
 // ints: for each axis of out, the axis of x it comes from
 Walk transpose_walk(const Problem* problem) {
   const Spec& x = problem->specs[0];
@@ -54,6 +65,18 @@ Walk transpose_walk(const Problem* problem) {
   return walk;
 }
 
+// Whether `part` lies in `whole` at those places.
+bool lies_within(const Problem* problem, const Spec& whole, const Spec& part) {
+  if (whole.rank != part.rank || part.size == 0) return whole.rank == part.rank;
+  for (int axis = 0; axis < whole.rank; ++axis) {
+    const std::int64_t first = problem->ints[axis], step = problem->ints[whole.rank + axis], steps = part.dims[axis] - 1;
+    if (first < 0 || first >= whole.dims[axis]) return false;
+    if (steps == 0) continue;
+    if (step == 0 || step < -whole.dims[axis]) return false;
+    if ((step > 0 ? (whole.dims[axis] - 1 - first) / step : first / -step) < steps) return false;
+  }
+  return true;
+}
 // Axes of the strided side `whole` begin at ints[axis] and go by ints[rank + axis]; the packed side has the dims of `part`.
 Walk slice_walk(const Problem* problem, const Spec& whole, const Spec& part) {
   std::int64_t strides[kMaxRank];
@@ -61,11 +84,17 @@ Walk slice_walk(const Problem* problem, const Spec& whole, const Spec& part) {
   Walk walk;
   for (int axis = 0; axis < whole.rank; ++axis) {
     walk.offset += problem->ints[axis] * strides[axis];
-    walk.push(part.dims[axis], problem->ints[whole.rank + axis] * strides[axis]);
+    if (part.dims[axis] != 1) walk.push(part.dims[axis], problem->ints[whole.rank + axis] * strides[axis]);  // a lone element's step is any
   }
   return walk;
 }
 
+bool broadcasts(const Problem* problem) {
+  const Spec &x = problem->specs[0], &out = problem->specs[1];
+  for (int axis = 0; axis < x.rank && x.rank <= out.rank; ++axis)
+    if (x.dims[axis] != 1 && x.dims[axis] != out.dims[axis + out.rank - x.rank]) return false;
+  return x.rank <= out.rank;
+}
 // Axes of x are the last ones of out; those of length 1 repeat.
 Walk broadcast_walk(const Problem* problem) {
   const Spec& x = problem->specs[0];
@@ -80,6 +109,12 @@ Walk broadcast_walk(const Problem* problem) {
   return walk;
 }
 
+bool tiles(const Problem* problem) {
+  const Spec &x = problem->specs[0], &out = problem->specs[1];
+  for (int axis = 0; axis < x.rank && x.rank == out.rank; ++axis)
+    if (bounded_product(x.dims[axis], problem->ints[axis]) != out.dims[axis]) return false;
+  return x.rank == out.rank;
+}
 // ints: how often each axis repeats
 Walk tile_walk(const Problem* problem) {
   const Spec& x = problem->specs[0];
@@ -145,6 +180,22 @@ std::int64_t inner_bytes(const Spec& spec, std::int64_t axis) {
   return bytes;
 }
 
+// Whether the operands, one after another along the axis, are out.
+bool concatenates(const Problem& problem) {
+  const Spec& out = problem.specs[problem.num_inputs];
+  const std::int64_t along = problem.ints[0];
+  if (along < 0 || along >= out.rank) return false;
+  std::int64_t length = 0;
+  for (std::int32_t k = 0; k < problem.num_inputs; ++k) {
+    const Spec& x = problem.specs[k];
+    if (x.rank != out.rank || x.dtype != out.dtype) return false;
+    for (int axis = 0; axis < out.rank; ++axis)
+      if (axis != along && x.dims[axis] != out.dims[axis]) return false;
+    length += x.dims[along];
+  }
+  return length == out.dims[along];
+}
+
 // kBytes <= bytes <= 2 * kBytes, in two parts that overlap.
 template <std::size_t kBytes>
 PYNN_INLINE void copy_ends(char* to, const char* from, std::int64_t bytes) {
@@ -170,24 +221,25 @@ void spread_rows(char* to, std::int64_t stride, const char* from, std::int64_t b
 
 }  // namespace
 
-#define PYNN_READ(name, walk)                                                                              \
+#define PYNN_READ(name, covered, walk)                                                                     \
   bool prepare_##name(const Problem* problem, Plan* plan) noexcept {                                       \
-    return plan_read(walk, problem->specs[1], plan);                                                       \
+    return covered && plan_read(walk, problem->specs[1], plan);                                            \
   }                                                                                                        \
   void run_##name(const Call* call, std::int32_t, std::int64_t begin, std::int64_t end, void*) noexcept {  \
     const Problem* problem = call->problem;                                                                \
     run_read(call, walk, begin, end);                                                                      \
   }
 
-PYNN_READ(transpose, transpose_walk(problem))
-PYNN_READ(slice, slice_walk(problem, problem->specs[0], problem->specs[1]))
-PYNN_READ(broadcast_to, broadcast_walk(problem))
-PYNN_READ(tile, tile_walk(problem))
+PYNN_READ(transpose, transposes(problem), transpose_walk(problem))
+PYNN_READ(slice, lies_within(problem, problem->specs[0], problem->specs[1]), slice_walk(problem, problem->specs[0], problem->specs[1]))
+PYNN_READ(broadcast_to, broadcasts(problem), broadcast_walk(problem))
+PYNN_READ(tile, tiles(problem), tile_walk(problem))
 
 // out = value everywhere, then out[begin + i * step, ...] = x[i, ...]; ints: begin and step of each axis, floats: value.
 // The padding of x (step 1) and the gradient of a slice (value 0).
 bool prepare_place(const Problem* problem, Plan* plan) noexcept {
-  return plan_place(slice_walk(problem, problem->specs[1], problem->specs[0]), problem->specs[0], problem->specs[1], plan);
+  return lies_within(problem, problem->specs[1], problem->specs[0]) &&
+         plan_place(slice_walk(problem, problem->specs[1], problem->specs[0]), problem->specs[0], problem->specs[1], plan);
 }
 void run_place(const Call* call, std::int32_t phase, std::int64_t begin, std::int64_t end, void*) noexcept {
   run_place_walk(call, phase, begin, end);
@@ -195,6 +247,7 @@ void run_place(const Call* call, std::int32_t phase, std::int64_t begin, std::in
 
 // Any number of operands -> out, one after another along the axis ints[0]. An item is an outer row of the output.
 bool prepare_concat(const Problem* problem, Plan* plan) noexcept {
+  if (!concatenates(*problem)) return false;
   const Spec& out = problem->specs[problem->num_inputs];
   const std::int64_t axis = problem->ints[0];
   std::int64_t outer = out.size ? 1 : 0;

@@ -5,6 +5,7 @@ import pytest
 from op_checks import TARGETS, check_gradients, check_threads, check_values, fallback, native
 
 import pynn as pn
+from pynn import _core
 from pynn.engine.op import REGISTRY
 from pynn.engine.tape import Tape
 
@@ -120,3 +121,27 @@ def test_no_index_is_right_where_there_are_no_rows(run):
         run(REGISTRY["scatter_add"], [np.zeros((0, 3), np.float32), np.array([4, 5]), np.ones((2, 3), np.float32)], {})
     with pytest.raises(ValueError, match=r"\[take_grad\] index 4"):
         run(REGISTRY["take_grad"], [np.ones((2, 3), np.float32), np.array([4, 5])], {"rows": 0})
+
+
+@pytest.mark.parametrize("index", [2**63 - 1, -(2**63)])
+def test_an_index_at_the_end_of_its_range_is_an_error_of_a_gradient(index):
+    take_grad = REGISTRY["take_grad"]
+    with pytest.raises(ValueError, match=str(index)):
+        native(take_grad, (np.ones((3, 1, 2), np.float32), np.array([index])), {"axis": 1, "rows": 4})
+
+
+# Kernel, (shape, dtype code) of the inputs and the output, ints.
+BEYOND = [
+    ("take", [((4, 6), 0), ((3,), 3)], ((3, 6), 0), [2]),
+    ("take", [((4, 6), 0), ((3,), 3)], ((2, 6), 0), [0]),
+    ("one_hot", [((3,), 3)], ((3, 4), 0), [5]),
+    ("gather_batch", [((4, 6), 0), ((8,), 3), ((), 3)], ((3, 5), 0), []),
+    ("take_grad_f32", [((3, 6), 0), ((3,), 3)], ((4, 7), 0), [0]),
+    ("scatter_add_f32", [((4, 6), 0), ((3,), 3), ((3, 5), 0)], ((4, 6), 0), []),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("case", BEYOND, ids=lambda case: f"{case[0]}-{case[3]}")
+def test_shapes_that_do_not_belong_together_are_not_covered(case):
+    name, inputs, output, ints = case
+    assert not _core.Kernel(name, inputs, [output], ints, [1.0, 0.0]).supported

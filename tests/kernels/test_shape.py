@@ -9,6 +9,7 @@ from hypothesis.extra import numpy as hnp
 from op_checks import TARGETS, check_gradients, check_threads, check_values, native
 
 import pynn as pn
+from pynn import _core
 from pynn.engine.op import REGISTRY
 
 MOVES = ["transpose", "slice", "slice_grad", "broadcast_to", "tile", "concat", "pad", "cast"]
@@ -341,3 +342,36 @@ def test_a_number_of_parts_may_be_numpys():
 def test_wrong_arguments_are_named(call, kind, message):
     with pytest.raises(kind, match=message):
         call(pn.tensor(np.zeros((2, 3))))
+
+
+# Kernel, shapes of the inputs and the output, ints: what would read or write beyond a tensor.
+BEYOND = [
+    ("slice", [(4, 6)], (2, 3), [0, 4, 1, 1]),
+    ("slice", [(4, 6)], (2, 3), [4, 0, 1, 1]),
+    ("slice", [(4, 6)], (2, 3), [0, 1, 1, -1]),
+    ("slice", [(4, 6)], (2, 3), [0, 0, 1, 2**62]),
+    ("slice", [(4, 6)], (2,), [0, 0, 1, 1]),
+    ("place", [(2, 3)], (4, 6), [3, 0, 1, 1]),
+    ("place", [(2, 3)], (4, 6), [0, -1, 1, 1]),
+    ("transpose", [(4, 6)], (6, 6), [1, 0]),
+    ("transpose", [(4, 6)], (6, 4), [1, 2]),
+    ("transpose", [(4, 4)], (4, 4), [1, 1]),
+    ("broadcast_to", [(2, 3)], (4, 3), []),
+    ("broadcast_to", [(1, 2, 3)], (2, 3), []),
+    ("tile", [(2, 3)], (4, 6), [2, 3]),
+    ("tile", [(2, 3)], (4, 6), [2, -2]),
+    ("concat", [(2, 3), (2, 4)], (2, 8), [1]),
+    ("concat", [(2, 3), (3, 4)], (2, 7), [1]),
+    ("concat", [(2, 3), (2, 4)], (2, 7), [2]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("case", BEYOND, ids=lambda case: f"{case[0]}-{case[3]}")
+def test_what_lies_beyond_a_tensor_is_not_covered(case):
+    name, inputs, output, ints = case
+    assert not _core.Kernel(name, [(shape, 0) for shape in inputs], [(output, 0)], ints, []).supported
+
+
+def test_the_step_of_a_lone_element_is_any():
+    x = np.arange(24.0).reshape(4, 6)
+    np.testing.assert_array_equal(pn.tensor(x)[:: 2**62, :: -(2**62)].numpy(), x[:: 2**62, :: -(2**62)])
