@@ -130,17 +130,29 @@ PyObject* new_memory(std::int64_t bytes) {
   return memory;
 }
 
-// The product of the dimensions; -1 if nobody can count its bytes and what memory needs around them.
+// More elements than any address space has room for. What kernels make of sizes, a hundred times as much, can still be counted.
+constexpr std::int64_t kMostElements = std::int64_t{1} << 53;
+
+// The product of the dimensions; -1 if those that aren't 0 are too many.
 std::int64_t elements_of(const Spec& spec) {
-  constexpr std::int64_t kMost = INT64_MAX / 8 - (1 << 20);
-  for (std::int32_t i = 0; i < spec.rank; ++i)
-    if (spec.dims[i] == 0) return 0;
   std::int64_t size = 1;
+  bool empty = false;
   for (std::int32_t i = 0; i < spec.rank; ++i) {
-    if (size > kMost / spec.dims[i]) return -1;
+    empty = empty || spec.dims[i] == 0;
+    if (spec.dims[i] == 0) continue;
+    if (spec.dims[i] > kMostElements / size) return -1;
     size *= spec.dims[i];
   }
-  return size;
+  return empty ? 0 : size;
+}
+
+// A dimension; any that 64 bits don't hold counts as the largest they do.
+std::int64_t dimension(const py::handle& item) {
+  int overflow = 0;
+  const std::int64_t value = PyLong_AsLongLongAndOverflow(item.ptr(), &overflow);
+  if (PyErr_Occurred()) throw py::error_already_set();
+  if (value < 0 && overflow <= 0) throw std::invalid_argument("no axis is shorter than 0");
+  return overflow ? INT64_MAX : value;
 }
 
 }  // namespace
@@ -157,10 +169,7 @@ Spec spec_from(const py::handle& item) {
   spec.dtype = pair[1].cast<std::int32_t>();
   if (spec.dtype < 0 || spec.dtype > kBool) throw std::invalid_argument("there is no such dtype");
   spec.rank = static_cast<std::int32_t>(shape.size());
-  for (std::int32_t i = 0; i < spec.rank; ++i) {
-    spec.dims[i] = shape[static_cast<std::size_t>(i)].cast<std::int64_t>();
-    if (spec.dims[i] < 0) throw std::invalid_argument("no axis is shorter than 0");
-  }
+  for (std::int32_t i = 0; i < spec.rank; ++i) spec.dims[i] = dimension(py::object(shape[static_cast<std::size_t>(i)]));
   spec.size = elements_of(spec);
   if (spec.size >= 0) return spec;
   PyErr_Format(PyExc_MemoryError, "no memory holds a tensor of shape %R", shape.ptr());

@@ -15,6 +15,7 @@
 #include "gil.h"
 #include "kernel_handle.h"
 #include "program.h"
+#include "python_errors.h"
 #include "python_types.h"
 #include "registry.h"
 #include "segment.h"
@@ -47,8 +48,8 @@ void run_python(const Call* call, std::int32_t, std::int64_t, std::int64_t, void
     PyObject* result = call_python(reinterpret_cast<PyObject*>(problem.ints[0]), inputs.ptr(), outputs.ptr());
     if (!result) throw py::error_already_set();
     Py_DECREF(result);
-  } catch (py::error_already_set& error) {
-    error.restore();  // raised again by the run's caller, which holds the interpreter when it looks
+  } catch (const std::exception&) {
+    set_python_error();  // raised again by the run's caller, which holds the interpreter when it looks
     call->failure->code = kPythonFailure;
   }
 }

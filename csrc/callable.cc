@@ -5,11 +5,11 @@
 
 #include <cstdint>
 #include <memory>
-#include <stdexcept>
 #include <string>
 #include <vector>
 
 #include "contexts.h"
+#include "python_errors.h"
 #include "python_types.h"
 #include "segment.h"
 #include "signature.h"
@@ -205,7 +205,7 @@ PyObject* serve(std::vector<Entry*>& entries, std::size_t place, Bound* bound, P
   return result;
 }
 
-PyObject* vectorcall(PyObject* self, PyObject* const* args, std::size_t nargsf, PyObject* names) {
+PyObject* answer(PyObject* self, PyObject* const* args, std::size_t nargsf, PyObject* names) {
   std::vector<Entry*>& entries = *as_callable(self)->entries;
   Listener listener{nullptr, true};
   if (!entries.empty() && !find_listener(&listener)) return nullptr;
@@ -220,19 +220,8 @@ PyObject* vectorcall(PyObject* self, PyObject* const* args, std::size_t nargsf, 
   return call_python(self, args, nargsf, names);
 }
 
-// Methods throw; Python sees the errors.
-template <class F>
-PyObject* guarded(F&& body) {
-  try {
-    return body();
-  } catch (py::error_already_set& error) {
-    error.restore();
-  } catch (const py::builtin_exception& error) {
-    error.set_error();
-  } catch (const std::exception& error) {
-    PyErr_SetString(PyExc_RuntimeError, error.what());
-  }
-  return nullptr;
+PyObject* vectorcall(PyObject* self, PyObject* const* args, std::size_t nargsf, PyObject* names) {
+  return guarded([&] { return answer(self, args, nargsf, names); });
 }
 
 // None: Python serves calls under a tape. False: a tape needn't hear of them. Else what they are recorded as.
@@ -294,11 +283,14 @@ PyObject* hits(PyObject* self, PyObject* runner) {
 }
 
 PyObject* make(PyTypeObject* type, PyObject*, PyObject*) {
-  PyObject* self = type->tp_alloc(type, 0);
-  if (!self) return nullptr;
-  as_callable(self)->vectorcall = vectorcall;
-  as_callable(self)->entries = new std::vector<Entry*>();
-  return self;
+  return guarded([&]() -> PyObject* {
+    auto entries = std::make_unique<std::vector<Entry*>>();
+    PyObject* self = type->tp_alloc(type, 0);
+    if (!self) return nullptr;
+    as_callable(self)->vectorcall = vectorcall;
+    as_callable(self)->entries = entries.release();
+    return self;
+  });
 }
 
 // As a function in a class: a method of the instance.

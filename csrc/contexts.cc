@@ -4,6 +4,7 @@
 
 #include "base/cpu.h"
 #include "gil.h"
+#include "python_errors.h"
 #include "python_types.h"
 
 namespace py = pybind11;
@@ -143,12 +144,8 @@ bool Runner::run(void* const* inputs, std::int64_t steps, bool writable, PyObjec
     }
     release(std::move(context));
     return true;
-  } catch (py::error_already_set& error) {
-    error.restore();
-  } catch (const std::bad_alloc&) {
-    PyErr_NoMemory();
-  } catch (const std::exception& error) {
-    PyErr_SetString(PyExc_RuntimeError, error.what());
+  } catch (const std::exception&) {
+    set_python_error();
   }
   for (std::size_t i = 0; i < outputs_.size(); ++i) Py_CLEAR(outputs[i]);
   return false;

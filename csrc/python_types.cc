@@ -2,9 +2,9 @@
 
 #include <structmember.h>
 
+#include <atomic>
 #include <cstdint>
-#include <mutex>
-#include <vector>
+#include <new>
 
 namespace pynn {
 namespace {
@@ -24,34 +24,32 @@ bool find_slot(PyObject* type, const char* name, Py_ssize_t* offset) {
   return found;
 }
 
-// References of threads that have ended, given back by the next thread that holds the interpreter and comes by.
-struct Orphans {
-  std::mutex mutex;
-  std::vector<PyObject*> objects;
+// References of threads that have ended, given back by the next thread that holds the interpreter and comes by. Without a lock, which a
+// process forked at the wrong moment would find held for ever.
+struct Orphan {
+  PyObject* object;
+  Orphan* next;
 };
-Orphans& orphans() {
-  static Orphans* const found = new Orphans;
-  return *found;
-}
+std::atomic<Orphan*> orphans{nullptr};
 
 // What a thread remembers of `active`: its dict there, and which of Python's threads that was.
 struct Remembered {
   PyObject* attributes = nullptr;
   std::uint64_t thread = 0;
   ~Remembered() {
-    if (!attributes) return;
-    const std::lock_guard<std::mutex> lock(orphans().mutex);
-    orphans().objects.push_back(attributes);
+    Orphan* orphan = attributes ? new (std::nothrow) Orphan{attributes, orphans.load(std::memory_order_relaxed)} : nullptr;
+    while (orphan && !orphans.compare_exchange_weak(orphan->next, orphan, std::memory_order_release, std::memory_order_relaxed)) {
+    }
   }
 };
 
 void give_back_orphans() {
-  std::vector<PyObject*> objects;
-  {
-    const std::lock_guard<std::mutex> lock(orphans().mutex);
-    objects.swap(orphans().objects);
+  for (Orphan* orphan = orphans.exchange(nullptr, std::memory_order_acquire); orphan;) {
+    Py_DECREF(orphan->object);
+    Orphan* const next = orphan->next;
+    delete orphan;
+    orphan = next;
   }
-  for (PyObject* object : objects) Py_DECREF(object);
 }
 
 // The attributes of `active` in the calling thread: borrowed, null with a Python error set.
@@ -61,9 +59,10 @@ PyObject* active_attributes() {
   if (remembered.attributes && remembered.thread == thread) return remembered.attributes;
   PyObject* attributes = PyObject_GetAttrString(types.active, "__dict__");
   if (!attributes) return nullptr;
-  Py_XDECREF(remembered.attributes);
+  PyObject* before = remembered.attributes;
   remembered.attributes = attributes;
   remembered.thread = thread;
+  Py_XDECREF(before);  // last: what dies with it may call
   give_back_orphans();
   return attributes;
 }

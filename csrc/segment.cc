@@ -2,6 +2,7 @@
 
 #include <pybind11/pybind11.h>
 
+#include "python_errors.h"
 #include "python_types.h"
 
 namespace py = pybind11;
@@ -126,18 +127,22 @@ PyObject* key(PyObject* self, void*) {
 }
 
 PyObject* calls(PyObject* self, PyObject*) {
-  py::list result;
-  for (const RecordedCall& call : contents_of(self).calls)
-    result.append(py::make_tuple(call.recipe, py::reinterpret_steal<py::object>(tuple_of_places(call.operands)), call.first_result));
-  return result.release().ptr();
+  return guarded([&] {
+    py::list result;
+    for (const RecordedCall& call : contents_of(self).calls)
+      result.append(py::make_tuple(call.recipe, py::reinterpret_steal<py::object>(tuple_of_places(call.operands)), call.first_result));
+    return result.release().ptr();
+  });
 }
 
 PyObject* followed(PyObject* self, PyObject*) {
-  const Contents& contents = contents_of(self);
-  std::vector<std::uint32_t> places;
-  for (std::size_t i = 0; i < contents.tensors.size(); ++i)
-    if (contents.followed[i] && !contents.made[i]) places.push_back(static_cast<std::uint32_t>(i));
-  return tuple_of_places(places);
+  return guarded([&] {
+    const Contents& contents = contents_of(self);
+    std::vector<std::uint32_t> places;
+    for (std::size_t i = 0; i < contents.tensors.size(); ++i)
+      if (contents.followed[i] && !contents.made[i]) places.push_back(static_cast<std::uint32_t>(i));
+    return tuple_of_places(places);
+  });
 }
 
 void destroy(PyObject* self) {

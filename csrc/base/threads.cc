@@ -15,7 +15,7 @@
 
 #include <atomic>
 #include <chrono>
-#include <system_error>
+#include <exception>
 #include <thread>
 
 #include "base/cpu.h"
@@ -244,7 +244,7 @@ void reset_in_child() {
 
 #endif
 
-// Throws std::system_error if the system has no more threads to give.
+// Throws a std::exception if the system has no more threads to give.
 void start_thread(int worker) {
   [[maybe_unused]] const SignalsBlocked blocked;
   pool.asleep[worker].store(1);
@@ -257,7 +257,7 @@ void start_thread(int worker) {
 void start_workers(int wanted) {
   try {
     for (; pool.started < wanted && !pool.refused; ++pool.started) start_thread(pool.started + 1);
-  } catch (const std::system_error&) {
+  } catch (const std::exception&) {  // no thread, or no memory for one
     pool.asleep[pool.started + 1].store(0);
     pool.refused = true;
   }

@@ -86,6 +86,8 @@ def prepare_native(op, inputs, outputs, attrs, target: str = ""):
     if name is None or any(s is not None and s.dtype not in NATIVE_CODES for s in outputs):
         return None
     ints, floats = op.pack(attrs)
+    if ints and not -(2**63) <= min(ints) <= max(ints) < 2**63:
+        return None
     kernel = _core.Kernel(name, [spec_code(s) for s in inputs], [spec_code(s) for s in outputs], ints, floats, target)
     return kernel if kernel.supported else None
 
