@@ -60,6 +60,16 @@ def test_what_no_memory_holds_is_an_error(make):
             make(shape)
 
 
+@needs_native
+def test_sizes_beyond_64_bits_are_beyond_memory():
+    def padded(x):
+        return pn.pad(x, [(2**62, 2**62), (0, 0)])
+
+    for run in (padded, pn.function(padded)):
+        with pytest.raises(MemoryError, match="no memory holds a tensor of shape"):
+            run(pn.ones((1, 1)))
+
+
 def test_a_tensor_without_a_value_is_no_operand():
     kept = []
     pn.function(lambda x: kept.append(x * 2) or x)(pn.ones((3,)))
