@@ -5,6 +5,9 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+if TYPE_CHECKING:
+    from pynn.program.function import repeat  # before the op of this name, for mypy
+
 from pynn import ops
 from pynn.config import backend, num_threads, set_num_threads, set_winograd, show_config, winograd
 from pynn.custom_op import custom_op  # at once: an import of that module would put the module in the place of the function
@@ -92,16 +95,18 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str):
-    if name in _SUBMODULES:
-        return import_module(f"pynn.{name}")
-    if name in _NAMES:
-        found = getattr(import_module(f"pynn.{_NAMES[name]}"), name)
-        globals()[name] = found
-        return found
-    from pynn.elsewhere import no_attribute
+if not TYPE_CHECKING:  # for which every name would be there
 
-    raise no_attribute("pynn", name, __all__)
+    def __getattr__(name: str):
+        if name in _SUBMODULES:
+            return import_module(f"pynn.{name}")
+        if name in _NAMES:
+            found = getattr(import_module(f"pynn.{_NAMES[name]}"), name)
+            globals()[name] = found
+            return found
+        from pynn.elsewhere import no_attribute
+
+        raise no_attribute("pynn", name, __all__)
 
 
 def __dir__() -> list[str]:

@@ -148,11 +148,17 @@ def get(identifier):
 
     Raises:
         ValueError: the name is unknown.
+        TypeError: it is no name, function or config.
     """
     if identifier is None:
         return linear
     if isinstance(identifier, dict) and identifier.get("class_name") == "function":
         identifier = identifier["config"]
+    if isinstance(identifier, (int, float)):  # as in PyTorch's Linear(784, 10)
+        raise TypeError(
+            f"[activation] this names no activation. Received: {identifier!r}. A layer is told its number of units alone, as the size of "
+            "its input is inferred: Dense(10)."
+        )
     return _REGISTER.get(identifier)
 
 

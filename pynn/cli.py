@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="pynn", description="Train small and medium neural networks on CPUs.")
-    commands = parser.add_subparsers(required=True, metavar="command")
+    commands = parser.add_subparsers(required=True, dest="command", title="commands")
     info = commands.add_parser("info", help="versions, backend, CPU target and threads")
     info.set_defaults(run=_info)
     run = commands.add_parser("tutorials", help="train the tutorial models")

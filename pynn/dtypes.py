@@ -53,7 +53,9 @@ def as_dtype(dtype) -> np.dtype:
     if found is not None and found in _CONVERTED:
         return _CONVERTED[found]
     names = ", ".join(d.name for d in SUPPORTED)
-    raise TypeError(f"[dtype] tensors can't have this dtype. Received: {dtype!r}. Supported: {names}.")
+    lengths = dtype if isinstance(dtype, (tuple, list)) else [dtype]
+    shape = " A shape is one argument, (2, 3); values take one by pn.reshape(values, shape)." if all(map(is_whole, lengths)) else ""
+    raise TypeError(f"[dtype] tensors can't have this dtype. Received: {dtype!r}. Supported: {names}.{shape}")
 
 
 def is_float(dtype: np.dtype) -> bool:

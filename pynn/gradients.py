@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from pynn.dtypes import is_float, is_whole
 from pynn.engine.call_tape import CallTape
@@ -25,11 +25,13 @@ def _check_function(name: str, f, values: tuple = ()) -> None:
             f"[{name}] takes the function alone, and what comes back is called with the values. Received: a function and {len(values)} "
             f"more. Write pn.{name}(f)(w, b)."
         )
+    line = f"pn.{name}(lambda w, b: cost(x @ w + b, y))(w, b)"
+    if name == "variable_grads":  # of a function without arguments; minimize calls it too
+        line = "pn.variable_grads(lambda: cost(x @ w + b, y)), or optimizer.minimize(lambda: cost(x @ w + b, y))"
     kind = "a computed tensor" if isinstance(f, Operators) else f"a {type(f).__name__}"
     raise TypeError(
         f"[{name}] the first argument must be a function: gradients are taken of a computation, and {kind} no longer knows how it was "
-        f"made. Received: {kind}. Write the computation as a function of what you differentiate by: "
-        f"pn.{name}(lambda w, b: cost(x @ w + b, y))(w, b)."
+        f"made. Received: {kind}. Write the computation as a function of what you differentiate by: {line}."
     )
 
 
@@ -55,6 +57,13 @@ def _position(name: str, argnum, args: tuple) -> int:
 
 
 def _value_and_grads(name: str, f: Callable, args: Sequence, which: Sequence[int], kwargs: dict):
+    if not args:
+        raise TypeError(f"[{name}] there is nothing to differentiate by. Received: no arguments by position. Write pn.{name}(f)(w, b).")
+    if len(args) == 1 and isinstance(args[0], (list, tuple)) and any(isinstance(a, Operators) for a in args[0]):
+        raise TypeError(
+            f"[{name}] the values come one by one, not in a list. Received: a {type(args[0]).__name__} of {len(args[0])}. "
+            f"Write pn.{name}(f)(w, b), and pn.stack(values) for one tensor."
+        )
     sources = {i: stand_in(_differentiable(name, i, args[i])) for i in which}
     tape = CallTape()
     try:
@@ -184,6 +193,10 @@ def found_gradients(f: Callable, variables: Sequence[Variable] | None = None) ->
 
 
 def _checked_variables(variables) -> list[Variable]:
+    if not isinstance(variables, Operators) and not isinstance(variables, Iterable):
+        raise TypeError(
+            f"[variable_grads] variables must be a list of pn.Variable. Received: {variables!r}. Leave it out for all that f reads."
+        )
     found = [variables] if isinstance(variables, Operators) else list(variables)
     for v in found:
         if not isinstance(v, Variable):

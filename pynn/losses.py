@@ -6,11 +6,12 @@ The functions (`mean_squared_error`, ...) give a value per example, reduced over
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 from pynn import ops
 from pynn.engine.tensor import Tensor, as_tensor
 from pynn.serialization import Configurable, Register, constructor_arguments, plain, snake_case
-from pynn.targets import categorical_targets, dense_targets, sparse_targets, weights_like
+from pynn.targets import categorical_targets, dense_targets, sparse_targets, values_of, weights_like
 
 _REGISTER = Register("loss")
 _EPSILON = 1e-7
@@ -124,7 +125,12 @@ def _logits_of(y_pred, from_logits: bool, activation: str, axis: int = -1):
 def binary_crossentropy(y_true, y_pred, from_logits: bool = False, label_smoothing: float = 0.0, axis: int = -1) -> Tensor:
     """mean(-y log(p) - (1 - y) log(1 - p)) along `axis`.
 
-    `from_logits`: y_pred is the input of a sigmoid. The output of `activations.sigmoid` is traced back to its logits by itself.
+    Args:
+        y_true: Targets between 0 and 1, in the shape of y_pred.
+        y_pred: Probabilities.
+        from_logits: y_pred is the input of a sigmoid. The output of `activations.sigmoid` is traced back to its logits by itself.
+        label_smoothing: A share of one half that is mixed into the targets.
+        axis: Of the mean.
     """
     logits = _logits_of(y_pred, from_logits, "sigmoid")
     y_true, y_pred = dense_targets("binary_crossentropy", y_true, y_pred)
@@ -145,7 +151,12 @@ def _last(x: Tensor, axis: int) -> Tensor:
 def categorical_crossentropy(y_true, y_pred, from_logits: bool = False, label_smoothing: float = 0.0, axis: int = -1) -> Tensor:
     """-sum(y_true * log(p)) along `axis`, for one-hot targets (or probabilities).
 
-    `from_logits`: y_pred is the input of a softmax. The output of `activations.softmax` is traced back to its logits by itself.
+    Args:
+        y_true: Targets in the shape of y_pred.
+        y_pred: Probabilities.
+        from_logits: y_pred is the input of a softmax. The output of `activations.softmax` is traced back to its logits by itself.
+        label_smoothing: A share of 1 / classes that is mixed into the targets.
+        axis: Of the classes.
     """
     logits = _logits_of(y_pred, from_logits, "softmax", axis)
     y_true, y_pred = categorical_targets("categorical_crossentropy", y_true, y_pred, axis)
@@ -158,7 +169,15 @@ def categorical_crossentropy(y_true, y_pred, from_logits: bool = False, label_sm
 
 
 def sparse_categorical_crossentropy(y_true, y_pred, from_logits: bool = False, ignore_class: int | None = None, axis: int = -1) -> Tensor:
-    """-log(p[label]) for integer labels. The classes lie along `axis` of y_pred; examples of the label `ignore_class` don't count."""
+    """-log(p[label]) for integer labels.
+
+    Args:
+        y_true: Labels from 0 to classes - 1, in the shape of y_pred without the axis of the classes.
+        y_pred: Probabilities.
+        from_logits: y_pred is the input of a softmax. The output of `activations.softmax` is traced back to its logits by itself.
+        ignore_class: Examples of this label don't count.
+        axis: Of the classes.
+    """
     logits = _logits_of(y_pred, from_logits, "softmax", axis)
     labels, y_pred = sparse_targets("sparse_categorical_crossentropy", y_true, y_pred, axis)
     if logits is None:
@@ -235,7 +254,7 @@ class FunctionLoss(Loss):
         self.fn, self.arguments = fn, arguments
 
     def call(self, y_true, y_pred):
-        return as_tensor(self.fn(y_true, y_pred, **self.arguments))
+        return values_of(self.name, self.fn, y_true, y_pred, self.arguments)
 
     def get_config(self):
         """The function's name and arguments."""
@@ -362,7 +381,9 @@ def name_of(loss: Loss) -> str:
     return function.__name__ if function is not None else snake_case(type(loss).__name__)
 
 
-def __getattr__(name: str):
-    from pynn.elsewhere import no_attribute
+if not TYPE_CHECKING:  # for which every name would be there
 
-    raise no_attribute(__name__, name, [n for n in globals() if not n.startswith('_')])
+    def __getattr__(name: str):
+        from pynn.elsewhere import no_attribute
+
+        raise no_attribute(__name__, name, [n for n in globals() if not n.startswith('_')])

@@ -13,8 +13,10 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from pynn import ops, seeds
+from pynn.dtypes import is_whole
 from pynn.engine.op import active
 from pynn.engine.public import PublicFunction
 from pynn.engine.tensor import Tensor
@@ -77,6 +79,8 @@ def move_to(position: int) -> None:
 def _drawn(function: PublicFunction, seed: int | None, *args, **attrs) -> Tensor:
     if seed is None:
         return _STREAM.draw(function, *args, **attrs)
+    if not is_whole(seed):
+        raise TypeError(f"[{function.__name__}] the seed must be a whole number. Received: {seed!r}. Pass an int, or leave it out.")
     key0, key1 = seeds.key_for("random", seed)
     return function(0, *args, key0=key0, key1=key1, **attrs)
 
@@ -136,3 +140,11 @@ def integers(shape: Shape, low: int, high: int, dtype="int64", seed: int | None 
 def permutation(n: int, seed: int | None = None) -> Tensor:
     """The numbers 0 to n - 1 in random order, int64."""
     return _drawn(ops.permutation, seed, n)
+
+
+if not TYPE_CHECKING:  # for which every name would be there
+
+    def __getattr__(name: str):
+        from pynn.elsewhere import no_attribute
+
+        raise no_attribute(__name__, name, __all__)

@@ -46,26 +46,25 @@ def constructor_arguments(cls: type, until: type = object) -> tuple[str, ...]:
     return tuple(names)
 
 
-@functools.cache
-def _takes_any(cls: type) -> bool:
-    parameters = inspect.signature(cls.__init__).parameters.values()
-    return cls.__init__ is not object.__init__ and any(p.kind is p.VAR_KEYWORD for p in parameters)
+def word_refusals(cls: type) -> None:
+    """Lets the constructor that a class of this package defines say in the package's words which arguments it can't take."""
+    init = cls.__dict__.get("__init__")
+    if init is None or not cls.__module__.startswith("pynn."):
+        return
 
+    @functools.wraps(init)
+    def wrapped(self, *args, **kwargs):
+        try:
+            init(self, *args, **kwargs)
+        except Exception as error:
+            from pynn.refusals import refusal
 
-def refuse_unknown(cls: type, args: tuple, words: dict[str, Any]) -> None:
-    """Raises TypeError for an argument that `cls(...)` doesn't take; one that takes any word looks for itself."""
-    for word in words:
-        if not _takes_any(cls) and word not in constructor_arguments(cls):
-            raise unknown_argument(cls, word)
-    if args and cls.__init__ is object.__init__:
-        raise TypeError(f"[{cls.__name__}] takes no arguments. Received: {', '.join(map(repr, args))}.")
+            refused = refusal(error, type(self).__name__, init, args, kwargs, constructor_arguments(cls))
+            if refused is None:
+                raise
+            raise refused from refused.__cause__ or error.__cause__
 
-
-def unknown_argument(cls: type, word: str) -> TypeError:
-    """The error for an argument that `cls(...)` doesn't take."""
-    known = constructor_arguments(cls)
-    rest = f"{suggestion(snake_case(word), known)} Known: {', '.join(known)}." if known else " It takes none."
-    return TypeError(f"[{cls.__name__}] unknown argument {word!r}.{rest}")
+    cls.__init__ = wrapped  # type: ignore[misc]
 
 
 def accepted(cls: type, config: dict[str, Any]) -> dict[str, Any]:
@@ -97,9 +96,9 @@ class Configurable:
     A subclass keeps each constructor argument in an attribute of the same name.
     """
 
-    def __new__(cls, *args, **kwargs):
-        refuse_unknown(cls, args, kwargs)
-        return super().__new__(cls)
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        word_refusals(cls)
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments, in the words of JSON."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from pynn import ops
 from pynn.dtypes import is_float
 from pynn.engine.tensor import Tensor, as_tensor
@@ -16,6 +18,19 @@ def _received(y_true: Tensor, y_pred: Tensor) -> str:
     return f"Received: y_true.shape={y_true.shape} ({y_true.dtype}), y_pred.shape={y_pred.shape}."
 
 
+def _position_advice(y_true: Tensor, y_pred: Tensor, labels: bool = False) -> str:
+    """For a model that gives outputs for every position or step, where the targets are one for each example; else an empty string."""
+    most = 1 if labels else 2
+    if y_pred.ndim < 3 or y_true.ndim > most or not y_true.ndim or y_true.shape[0] != y_pred.shape[0]:
+        return ""
+    if y_true.ndim == 2 and y_true.shape[1] not in (1, y_pred.shape[-1]):
+        return ""
+    return (
+        "The model gives one output per position or step: put pn.layers.Flatten() before its last layer, or leave out "
+        "return_sequences in the last recurrent one."
+    )
+
+
 def dense_targets(name: str, y_true, y_pred) -> tuple[Tensor, Tensor]:
     """Both in the outputs' float dtype and one shape; a missing or extra last axis of length one is mended.
 
@@ -28,10 +43,10 @@ def dense_targets(name: str, y_true, y_pred) -> tuple[Tensor, Tensor]:
     elif y_pred.ndim == y_true.ndim - 1 and y_true.shape[-1] == 1 and y_pred.shape == y_true.shape[:-1]:
         y_true = ops.squeeze(y_true, -1)
     if y_true.shape != y_pred.shape:
-        raise ValueError(
-            f"[{name}] targets and outputs have different shapes. {_received(y_true, y_pred)} "
+        advice = _position_advice(y_true, y_pred) or (
             "Give the last layer as many units as the targets have columns, or reshape the targets."
         )
+        raise ValueError(f"[{name}] targets and outputs have different shapes. {_received(y_true, y_pred)} {advice}")
     return (y_true if y_true.dtype == y_pred.dtype else ops.cast(y_true, y_pred.dtype)), y_pred
 
 
@@ -44,16 +59,15 @@ def categorical_targets(name: str, y_true, y_pred, axis: int = -1) -> tuple[Tens
     y_true, y_pred = as_tensor(y_true), _float(y_pred)
     if y_true.shape != y_pred.shape:
         classes = y_pred.shape[axis] if y_pred.shape else 0
-        one_hot = y_true.ndim == 2 and y_true.shape[-1] == classes
         labels = y_true.ndim == y_pred.ndim - 1 or (y_true.ndim == y_pred.ndim and y_true.shape[axis] == 1 and classes > 1)
         advice = (
-            "The model gives one output per position: put pn.layers.Flatten() before its last layer."
-            if one_hot and y_pred.ndim > 2
-            else "The targets look like integer labels: use the loss 'sparse_categorical_crossentropy', "
-            f"or make them one-hot with pynn.one_hot(y, {classes})."
-            if labels
-            else f"The targets must be one-hot over the {classes} classes that the last layer gives."
-        )
+            _position_advice(y_true, y_pred)
+            or ("The last layer has one unit: give it one for each class, or use the loss 'binary_crossentropy' for two classes."
+                if classes == 1 else "")
+            or ("The targets look like integer labels: use the loss 'sparse_categorical_crossentropy', "
+                f"or make them one-hot with pn.one_hot(y, {classes})." if labels else "")
+            or f"The targets must be one-hot over the {classes} classes that the last layer gives."
+        )  # fmt: skip
         raise ValueError(f"[{name}] targets and outputs have different shapes. {_received(y_true, y_pred)} {advice}")
     return (y_true if y_true.dtype == y_pred.dtype else ops.cast(y_true, y_pred.dtype)), y_pred
 
@@ -73,12 +87,27 @@ def sparse_targets(name: str, y_true, y_pred, axis: int = -1) -> tuple[Tensor, T
         advice = (
             "The targets look one-hot: use the loss 'categorical_crossentropy', or pass labels with y.argmax(-1)."
             if y_true.shape == y_pred.shape
-            else f"The labels must have the shape {expected}."
+            else _position_advice(y_true, y_pred, labels=True) or f"The labels must have the shape {expected}."
         )
         raise ValueError(f"[{name}] labels and outputs don't fit. {_received(y_true, y_pred)} {advice}")
     if y_true.dtype.name not in ("int32", "int64"):
         y_true = ops.cast(y_true, "int64" if is_float(y_true.dtype) else "int32")
     return y_true, y_pred
+
+
+def values_of(name: str, function: Callable, y_true, y_pred, arguments: dict) -> Tensor:
+    """What a loss or metric that is a function of the user's gives, as a tensor.
+
+    Raises:
+        TypeError: it gives nothing, or something that isn't numbers.
+    """
+    values = function(y_true, y_pred, **arguments)
+    if values is None or isinstance(values, (str, bytes, dict, set)):
+        raise TypeError(
+            f"[{name}] the function must return a value per example, as a tensor. Received: {values!r}. "
+            "End it with return, for example return pn.mean(pn.square(y_true - y_pred), axis=-1)."
+        )
+    return as_tensor(values)
 
 
 def weights_like(name: str, sample_weight, values: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ SOURCES = sorted(p for p in PACKAGE.rglob("*.py"))
 
 # An upper floor may import a lower one, never the reverse. Modules by their first matching prefix.
 FLOORS = [
-    (0, ("errors", "dtypes", "config", "serialization", "progress", "elsewhere")),
+    (0, ("errors", "dtypes", "config", "serialization", "progress", "elsewhere", "refusals")),
     (1, ("engine", "gradients", "seeds")),
     (2, ("ops", "custom_op", "random")),
     (3, ("program",)),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -34,6 +35,20 @@ def test_import_is_quiet_and_starts_no_thread():
     )
     result = run("-W", "error", "-c", script)
     assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+
+
+@pytest.mark.parametrize("sources, words", [(True, "from its sources in .*Start Python in another folder"), (False, "Install a C")])
+def test_a_package_without_kernels_says_why(tmp_path, sources, words):
+    shutil.copytree(Path(pn.__file__).parent, tmp_path / "pynn", ignore=shutil.ignore_patterns("*.so", "*.pyd", "__pycache__"))
+    if sources:
+        (tmp_path / "CMakeLists.txt").touch()
+    environment = {k: v for k, v in os.environ.items() if k != "PYNN_BACKEND"}
+    result = subprocess.run(
+        [sys.executable, "-c", "import pynn; print(pynn.backend())"], capture_output=True, text=True, timeout=100,
+        env={**environment, "PYTHONPATH": str(tmp_path)},
+    )  # fmt: skip
+    assert result.stdout == "fallback\n"
+    assert re.search(words, result.stderr), result.stderr
 
 
 def test_import_leaves_optional_packages_alone():

@@ -44,6 +44,16 @@ def graph():
     return model
 
 
+class Table:
+    """What a DataFrame of pandas has."""
+
+    columns = ("size", "colour")
+    dtypes = {"size": np.dtype(float), "colour": np.dtype(object)}
+
+    def __array__(self, dtype=None, copy=None):
+        return np.array([[1.0, "red"], [2.0, "blue"]], object)
+
+
 # name: (what the user does, the error's class, words that the message has)
 MISTAKES = {
     # shapes of inputs
@@ -84,6 +94,20 @@ MISTAKES = {
     "a stack that doesn't fit its data": (
         lambda: pn.Sequential([L.GRU(3, name="a"), L.GRU(3, name="b")]).predict(np.ones((2, 5, 3))),
         ValueError, ["[GRU 'b']", "GRU 'a'", "return_sequences=True"]),
+    "flattened images": (
+        lambda: fit(compiled(L.Flatten(input_shape=(28, 28)), L.Dense(1)), IMAGES.reshape(8, 784)),
+        ValueError, ["(None, 28, 28)", "(8, 784)", "x.reshape(-1, 28, 28)"]),
+    "flattened images into a GRU": (
+        lambda: fit(compiled(L.GRU(4, input_shape=(28, 28)), L.Dense(1)), IMAGES.reshape(8, 784)),
+        ValueError, ["GRU", "(8, 784)", "x.reshape(-1, 28, 28)"]),
+    "numbers into a dense layer": (lambda: fit(dense(shape=(1,)), X[:, 0]), ValueError, ["Dense", "(8,)", "add an axis, x[..., None]"]),
+    "channels first": (
+        lambda: pn.Sequential([L.Conv2D(4, 3, input_shape=(1, 28, 28))]),
+        ValueError, ["Conv2D", "length 1", "x.transpose(0, 2, 3, 1)"]),
+    "a shape as text": (lambda: L.Dense(1, input_shape="784"), ValueError, ["input_shape='784'", "(28, 28)"]),
+    "a length below zero": (lambda: pn.Input((None, -3)), ValueError, ["(None, -3)", "length"]),
+    "a model without layers": (lambda: fit(compiled()), ValueError, ["no layers", "model.add"]),
+    "a shape that is none for a model": (lambda: pn.Sequential([L.Dense(1)]).build(3), ValueError, ["Received: 3", "build((None, 3))"]),
     # targets
     "one-hot labels for a sparse loss": (
         lambda: fit(classifier(), X, ONE_HOT),
@@ -97,6 +121,17 @@ MISTAKES = {
     "classes 1 and 2 for a binary loss": (
         lambda: fit(dense(1, "binary_crossentropy"), X, Y + 1),
         ValueError, ["between 0 and 1", "from 2 to 2"]),
+    "classes -1 and 1 for a binary loss": (
+        lambda: fit(dense(1, "binary_crossentropy"), X, np.array([-1, 1] * 4)),
+        ValueError, ["between 0 and 1", "from -1 to 1", "'hinge'"]),
+    "one unit for several classes": (
+        lambda: fit(dense(1, CATEGORICAL), X, LABELS), ValueError, ["(8, 1)", "one unit", "'binary_crossentropy'"]),
+    "labels without Flatten": (
+        lambda: fit(dense(3, SPARSE, activation="softmax", shape=(5, 4)), np.ones((8, 5, 4)), LABELS),
+        ValueError, ["(8, 5, 3)", "Flatten()"]),
+    "a value for each step": (
+        lambda: fit(compiled(L.LSTM(4, return_sequences=True, input_shape=(3, 1)), L.Dense(1)), np.ones((8, 3, 1)), Y),
+        ValueError, ["(8, 3, 1)", "return_sequences"]),
     "more outputs than targets": (lambda: fit(dense(3)), ValueError, ["(8, 1)", "(8, 3)", "units"]),
     "no Flatten": (
         lambda: fit(dense(3, CATEGORICAL, activation="softmax", shape=(5, 4)), np.ones((8, 5, 4)), ONE_HOT),
@@ -108,13 +143,19 @@ MISTAKES = {
     "NaN in the targets": (lambda: fit(dense(), X, Y * np.nan), pn.NonFiniteError, ["target 0"]),
     "text": (lambda: fit(dense(), [["a", "b", "c", "d"]], [[1]]), TypeError, ["x must hold numbers", "dtype"]),
     "numbers as text": (lambda: fit(dense(), [["1", "2", "3", "4"]], [[1]]), TypeError, ["np.asarray(values, dtype='float32')"]),
+    "a table with a column of text": (lambda: fit(dense(), Table(), Y[:2]), TypeError, ["shape (2, 2), not numbers in 'colour'"]),
     "rows of different lengths": (
         lambda: fit(dense(), [[1, 2], [3]], [1, 2]),
         ValueError, ["rows of x", "length 2, length 1", "Pad"]),
     "more rows than targets": (lambda: fit(dense(), X, Y[:5]), ValueError, ["x.shape=(8, 4), y.shape=(5, 1)"]),
     "no rows": (lambda: fit(dense(), X[:0], Y[:0]), ValueError, ["no rows"]),
+    "empty lists": (lambda: fit(dense(), [], []), ValueError, ["[fit]", "no rows", "an empty list"]),
     "no rows to evaluate": (lambda: dense().evaluate(X[:0], Y[:0]), ValueError, ["[evaluate]", "no data"]),
     "a path instead of data": (lambda: dense().predict("data.csv"), TypeError, ["x must hold numbers"]),
+    "weights that are NaN": (lambda: fit(dense(), sample_weight=np.full(8, np.nan)), pn.NonFiniteError, ["sample_weight 0", "the data"]),
+    "weights of classes that are NaN": (
+        lambda: fit(classifier(), X, LABELS, class_weight={0: np.nan}), ValueError, ["[fit]", "nan for class 0"]),
+    "a range": (lambda: dense().fit(range(4), range(4)), ValueError, ["a range", "np.array(list(x))"]),
     "as many weights as not": (lambda: fit(dense(), sample_weight=np.ones(3)), ValueError, ["sample_weight.shape=(3,)"]),
     "weights of classes as a list": (
         lambda: fit(classifier(), X, LABELS, class_weight=[1, 2, 3]),
@@ -151,6 +192,18 @@ MISTAKES = {
         lambda: fit(dense(), callbacks={"onEpochEnd": print}),
         TypeError, ["'onEpochEnd'", "LambdaCallback"]),
     "a function as callback": (lambda: fit(dense(), callbacks=[print]), TypeError, ["LambdaCallback"]),
+    "a function alone as callback": (lambda: fit(dense(), callbacks=print), TypeError, ["<built-in function print>", "LambdaCallback"]),
+    "a callback's name": (lambda: fit(dense(), callbacks="early"), TypeError, ["Received: 'early'"]),
+    "a class as callback": (lambda: fit(dense(), callbacks=[pn.callbacks.EarlyStopping]), TypeError, ["Write EarlyStopping(...)"]),
+    "shuffle as text": (lambda: fit(dense(), shuffle="yes"), ValueError, ["shuffle", "'yes'"]),
+    "a number as validation data": (lambda: fit(dense(), validation_data=3), ValueError, ["validation_data", "Received: 3"]),
+    "a loss that returns nothing": (lambda: fit(dense(loss=lambda y, p: None)), TypeError, ["Received: None", "return"]),
+    "a metric that returns text": (
+        lambda: fit(compiled(L.Dense(1, input_shape=(4,)), metrics=[lambda y, p: "good"])), TypeError, ["Received: 'good'"]),
+    "the weight of a loss as text": (
+        lambda: fit(compiled(L.Dense(1, input_shape=(4,)), loss_weights="a")), ValueError, ["loss_weights", "'a'"]),
+    "an unknown loss, at once": (lambda: compiled(L.Dense(1), loss="mean_square_error"), ValueError, ["[loss]", "MeanSquaredError"]),
+    "a table too narrow": (lambda: dense().summary(5), ValueError, ["line_length", "5"]),
     "nothing to monitor": (
         lambda: fit(dense(), callbacks=[pn.callbacks.EarlyStopping("val_loss")]),
         ValueError, ["EarlyStopping", "val_loss", "validation data"]),
@@ -164,12 +217,22 @@ MISTAKES = {
     "a loss's name": (lambda: fit(dense(1, "mean_square_error")), ValueError, ["'mean_square_error'", "MeanSquaredError"]),
     "an optimizer's name": (lambda: compiled(L.Dense(1), optimizer="adm"), ValueError, ["'adm'", "Adam"]),
     # layers and optimizers
+    "the size of the input": (lambda: L.Dense(784, 10), TypeError, ["[activation]", "Received: 10", "Dense(10)"]),
     "an activation's name": (lambda: L.Dense(1, activation="reul"), ValueError, ["'reul'", "Did you mean 'relu'?"]),
     "arguments of JavaScript": (lambda: L.Dense(units=1, inputShape=[4]), TypeError, ["Did you mean 'input_shape'?"]),
     "arguments in a dict": (lambda: L.Dense({"units": 1}), ValueError, ["units", "Dense(units=8)"]),
     "a number as text": (lambda: L.Dense("10"), ValueError, ["Dense", "units='10'"]),
     "a rate in per cent": (lambda: L.Dropout(50), ValueError, ["Dropout", "rate=50", "write 0.5"]),
     "layers without a list": (lambda: pn.Sequential(L.Dense(1), L.Dense(2)), TypeError, ["one list", "Dense, Dense"]),
+    "a list for a layer": (lambda: pn.Sequential().add([L.Dense(1)]), TypeError, ["one at a time"]),
+    "one side of a graph": (lambda: pn.Model(pn.Input((3,))), TypeError, ["[Model]", "pn.Model(inputs, outputs)"]),
+    "a graph as in JavaScript": (lambda: pn.Model({"inputs": 1, "outputs": 2}), TypeError, ["[Model]", "pn.Model(inputs, outputs)"]),
+    "NumPy on a symbolic tensor": (lambda: np.exp(pn.Input((3,))), TypeError, ["Received: np.exp", "no value", "Lambda"]),
+    "the value of a symbolic tensor": (lambda: float(pn.Input((3,))), TypeError, ["no value"]),
+    "a layer's place as text": (lambda: dense().get_layer(index="a"), TypeError, ["get_layer", "index='a'"]),
+    "a cell's config": (lambda: L.RNN({"a": 1}), TypeError, ["[RNN]", "GRUCell(8)"]),
+    "weights to an optimizer": (
+        lambda: pn.optimizers.SGD([pn.Variable(1.0)]), ValueError, ["[SGD] the learning rate", "no list of weights"]),
     "a class for a layer": (lambda: pn.Sequential([L.Dense]), TypeError, ["Write Dense(...)"]),
     "a function for a layer": (lambda: pn.Sequential([abs]), TypeError, ["Activation"]),
     "a layer twice": (lambda: (lambda layer: pn.Sequential([layer, layer]))(L.Dense(1)), ValueError, ["name"]),
@@ -181,6 +244,8 @@ MISTAKES = {
         lambda: dense().set_weights([np.ones((4, 1))]),
         ValueError, ["expected 2", "Received: 1", "bias"]),
     # tensors and gradients
+    "weights as text": (lambda: dense().set_weights([np.full((4, 1), "a"), Y[0]]), TypeError, ["kernel", "dtype <U1"]),
+    "a number for weights": (lambda: dense().set_weights(3), TypeError, ["set_weights", "Received: 3", "get_weights()"]),
     "matrices that don't fit": (
         lambda: pn.matmul(np.ones((2, 3)), np.ones((2, 3))),
         ValueError, ["[matmul]", "3 and 2", "(2, 3)"]),
@@ -193,6 +258,14 @@ MISTAKES = {
     "the truth of a tensor": (lambda: bool(pn.tensor([1.0, 2.0])), ValueError, ["ambiguous", ".any() or .all()"]),
     "gradients of a value": (lambda: pn.grads(pn.tensor(1.0)), TypeError, ["must be a function", "pn.grads(lambda w, b"]),
     "gradients as in JavaScript": (lambda: pn.grads(lambda w: w.sum(), [pn.Variable(1.0)]), TypeError, ["pn.grads(f)(w, b)"]),
+    "values in a list": (lambda: pn.grads(lambda a, b: a * b)([pn.ones(()), pn.ones(())]), TypeError, ["one by one", "pn.grads(f)(w, b)"]),
+    "gradients by nothing": (lambda: pn.grads(lambda a: a)(a=pn.ones(())), TypeError, ["[grads]", "by position"]),
+    "two results": (lambda: pn.grads(lambda a: (a, a))(1.0), TypeError, ["one tensor", "a tuple of 2"]),
+    "minimize as in JavaScript": (
+        lambda: pn.optimizers.SGD().minimize(lambda: pn.Variable(1.0) * 2.0, True), TypeError, ["list of pn.Variable", "True"]),
+    "a loop's body that is none": (lambda: pn.scan(3, 0.0, pn.ones(2)), TypeError, ["[scan]", "function"]),
+    "a loop's body that gives one thing": (lambda: pn.scan(lambda c, x: c, 0.0, pn.ones(2)), TypeError, ["[scan]", "return carry, y"]),
+    "a seed as text": (lambda: pn.random.normal(2, seed="a"), TypeError, ["seed", "'a'"]),
     "the gradient of a vector": (lambda: pn.grad(lambda x: x * x)(pn.ones(2)), ValueError, ["one number", ".mean() or .sum()"]),
     "the gradient of a Python number": (
         lambda: pn.grad(lambda x: float(x) ** 2)(3.0), TypeError, ["[grad]", "must return a tensor", "a float", "float(x)"]),
@@ -201,6 +274,9 @@ MISTAKES = {
         lambda: pn.function(lambda x: 1 if x.sum() > 0 else 2)(pn.ones(1)), pn.CaptureError, ["condition", "pynn.where"]),
     # files
     "no model there": (lambda: pn.load_model("nowhere"), FileNotFoundError, ["'nowhere'", "model.json"]),
+    "an address to save to": (lambda: dense().save("file://m"), ValueError, ["[save]", "'file://m'", "Write 'm'"]),
+    "an address to load from": (lambda: pn.load_model("https://x/model.json"), ValueError, ["[load_model]", "Download"]),
+    "a number for a path": (lambda: dense().save(3), TypeError, ["[save]", "Received: 3"]),
     "a model as .keras": (lambda: dense().save("m.keras"), ValueError, ["folder", ".keras"]),
     "weights as .h5": (lambda: dense().save_weights("m.weights.h5"), ValueError, ["[save_weights]", "a .h5 file", ".safetensors"]),
     "a model without weights": (lambda: pn.Sequential([L.Dense(1)]).save("m"), ValueError, ["no weights", "input_shape"]),

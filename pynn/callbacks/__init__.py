@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from pynn.callbacks.backup import BackupAndRestore
 from pynn.callbacks.base import Callback, CallbackList, LambdaCallback, TerminateOnNaN
 from pynn.callbacks.checkpoints import ModelCheckpoint
@@ -24,7 +26,9 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str):
-    from pynn.elsewhere import no_attribute
+if not TYPE_CHECKING:  # for which every name would be there
 
-    raise no_attribute(__name__, name, __all__)
+    def __getattr__(name: str):
+        from pynn.elsewhere import no_attribute
+
+        raise no_attribute(__name__, name, __all__)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from pynn.errors import NonFiniteError
-from pynn.serialization import refuse_unknown
+from pynn.serialization import constructor_arguments, word_refusals
 
 _HOOKS = (
     "on_train_begin", "on_train_end", "on_epoch_begin", "on_epoch_end", "on_train_batch_begin", "on_train_batch_end",
@@ -25,9 +25,13 @@ class Callback:
     params: dict[str, Any] = {}
     runs_last = False  # its hooks are called after those of the others
 
-    def __new__(cls, *args, **kwargs):
-        refuse_unknown(cls, args, kwargs)
-        return super().__new__(cls)
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        word_refusals(cls)
+
+    def __repr__(self) -> str:
+        given = [name for name in constructor_arguments(type(self)) if name in vars(self)]
+        return f"{type(self).__name__}({', '.join(f'{name}={getattr(self, name)!r}' for name in given)})"
 
     def set_model(self, model) -> None:
         """Called once before training."""
@@ -73,10 +77,10 @@ class CallbackList:
         self.callbacks = sorted(callbacks, key=lambda callback: getattr(callback, "runs_last", False))
         for callback in self.callbacks:
             if not isinstance(callback, Callback):
-                raise TypeError(
-                    f"[fit] callbacks must be Callback objects. Received: {callback!r}. Wrap a function: "
-                    "pn.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: ...)."
-                )
+                is_class = isinstance(callback, type) and issubclass(callback, Callback)
+                fix = f"Write {callback.__name__}(...): a callback is an object of the class." if is_class else (
+                    "Wrap a function: pn.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: ...).")  # fmt: skip
+                raise TypeError(f"[fit] callbacks must be Callback objects. Received: {callback!r}. {fix}")
             callback.set_model(model)
             callback.set_params(params)
 

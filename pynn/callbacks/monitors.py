@@ -21,8 +21,14 @@ class Monitor(Callback):
         if mode not in ("auto", "min", "max"):
             raise ValueError(f"[{type(self).__name__}] mode is 'auto', 'min' or 'max'. Received: {mode!r}.")
         self.monitor, self.mode = monitor, mode
-        self.min_delta = abs(min_delta)
+        self.min_delta = abs(self._number("min_delta", min_delta, least=-np.inf))
         self.best: float | None = None
+
+    def _number(self, name: str, value, least: float = 0) -> float:
+        if not isinstance(value, (int, float, np.number)) or not value >= least:
+            what = "a number" if least < 0 else "a number, zero or more"
+            raise ValueError(f"[{type(self).__name__}] {name} is {what}. Received: {name}={value!r}.")
+        return value
 
     @property
     def larger_is_better(self) -> bool:
@@ -77,8 +83,8 @@ class EarlyStopping(Monitor):
         restore_best_weights=False, start_from_epoch=0,
     ):  # fmt: skip
         super().__init__(monitor, mode, min_delta)
-        self.patience, self.verbose, self.baseline = patience, verbose, baseline
-        self.restore_best_weights, self.start_from_epoch = restore_best_weights, start_from_epoch
+        self.patience, self.verbose, self.baseline = self._number("patience", patience), verbose, baseline
+        self.restore_best_weights, self.start_from_epoch = restore_best_weights, self._number("start_from_epoch", start_from_epoch)
         self._reset()
 
     def _reset(self) -> None:
@@ -169,14 +175,25 @@ def _takes(function: Callable, count: int) -> bool:
 
 
 class ReduceLROnPlateau(Monitor):
-    """Multiplies the learning rate by `factor` when a value has not improved for `patience` epochs."""
+    """Multiplies the learning rate by `factor` when a value has not improved for `patience` epochs.
+
+    Args:
+        monitor: The value's name.
+        factor: Between 0 and 1.
+        patience: Epochs without improvement before the rate goes down.
+        verbose: 1 says when it does.
+        mode: "min", "max", or "auto": what the model's metric of this name says, else by the name.
+        min_delta: Improvements smaller than this don't count.
+        cooldown: Epochs after a change that aren't counted.
+        min_lr: The rate doesn't go below this.
+    """
 
     def __init__(self, monitor="val_loss", factor=0.1, patience=10, verbose=0, mode="auto", min_delta=1e-4, cooldown=0, min_lr=0.0):
         super().__init__(monitor, mode, min_delta)
-        if not 0 < factor < 1:
+        if not isinstance(factor, (int, float, np.number)) or not 0 < factor < 1:
             raise ValueError(f"[ReduceLROnPlateau] factor lies between 0 and 1. Received: {factor!r}.")
-        self.factor, self.patience, self.verbose = factor, patience, verbose
-        self.cooldown, self.min_lr = cooldown, min_lr
+        self.factor, self.patience, self.verbose = factor, self._number("patience", patience), verbose
+        self.cooldown, self.min_lr = self._number("cooldown", cooldown), self._number("min_lr", min_lr)
         self.wait = self.cooling = 0
 
     def get_state(self):

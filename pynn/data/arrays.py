@@ -30,7 +30,7 @@ def to_array(value: Any, what: str, *, labels: bool = False, dtype: np.dtype | N
         raise ValueError(f"[data] the rows of {what} have different lengths. Received: {_shapes(value)}. Pad them to one length.") from None
     if array.dtype.kind not in "biuf":
         raise TypeError(
-            f"[data] {what} must hold numbers. Received: dtype {array.dtype}, shape {array.shape}. "
+            f"[data] {what} must hold numbers. Received: dtype {array.dtype}, shape {array.shape}{_other_columns(value)}. "
             "Convert numbers with np.asarray(values, dtype='float32'), and encode text first."
         )
     wanted = array.dtype
@@ -41,6 +41,15 @@ def to_array(value: Any, what: str, *, labels: bool = False, dtype: np.dtype | N
     elif array.dtype not in _KEPT:
         wanted = np.dtype(np.int64 if array.dtype.itemsize >= 4 else np.int32)
     return np.ascontiguousarray(array, dtype=wanted)
+
+
+def _other_columns(value: Any) -> str:
+    """The columns of a table, a DataFrame say, that hold something else than numbers."""
+    dtypes = getattr(value, "dtypes", None)
+    if not hasattr(value, "columns") or not hasattr(dtypes, "items"):
+        return ""
+    others = [repr(name) for name, dtype in dtypes.items() if getattr(dtype, "kind", "O") not in "biuf"]
+    return f", not numbers in {', '.join(others[:5])}{', ...' if len(others) > 5 else ''}" if others else ""
 
 
 def _fits(array: np.ndarray, dtype: type) -> bool:

@@ -1,5 +1,7 @@
 """Datasets to learn with. `mnist.load()` needs no network; nothing is downloaded unless a call asks for it."""
 
+from typing import TYPE_CHECKING
+
 from pynn.datasets import fashion_mnist, mnist
 from pynn.datasets.cache import cache_dir
 from pynn.datasets.idx import read_idx, write_idx
@@ -7,7 +9,9 @@ from pynn.datasets.idx import read_idx, write_idx
 __all__ = ["cache_dir", "fashion_mnist", "mnist", "read_idx", "write_idx"]
 
 
-def __getattr__(name: str):
-    from pynn.elsewhere import no_attribute
+if not TYPE_CHECKING:  # for which every name would be there
 
-    raise no_attribute(__name__, name, __all__)
+    def __getattr__(name: str):
+        from pynn.elsewhere import no_attribute
+
+        raise no_attribute(__name__, name, __all__)

@@ -12,6 +12,7 @@ from pathlib import Path
 from pynn.datasets.collection import SIDE, Collection, Split, Splits
 from pynn.datasets.idx import read_idx
 from pynn.datasets.ink import unpack
+from pynn.errors import DownloadError
 
 __all__ = ["load", "load_data"]
 
@@ -63,7 +64,10 @@ def load(
     if isinstance(full, (str, os.PathLike)):
         raise TypeError(f"[mnist] full is True or False. Received: full={os.fspath(full)!r}. Name a folder with data_dir=.")
     if full or data_dir is not None or download:
-        return _FULL.load(data_dir, download=download, progress=progress)
+        try:
+            return _FULL.load(data_dir, download=download, progress=progress)
+        except DownloadError as error:
+            raise DownloadError(f"{error} Without a network, mnist.load() gives 12,000 images that come with the package.") from None
     train, test = (_subset(part, count) for part, count in _SUBSET_COUNTS.items())
     return train, test
 

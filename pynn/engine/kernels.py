@@ -9,6 +9,20 @@ import numpy as np
 
 from pynn.dtypes import NATIVE_CODES, NATIVE_SUFFIX, is_float
 
+
+def _without_kernels(folder: str) -> str:
+    """What to say where a package in this folder has no compiled kernels: its sources come before an installed one."""
+    if os.path.exists(os.path.join(folder, "CMakeLists.txt")):
+        return (
+            f"pynn comes from its sources in {folder!r} here, which have no compiled kernels, and runs on NumPy, many times slower. "
+            "Start Python in another folder, where the installed package is found, or set PYNN_BACKEND=fallback to silence this."
+        )
+    return (
+        "pynn was installed without its compiled kernels and runs on NumPy, many times slower. "
+        "Install a C++17 compiler and reinstall, or set PYNN_BACKEND=fallback to silence this."
+    )
+
+
 try:
     from pynn import _core
 except ImportError as error:  # a build without a compiler: the fallback kernels serve
@@ -16,12 +30,7 @@ except ImportError as error:  # a build without a compiler: the fallback kernels
     if os.environ.get("PYNN_BACKEND") == "native":
         raise ImportError("PYNN_BACKEND=native, but the compiled extension is missing or broken") from error
     if os.environ.get("PYNN_BACKEND") != "fallback":
-        warnings.warn(
-            "pynn was installed without its compiled kernels and runs on NumPy, many times slower. "
-            "Install a C++17 compiler and reinstall, or set PYNN_BACKEND=fallback to silence this.",
-            RuntimeWarning,
-            stacklevel=2,
-        )
+        warnings.warn(_without_kernels(os.path.abspath(os.path.join(__file__, "../../.."))), RuntimeWarning, stacklevel=2)
 
 _native = _core is not None and os.environ.get("PYNN_BACKEND", "native") != "fallback"
 _names = frozenset(_core.kernel_names()) if _core is not None else frozenset()

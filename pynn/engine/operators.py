@@ -7,9 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import FunctionType, NoneType
-from typing import Any
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from pynn.engine.tensor import Tensor
 
 FUNCTIONS: dict[str, Any] = {}
 
@@ -40,10 +43,10 @@ _FOREIGN = (NoneType, str, bytes, dict, set)
 
 
 def _binary(name: str):
-    def forward(self, other):
+    def forward(self, other) -> Any:
         return NotImplemented if isinstance(other, _FOREIGN) else FUNCTIONS[name](self, other)
 
-    def reflected(self, other):
+    def reflected(self, other) -> Any:
         return NotImplemented if isinstance(other, _FOREIGN) else FUNCTIONS[name](other, self)
 
     return forward, reflected
@@ -94,6 +97,22 @@ class Operators:
 
     __slots__ = ()
     __array_priority__ = 1000
+
+    if TYPE_CHECKING:  # what `fill_methods` puts here  # fmt: skip
+        abs = add = all = any = argmax = argmin = astype = cast = ceil = clip = concat = cos = cumprod = cumsum = divide = dot = \
+        equal = erf = exp = expand_dims = expm1 = flatten = flip = floor = greater = greater_equal = less = less_equal = log = \
+        log1p = logsumexp = matmul = max = maximum = mean = min = minimum = mod = multiply = negative = norm = not_equal = power = \
+        prod = reciprocal = relu = repeat = reshape = round = rsqrt = sigmoid = sign = sin = softmax = softplus = sqrt = square = \
+        squeeze = std = subtract = sum = take = tan = tanh = tile = transpose = var = where = cast("Callable[..., Tensor]", None)
+
+    else:
+
+        def __getattr__(self, name: str) -> NoReturn:
+            if name.startswith("__"):  # NumPy and others ask whether there are such
+                raise AttributeError(name)
+            from pynn.elsewhere import TENSOR, no_member
+
+            raise no_member(self, name, TENSOR)
 
     def __array_ufunc__(self, ufunc, method: str, *inputs, **words):
         if ufunc in _UFUNCS and method == "__call__" and not words:
@@ -153,10 +172,13 @@ class Operators:
         return id(self)
 
 
+_PLAIN = ("__array_ufunc__", "__getattr__", "__hash__", "__pos__", "__setitem__")  # of them no public functions are made
+
+
 def fill_methods(public: Callable) -> None:
     """Adds the methods of the table, and puts `public(f)` in the place of every operator's function f."""
     for name, function in list(vars(Operators).items()):
-        if isinstance(function, FunctionType) and name not in ("__pos__", "__hash__", "__array_ufunc__", "__setitem__"):
+        if isinstance(function, FunctionType) and name not in _PLAIN:
             function.__name__ = name
             setattr(Operators, name, public(function))
     for name in METHODS:

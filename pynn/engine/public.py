@@ -51,7 +51,15 @@ class PublicFunction(LearningCallable):
         self._calls += 1
         if self._calls % LOOKED_AT == 0 and active.capture is None and all([type(t) is CallTape for t in active.tapes]):
             self._look_at(args, kwargs)
-        return self.python_function(*args, **kwargs)
+        try:
+            return self.python_function(*args, **kwargs)
+        except Exception as error:
+            from pynn.refusals import refusal
+
+            refused = refusal(error, self.__name__.strip("_"), self.python_function, args, kwargs)
+            if refused is None:
+                raise
+            raise refused from refused.__cause__ or error.__cause__
 
     def served(self) -> int:
         """Signatures that need no Python now."""

@@ -238,6 +238,11 @@ def check_target(name: str, target) -> Tensor:
             f"[{name}] the function must return a tensor: nothing else knows how it was made. Received: a {type(target).__name__}"
             f"{' without a tensor in it' if numbers else ''}. Compute with pynn ops, without float(x), x.item() or x.numpy() on the way."
         )
+    if isinstance(target, (list, tuple)) and len(target) != 1:
+        raise TypeError(
+            f"[{name}] the function must return one tensor. Received: a {type(target).__name__} of {len(target)}. "
+            "Return the loss alone, or add the parts up."
+        )
     target = as_tensor(target)
     if not is_float(target.dtype):
         raise TypeError(f"[{name}] only float results can be differentiated. Received: dtype={target.dtype}.")

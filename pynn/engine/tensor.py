@@ -23,10 +23,13 @@ class Tensor(Operators):
     __slots__ = ("_array", "spec", "logits", "logits_of", "mask", "source", "exact", "__weakref__")
 
     def __init__(self, array: np.ndarray | None, spec: Spec | None = None):
-        if array is not None and array.flags.writeable:
-            array.flags.writeable = False
+        try:
+            if array is not None and array.flags.writeable:
+                array.flags.writeable = False
+            self.spec = Spec(array.shape, array.dtype) if spec is None else spec
+        except AttributeError:
+            raise TypeError(f"[Tensor] a function makes tensors. Received: {type(array).__name__}. Write pn.tensor(values).") from None
         self._array = array
-        self.spec = Spec(array.shape, array.dtype) if spec is None else spec
         self.logits = None  # what softmax or sigmoid made this of: lets their loss use its stable form
         self.logits_of = ""  # which of the two it was
         self.mask = None  # set by layers: which steps of a sequence count
@@ -89,7 +92,9 @@ class Tensor(Operators):
     def item(self) -> float | int | bool:
         """The only element as a Python number."""
         if self.size != 1:
-            raise ValueError(f"[item] only a tensor of one element is a number. Received: shape={self.shape}.")
+            raise ValueError(
+                f"[item] only a tensor of one element is a number. Received: shape={self.shape}. Reduce it, x.mean(), or take x.tolist()."
+            )
         return self._taken().item()
 
     def tolist(self):

@@ -8,7 +8,7 @@ from io import BufferedReader
 
 from pynn.errors import DataError
 
-__all__ = ["check_suffix", "open_regular", "printable"]
+__all__ = ["as_path", "check_suffix", "open_regular", "printable"]
 
 
 def printable(text: object, limit: int = 80) -> str:
@@ -20,6 +20,26 @@ def printable(text: object, limit: int = 80) -> str:
     """
     shown = ascii(text if not isinstance(text, str) else text[: limit + 1])
     return shown if len(shown) <= limit else shown[:limit] + "..."
+
+
+def as_path(function: str, path) -> str:
+    """A path as text; the schemes of TensorFlow.js are refused with what to write.
+
+    Raises:
+        TypeError: it isn't a path.
+        ValueError: it is an address.
+    """
+    if not isinstance(path, (str, os.PathLike)):
+        raise TypeError(f"[{function}] a path is a string or a pathlib.Path. Received: {path!r}.")
+    text = os.fspath(path)
+    if not isinstance(text, str):
+        raise TypeError(f"[{function}] a path is a string or a pathlib.Path. Received: {path!r}.")
+    scheme, found, rest = text.partition("://")
+    if found and scheme.isalpha() and not os.path.exists(text):
+        here = scheme in ("file", "localstorage", "indexeddb", "downloads")
+        fix = f"Write {rest!r}." if here else "Download the files to a folder first."
+        raise ValueError(f"[{function}] a path names a folder or a file of this machine, without a scheme. Received: {text!r}. {fix}")
+    return text
 
 
 def check_suffix(path: str | os.PathLike[str], where: str, *, weights: bool, hint: str = "") -> None:

@@ -10,14 +10,14 @@ import os
 import warnings
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pynn.errors import DataError
 from pynn.io import bounded_json
 from pynn.io.atomic import atomic_folder
-from pynn.io.files import check_suffix, open_regular, printable
+from pynn.io.files import as_path, check_suffix, open_regular, printable
 from pynn.io.manifest import encode, parse_manifest, read_groups
 from pynn.io.reloading import not_found_again
 from pynn.io.topology import model_from_topology
@@ -27,12 +27,15 @@ from pynn.io.training_state import STATE_FILE, SavedState, compile_words, save_s
 from pynn.io.weight_names import match, weight_paths
 from pynn.layers.context import loading
 
+if TYPE_CHECKING:
+    from pynn.models import Model
+
 KERAS_VERSION = "tfjs-layers 4.22.0"
 WEIGHTS_FILE = "weights.bin"
 STATE_ENTRY = "pynnState"  # in model.json, where STATE_FILE belongs to it
 
 
-def load_model(path: str | os.PathLike[str], *, compile: bool = True, strict: bool = True):
+def load_model(path: str | os.PathLike[str], *, compile: bool = True, strict: bool = True) -> Model:
     """The model in a folder (or in its `model.json`), with weights and, if the file has it, optimizer state.
 
     Opening a model runs no code of it, reads no file outside of its folder, and allocates no more than the file's size justifies.
@@ -46,7 +49,7 @@ def load_model(path: str | os.PathLike[str], *, compile: bool = True, strict: bo
         DataError: the files aren't a valid layers-model.
         FileNotFoundError: there is no model.
     """
-    file = Path(path)
+    file = Path(as_path("load_model", path))
     file = file / "model.json" if file.is_dir() else file
     if not file.exists():
         raise FileNotFoundError(
@@ -148,6 +151,7 @@ def save_model(model, path: str | os.PathLike[str], *, include_optimizer: bool =
     """
     if not model.built:
         raise ValueError(f"[save] {model.label} has no weights yet. Give its first layer an input_shape, or call it once.")
+    path = as_path("save", path)
     check_suffix(path, "save", weights=False, hint="use save_weights('name.safetensors')")
     unknown = not_found_again(model)
     model_topology, missing = topology(model)

@@ -11,7 +11,7 @@ import numpy as np
 
 from pynn.errors import suggestion
 from pynn.io import bounded_json
-from pynn.io.files import check_suffix
+from pynn.io.files import as_path, check_suffix
 from pynn.io.safetensors import load_file, load_metadata, save_file
 from pynn.io.weight_names import weight_paths
 
@@ -38,6 +38,7 @@ def save_weights(model, path: str | os.PathLike[str]) -> None:
     """
     if not model.built:
         raise ValueError(f"[{model.label}] the model has no weights yet. Give its first layer an input_shape, or call it once.")
+    path = as_path("save_weights", path)
     check_suffix(path, "save_weights", weights=True)
     weights = named_weights(model)
     save_file({name: v.numpy() for name, v in weights.items()}, path, {"format": "pynn", "order": json.dumps(list(weights))})
@@ -59,6 +60,7 @@ def load_weights(model, path: str | os.PathLike[str], *, strict: bool = True) ->
     """
     if not model.built:
         raise ValueError(f"[{model.label}] the model has no weights yet. Give its first layer an input_shape, or call it once.")
+    path = as_path("load_weights", path)
     weights = named_weights(model)
     arrays = _renamed(_in_order(load_file(path), load_metadata(path)), weights)
     missing = [n for n in weights if n not in arrays]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from pynn.layers.activation_layers import ELU, Activation, LeakyReLU, PReLU, ReLU, Softmax, ThresholdedReLU
 from pynn.layers.base import InputSpec, Layer
 from pynn.layers.conv import Conv1D, Conv2D, Conv2DTranspose, DepthwiseConv2D, SeparableConv2D
@@ -42,7 +44,7 @@ def get(identifier) -> Layer:
     """
     if isinstance(identifier, Layer):
         return identifier
-    if isinstance(identifier, dict):
+    if isinstance(identifier, dict) and isinstance(identifier.get("class_name"), str):
         return find_class(identifier["class_name"]).from_config(identifier.get("config") or {})
     return find_class(identifier)()
 
@@ -147,7 +149,7 @@ _KERAS_ALIASES = {"Convolution": "Conv", "SeparableConvolution": "SeparableConv"
                   "GlobalMaxPool": "GlobalMaxPooling", "GlobalAvgPool": "GlobalAveragePooling"}  # fmt: skip
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> Any:
     same = f"{_KERAS_ALIASES.get(name[:-2])}{name[-2:]}"
     if same in __all__:
         return globals()[same]

@@ -68,3 +68,60 @@ def fraction(layer, name: str, value) -> float:
         fix = f" For {value} % write {value / 100:g}." if number and 1 < value < 100 else ""
         raise ValueError(f"[{layer.label}] {name} must be in [0, 1). Received: {name}={value!r}.{fix}")
     return float(value)
+
+
+def first_shape(layer, input_shape, batch_input_shape, input_dim, batch_size) -> tuple | None:
+    """The input's shape that these arguments give, batch axis included; None if they are all None.
+
+    Raises:
+        ValueError: it isn't a shape.
+    """
+    if batch_input_shape is not None:
+        return _lengths(layer, "batch_input_shape", batch_input_shape)
+    if input_shape is None and input_dim is None:
+        return None
+    if input_shape is None:
+        return (batch_size, *_lengths(layer, "input_dim", (input_dim,)))
+    return (batch_size, *_lengths(layer, "input_shape", (input_shape,) if is_whole(input_shape) else input_shape))
+
+
+def _lengths(layer, word: str, shape) -> tuple:
+    lengths = tuple(shape) if isinstance(shape, (tuple, list)) or np.ndim(shape) == 1 else None
+    if lengths is None or not all(n is None or (is_whole(n) and n >= 0) for n in lengths):
+        raise ValueError(
+            f"[{layer.label}] {word} has a length for each axis, or None. Received: {word}={shape!r}. Write {word}=(28, 28), for example."
+        )
+    return tuple(None if n is None else int(n) for n in lengths)
+
+
+def refuse_shape(layer, error: Exception, shape) -> None:
+    """Raises an error that says so if `error` came up in `build` because of `shape`."""
+    from pynn.refusals import stumbled
+
+    if not stumbled(error):
+        return
+    if _is_shape(shape):
+        raise ValueError(f"[{layer.label}] can't be built for inputs of this shape. Received: shape={shape}.") from error
+    raise TypeError(
+        f"[{layer.label}] build takes the shape of the input, batch axis included. Received: {shape!r}. "
+        "Write build((None, 3)) for three features, or call the layer with data."
+    ) from None
+
+
+def call_refused(layer, error: Exception, args: tuple, kwargs: dict) -> Exception | None:
+    """What to raise where a layer's `call` doesn't take these arguments, or Python stumbled over its input; None for other errors."""
+    from pynn.refusals import shown, stumbled, unbound
+
+    given = {k: v for k, v in kwargs.items() if k not in ("training", "mask")}
+    refused = unbound(error, layer.label, layer.call, args, given)
+    if refused is None and stumbled(error):
+        refused = ValueError(f"[{layer.label}] can't take inputs like these. Received: {shown(args[0])}. help() says what they look like.")
+        refused.__cause__ = error
+    return refused
+
+
+def _is_shape(shape) -> bool:
+    """Whether this is a shape, or several in a structure."""
+    if isinstance(shape, dict):
+        return all(map(_is_shape, shape.values()))
+    return isinstance(shape, (tuple, list)) and all(n is None or is_whole(n) or _is_shape(n) for n in shape)

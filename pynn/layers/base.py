@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from pynn import constraints, initializers, regularizers
 from pynn.dtypes import as_dtype, is_float
+from pynn.elsewhere import LAYER, LAYER_WITHOUT_WEIGHTS, argument_hint, no_member
 from pynn.engine.op import active
 from pynn.engine.tape import stand_in
 from pynn.engine.tensor import Tensor, as_tensor, holds_numbers
 from pynn.engine.variable import Variable, structure
-from pynn.errors import suggestion
+from pynn.layers.arguments import call_refused, first_shape, refuse_shape
 from pynn.layers.call_arguments import call_words, with_names
 from pynn.layers.context import CallContext, call_number, current_loading
 from pynn.layers.names import next_name, register_layer
@@ -22,7 +23,7 @@ from pynn.layers.structure import flatten, map_structure
 from pynn.layers.symbolic import Home, SymbolicTensor, call_symbolic, inferred_shape
 from pynn.layers.tracking import Tracking
 from pynn.seeds import key_for, next_stream
-from pynn.serialization import constructor_arguments, plain, snake_case
+from pynn.serialization import constructor_arguments, plain, word_refusals
 
 
 class InputSpec(NamedTuple):
@@ -84,9 +85,11 @@ def _wrapped_build(build):
         self._building = True
         try:
             build(self, input_shape)
-        except BaseException:
+        except BaseException as error:
             for attributes in before:
                 attributes.restore()
+            if isinstance(error, Exception):
+                refuse_shape(self, error, input_shape)
             raise
         self._building = False
         self.built = True
@@ -128,6 +131,7 @@ class Layer(Tracking):
 
     def __init_subclass__(cls, register: bool = True, **kwargs):
         super().__init_subclass__(**kwargs)
+        word_refusals(cls)
         if "build" in cls.__dict__:
             cls.build = _wrapped_build(cls.__dict__["build"])
         if "compute_mask" in cls.__dict__ and not cls.__module__.startswith("pynn."):
@@ -159,7 +163,7 @@ class Layer(Tracking):
         self._trainable = bool(trainable)
         self.dtype = _layer_dtype(dtype)
         self.activity_regularizer = regularizers.get(activity_regularizer)
-        self.batch_input_shape = _first_shape(input_shape, batch_input_shape, input_dim, batch_size)
+        self.batch_input_shape = first_shape(self, input_shape, batch_input_shape, input_dim, batch_size)
         self.built = False
         self._building = False
         self._build_shape = None
@@ -167,20 +171,37 @@ class Layer(Tracking):
         self._call_losses: list[Tensor] = []
         self._losses_of = self._last_call = 0
 
-    def __getattr__(self, name: str):
-        if "_own_weights" not in self.__dict__ and not name.startswith("__"):
-            raise TypeError(f"[{type(self).__name__}] call super().__init__(**kwargs) first in the layer's __init__.")
-        attribute = getattr(type(self), name, None)
-        if isinstance(attribute, property):  # it has raised AttributeError, and says why
-            return attribute.fget(self)
-        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+    if not TYPE_CHECKING:  # for which every attribute would be there
+
+        def __getattr__(self, name: str):
+            if "_own_weights" not in self.__dict__ and not name.startswith("__"):
+                raise TypeError(f"[{type(self).__name__}] call super().__init__(**kwargs) first in the layer's __init__.")
+            attribute = getattr(type(self), name, None)
+            if isinstance(attribute, property):  # it has raised AttributeError, and says why
+                return attribute.fget(self)
+            raise no_member(self, name, LAYER if self.__dict__.get("built") else LAYER_WITHOUT_WEIGHTS)
 
     def _refuse(self, word: str) -> None:
         known = constructor_arguments(type(self))
         raise TypeError(
-            f"[{type(self).__name__}] unknown argument {word!r}.{suggestion(snake_case(word), known)} "
+            f"[{type(self).__name__}] unknown argument {word!r}.{argument_hint(word, known)} "
             f"Known: {', '.join(k for k in known if not k.startswith('_'))}."
         )
+
+    if TYPE_CHECKING:  # those of a layer of your own may take other arguments
+
+        def build(self, *args: Any, **kwargs: Any) -> None: ...
+        def call(self, *args: Any, **kwargs: Any) -> Any: ...
+    else:
+
+        def build(self, input_shape=None) -> None:
+            """Adds the weights for an input of this shape (batch axis included, None where unknown)."""
+            self.built = True
+            self._build_shape = input_shape
+
+        def call(self, x, *, training: bool = False):
+            """The computation, written with ops. May take `training` and `mask`."""
+            raise NotImplementedError(f"[{self.label}] a layer must define call(x).")
 
     @property
     def label(self) -> str:
@@ -188,11 +209,6 @@ class Layer(Tracking):
         return f"{type(self).__name__} {self.name!r}"
 
     # -- building ----------------------------------------------------------------------------------------------------
-
-    def build(self, input_shape=None) -> None:
-        """Adds the weights for an input of this shape (batch axis included, None where unknown)."""
-        self.built = True
-        self._build_shape = input_shape
 
     def build_inner(self, input_shape) -> None:
         """Builds the layers inside of a built one that `build` has left to the first call, by a call on zeros."""
@@ -282,11 +298,7 @@ class Layer(Tracking):
 
     # -- calling -----------------------------------------------------------------------------------------------------
 
-    def call(self, x, *, training: bool = False):
-        """The computation, written with ops. May take `training` and `mask`."""
-        raise NotImplementedError(f"[{self.label}] a layer must define call(x).")
-
-    def __call__(self, *args, **kwargs):
+    def __call__(self, *args, **kwargs) -> Any:
         """The layer's output for tensors or arrays; for the symbolic tensors of a functional model, a symbolic one."""
         if not args:
             raise TypeError(f"[{self.label}] a layer is called with its input.")
@@ -333,7 +345,12 @@ class Layer(Tracking):
             kwargs["mask"] = mask
         try:
             outputs = self.call(*args, **kwargs)
-        except (ValueError, TypeError) as error:
+        except Exception as error:
+            refused = call_refused(self, error, args, kwargs)
+            if refused is not None:
+                raise refused from refused.__cause__
+            if not isinstance(error, (ValueError, TypeError)):
+                raise
             raise self._named(error) from error.__cause__
         if outputs is None:
             raise TypeError(f"[{self.label}] call() must return the outputs. Received: None. End it with `return y`.")
@@ -483,6 +500,9 @@ class Layer(Tracking):
         return f"{type(self).__name__}({', '.join(words)})"
 
 
+word_refusals(Layer)
+
+
 def _layer_dtype(dtype) -> np.dtype:
     if isinstance(dtype, dict):  # a policy, as Keras 3 writes it
         dtype = dtype.get("config", {}).get("name", "float32")
@@ -490,14 +510,3 @@ def _layer_dtype(dtype) -> np.dtype:
     if not is_float(found) and found.kind not in "iu":
         raise TypeError(f"[layers] a layer computes in float32 or float64. Received: dtype={dtype!r}.")
     return found
-
-
-def _first_shape(input_shape, batch_input_shape, input_dim, batch_size):
-    if batch_input_shape is not None:
-        return tuple(batch_input_shape)
-    if input_shape is None and input_dim is not None:
-        input_shape = (input_dim,)
-    if input_shape is None:
-        return None
-    shape = (input_shape,) if isinstance(input_shape, int) else tuple(input_shape)
-    return (batch_size, *shape)

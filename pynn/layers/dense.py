@@ -75,7 +75,9 @@ class Dense(Layer):
         self.input_spec = InputSpec(min_ndim=2, axes={-1: inputs}, words="(batch, ..., inputs)")
 
     def _advice(self, shape):
-        if len(shape) < 2:
+        if len(shape) == 1:
+            return " For one input per example add an axis, x[..., None]; one example of three inputs has shape (1, 3)."
+        if not shape:
             return " Pass a batch: one example of three inputs has shape (1, 3)."
         return " Put pn.layers.Flatten() before it, or pass other data." if len(shape) > 2 and self.built else ""
 

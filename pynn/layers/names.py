@@ -24,6 +24,8 @@ def next_name(class_name: str) -> str:
 
 def register_layer(cls: type) -> type:
     """Class decorator: makes a layer of your own known by its name, so that files that hold it can be opened."""
+    if not isinstance(cls, type):
+        raise TypeError(f"[register_layer] takes the class alone. Received: {cls!r}. Write @pn.register_layer above it.")
     _classes[cls.__name__] = cls
     return cls
 

@@ -141,9 +141,14 @@ def _cell(value, common: dict) -> Layer:
     """The cell; one that is described by a config has the layer's dtype where it says none itself."""
     if isinstance(value, dict):
         dtype = {"dtype": common["dtype"]} if common.get("dtype") is not None else {}
-        value = find_class(value["class_name"]).from_config({**dtype, **value["config"]})
+        if not isinstance(value.get("class_name"), str):
+            raise TypeError(f"[RNN] a cell's config has 'class_name' and 'config'. Received: {value!r}. Pass a cell, pn.layers.GRUCell(8).")
+        value = find_class(value["class_name"]).from_config({**dtype, **(value.get("config") or {})})
     if not isinstance(value, Layer) or not hasattr(value, "state_size"):
-        raise TypeError(f"[RNN] a cell is a layer with `state_size` whose call(x, states) gives (output, new states). Received: {value!r}.")
+        raise TypeError(
+            f"[RNN] a cell is a layer with `state_size` whose call(x, states) gives (output, new states). Received: {value!r}. "
+            "Pass one, such as pn.layers.GRUCell(8)."
+        )
     return value
 
 

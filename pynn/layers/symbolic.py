@@ -33,7 +33,6 @@ class SymbolicTensor:
     """
 
     __slots__ = ("shape", "dtype", "name", "node", "index")
-    __array_ufunc__ = None
 
     def __init__(self, shape, dtype, *, name: str = "", node: Node | None = None, index: int = 0):
         self.shape = tuple(shape)
@@ -87,6 +86,15 @@ class SymbolicTensor:
 
     def __array__(self, *args, **kwargs):
         raise TypeError(f"[{self.name or 'Input'}] a symbolic tensor has no value. Use layers on it, and ops inside a layer's call().")
+
+    def __array_ufunc__(self, ufunc, *args, **kwargs):
+        raise TypeError(
+            f"[{self.name or 'Input'}] a symbolic tensor has no value to compute with. Received: np.{ufunc.__name__}. Use layers on it, "
+            "such as pn.layers.Lambda(lambda x: ...), and ops inside a layer's call()."
+        )
+
+    def __float__(self) -> float:
+        raise TypeError(f"[{self.name or 'Input'}] a symbolic tensor has no value. Build a Model from it, and call that with data.")
 
     def __repr__(self) -> str:
         return f"SymbolicTensor(shape={self.shape}, dtype={self.dtype}, name={self.name!r})"

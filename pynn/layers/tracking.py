@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from types import BuiltinFunctionType, FunctionType, NoneType
 
 import numpy as np
@@ -210,12 +211,16 @@ class Tracking:
         Raises:
             ValueError: their number or a shape differs.
         """
+        if not isinstance(weights, Iterable):
+            raise TypeError(f"[{self.label}] set_weights takes a list of arrays. Received: {weights!r}. Pass what get_weights() gives.")
         weights, own = list(weights), self.weights
         if len(weights) != len(own):
             names = ", ".join(f"{w.path} {w.shape}" for w in own) or "none" + ("" if self.built else " (it isn't built yet)")
             raise ValueError(f"[{self.label}] expected {len(own)} arrays. Received: {len(weights)}. The weights are: {names}.")
         arrays = [np.asarray(w.numpy() if isinstance(w, (Tensor, Variable)) else w) for w in weights]
         for variable, array in zip(own, arrays, strict=True):
+            if array.dtype.kind not in "biuf":
+                raise TypeError(f"[{self.label}] the weight {variable.path!r} is numbers. Received: dtype {array.dtype}.")
             if array.shape != variable.shape:
                 raise ValueError(
                     f"[{self.label}] the weight {variable.path!r} has another shape. Received: shape={array.shape}, expected "

@@ -26,9 +26,10 @@ def window_length(layer, length: int | None, size: int, stride: int, padding: st
         return -(-length // stride)
     reach = (size - 1) * dilation + 1
     if length < reach:
+        first = " If that axis is the channels, move them to the end: x.transpose(0, 2, 3, 1)." if length in (1, 3) else ""
         raise ValueError(
             f"[{layer.label}] a window of {reach} doesn't fit into an axis of length {length}. "
-            "Make the window smaller, or set padding='same'."
+            f"Make the window smaller, or set padding='same'.{first if '2D' in type(layer).__name__ else ''}"
         )
     return (length - reach) // stride + 1
 

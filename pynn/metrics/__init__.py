@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from pynn import losses
 from pynn.metrics.base import REGISTER, Mean, MeanMetricWrapper, Metric, Sum
 from pynn.metrics.means import (
@@ -152,7 +154,9 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str):
-    from pynn.elsewhere import no_attribute
+if not TYPE_CHECKING:  # for which every name would be there
 
-    raise no_attribute(__name__, name, __all__)
+    def __getattr__(name: str):
+        from pynn.elsewhere import no_attribute
+
+        raise no_attribute(__name__, name, __all__)

@@ -8,7 +8,7 @@ from pynn import ops
 from pynn.engine.tensor import Tensor, as_tensor
 from pynn.engine.variable import Variable
 from pynn.serialization import Configurable, Register, plain, snake_case
-from pynn.targets import weights_like
+from pynn.targets import values_of, weights_like
 
 REGISTER = Register("metric")
 
@@ -121,7 +121,7 @@ class MeanMetricWrapper(MeanState):
 
     def values(self, y_true, y_pred) -> Tensor:
         """One value per example, of shape (batch, ...)."""
-        return as_tensor(self.fn(y_true, y_pred, **self.arguments))
+        return values_of(self.name, self.fn, y_true, y_pred, self.arguments)
 
     def per_sample(self, y_true, y_pred) -> Tensor:
         """One value per example, of shape (batch,)."""

@@ -12,12 +12,11 @@ import numpy as np
 from pynn.callbacks import Callback
 from pynn.data.batches import is_batches
 from pynn.dtypes import is_whole
-from pynn.errors import suggestion
+from pynn.elsewhere import argument_hint
 from pynn.serialization import snake_case
 
 _OPTIONS = frozenset("batch_size callbacks class_weight epochs initial_epoch sample_weight shuffle steps_per_epoch validation_data "
                      "validation_split validation_steps verbose yield_every".split())  # fmt: skip
-_FORMER = {"nb_epoch": "epochs", "lr": "optimizer", "validationSplit": "validation_split"}
 
 
 def bound_words(function: Callable, first: tuple[str, ...], args: tuple, kwargs: dict[str, Any]) -> dict[str, Any]:
@@ -29,7 +28,7 @@ def bound_words(function: Callable, first: tuple[str, ...], args: tuple, kwargs:
     name = function.__name__
     known = _words_after(function, first)
     if args and isinstance(args[0], dict):
-        _refuse_options(name, first, args[0])
+        refuse_options(name, first, args[0])
     if len(args) > len(known):
         raise TypeError(f"[{name}] takes at most {len(first) + len(known)} arguments. Received: {len(first) + len(args)}.")
     given = dict(zip(known, args, strict=False))
@@ -37,9 +36,16 @@ def bound_words(function: Callable, first: tuple[str, ...], args: tuple, kwargs:
         if word in given:
             raise TypeError(f"[{name}] the argument {word!r} came twice. Leave one out.")
         if word not in known:
-            near = f" Did you mean {_FORMER[word]!r}?" if word in _FORMER else suggestion(snake_case(word), known)
-            raise TypeError(f"[{name}] unknown argument {word!r}.{near} Known: {', '.join([*first, *known])}.")
+            raise TypeError(f"[{name}] unknown argument {word!r}.{argument_hint(word, known)} Known: {', '.join([*first, *known])}.")
     return {**given, **kwargs}
+
+
+def described_by(function: Callable, method: Callable) -> None:
+    """Lets `help` show of a method of models what stands at the function that does the work."""
+    first, *others = inspect.signature(function).parameters.values()
+    method.__doc__ = function.__doc__
+    signature = inspect.signature(function).replace(parameters=[first.replace(name="self"), *others])
+    method.__signature__ = signature  # type: ignore[attr-defined]
 
 
 @functools.cache
@@ -47,9 +53,28 @@ def _words_after(function: Callable, first: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(p for p in inspect.signature(function).parameters if p != "model" and p not in first)
 
 
-def _refuse_options(name: str, first: tuple[str, ...], options: dict) -> None:
+def named_words(method: Callable) -> Callable:
+    """Says of arguments that a method doesn't have what `bound_words` says of those of `fit`."""
+
+    @functools.wraps(method)
+    def wrapped(self, *args, **kwargs):
+        try:
+            return method(self, *args, **kwargs)
+        except TypeError as error:
+            from pynn.refusals import unbound
+
+            refused = unbound(error, method.__name__, method, args, kwargs)
+            if refused is None:
+                raise
+            raise refused from None
+
+    return wrapped
+
+
+def refuse_options(name: str, first: tuple[str, ...], options: dict) -> None:
+    """Raises TypeError for a dict of options as in JavaScript, with the line to write."""
     words = ", ".join(f"{snake_case(k)}={v!r}" for k, v in options.items() if isinstance(k, str))
-    line = f"{name}({', '.join(first)}, {words})"
+    line = f"{name}({', '.join([*first, words])})"
     raise TypeError(f"[{name}] options are arguments here, not a dict. Received: {options!r}. Write {line}.")
 
 
@@ -60,7 +85,7 @@ def refuse_options_as_targets(y, outputs: list[str] | None) -> None:
         TypeError: y is a dict of options as in JavaScript.
     """
     if isinstance(y, dict) and y and all(isinstance(k, str) and snake_case(k) in _OPTIONS and k not in (outputs or ()) for k in y):
-        _refuse_options("fit", ("x", "y"), y)
+        refuse_options("fit", ("x", "y"), y)
 
 
 def whole(function: str, name: str, value: Any, default: int | None, least: int = 1) -> int | None:
@@ -123,11 +148,22 @@ def checked_verbose(function: str, value: Any) -> int | str:
     raise ValueError(f"[{function}] verbose is 'auto', 0 (nothing), 1 (a bar) or 2 (a line per epoch). Received: {value!r}.")
 
 
+def checked_shuffle(value: Any) -> bool:
+    """Whether to shuffle; Keras's "batch" means the same as True.
+
+    Raises:
+        ValueError: it is another text.
+    """
+    if isinstance(value, str) and value != "batch":
+        raise ValueError(f"[fit] shuffle is True or False. Received: {value!r}.")
+    return bool(value)
+
+
 def callback_list(callbacks: Any) -> list:
     """Callbacks as a list; one alone will do.
 
     Raises:
-        TypeError: it is a dict.
+        TypeError: it is a dict, as in JavaScript.
     """
     if isinstance(callbacks, Callback):
         return [callbacks]
@@ -136,7 +172,15 @@ def callback_list(callbacks: Any) -> list:
             f"[fit] callbacks is a list of callbacks. Received: a dict with {', '.join(map(repr, callbacks))}. "
             "Write callbacks=[pn.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: ...)]."
         )
+    if callbacks is not None and (isinstance(callbacks, (str, type)) or not np.iterable(callbacks)):
+        return [callbacks]  # which is refused with the others that are none
     return list(callbacks or [])
+
+
+def too_large(error: MemoryError) -> MemoryError:
+    """The error for a batch that finds no memory, where it says nothing itself."""
+    words = "[model] there is no memory for a batch of this size. Pass fewer rows at a time, or call fit or predict with a batch_size."
+    return error if str(error) else MemoryError(words)
 
 
 def check_validation(data: Any) -> None:
@@ -144,5 +188,7 @@ def check_validation(data: Any) -> None:
     if hasattr(data, "__array__") or (isinstance(data, (tuple, list)) and len(data) not in (2, 3)):
         what = f"an array of shape {np.shape(data)}" if hasattr(data, "__array__") else f"{type(data).__name__} of {len(data)}"
         raise ValueError(f"[fit] validation_data is (x, y), (x, y, sample_weight) or batches. Received: {what}.")
+    if data is not None and not isinstance(data, (tuple, list)) and not is_batches(data):
+        raise ValueError(f"[fit] validation_data is (x, y), (x, y, sample_weight) or batches. Received: {data!r}.")
     if isinstance(data, (tuple, list)) and data[1] is None:
         raise ValueError("[fit] y is missing in validation_data. Received: (x, None). Pass (x, y).")

@@ -41,15 +41,15 @@ def _replay(model, data: ArrayData, class_table) -> tuple[str, float, float]:
     for i, y in enumerate(data.y):
         if y.dtype.kind == "f" and not np.isfinite(y).all():
             return f"target {i} (row {int(np.argwhere(~np.isfinite(y))[0][0])} of the batch)", math.nan, math.nan
+    for i, w in enumerate(data.weights):
+        if not np.isfinite(w).all():
+            return f"sample_weight {i} (row {int(np.argwhere(~np.isfinite(w))[0][0])} of the batch)", math.nan, math.nan
     for variable in model.weights:
         if not np.isfinite(variable.storage()).all():
             return f"the weight {variable.path!r}", math.nan, math.nan
     x, y, weights = ([Tensor(a) for a in part] for part in (data.x, data.y, data.weights))
     if class_table is not None:
         weights = steps.class_weighted(model, weights, y[0], Tensor(class_table))
-    for w in map(Tensor.numpy, weights):
-        if not np.isfinite(w).all():
-            return f"sample weight of row {int(np.argwhere(~np.isfinite(w))[0][0])} of the batch", math.nan, math.nan
     variables = model.trainable_weights
     watch = _Watch()
     with observed(watch.look), Tape() as tape:
@@ -86,7 +86,7 @@ class _Watch:
 
 
 def _cause(model, data: ArrayData, culprit: str, norm: float) -> str:
-    if culprit.startswith(("input", "target", "sample weight")):
+    if culprit.startswith(("input", "target", "sample_weight")):
         return "Likely cause: the data. Remove or replace NaN and infinite values before training."
     largest = max((float(np.abs(a).max()) for a in data.x if a.size and a.dtype.kind in "fiu"), default=0.0)
     rate = float(model.optimizer.learning_rate)

@@ -14,6 +14,7 @@ from pynn.models.arguments import (
     callback_list,
     check_validation,
     checked_frequency,
+    checked_shuffle,
     checked_verbose,
     refuse_beside_batches,
     refuse_options_as_targets,
@@ -56,7 +57,7 @@ def fit(
         y: Targets, like `x`; left out if `x` yields batches.
         batch_size: Rows per step, 32 by default. The last batch of an epoch may be smaller. Left out if `x` yields batches.
         epochs: Number of the last epoch; training goes from `initial_epoch` to it.
-        verbose: 0 nothing, 1 a bar on a terminal and a line an epoch elsewhere, 2 a line an epoch.
+        verbose: 0 nothing, 1 (or "auto") a bar on a terminal and a line an epoch elsewhere, 2 a line an epoch.
         callbacks: See `pynn.callbacks`.
         validation_split: Fraction of the rows, taken from the end before shuffling, to validate on.
         validation_data: `(x, y)`, `(x, y, sample_weight)` or batches, to validate on; then nothing is split off.
@@ -92,7 +93,7 @@ def fit(
         raise TypeError("[fit] there is nothing to train on. Call fit(x, y).")
     refuse_options_as_targets(y, model.output_names)
     check_validation(validation_data)
-    arguments = dict(batch_size=batch_size, shuffle=shuffle, steps_per_epoch=steps_per_epoch)
+    arguments = dict(batch_size=batch_size, shuffle=checked_shuffle(shuffle), steps_per_epoch=steps_per_epoch)
     validation = None
     if is_batches(x):
         refuse_beside_batches("fit", y, sample_weight, validation_split)
@@ -102,6 +103,8 @@ def fit(
         if y is None:
             hint = " For this dict: fit(data['xs'], data['ys'])." if isinstance(x, dict) and set(x) == {"xs", "ys"} else ""
             raise ValueError(f"[fit] y is missing. Call fit(x, y) with as many targets as rows in x.{hint}")
+        if isinstance(x, (list, tuple)) and not x:
+            raise ValueError(f"[fit] there are no rows to train on. Received: x is an empty {type(x).__name__}.")
         data = model.prepare_data(x, y, sample_weight)
         if validation_split and validation_data is None:
             data, validation = data.split(validation_split)

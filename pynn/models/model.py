@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pynn import optimizers
 from pynn.data.arrays import ArrayData, by_name, named_leaves, to_array
+from pynn.dtypes import is_whole
 from pynn.engine.interrupts import undisturbed
 from pynn.engine.op import active
 from pynn.engine.tensor import Tensor
-from pynn.errors import GuardTripped
+from pynn.errors import GuardTripped, suggestion
 from pynn.layers.base import Layer, one_array
 from pynn.layers.context import running
 from pynn.layers.structure import flatten
 from pynn.layers.symbolic import SymbolicTensor
 from pynn.models import steps
-from pynn.models.arguments import bound_words
+from pynn.models.arguments import bound_words, named_words, refuse_options, too_large
 from pynn.models.diagnosis import explain
 from pynn.models.locks import ModelLocks
 from pynn.models.objective import Objective
@@ -25,7 +26,13 @@ from pynn.models.programs import ProgramCache, batch_program
 from pynn.models.settings import adds_to_losses, runs_own_code
 from pynn.models.state import Shuffling
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pynn.callbacks import Callback, History
+
 _KERAS_STEPS = ("train_step", "test_step", "predict_step", "compute_loss", "compute_metrics")  # what a subclass overrides in Keras
+_MOST_SHOWN = 12  # layers, by the repr of a model
 ONE_EXAMPLE = " One example is a batch of one: pass x[None]."
 
 
@@ -70,7 +77,13 @@ class Model(Layer):
             return super().__new__(Functional)
         return super().__new__(cls)
 
-    def __init__(self, **kwargs):
+    def __init__(self, *graph, **kwargs):
+        if graph or not kwargs.keys().isdisjoint(("inputs", "outputs", "input", "output")):
+            words = [*(f"a {type(value).__name__}" for value in graph), *(f"{k}=" for k in kwargs)]
+            raise TypeError(
+                f"[{type(self).__name__}] a model of symbolic tensors needs its inputs and its outputs. Received: {', '.join(words)}. "
+                "Write pn.Model(inputs, outputs)."
+            )
         super().__init__(**kwargs)
         self.optimizer: Any = None
         self.objective: Objective | None = None
@@ -121,7 +134,7 @@ class Model(Layer):
     def _call_now(self, x, **kwargs):
         return Layer.__call__(self, x, **kwargs)
 
-    def __call__(self, *args, **kwargs):
+    def __call__(self, *args, **kwargs) -> Any:
         """The outputs for tensors or arrays; by a captured program if all layers are of this package and nothing else is asked for."""
         busy = active.capture is not None or active.tapes or running.training
         if busy or len(args) != 1 or (kwargs and _asks_for_more(args[0], kwargs)):
@@ -135,8 +148,10 @@ class Model(Layer):
             lock.start_reading(mark)
             found = self.programs.calls.get(self, method)(x)
             lock.stop_reading(mark)
-        except BaseException:
+        except BaseException as error:
             lock.stop_reading(mark)
+            if isinstance(error, MemoryError):
+                raise too_large(error) from None
             raise
         return found
 
@@ -182,23 +197,34 @@ class Model(Layer):
         Raises:
             ValueError: there is none.
         """
-        if index is not None:
+        if index is not None or is_whole(name):
+            index = name if index is None else index
+            if not is_whole(index):
+                raise TypeError(f"[{self.label}] get_layer takes a name, or a whole number as index. Received: index={index!r}.")
             if not -len(self.layers) <= index < len(self.layers):
                 raise ValueError(f"[{self.label}] has {len(self.layers)} layers. Received: index={index}.")
             return self.layers[index]
         for layer in self.layers:
             if layer.name == name:
                 return layer
-        raise ValueError(f"[{self.label}] has no layer {name!r}. Layers: {', '.join(layer.name for layer in self.layers)}.")
+        names = [layer.name for layer in self.layers]
+        raise ValueError(f"[{self.label}] has no layer {name!r}.{suggestion(name, names)} Layers: {', '.join(names) or 'none'}.")
+
+    def __repr__(self) -> str:
+        layers = ", ".join(layer.label for layer in self.layers[:_MOST_SHOWN]) + (", ..." if len(self.layers) > _MOST_SHOWN else "")
+        return f"{type(self).__name__}(name={self.name!r}, layers=[{layers}])"
 
     def summary(self, line_length: int | None = None, print_fn=print) -> None:
         """Prints the layers with their output shapes and numbers of parameters, as wide as the terminal but not wider than 78."""
-        from pynn.models.summary import summary_text, width
+        from pynn.models.summary import LEAST_WIDTH, summary_text, width
 
+        if line_length is not None and (not is_whole(line_length) or line_length < LEAST_WIDTH):
+            raise ValueError(f"[summary] line_length is a number of characters, {LEAST_WIDTH} or more. Received: {line_length!r}.")
         print_fn(summary_text(self, line_length or width()))
 
     # -- training ----------------------------------------------------------------------------------------------------
 
+    @named_words
     def compile(
         self,
         optimizer="rmsprop",
@@ -223,6 +249,8 @@ class Model(Layer):
             run_eagerly: Run steps op by op in Python, for debugging.
             steps_per_execution, jit_compile: Accepted for Keras's sake: steps always run natively, many per call.
         """
+        if isinstance(optimizer, dict) and "class_name" not in optimizer:
+            refuse_options("compile", (), optimizer)
         own = next((step for step in _KERAS_STEPS if callable(getattr(self, step, None))), None)
         if own is not None:
             raise NotImplementedError(
@@ -253,31 +281,52 @@ class Model(Layer):
         """Names of the values that `evaluate` returns."""
         return self.objective.names if self.objective is not None else []
 
-    def fit(self, x=None, y=None, *args, **kwargs):
-        """Trains the model; see `pynn.models.fit.fit` for the arguments. Returns a `History`."""
-        from pynn.models.fit import fit
+    if TYPE_CHECKING:  # as they are described below
 
-        kwargs = bound_words(fit, ("x", "y"), args, kwargs)
-        with self.locks.training("fit", self.label) as turn, turn:
-            return fit(self, x, y, **kwargs)
+        def fit(
+            self, x=None, y=None, batch_size: int | None = None, epochs: int = 1, verbose: int | str = "auto",
+            callbacks: Sequence[Callback] | None = None, validation_split: float = 0.0, validation_data=None, shuffle: bool = True,
+            class_weight: dict | None = None, sample_weight=None, initial_epoch: int = 0, steps_per_epoch: int | None = None,
+            validation_steps: int | None = None, validation_batch_size: int | None = None, validation_freq=1,
+        ) -> History:  # fmt: skip
+            """Trains the model. `help(model.fit)` has the arguments."""
+            raise NotImplementedError
 
-    def evaluate(self, x=None, y=None, *args, **kwargs):
-        """Loss and metrics over data; see `pynn.models.inference.evaluate` for the arguments."""
-        from pynn.models.inference import evaluate
+        def evaluate(
+            self, x=None, y=None, batch_size: int | None = None, verbose: int | str = 0, sample_weight=None, steps: int | None = None,
+            callbacks=None, return_dict: bool = False,
+        ) -> Any:  # fmt: skip
+            """Loss and metrics over data. `help(model.evaluate)` has the arguments."""
 
-        return evaluate(self, x, y, **bound_words(evaluate, ("x", "y"), args, kwargs))
+        def predict(self, x, batch_size: int | None = None, verbose: int | str = 0, steps: int | None = None, callbacks=None) -> Any:
+            """The model's outputs over data as arrays. `help(model.predict)` has the arguments."""
+    else:
 
-    def predict(self, x=None, *args, **kwargs):
-        """The model's outputs over data as arrays; see `pynn.models.inference.predict` for the arguments."""
-        from pynn.models.inference import predict
+        def fit(self, x=None, y=None, *args, **kwargs) -> History:
+            """See `pynn.models.fit.fit`."""
+            from pynn.models.fit import fit
 
-        return predict(self, x, **bound_words(predict, ("x",), args, kwargs))
+            kwargs = bound_words(fit, ("x", "y"), args, kwargs)
+            with self.locks.training("fit", self.label) as turn, turn:
+                return fit(self, x, y, **kwargs)
 
-    def train_on_batch(self, x, y=None, sample_weight=None, class_weight=None, return_dict: bool = False):
+        def evaluate(self, x=None, y=None, *args, **kwargs) -> Any:
+            """See `pynn.models.inference.evaluate`."""
+            from pynn.models.inference import evaluate
+
+            return evaluate(self, x, y, **bound_words(evaluate, ("x", "y"), args, kwargs))
+
+        def predict(self, x=None, *args, **kwargs) -> Any:
+            """See `pynn.models.inference.predict`."""
+            from pynn.models.inference import predict
+
+            return predict(self, x, **bound_words(predict, ("x",), args, kwargs))
+
+    def train_on_batch(self, x, y=None, sample_weight=None, class_weight=None, return_dict: bool = False) -> Any:
         """One optimizer step on one batch. Returns the loss, with metrics a list, or a dict if asked to."""
         return self._on_batch("train", (x, y, sample_weight), class_weight, return_dict)
 
-    def test_on_batch(self, x, y=None, sample_weight=None, return_dict: bool = False):
+    def test_on_batch(self, x, y=None, sample_weight=None, return_dict: bool = False) -> Any:
         """Loss and metrics of one batch."""
         return self._on_batch("test", (x, y, sample_weight), None, return_dict)
 
@@ -317,6 +366,8 @@ class Model(Layer):
             lock.stop_writing(mark)
         except BaseException as error:
             lock.stop_writing(mark)
+            if isinstance(error, MemoryError):
+                raise too_large(error) from None
             if not isinstance(error, GuardTripped):
                 raise
             self.objective.reset()
@@ -339,7 +390,7 @@ class Model(Layer):
         call.serve(program, values, data.leaves, tensors=False)
         return program.run(data.leaves)[0]
 
-    def predict_on_batch(self, x):
+    def predict_on_batch(self, x) -> Any:
         """The outputs for one batch, as arrays."""
         return self._reading("predict_alone", x)
 
@@ -469,5 +520,9 @@ def class_table(model, class_weight: dict, targets: list[np.ndarray]) -> np.ndar
         classes = max(classes, y.shape[-1] if model.objective.has_one_hot_targets(y.shape) else _largest_label(y) + 1)
     table = np.ones(max(classes, 2), np.float32)
     for key, weight in class_weight.items():
+        if not isinstance(weight, (int, float, np.number)) or not 0 <= weight < np.inf:
+            raise ValueError(
+                f"[fit] the weight of a class is a number, zero or more. Received: {weight!r} for class {key}. Write {{0: 1.0, 1: 5.0}}."
+            )
         table[int(key)] = float(weight)
     return table

@@ -64,6 +64,9 @@ class Objective:
     """Losses, their weights and metrics of a model, bound to its outputs at the first batch."""
 
     def __init__(self, loss, loss_weights, metric, weighted_metric):
+        for name in loss.values() if isinstance(loss, dict) else loss if isinstance(loss, (list, tuple)) else [loss]:
+            if isinstance(name, str):
+                losses.get(name)  # a name that there isn't is refused at once
         self.loss_config, self.loss_weights_config = loss, loss_weights
         self.metric_config, self.weighted_metric_config = metric, weighted_metric
         self.built = False
@@ -81,7 +84,7 @@ class Objective:
             raise ValueError("[compile] the model has no loss. Pass one, for example compile(loss='mean_squared_error').")
         found = [None if e is None else losses.get(e) for e in entries]
         weights = per_output(self.loss_weights_config, names, "loss_weights")
-        loss_weights = [1.0 if w is None else float(w) for w in weights]
+        loss_weights = [1.0 if w is None else _loss_weight(w) for w in weights]
         self.metrics, self.metric_names = self._metrics(names, found, y_true, y_pred)
         if len(names) > 1:
             self.output_running = [Running(f"{n}_loss") for n, e in zip(names, found, strict=True) if e is not None]
@@ -95,6 +98,7 @@ class Objective:
             for config, weighted in ((self.metric_config, False), (self.weighted_metric_config, True))
             for i, identifiers in enumerate(_metrics_per_output(config, names))
             for identifier in identifiers
+            if identifier is not None
         ]
         made: list[tuple[int, bool, Any]] = []
         logged: list[str] = []
@@ -164,9 +168,9 @@ class Objective:
     def check_targets(self, y_true: Sequence[np.ndarray]) -> None:
         """Raises ValueError for targets in memory that a loss can't mean: labels that aren't whole, shares outside 0 to 1."""
         for y, loss in zip(y_true, self.losses, strict=False):
-            if y.dtype.kind != "f" or not y.size:
+            if not y.size:
                 continue
-            if isinstance(loss, losses.SparseCategoricalCrossentropy) and np.any(y != np.rint(y)):
+            if isinstance(loss, losses.SparseCategoricalCrossentropy) and y.dtype.kind == "f" and np.any(y != np.rint(y)):
                 wrong = f"{y[y != np.rint(y)].flat[0]:g} among them"
                 raise ValueError(f"[{loss.name}] labels are whole numbers. Received: {wrong}. Round them, or use another loss.")
             if isinstance(loss, losses.BinaryCrossentropy) and (y.min() < 0 or y.max() > 1):
@@ -209,6 +213,13 @@ def _weight(i: int, weights: Sequence, y_pred: Sequence):
     while weight.ndim < mask.ndim:
         weight = call("expand_dims", weight, -1)
     return weight * mask
+
+
+def _loss_weight(value) -> float:
+    number = hasattr(value, "__float__") and np.ndim(value) == 0 and np.isfinite(float(value))
+    if not number:
+        raise ValueError(f"[compile] loss_weights are numbers, one for each output. Received: {value!r}. Write loss_weights=[1.0, 0.5].")
+    return float(value)
 
 
 def _metrics_per_output(config, names: Sequence[str]) -> list[list]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from pynn.engine.tape import stand_in
@@ -51,6 +52,7 @@ class Sequential(Model):
             layer = layer.layer
         if not isinstance(layer, Layer):
             fix = f"Write {layer.__name__}(...): a layer is an object of the class." if isinstance(layer, type) else (
+                "Add one at a time, or pass the list to pn.Sequential." if isinstance(layer, (list, tuple)) else
                 "Wrap functions in pn.layers.Activation or a Layer subclass.")  # fmt: skip
             raise TypeError(f"[{self.label}] takes layers. Received: {layer!r}. {fix}")
         if any(other.name == layer.name for other in self.stack):
@@ -111,16 +113,21 @@ class Sequential(Model):
 
     def build(self, input_shape=None) -> None:
         """Makes the weights of all layers."""
-        if input_shape is None:
-            raise ValueError(f"[{self.label}] build needs the shape of the input, batch axis included.")
+        if input_shape is None or not isinstance(input_shape, (tuple, list, dict)):
+            raise ValueError(
+                f"[{self.label}] build needs the shape of the input, batch axis included. Received: {input_shape!r}. "
+                "Write build((None, 3)) for three features."
+            )
         shape = tuple(input_shape) if is_shape(input_shape) else input_shape
         for place in range(len(self.stack)):
             shape = self._fit_in(place, shape)
 
     def check_shapes(self, shapes):
         """Raises ValueError if the first layer doesn't take an array of this shape, or if it has fewer axes than was declared."""
-        first = next(iter(self.layers), None)
-        if len(shapes) != 1 or first is None:
+        if not self.stack:
+            raise ValueError(f"[{self.label}] has no layers. Add some, for example with model.add(pn.layers.Dense(1)).")
+        first = self.stack[0]
+        if len(shapes) != 1:
             return
         shape, declared = shapes[0], self.first_shape()
         try:
@@ -128,11 +135,13 @@ class Sequential(Model):
                 first.check_shapes(shapes)
             first.check_input(shape)
             if declared is not None and len(shape) < len(declared):
-                raise ValueError(f"[{first.label}] the input must have {len(declared)} axes, as declared. Received: shape={shape}.")
+                raise ValueError(f"[{first.label}] the input must have {len(declared)} axes, as declared: {declared}. Received: {shape=}.")
         except ValueError as error:
             text = str(error)
             if declared is not None and fits(shape, declared[1:]) and ONE_EXAMPLE not in text:
                 text = text.removesuffix(first._advice(shape)) + ONE_EXAMPLE
+            elif declared is not None and _is_flattened(shape, declared):
+                text = text.removesuffix(first._advice(shape)) + f" Reshape it: x.reshape({', '.join(map(str, (-1, *declared[1:])))})."
             raise self._named(ValueError(text)) from None
 
     def call(self, x, *, training: bool = False, mask=None):
@@ -271,3 +280,9 @@ def _build(layer: Layer, shape) -> None:
     if not layer.built:
         layer.build(shape)
         layer.build_inner(shape)
+
+
+def _is_flattened(shape, declared) -> bool:
+    """Whether rows of this shape have as many elements as those that were declared, and more is missing than an axis of length one."""
+    known = len(shape) > 1 and None not in declared[1:] and len(shape) != len(declared)
+    return known and math.prod(shape[1:]) == math.prod(declared[1:]) and shape[1:] != declared[1:-1]

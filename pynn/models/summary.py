@@ -6,6 +6,8 @@ import sys
 
 from pynn.progress import lines, terminal_columns
 
+LEAST_WIDTH = 40  # characters, for three columns
+
 
 def _shape(layer) -> str:
     try:

@@ -2,11 +2,13 @@
 
 A family is a module in this folder with `__all__`, the names of its public functions.
 """
+# ruff: noqa: F403
 
 from __future__ import annotations
 
 import os
 from importlib import import_module
+from typing import TYPE_CHECKING
 
 from pynn.engine.operators import FUNCTIONS, fill_methods
 from pynn.engine.public import PublicFunction
@@ -23,9 +25,34 @@ def _public(function):
     return function if function.__name__ in _AS_THEY_ARE else PublicFunction(function, __name__)
 
 
-__all__: list[str] = []
-for _module in _modules:
-    for _name in getattr(_module, "__all__", ()):
-        FUNCTIONS[_name] = globals()[_name] = _public(getattr(_module, _name))
-        __all__.append(_name)
+if TYPE_CHECKING:  # for which the names must stand here
+    from pynn.ops.activations import *
+    from pynn.ops.arithmetic import *
+    from pynn.ops.cast import *
+    from pynn.ops.comparisons import *
+    from pynn.ops.composed import *
+    from pynn.ops.conv import *
+    from pynn.ops.creation import *
+    from pynn.ops.cumulative import *
+    from pynn.ops.einsum import *
+    from pynn.ops.gather import *
+    from pynn.ops.guard import *
+    from pynn.ops.matmul import *
+    from pynn.ops.normalization import *
+    from pynn.ops.optimizer_steps import *
+    from pynn.ops.pool import *
+    from pynn.ops.random import *
+    from pynn.ops.rearrange import *
+    from pynn.ops.recurrent import *
+    from pynn.ops.reduce import *
+    from pynn.ops.shape import *
+    from pynn.ops.slicing import *
+    from pynn.ops.softmax import *
+    from pynn.ops.transcendental import *
+else:
+    __all__: list[str] = []
+    for _module in _modules:
+        for _name in getattr(_module, "__all__", ()):
+            FUNCTIONS[_name] = globals()[_name] = _public(getattr(_module, _name))
+            __all__.append(_name)
 fill_methods(_public)

@@ -22,7 +22,10 @@ __all__ = [
     "sparse_softmax_cross_entropy",
 ]
 
-_LABEL_MESSAGE = "label {0} (of sample {1}) is no class. Received: {2} logits per sample. Labels go from 0 to {2} - 1."
+_LABEL_MESSAGE = (
+    "label {0} (of sample {1}) is no class. Received: {2} logits per sample. Labels go from 0 to {2} - 1; the last layer needs a unit for "
+    "each class."
+)
 
 
 def _total(x) -> Tensor:

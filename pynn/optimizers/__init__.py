@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from pynn.optimizers import schedules
 from pynn.optimizers.adadelta import Adadelta
 from pynn.optimizers.adagrad import Adagrad
@@ -67,7 +69,9 @@ for _module in ("adadelta", "adagrad", "adam", "adamax", "nadam", "rmsprop", "sg
     globals().pop(_module, None)
 
 
-def __getattr__(name: str):
-    from pynn.elsewhere import no_attribute
+if not TYPE_CHECKING:  # for which every name would be there
 
-    raise no_attribute(__name__, name, __all__)
+    def __getattr__(name: str):
+        from pynn.elsewhere import no_attribute
+
+        raise no_attribute(__name__, name, __all__)

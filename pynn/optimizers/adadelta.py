@@ -9,6 +9,8 @@ from pynn.optimizers.base import Optimizer
 class Adadelta(Optimizer):
     """`a' = rho a + (1 - rho) g^2`, `d = sqrt(b + epsilon) / sqrt(a' + epsilon) g`, `b' = rho b + (1 - rho) d^2`, `w' = w - lr d`.
 
+    See `Optimizer` for the learning rate and the arguments that all optimizers take, such as clipnorm and weight_decay.
+
     Reference: Zeiler, 2012.
     """
 

@@ -7,7 +7,11 @@ from pynn.optimizers.base import Optimizer
 
 
 class Adagrad(Optimizer):
-    """`a' = a + g^2`, `w' = w - lr g / sqrt(a' + epsilon)` (Duchi et al., 2011)."""
+    """`a' = a + g^2`, `w' = w - lr g / sqrt(a' + epsilon)` (Duchi et al., 2011).
+
+    `a` starts at `initial_accumulator_value`. See `Optimizer` for the learning rate and the arguments that all optimizers take, such as
+    clipnorm and weight_decay.
+    """
 
     slot_names = ("accumulator",)
 

@@ -11,6 +11,8 @@ class Adam(Optimizer):
 
     `alpha = lr sqrt(1 - beta_2^t) / (1 - beta_1^t)` in step t = 1, 2, ... `amsgrad` puts the largest v so far under the root.
 
+    See `Optimizer` for the learning rate and the arguments that all optimizers take, such as clipnorm and weight_decay.
+
     Reference: Kingma and Ba, 2015 (epsilon as in their remark before section 2.1); Reddi et al., 2018.
     """
 

@@ -7,7 +7,10 @@ from pynn.optimizers.base import Optimizer, check_betas
 
 
 class Adamax(Optimizer):
-    """`u' = max(beta_2 u, |g|)`, `w' = w - lr / (1 - beta_1^t) m' / (u' + epsilon)` (Kingma and Ba, 2015, section 7)."""
+    """`u' = max(beta_2 u, |g|)`, `w' = w - lr / (1 - beta_1^t) m' / (u' + epsilon)` (Kingma and Ba, 2015, section 7).
+
+    See `Optimizer` for the learning rate and the arguments that all optimizers take, such as clipnorm and weight_decay.
+    """
 
     slot_names = ("m", "u")
 

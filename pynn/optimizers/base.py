@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pynn import ops
+from pynn.elsewhere import OPTIMIZER, argument_hint, no_member
 from pynn.engine.op import active
 from pynn.engine.tensor import Tensor, as_tensor
 from pynn.engine.variable import Variable, structure
@@ -15,7 +17,7 @@ from pynn.gradients import found_gradients
 from pynn.optimizers.captured_steps import CapturedSteps, knows_its_step
 from pynn.optimizers.schedules import LearningRateSchedule
 from pynn.optimizers.schedules import get as get_schedule
-from pynn.serialization import Configurable, constructor_arguments, plain, snake_case, unknown_argument
+from pynn.serialization import Configurable, constructor_arguments, plain, snake_case
 
 
 class Optimizer(Configurable):
@@ -77,6 +79,11 @@ class Optimizer(Configurable):
         self._slots: dict[str, list[Variable]] = {}
         self.learning_rate = learning_rate
 
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str):
+            raise no_member(self, name, OPTIMIZER)
+
     # -- the learning rate ---------------------------------------------------------------------------------------------
 
     @property
@@ -91,11 +98,13 @@ class Optimizer(Configurable):
         if callable(value):
             self._schedule = value
             return
-        rate = np.asarray(np.nan if isinstance(value, (str, bytes)) else value, np.float32)
+        number = isinstance(value, (int, float)) or (hasattr(value, "shape") and hasattr(value, "__float__"))
+        rate = np.asarray(value if number else np.nan, np.float32)
         if rate.shape != () or not np.isfinite(rate) or rate < 0:
+            several = isinstance(value, Iterable) and not isinstance(value, (str, bytes)) and rate.shape == ()
             raise ValueError(
                 f"[{type(self).__name__}] the learning rate is a number, zero or more, a schedule or a function of the step. "
-                f"Received: learning_rate={value!r}."
+                f"Received: learning_rate={value!r}.{_NO_WEIGHTS if several else ''}"
             )
         if self._schedule is not None:
             raise TypeError(
@@ -203,8 +212,15 @@ class Optimizer(Configurable):
             ValueError: there is another number of gradients, none, or one with another shape than its variable, or a variable is there
                 twice; nothing has changed.
         """
-        grads = list(grads)
-        variables = list(self._trained if variables is None else variables)
+        try:
+            grads, variables = list(grads), list(self._trained if variables is None else variables)
+        except TypeError:
+            if isinstance(grads, Iterable) and isinstance(variables, Iterable):
+                raise
+            raise TypeError(
+                f"[{type(self).__name__}] apply takes a list of gradients and a list of variables. Received: {_shown(grads)} and "
+                f"{_shown(variables)}. Write apply([dw, db], [w, b])."
+            ) from None
         if len(grads) != len(variables):
             raise ValueError(
                 f"[{type(self).__name__}] expected one gradient per variable. Received: {len(grads)} gradients, {len(variables)} variables."
@@ -299,6 +315,11 @@ class Optimizer(Configurable):
             TypeError: a pair doesn't hold exactly one variable.
             ValueError: there are no pairs.
         """
+        if not isinstance(grads_and_variables, Iterable):
+            raise TypeError(
+                f"[{type(self).__name__}] apply_gradients takes pairs of one gradient and one variable. Received: "
+                f"{_shown(grads_and_variables)}. Pass zip(gradients, variables)."
+            )
         pairs = [_gradient_first(type(self).__name__, pair) for pair in grads_and_variables]
         if not pairs:
             raise ValueError(
@@ -351,10 +372,12 @@ def check_betas(optimizer: Optimizer, **betas: float) -> None:
             raise ValueError(f"[{type(optimizer).__name__}] {name} must be in [0, 1). Received: {name}={beta}.")
 
 
+_NO_WEIGHTS = " An optimizer needs no list of weights: fit knows them, and optimizer.apply(gradients, variables) takes them."
+
+
 def _refuse(cls: type, word: str) -> None:
-    if word in ("lr", "rate"):
-        raise TypeError(f"[{cls.__name__}] unknown argument {word!r}. Did you mean 'learning_rate'?")
-    raise unknown_argument(cls, word)
+    known = constructor_arguments(cls)
+    raise TypeError(f"[{cls.__name__}] unknown argument {word!r}.{argument_hint(word, known)} Known: {', '.join(known)}.")
 
 
 def _gradient_first(label: str, pair) -> tuple:

@@ -15,6 +15,8 @@ class Nadam(Optimizer):
     """Adam whose step looks one momentum ahead (Dozat, 2016).
 
     `mu_t = beta_1 (1 - 0.96^t / 2)`; the numerator is `mu_{t+1} m' / (1 - mu_1 ... mu_{t+1}) + (1 - mu_t) g / (1 - mu_1 ... mu_t)`.
+
+    See `Optimizer` for the learning rate and the arguments that all optimizers take, such as clipnorm and weight_decay.
     """
 
     slot_names = ("m", "v")

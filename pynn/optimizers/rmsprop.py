@@ -10,6 +10,8 @@ class RMSprop(Optimizer):
     """`v' = rho v + (1 - rho) g^2`, `w' = w - lr g / sqrt(v' + epsilon)` (Tieleman and Hinton, 2012).
 
     With momentum the step is `u' = momentum u + lr g / sqrt(...)`; `centered` subtracts the squared mean of the gradient under the root.
+
+    See `Optimizer` for the learning rate and the arguments that all optimizers take, such as clipnorm and weight_decay.
     """
 
     slot_names = ("rms", "momentum", "mg")

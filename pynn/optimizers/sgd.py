@@ -7,7 +7,13 @@ from pynn.optimizers.base import Optimizer
 
 
 class SGD(Optimizer):
-    """`w - lr * g`; with momentum `v' = momentum * v - lr * g`, `w' = w + v'` (Nesterov: `w + momentum * v' - lr * g`)."""
+    """`w - lr * g`; with momentum `v' = momentum * v - lr * g`, `w' = w + v'` (Nesterov: `w + momentum * v' - lr * g`).
+
+    Args:
+        learning_rate: See `Optimizer`, which also has the arguments that all optimizers take, such as clipnorm and weight_decay.
+        momentum: The share of the step before that is taken again, in [0, 1].
+        nesterov: Take the gradient as if the momentum's part were done.
+    """
 
     slot_names = ("momentum",)
 

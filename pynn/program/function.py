@@ -70,6 +70,10 @@ class Function(Callable):
             self._serve_natively(captured, args, kwargs)
         return result
 
+    def __repr__(self) -> str:
+        name = getattr(self.python_function, "__qualname__", repr(self.python_function))
+        return f"<captured function {name}, {len(self._programs)} programs>"
+
     def __deepcopy__(self, memo) -> Function:
         """Another one of the same Python function, with programs of its own; a method becomes one of the copy."""
         return type(self)(copy.deepcopy(self.python_function, memo))

@@ -50,6 +50,9 @@ class Program:
         native = kernels.native_enabled() and self._native_dtypes()
         self.replay = NativeReplay(self) if native else FallbackReplay(self)
 
+    def __repr__(self) -> str:
+        return f"<Program of {len(self.nodes)} calls; describe() prints them>"
+
     def _check_origins(self) -> None:
         known = {id(t) for t in (*self.inputs, *(t for _, t in self.reads))}
         known.update(id(t) for n in self.nodes for t in n.outputs)

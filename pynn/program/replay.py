@@ -103,7 +103,18 @@ class NativeReplay:
 
     def run(self, arrays: Sequence[np.ndarray], steps: int) -> list[np.ndarray]:
         """See `Program.run`."""
-        return self.runner.run(arrays, steps)
+        try:
+            return self.runner.run(arrays, steps)
+        except MemoryError:
+            raise self.too_large() from None
+
+    def too_large(self) -> MemoryError:
+        """The error for a run that finds no memory."""
+        size = (self.program.plan.arena_bytes + sum(t.spec.nbytes for t in self.program.outputs)) / 2**20
+        return MemoryError(
+            f"[program] there is no memory for this computation. It needs {size:,.0f} MB beside its data. Take fewer rows at a time, for "
+            "example by a smaller batch_size."
+        )
 
 
 def _in_slot(t: Tensor) -> np.ndarray:
@@ -120,8 +131,11 @@ class NativeContext:
 
     def __init__(self, replay: NativeReplay, arrays: Sequence[np.ndarray]):
         self.replay = replay
-        self.core = replay.runner.acquire()
-        outputs = [kernels.empty(t.spec) for t in replay.program.outputs]
+        try:
+            self.core = replay.runner.acquire()
+            outputs = [kernels.empty(t.spec) for t in replay.program.outputs]
+        except MemoryError:
+            raise replay.too_large() from None
         self.given = [(i, kind, where) for i, (kind, where) in enumerate(replay.externals) if kind in ("input", "output")]
         for external, kind, where in self.given:
             self.core.bind(external, (arrays if kind == "input" else outputs)[where])

@@ -215,3 +215,12 @@ def test_the_network_is_not_even_imported_until_it_is_needed():
     environment = os.environ | {"PYNN_BACKEND": "fallback"}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
     assert done.stdout == "set()\n"
+
+
+def test_without_a_network_the_embedded_images_are_named(monkeypatch):
+    def unreachable(self, *args, **kwargs):
+        raise DownloadError("[datasets] no mirror answered.")
+
+    monkeypatch.setattr(type(mnist._FULL), "load", unreachable)
+    with pytest.raises(DownloadError, match=r"no mirror answered\. Without a network, mnist\.load\(\)"):
+        mnist.load_data()

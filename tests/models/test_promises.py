@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -237,3 +240,31 @@ def test_a_weight_that_is_not_finite_is_named_and_large_inputs_are_the_likely_ca
     model.layers[1].set_weights([np.full((2, 1), np.inf), np.zeros(1)])
     with pytest.raises(pn.NonFiniteError, match="isn't: the weight 'b/kernel'"):
         model.fit(np.ones((4, 2)), np.ones((4, 1)), verbose=0)
+
+
+GREEDY = """
+import resource
+import numpy as np, pynn as pn
+model = pn.Sequential([pn.layers.Dense(4096, input_shape=(4,)), pn.layers.Dense(1)])
+model.compile("sgd", "mse")
+x, y = np.zeros((40_000, 4), np.float32), np.zeros((40_000, 1), np.float32)
+model.fit(x[:64], y[:64], verbose=0)
+used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + (300 << 20), -1))
+for call in (lambda: model.fit(x, y, batch_size=40_000, verbose=0), lambda: model.train_on_batch(x, y), lambda: model(x),
+             lambda: model.predict_on_batch(x), lambda: model.predict_on_batch(x)):
+    try:
+        call()
+    except MemoryError as error:
+        print(error)
+model.fit(x, y, verbose=0)
+print("goes on")
+"""
+
+
+@pytest.mark.skipif(pn.backend() != "native" or sys.platform != "linux", reason="NumPy's words are its own; reads /proc")
+def test_a_batch_without_memory_says_what_to_do():
+    done = subprocess.run([sys.executable, "-c", GREEDY], capture_output=True, text=True, timeout=100, check=True)
+    *refused, last = done.stdout.splitlines()
+    assert len(refused) == 5 and last == "goes on"
+    assert all("there is no memory for" in line and "batch_size" in line for line in refused), refused
