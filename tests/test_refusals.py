@@ -101,6 +101,7 @@ def test_constructors_name_unknown_arguments(cls):
      ["[compile] options", "Write compile(optimizer='sgd', loss='mse')"]),
     (lambda: pn.optimizers.SGD([pn.Variable(1.0)], lr=0.1), ["[SGD]", "Did you mean 'learning_rate'?"]),
     (lambda: pn.Tensor([1.0, 2.0]), ["[Tensor]", "Received: list. Write pn.tensor(values)"]),
+    (lambda: pn.callbacks.LambdaCallback(on_epoch_end=3), ["[LambdaCallback] a hook is a function", "on_epoch_end=3"]),
     (lambda: pn.register_layer("mine"), ["[register_layer]", "'mine'", "@pn.register_layer"]),
     (lambda: pn.optimizers.SGD().apply(None, [pn.Variable(1.0)]), ["[SGD]", "apply([dw, db], [w, b])"]),
     (lambda: pn.optimizers.SGD().apply_gradients(None), ["[SGD]", "zip(gradients, variables)"]),
@@ -144,6 +145,21 @@ def test_errors_of_a_users_own_code_stay_as_they_are():
     with pytest.raises(ValueError, match="invalid literal"):
         Careless("a")
     assert not refusals.stumbled(ValueError("[op] with words of its own"))
+
+
+def test_layers_of_ones_own_are_told_what_is_missing():
+    class Torch(pn.Layer):
+        def forward(self, x):
+            return x
+
+    class Text(pn.Layer):
+        def build(self, input_shape):
+            self.w = self.add_weight("w", (2, "a"))
+
+    with pytest.raises(NotImplementedError, match=r"must define call\(x\)\. It has forward\(x\)"):
+        Torch()(X)
+    with pytest.raises(ValueError, match=r"the weight 'w' needs a length for each axis. Received: shape=\(2, 'a'\)"):
+        Text()(X)
 
 
 def test_signatures_are_those_that_were_written():

@@ -108,8 +108,10 @@ class LambdaCallback(Callback):
                 from pynn.errors import suggestion
 
                 raise TypeError(f"[LambdaCallback] there is no hook {name!r}.{suggestion(name, _HOOKS)}")
+            if hook is not None and not callable(hook):
+                raise TypeError(f"[LambdaCallback] a hook is a function. Received: {name}={hook!r}. Write {name}=lambda ...: ...")
             setattr(self, name, hook)
-        self._given = set(hooks)
+        self._given = {name for name, hook in hooks.items() if hook is not None}
 
     def overrides(self, hook: str) -> bool:
         """True for the hooks that were given."""

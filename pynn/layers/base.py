@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from pynn import constraints, initializers, regularizers
-from pynn.dtypes import as_dtype, is_float
+from pynn.dtypes import as_dtype, is_float, is_whole
 from pynn.elsewhere import LAYER, LAYER_WITHOUT_WEIGHTS, argument_hint, no_member
 from pynn.engine.op import active
 from pynn.engine.tape import stand_in
@@ -201,7 +201,8 @@ class Layer(Tracking):
 
         def call(self, x, *, training: bool = False):
             """The computation, written with ops. May take `training` and `mask`."""
-            raise NotImplementedError(f"[{self.label}] a layer must define call(x).")
+            hint = " It has forward(x): call that one call(x)." if hasattr(type(self), "forward") else ""
+            raise NotImplementedError(f"[{self.label}] a layer must define call(x).{hint}")
 
     @property
     def label(self) -> str:
@@ -246,7 +247,7 @@ class Layer(Tracking):
         if name is None:
             name = f"weight_{len(self._own_weights)}" if self._own_weights else "weight"
         shape = (shape,) if isinstance(shape, int) else tuple(shape or ())
-        if any(n is None for n in shape):
+        if not all(is_whole(n) and n >= 0 for n in shape):
             raise ValueError(
                 f"[{self.label}] the weight {name!r} needs a length for each axis. Received: shape={shape}. "
                 "Give the input's last axes a length, for example by input_shape."

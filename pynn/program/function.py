@@ -306,7 +306,7 @@ def function(python_function: PythonFunction) -> Function:
     return Function(python_function)
 
 
-def repeat(step: PythonFunction, n: int, *args):
+def repeat(step: PythonFunction, n: int, *args) -> Any:
     """Calls `step(*args)` `n` times in one native run and returns the last result. State lives in variables.
 
     Example:
@@ -326,7 +326,7 @@ def repeat(step: PythonFunction, n: int, *args):
     return function(step).run_steps(int(n), *args)
 
 
-def scan(body: PythonFunction, carry, xs=None, length: int | None = None):
+def scan(body: PythonFunction, carry, xs=None, length: int | None = None) -> tuple[Any, Any]:
     """Loops over the leading axis: `carry, y = body(carry, x)` for every `x` in `xs`; returns `(carry, stacked ys)`.
 
     Differentiable by everything that `body` uses, like any other computation.
