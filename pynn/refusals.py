@@ -24,7 +24,7 @@ def refusal(
 ) -> Exception | None:  # fmt: skip
     """The error to raise in the place of `error`, which a call of `function` has raised; None if that one says it already.
 
-    To be called where the exception is caught, and to be raised from its cause. `known` are the arguments that `function` takes behind its `**kwargs`.
+    To be called where the exception is caught. `known` are the arguments that `function` takes behind its `**kwargs`.
     """
     unfit = unbound(error, label, function, args, words, known)
     if unfit is None and not stumbled(error):
@@ -34,7 +34,7 @@ def refusal(
         return options or unfit
     kind = TypeError if isinstance(error, (TypeError, AttributeError)) else ValueError
     refused = kind(f"[{label}] these arguments don't suit it. Received: {_given(function, args, words)}. help() says what each may be.")
-    refused.__cause__ = error  # what exactly went wrong, and where, is seen above it
+    refused.__cause__ = error  # says where, if the fault is ours
     return refused
 
 

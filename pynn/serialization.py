@@ -62,7 +62,7 @@ def word_refusals(cls: type) -> None:
             refused = refusal(error, type(self).__name__, init, args, kwargs, constructor_arguments(cls))
             if refused is None:
                 raise
-            raise refused from refused.__cause__ or error.__cause__
+            raise refused from refused.__cause__
 
     cls.__init__ = wrapped  # type: ignore[misc]
 

@@ -59,7 +59,7 @@ class PublicFunction(LearningCallable):
             refused = refusal(error, self.__name__.strip("_"), self.python_function, args, kwargs)
             if refused is None:
                 raise
-            raise refused from refused.__cause__ or error.__cause__
+            raise refused from refused.__cause__
 
     def served(self) -> int:
         """Signatures that need no Python now."""
