@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import signal
 import sys
 import threading
 from collections.abc import Callable
@@ -67,3 +68,11 @@ def in_threads() -> Callable[[Callable[[int], None]], None]:
             thread.join()
 
     return run
+
+
+@pytest.fixture
+def interruptible():
+    """Python's own reaction to an interrupt, also where the process was started with interrupts ignored (in the background)."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)

@@ -101,14 +101,6 @@ def test_many_predictions_do_not_starve_the_training():
     assert all(p[0, 0] == 0 for p in predictions.results)
 
 
-@pytest.fixture
-def interruptible():
-    """Python's own reaction to an interrupt, also where the process was started with interrupts ignored (in the background)."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
 @pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("arguments", [{}, {"run_eagerly": True}], ids=["captured", "eager"])
 def test_an_interrupt_leaves_whole_steps_and_a_model_that_works(arguments):

@@ -375,6 +375,7 @@ def test_a_method_of_several_objects_makes_the_variables_of_each():
         assert losses[-1] < 1e-2 * max(losses[0], 1.0)
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_a_long_repeat_can_be_interrupted():
     v = pn.Variable(0.0, dtype="float64")
     step = pn.function(lambda: v.assign_add(1.0))
