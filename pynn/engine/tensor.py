@@ -144,8 +144,8 @@ class Tensor(Operators):
         return int(self._number("int"))
 
     def __index__(self) -> int:
-        if self.dtype.kind not in "iub":
-            raise TypeError(f"[index] only integer tensors can be an index. Received: dtype={self.dtype}.")
+        if self.dtype.kind not in "iub" or self.size != 1:
+            raise TypeError(f"[index] only integer tensors of one element are an index. Received: shape={self.shape}, dtype={self.dtype}.")
         return int(self._number("index"))
 
     def __format__(self, spec: str) -> str:

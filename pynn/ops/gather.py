@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from pynn.dtypes import as_dtype, fits_float64
+from pynn.dtypes import as_dtype, fits_float64, is_float
 from pynn.engine.apply import apply
 from pynn.engine.op import Sample, Spec, define
 from pynn.engine.operators import call
-from pynn.engine.tensor import Tensor, as_tensor, scalar
+from pynn.engine.tensor import Tensor, as_tensor, scalar, tensor
 from pynn.errors import shapes
 from pynn.ops.shape import checked_axis, whole_number
 
@@ -231,7 +231,8 @@ def _infer_scatter_add(x: Spec, indices: Spec, updates: Spec) -> Spec:
     if not x.shape or updates.shape != indices.shape + x.shape[1:] or updates.dtype != x.dtype:
         raise ValueError(
             f"[scatter_add] there must be one update of a row's shape and dtype per index. "
-            f"Received: {shapes(x=x, indices=indices, updates=updates)}. Expected: updates.shape={indices.shape + x.shape[1:]}."
+            f"Received: {shapes(x=x, indices=indices, updates=updates)}, {updates.dtype}. "
+            f"Expected: updates.shape={indices.shape + x.shape[1:]}, {x.dtype}."
         )
     return x
 
@@ -271,6 +272,8 @@ def scatter_add(x, indices, updates) -> Tensor:
     Raises:
         ValueError: an index is out of range, or the shapes don't fit.
     """
+    x = as_tensor(x)
+    updates = updates if hasattr(updates, "dtype") else tensor(updates, x.dtype)
     return apply(SCATTER_ADD, x, _native_indices(indices), updates)
 
 
@@ -303,8 +306,15 @@ ONE_HOT = define(
 
 
 def one_hot(indices, depth: int, *, on: float = 1.0, off: float = 0.0, dtype="float32") -> Tensor:
-    """A new last axis of length `depth` with `on` at each index and `off` elsewhere; an index outside gives `off` throughout."""
+    """A new last axis of length `depth` with `on` at each index and `off` elsewhere; an index outside gives `off` throughout.
+
+    Raises:
+        TypeError: the indices aren't integers.
+        OverflowError: `on` or `off` are beyond the range of an integer `dtype`.
+    """
     dtype, indices, depth = as_dtype(dtype), _native_indices(indices), whole_number("one_hot", "depth", depth)
+    if not is_float(dtype):
+        on, off = tensor(on, dtype).item(), tensor(off, dtype).item()
     if fits_float64(on) and fits_float64(off):
         return apply(ONE_HOT, indices, depth=depth, on=float(on), off=float(off), dtype=dtype.name)
     return call("where", apply(ONE_HOT, indices, depth=depth, dtype="bool"), scalar(on, dtype), scalar(off, dtype))

@@ -333,13 +333,14 @@ def all(x, axis=None, keepdims: bool = False) -> Tensor:
 
 @_as_numpy_calls
 def var(x, axis=None, keepdims: bool = False, ddof: int = 0) -> Tensor:
-    """The variance over the axes: the mean of `(x - mean(x))^2`, with `n - ddof` in place of n."""
+    """The variance over the axes: the mean of `(x - mean(x))^2`, with `n - ddof`, 0 at least, in place of n."""
     x = as_float(x)
     axes = reduced_axes("var", axis, len(x.shape))
     squares = call("square", x - mean(x, axes, keepdims=True))
     if not ddof:
         return mean(squares, axes, keepdims)
-    return sum(squares, axes, keepdims) / float(_count(x, axes) - ddof)
+    count = _count(x, axes)
+    return sum(squares, axes, keepdims) / float(count - ddof if ddof < count else 0)
 
 
 def _root(x: Tensor) -> Tensor:

@@ -259,11 +259,11 @@ def moveaxis(x, source: int, destination: int) -> Tensor:
 
 
 def _infer_broadcast(x: Spec, *, shape: tuple[int, ...]) -> Spec:
-    own = shape[len(shape) - len(x.shape) :] if len(shape) >= len(x.shape) else None
+    own = shape[len(shape) - len(x.shape) :] if len(shape) >= len(x.shape) and min(shape, default=0) >= 0 else None
     if own is None or any(n != m and n != 1 for n, m in zip(x.shape, own, strict=True)):
         raise ValueError(
             f"[broadcast_to] the input doesn't broadcast to this shape. Received: {shapes(x=x)}, shape={shape}. "
-            "Counted from the last, each axis of the input must have length 1 or that of the shape."
+            "Counted from the last, each axis of the input must have length 1 or that of the shape, which is 0 or more."
         )
     return Spec(shape, x.dtype)
 
@@ -347,8 +347,14 @@ def tile(x, repeats) -> Tensor:
 
 
 def repeat(x, repeats: int, axis: int | None = None) -> Tensor:
-    """Each slice along `axis` repeated `repeats` times in place; None flattens first."""
+    """Each slice along `axis` repeated `repeats` times in place; None flattens first.
+
+    Raises:
+        ValueError: `repeats` is negative, or there is no such axis.
+    """
     x, count = as_tensor(x), whole_number("repeat", "repeats", repeats)
+    if count < 0:
+        raise ValueError(f"[repeat] a slice can't be there less than 0 times. Received: repeats={count}. Give 0 or more.")
     if axis is None:
         x, axis = flatten(x), 0
     axis = checked_axis("repeat", axis, len(x.shape))

@@ -221,6 +221,10 @@ def _widths(paddings) -> tuple[tuple[int, ...], tuple[int, ...]]:
 def _check_held(value, dtype: np.dtype) -> None:
     """Kernels would make something of any float, each something else."""
     if is_float(dtype):
+        try:
+            float(value)
+        except (TypeError, ValueError):
+            raise TypeError(f"[pad] the value must be a number. Received: value={value!r}. Pass for example 0.0.") from None
         return
     low, high = (0, 1) if dtype == bool_ else (np.iinfo(dtype).min, np.iinfo(dtype).max)
     try:

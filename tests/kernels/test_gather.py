@@ -97,6 +97,19 @@ def test_wrong_operands_are_named():
         pn.take(np.zeros(3), np.zeros(2))
     with pytest.raises(ValueError, match=r"\[scatter_add\].*updates.shape=\(2,\)"):
         pn.scatter_add(np.zeros((3, 2)), np.array([0, 1]), np.zeros(2))
+    with pytest.raises(ValueError, match=r"\[scatter_add\].*, float32. Expected: updates.shape=\(2,\), float64"):
+        pn.scatter_add(np.zeros(3), [0, 1], np.zeros(2, np.float32))
+
+
+def test_updates_in_a_list_take_the_dtype_beside_them():
+    assert pn.scatter_add(np.zeros(3), [0, 2, 0], [0.1, 0.2, 0.3]).tolist() == [0.4, 0.0, 0.2]
+    assert pn.scatter_add(pn.tensor([1, 2], "int32"), [1], [5]).dtype == np.int32
+
+
+@pytest.mark.parametrize("values", [{"on": 300}, {"off": -1}, {"on": 2.0**40}, {"off": float("nan")}])
+def test_one_hot_does_not_wrap_around(values):
+    with pytest.raises(OverflowError, match=r"\[tensor\] uint8 goes from 0 to 255. Received: the Python"):
+        pn.one_hot(pn.tensor([1, 0]), 2, dtype="uint8", **values)
 
 
 def test_one_hot_of_any_integer_is_exact():

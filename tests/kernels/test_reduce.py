@@ -173,6 +173,7 @@ def test_composed_reductions():
     x = rng.normal(size=(4, 5, 6))
     np.testing.assert_allclose(pn.var(x, axis=(0, 2)).numpy(), x.var((0, 2)))
     np.testing.assert_allclose(pn.std(x, axis=1, keepdims=True, ddof=1).numpy(), x.std(1, keepdims=True, ddof=1))
+    assert np.isposinf(pn.var(x, axis=0, ddof=5).numpy()).all()  # as in NumPy, never negative
     np.testing.assert_allclose(pn.logsumexp(x * 500, axis=1).numpy(), np.logaddexp.reduce(x * 500, axis=1))
     assert pn.logsumexp(np.full(3, -np.inf)).item() == -np.inf
     for ord in ("euclidean", 1, 2, np.inf, -np.inf):

@@ -175,6 +175,12 @@ def test_joined_tensors_and_numbers_meet_in_one_dtype():
     assert pn.concat(pn.ones((n,)) for n in (1, 2)).shape == (3,)
 
 
+def test_a_shape_may_be_a_tensor():
+    x, shape = pn.ones((2, 3)), pn.tensor([3, 2])
+    for found in (pn.reshape(x, shape), pn.zeros(shape), pn.broadcast_to(1.0, shape), pn.slice(pn.ones((4, 4)), pn.tensor([1, 0]), shape)):
+        assert found.shape == (3, 2)
+
+
 def test_reshape_shares_the_memory():
     t = pn.tensor(np.arange(6.0))
     assert np.shares_memory(pn.reshape(t, (2, 3)).numpy(), t.numpy())
@@ -190,6 +196,11 @@ WRONG = [
     (lambda x: pn.unstack(x[0, 0]), ValueError, r"\[unstack\] there is no such axis. Received: axis=0 for 0 axes"),
     (lambda x: pn.unstack(x, -3), ValueError, r"\[unstack\] there is no such axis. Received: axis=-3"),
     (lambda x: pn.broadcast_to(x, (2, 4)), ValueError, r"\[broadcast_to\]"),
+    (lambda x: pn.broadcast_to(x, (-1, 2, 3)), ValueError, r"\[broadcast_to\].*shape=\(-1, 2, 3\)"),
+    (lambda x: pn.ops.repeat(x, -1, 0), ValueError, r"\[repeat\] .*repeats=-1"),
+    (lambda x: pn.pad(x, [(1, 0), (0, 0)], "a"), TypeError, r"\[pad\] the value must be a number. Received: value='a'"),
+    (lambda x: range(x), TypeError, r"\[index\] only integer tensors"),
+    (lambda x: range(pn.cast(x, "int32")), TypeError, r"\[index\] .*Received: shape=\(2, 3\), dtype=int32"),
     (lambda x: pn.squeeze(x, 0), ValueError, r"\[squeeze\]"),
     (lambda x: pn.concat([x, np.zeros((2, 3, 1))]), ValueError, r"\[concat\].*float64\(2, 3\), float64\(2, 3, 1\)"),
     (lambda x: pn.concat([]), ValueError, r"\[concat\]"),
