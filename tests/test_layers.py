@@ -68,6 +68,9 @@ def test_the_shape_rule_agrees_with_the_call(case):
     open_batch = map_shapes(lambda s: (None, *s[1:]), shape)
     for got, want in zip(flatten_shapes(layer.output_shape(open_batch)), flatten_shapes(layer.output_shape(shape)), strict=True):
         assert got[0] is None and got[1:] == want[1:]
+    if not getattr(layer, "stateful", False):
+        none = map_structure(lambda x: x[:0], inputs_for(shape, integers, np.float32))
+        assert all(t.shape[0] == 0 for t in flatten(layer(none)))
 
 
 def flatten_shapes(shapes):

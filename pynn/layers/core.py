@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from pynn import ops, regularizers
 from pynn.layers import weight_settings
 from pynn.layers.arguments import positive
@@ -152,8 +154,8 @@ class GroupNormalization(Layer):
 
     def call(self, x):
         groups = x.shape[-1] if self.groups == -1 else self.groups
-        parts = ops.reshape(x, (x.shape[0], -1, groups, x.shape[-1] // groups))
-        rows = ops.reshape(ops.transpose(parts, (0, 2, 1, 3)), (x.shape[0], groups, -1))
+        parts = ops.reshape(x, (x.shape[0], math.prod(x.shape[1:-1]), groups, x.shape[-1] // groups))
+        rows = ops.reshape(ops.transpose(parts, (0, 2, 1, 3)), (x.shape[0], groups, parts.shape[1] * parts.shape[3]))
         rows = ops.layer_norm(rows, epsilon=self.epsilon)
         back = ops.transpose(ops.reshape(rows, (x.shape[0], groups, parts.shape[1], parts.shape[3])), (0, 2, 1, 3))
         y = ops.reshape(back, x.shape)

@@ -229,8 +229,9 @@ class Dot(_Merge):
             first, second = (t * ops.rsqrt(ops.maximum(ops.sum(t * t, axis=i, keepdims=True), 1e-12)) for t, i in ((first, a), (second, b)))
         batch, length = first.shape[0], first.shape[a]
         shape = self.output_shape([first.shape, second.shape])
-        left = ops.reshape(ops.moveaxis(first, a, -1), (batch, -1, length))
-        right = ops.reshape(ops.moveaxis(second, b, 1), (batch, length, -1))
+        left, right = ops.moveaxis(first, a, -1), ops.moveaxis(second, b, 1)
+        left = ops.reshape(left, (batch, math.prod(left.shape[1:-1]), length))
+        right = ops.reshape(right, (batch, length, math.prod(right.shape[2:])))
         return ops.reshape(ops.matmul(left, right), shape)
 
     def compute_mask(self, x, mask):
