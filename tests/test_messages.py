@@ -414,3 +414,31 @@ def test_constructors_of_the_users_own_take_what_they_like():
     assert Quiet(every=3).every == 3
     with pytest.raises(TypeError, match=r"\[Quiet\] unknown argument 'evry'. Did you mean 'every'\?"):
         Quiet(evry=3)
+
+
+def test_graphs_where_none_is_taken():
+    class Own(pn.Model):
+        def __init__(self, graph):
+            super().__init__(inputs=graph[0], outputs=graph[1])
+
+    class Graph(pn.Functional):
+        def __init__(self, units):
+            x = pn.Input((4,))
+            super().__init__(x, L.Dense(units)(x))
+            self.units = units
+
+    x = pn.Input((4,))
+    with pytest.raises(TypeError, match=r"\[Own\] .* Define call, or make it a class on top of pn.Functional"):
+        Own([x, L.Dense(1)(x)])
+    with pytest.raises(TypeError, match=r"\[Model\] .* alone. Pass both: pn.Model\(inputs, outputs\)"):
+        pn.Model(inputs=x)
+    assert Graph(3)(X).shape == (8, 3)
+
+
+def test_weights_by_place():
+    layer = L.Layer()
+    np.testing.assert_array_equal(layer.add_weight((2, 3), "ones", name="kernel").numpy(), np.ones((2, 3)))
+    np.testing.assert_array_equal(layer.add_weight("bias", (3,), initializer="zeros").numpy(), np.zeros(3))
+    assert layer.add_weight((2,)).name == "weight_2" and [w.name for w in layer.weights][:2] == ["kernel", "bias"]
+    with pytest.raises(TypeError, match=r"add_weight takes two arguments without a name.* Received: 3\. Write initializer="):
+        layer.add_weight("kernel", (3,), "ones")

@@ -16,7 +16,7 @@ from pynn.engine.tape import stand_in
 from pynn.engine.tensor import Tensor, as_tensor, holds_numbers
 from pynn.engine.variable import Variable, structure
 from pynn.layers.arguments import call_refused, first_shape, refuse_shape
-from pynn.layers.call_arguments import call_words, with_names
+from pynn.layers.call_arguments import call_words, weight_words, with_names
 from pynn.layers.context import CallContext, call_number, current_loading
 from pynn.layers.names import next_name, register_layer
 from pynn.layers.structure import flatten, map_structure
@@ -219,9 +219,9 @@ class Layer(Tracking):
 
     def add_weight(
         self,
+        *place,
         name: str | None = None,
         shape=(),
-        *,
         initializer="glorot_uniform",
         regularizer=None,
         constraint=None,
@@ -231,6 +231,7 @@ class Layer(Tracking):
         """A new weight of this layer, a Variable with the path `<layer>/<name>`.
 
         Args:
+            place: Arguments without a name are name and shape, or shape and initializer as in Keras.
             name: Name of the weight within the layer; `weight`, `weight_1`, ... by default.
             shape: Its shape; every axis must be known.
             initializer: Start values, see `pynn.initializers`.
@@ -242,8 +243,8 @@ class Layer(Tracking):
         Raises:
             ValueError: a length is unknown, or the initializer gives another shape.
         """
-        if isinstance(name, (tuple, list)):  # the shape came first, as in Keras
-            name, shape = None, name
+        if place:
+            name, shape, initializer = weight_words(self, place, name, shape, initializer)
         if name is None:
             name = f"weight_{len(self._own_weights)}" if self._own_weights else "weight"
         shape = (shape,) if isinstance(shape, int) else tuple(shape or ())

@@ -1,4 +1,4 @@
-"""The arguments that a layer's `call` takes: which there are, and which of them came without a name."""
+"""The arguments that a layer's `call` and `add_weight` take: which there are, and which of them came without a name."""
 
 from __future__ import annotations
 
@@ -30,3 +30,15 @@ def with_names(cls: type, args: tuple, kwargs: dict[str, Any]) -> tuple[tuple, d
     if len(args) > len(places) or any(name in kwargs for name in places[first:]):
         return args, kwargs  # more than `call` takes, or one twice: Python says so
     return args[:first], {**kwargs, **dict(zip(places[first:], args[first:], strict=True))}
+
+
+def weight_words(layer, place: tuple, name, shape, initializer) -> tuple:
+    """Name, shape and initializer of a weight, of which those in `place` came without a name: the first two, or the last two."""
+    if len(place) > 2:
+        raise TypeError(
+            f"[{layer.label}] add_weight takes two arguments without a name, name and shape or shape and initializer. "
+            f"Received: {len(place)}. Write initializer=..., dtype=... for the others."
+        )
+    if place[0] is None or isinstance(place[0], str):
+        return place[0], (*place, shape)[1], initializer
+    return name, place[0], (*place, initializer)[1]

@@ -80,9 +80,10 @@ class Model(Layer):
     def __init__(self, *graph, **kwargs):
         if graph or not kwargs.keys().isdisjoint(("inputs", "outputs", "input", "output")):
             words = [*(f"a {type(value).__name__}" for value in graph), *(f"{k}=" for k in kwargs)]
+            of_a_class = "Define call, or make it a class on top of pn.Functional, which takes them."
             raise TypeError(
                 f"[{type(self).__name__}] a model of symbolic tensors needs its inputs and its outputs. Received: {', '.join(words)}. "
-                "Write pn.Model(inputs, outputs)."
+                + ("Write pn.Model(inputs, outputs)." if type(self) is Model else of_a_class)
             )
         super().__init__(**kwargs)
         self.optimizer: Any = None
