@@ -430,7 +430,7 @@ def test_graphs_where_none_is_taken():
     x = pn.Input((4,))
     with pytest.raises(TypeError, match=r"\[Own\] .* Define call, or make it a class on top of pn.Functional"):
         Own([x, L.Dense(1)(x)])
-    with pytest.raises(TypeError, match=r"\[Model\] .* alone. Pass both: pn.Model\(inputs, outputs\)"):
+    with pytest.raises(TypeError, match=r"\[Model\] .* Write pn.Model\(inputs, outputs\)"):
         pn.Model(inputs=x)
     assert Graph(3)(X).shape == (8, 3)
 
