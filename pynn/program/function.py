@@ -5,9 +5,11 @@ from __future__ import annotations
 import copy
 import functools
 import itertools
+import os
 import sys
 import threading
 import warnings
+import weakref
 from collections import OrderedDict
 from collections.abc import Callable as PythonFunction
 from collections.abc import Iterator
@@ -53,12 +55,19 @@ class Function(Callable):
     signature, as are shapes and dtypes. Values from outside the function are baked in, except variables.
     """
 
+    _all: weakref.WeakSet[Function] = weakref.WeakSet()  # a forked child renews their locks
+
     def __init__(self, python_function: PythonFunction):
         functools.update_wrapper(self, python_function)
         self.python_function = python_function
         self._programs: OrderedDict[tuple, _Captured] = OrderedDict()
-        self._changing = threading.RLock()  # what dies with a program that is dropped may call the function
         self._captures = 0
+        self.renew_lock()
+        Function._all.add(self)
+
+    def renew_lock(self) -> None:
+        """Puts a free lock in the place of the one that there is."""
+        self._changing = threading.RLock()  # what dies with a program that is dropped may call the function
 
     def call_python(self, *args, **kwargs):
         """A call whose signature has to be looked at."""
@@ -160,6 +169,15 @@ class Function(Callable):
         queue = iter(stand_ins)
         arguments = (_argument(v, queue) for v in leaves)
         return capture_function(self.python_function, structure, arguments, stand_ins, may_create=may_create)
+
+
+def _renew_all_locks() -> None:
+    for function in list(Function._all):
+        function.renew_lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_all_locks)
 
 
 def capture_function(

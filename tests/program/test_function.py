@@ -495,3 +495,15 @@ def test_a_function_is_pickled_by_its_name_or_that_of_its_python():
     other = pickle.loads(pickle.dumps(pn.function(tripled)))
     assert other.python_function is tripled and float(other(2.0)) == 6.0
     assert float(pickle.loads(pickle.dumps(pn.function(functools.partial(tripled))))(2.0)) == 6.0
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks")
+def test_a_child_forked_while_another_thread_looks_for_a_program_can_call():
+    double = pn.function(lambda x, times=2: x * times)
+    held = double._changing
+    with held:
+        child = os.fork()
+        if not child:
+            signal.alarm(30)
+            os._exit(0 if double._changing is not held and double(pn.ones((2,)), times=3).numpy()[0] == 3 else 1)
+    assert os.waitpid(child, 0)[1] == 0
