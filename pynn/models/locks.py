@@ -154,8 +154,8 @@ class ModelLocks:
 
     @property
     def fitting(self) -> bool:
-        """Whether a `fit` runs."""
-        return True in self._trainings.values()
+        """Whether this thread runs a `fit`."""
+        return True in self._trainings.values() and self._trainer == threading.get_ident()
 
     def start_training(self, what: str, label: str, mark: object) -> None:
         """From here on this thread alone trains or evaluates the model. Single steps wait for each other, nothing waits for a `fit`.
@@ -166,7 +166,7 @@ class ModelLocks:
         me = threading.get_ident()
         if self._trainer != me:
             while not self._training.acquire(timeout=PATIENCE):
-                if self.fitting:
+                if True in self._trainings.values():
                     raise RuntimeError(
                         f"[{what}] {label} is being trained by fit in another thread. Only predictions can run beside it: wait for fit to "
                         "end, or train a copy (copy.deepcopy(model))."

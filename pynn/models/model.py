@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -308,8 +310,12 @@ class Model(Layer):
             from pynn.models.fit import fit
 
             kwargs = bound_words(fit, ("x", "y"), args, kwargs)
+            within = self.locks.fitting
             with self.locks.training("fit", self.label) as turn, turn:
-                return fit(self, x, y, **kwargs)
+                if not within:
+                    return fit(self, x, y, **kwargs)
+                with self._apart():
+                    return fit(self, x, y, **kwargs)
 
         def evaluate(self, x=None, y=None, *args, **kwargs) -> Any:
             """See `pynn.models.inference.evaluate`."""
@@ -322,6 +328,17 @@ class Model(Layer):
             from pynn.models.inference import predict
 
             return predict(self, x, **bound_words(predict, ("x",), args, kwargs))
+
+    @contextlib.contextmanager
+    def _apart(self) -> Iterator[None]:
+        """For a fit that a callback of fit calls: it trains the same weights, and the epoch around it goes on where it was."""
+        around = self.programs, self.history, self.stop_training
+        self.programs = ProgramCache()  # programs that take batches from memory know their place in the epoch
+        try:
+            with steps.undone(self.objective.variables):
+                yield
+        finally:
+            self.programs, self.history, self.stop_training = around
 
     def train_on_batch(self, x, y=None, sample_weight=None, class_weight=None, return_dict: bool = False) -> Any:
         """One optimizer step on one batch. Returns the loss, with metrics a list, or a dict if asked to."""

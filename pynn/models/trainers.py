@@ -18,14 +18,24 @@ from pynn.program.schedule import Part, Schedule
 BATCH_HOOKS = ("on_train_batch_begin", "on_train_batch_end")
 
 
+def _call(run, hook: str, batch: int, logs: dict[str, float] | None = None) -> None:
+    """Calls a hook in the middle of an epoch, whose steps are those of the model as it is compiled."""
+    objective = run.model.objective
+    run.callbacks.call(hook, batch, logs=logs)
+    if run.model.objective is not objective:
+        raise RuntimeError(
+            f"[fit] the model was compiled again in the middle of an epoch, by {hook} of a callback. Received: batch {batch}. "
+            "Call compile in on_epoch_begin or on_epoch_end."
+        )
+
+
 class ArrayTrainer:
     """Trains on data in memory by a schedule of programs."""
 
     def __init__(self, model, data: ArrayData, *, batch_size: int, shuffle: bool, steps_per_epoch: int | None, class_table):
-        steps.ensure_built(model, steps.sample(model, data.x, batch_size), steps.sample(model, data.y, batch_size))
-        model.objective.check_targets(data.y)
         self.model, self.data, self.shuffle, self.class_table = model, data, bool(shuffle), class_table
         self.batch_size = min(batch_size, data.rows)
+        self._build()
         full, tail = divmod(data.rows, self.batch_size)
         self.in_part = steps_per_epoch is not None and steps_per_epoch < full + (tail > 0)
         if self.in_part:
@@ -35,6 +45,10 @@ class ArrayTrainer:
         self.first = 0  # the batch at which the next epoch starts: above 0 only where an interrupted epoch goes on
         self.order = np.arange(data.rows)
         self.programs: dict[str, Any] = {}
+
+    def _build(self) -> None:
+        steps.ensure_built(self.model, *(steps.sample(self.model, part, self.batch_size) for part in (self.data.x, self.data.y)))
+        self.model.objective.check_targets(self.data.y)
 
     def build(self) -> None:
         """The model is built from the data already."""
@@ -69,6 +83,8 @@ class ArrayTrainer:
 
     def run(self, epoch: int, count: int, run) -> EpochValues:
         """Trains up to `count` epochs and returns the values of each."""
+        if not self.model.objective.built:  # a callback has compiled the model again
+            self._build()
         if self.model.run_eagerly:
             return EpochValues.of(self._run_eagerly(epoch, run))
         self.programs = self._programs()
@@ -113,7 +129,7 @@ class ArrayTrainer:
     def _run_by_batches(self, epoch: int, run) -> dict[str, float]:
         programs, leaves = self.programs, self.data.leaves
         for batch in self._batches_left():
-            run.callbacks.call("on_train_batch_begin", batch)
+            _call(run, "on_train_batch_begin", batch)
             program = programs["full"] if batch < self.full else programs["tail"]
             self.model.optimizer.refresh_learning_rate()
             try:
@@ -122,7 +138,7 @@ class ArrayTrainer:
             except GuardTripped as tripped:
                 raise self._explain(tripped, epoch, batch) from None
             logs = self.model.objective.results()
-            run.callbacks.call("on_train_batch_end", batch, logs=logs)
+            _call(run, "on_train_batch_end", batch, logs)
             run.bar.update(batch + 1, self.steps, logs)
             if self.model.stop_training:
                 break
@@ -148,7 +164,7 @@ class ArrayTrainer:
             self.order = self.model.shuffling.draw(self.data.rows) if self.shuffle else self._plain_order(epoch)
             self.model.objective.reset()
         for batch in range(first, self.steps):
-            run.callbacks.call("on_train_batch_begin", batch)
+            _call(run, "on_train_batch_begin", batch)
             data = self.data.take(self.order[batch * self.batch_size : (batch + 1) * self.batch_size])
             if self.class_table is not None:
                 table = Tensor(self.class_table)
@@ -156,7 +172,7 @@ class ArrayTrainer:
                 data = ArrayData(data.x, data.y, [np.array(w)])
             self.model.run_batch("train", data)
             logs = self.model.objective.results()
-            run.callbacks.call("on_train_batch_end", batch, logs=logs)
+            _call(run, "on_train_batch_end", batch, logs)
             run.bar.update(batch + 1, self.steps, logs)
             if self.model.stop_training:
                 break
@@ -199,11 +215,11 @@ class BatchTrainer:
                 continue
             if batch == 0:
                 self.model.objective_reset(data)
-            run.callbacks.call("on_train_batch_begin", batch)
+            _call(run, "on_train_batch_begin", batch)
             self._step(epoch, batch, data)
             if run.callbacks.any_overrides("on_train_batch_end") or run.bar.wants_updates:
                 logs = self.model.objective.results()
-                run.callbacks.call("on_train_batch_end", batch, logs=logs)
+                _call(run, "on_train_batch_end", batch, logs)
                 run.bar.update(batch + 1, self.steps, logs)
             if self.model.stop_training:
                 break

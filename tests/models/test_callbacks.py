@@ -266,3 +266,33 @@ def test_what_a_callback_evaluates_is_no_part_of_the_epoch(word, kind):
         histories.append(model.fit(*data, callbacks=[look] if evaluates else [], verbose=0, **words).history)
     assert histories[0] == histories[1]
     assert len(values) == 3 and min(values) > histories[0]["loss"][0]
+
+
+def test_a_callback_may_fit_its_model_in_the_middle_of_an_epoch():
+    words = {"batch_size": 8, "shuffle": False, "verbose": 0}
+    histories = []
+    for eagerly in (False, True):
+        model, inner = line(run_eagerly=eagerly), []
+
+        def fit_once(batch, logs, model=model, inner=inner):
+            if not inner:
+                inner.append(model.fit(X, Y, **words))
+                inner.append(model.fit(X, Y, epochs=5, callbacks=[C.EarlyStopping("loss", min_delta=1e9)], **words))
+
+        outer = model.fit(X, Y, epochs=2, callbacks=[C.LambdaCallback(on_train_batch_end=fit_once)], **words)
+        assert model.history is outer and outer.epoch == [0, 1]
+        assert int(model.optimizer.iterations.item()) == 3 * (2 + 1 + len(inner[1].epoch))
+        histories.append([h.history for h in (outer, *inner)])
+    assert histories[0] == histories[1]
+
+
+def test_a_callback_may_compile_its_model_between_epochs():
+    model = line()
+    compiles = C.LambdaCallback(on_epoch_end=lambda epoch, logs: model.compile("adam", "mae") if epoch == 1 else None)
+    history = model.fit(X, Y, epochs=3, verbose=0, callbacks=[compiles]).history
+    assert len(history["loss"]) == 3 and int(model.optimizer.iterations.item()) == 1
+    assert model.evaluate(X, Y) > 0
+    late = C.LambdaCallback(on_train_batch_end=lambda batch, logs: model.compile("sgd", "mse"))
+    for data in ((X, Y), ([(X, Y)].__iter__(),)):
+        with pytest.raises(RuntimeError, match=r"\[fit\] the model was compiled again in the middle of an epoch, by on_train_batch_end"):
+            model.fit(*data, verbose=0, callbacks=[late])
