@@ -409,6 +409,7 @@ def test_settings_that_need_slots_may_come_later():
     optimizer = optimizers.SGD(0.5)
     optimizer.apply([pn.ones(2)], variables)
     optimizer.momentum = 0.5
+    assert len(optimizer.slots) == 1
     for expected in ([0.0, 1.0], [-0.75, 0.25]):
         optimizer.apply([pn.ones(2)], variables)
         np.testing.assert_array_equal(variables[0].numpy(), expected)

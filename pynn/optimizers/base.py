@@ -190,6 +190,8 @@ class Optimizer(Configurable):
         if name != "learning_rate" and "_steps" in self.__dict__:  # a number there goes into a variable, which steps read
             self._steps.forget_all()
             structure.changes += 1
+            if self.__dict__.get("_trained"):  # files tell of as many slots as the settings ask for
+                self.build(())
 
     def __getstate__(self):
         return {k: v for k, v in self.__dict__.items() if k not in ("_index", "_steps")}

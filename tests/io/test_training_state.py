@@ -71,6 +71,23 @@ def test_every_optimizer_goes_on(tmp_path, make):
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.filterwarnings("ignore:TensorFlow.js will load this model without its optimizer")
+@pytest.mark.parametrize("make, setting, value", [
+    (pn.optimizers.SGD, "momentum", 0.9), (pn.optimizers.Adam, "amsgrad", True), (pn.optimizers.RMSprop, "centered", True),
+    (pn.optimizers.Adam, "use_ema", True), (lambda: pn.optimizers.SGD(momentum=0.9), "momentum", 0.0),
+])  # fmt: skip
+def test_an_optimizer_whose_settings_changed_goes_on(tmp_path, make, setting, value):
+    model = trained(make(), "mse")
+    setattr(model.optimizer, setting, value)
+    for _ in range(2):
+        model.save(tmp_path / "m")
+        again = pn.load_model(tmp_path / "m")
+        for m in (model, again):
+            m.fit(X, Y, verbose=0)
+        for a, b in zip(model.get_weights(), again.get_weights(), strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
 @pytest.mark.filterwarnings("ignore:saved without the optimizer", "ignore:TensorFlow.js will load")
 def test_a_loss_of_ones_own_is_left_out(tmp_path):
     trained(loss=lambda y, p: pn.mean((y - p) ** 4, axis=-1)).save(tmp_path / "m")
