@@ -39,9 +39,9 @@ def atomic_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     target = _target(path)
     mode = _mode_of(target)
     temporary = _sibling(target)
-    with _naming(target):
-        opened = open(temporary, "xb")
     try:
+        with _naming(target):
+            opened = open(temporary, "xb")
         with opened as file:
             yield file
             file.flush()
@@ -79,21 +79,30 @@ def atomic_folder(path: str | os.PathLike[str], *, commit: str, owned: Collectio
         >>> with atomic_folder("model", commit="model.json", owned=["model.json", "weights.bin"]) as folder:
         ...     _ = (folder / "model.json").write_text("{}")
     """
-    import shutil  # brings the archive formats along, which an import of pynn shouldn't wait for
-
     target = _target(path)
     if target.exists() and not target.is_dir():
         raise ValueError(f"[save] {str(target)!r} is there and is not a folder. Give another path, or remove it.")
-    with _naming(target):
-        staging = _staging_folder(target)
+    beside = _sibling(target)
+    inside = target / beside.name
     try:
+        with _naming(target):
+            staging = _staging_folder(target, beside, inside)
         yield staging
         names = _sync_files(staging, commit)
         with _naming(target):
             _publish(staging, target, names, commit, owned)
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
+        _remove(beside, inside)
+    except BaseException:  # Ctrl-C in the middle of the removal too
+        _remove(beside, inside)
+        raise
     _sync_folder(target.parent)
+
+
+def _remove(*folders: Path) -> None:
+    import shutil  # brings the archive formats along, which an import of pynn shouldn't wait for
+
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _target(path: str | os.PathLike[str]) -> Path:
@@ -125,10 +134,8 @@ def _sibling(target: Path) -> Path:
     return target.with_name(f".pynn-{secrets.token_hex(8)}.tmp")
 
 
-def _staging_folder(target: Path) -> Path:
-    """A new folder to write in: beside `target`, or in it where that can't be or where files can't be moved from there."""
-    beside = _sibling(target)
-    inside = target / beside.name
+def _staging_folder(target: Path, beside: Path, inside: Path) -> Path:
+    """A new folder to write in: `beside` the target, or `inside` where that can't be or where files can't be moved from there."""
     try:
         beside.mkdir()
     except OSError as error:
