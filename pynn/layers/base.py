@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -14,8 +13,9 @@ from pynn.elsewhere import LAYER, LAYER_WITHOUT_WEIGHTS, argument_hint, no_membe
 from pynn.engine.op import active
 from pynn.engine.tape import stand_in
 from pynn.engine.tensor import Tensor, as_tensor, holds_numbers
-from pynn.engine.variable import Variable, structure
-from pynn.layers.arguments import call_refused, first_shape, refuse_shape
+from pynn.engine.variable import Variable
+from pynn.layers.arguments import call_refused, first_shape
+from pynn.layers.building import undone_if_it_fails
 from pynn.layers.call_arguments import call_words, weight_words, with_names
 from pynn.layers.context import CallContext, call_number, current_loading
 from pynn.layers.names import next_name, register_layer
@@ -56,49 +56,6 @@ def one_array(value):
     return as_tensor(value) if isinstance(value, (list, tuple)) and value and holds_numbers(value) else value
 
 
-class _Before:
-    """The attributes of a layer, and what its lists and dicts held, before a build that may fail: the next one starts from there."""
-
-    def __init__(self, layer: Layer):
-        self._attributes, self._values = vars(layer), dict(vars(layer))
-        self._held = [(v, v.copy()) for v in self._values.values() if type(v) in (list, dict)]
-
-    def restore(self) -> None:
-        """Takes away what the build has added."""
-        for name in self._attributes.keys() - self._values.keys():
-            del self._attributes[name]
-        self._attributes.update(self._values)
-        for container, held in self._held:
-            container.clear()
-            (container.update if isinstance(container, dict) else container.extend)(held)
-        structure.changes += 1
-
-
-def _wrapped_build(build):
-    @functools.wraps(build)
-    def wrapped(self, input_shape=None):
-        if self._building:  # a call of super().build()
-            return build(self, input_shape)
-        if self.built:
-            return None
-        before = [_Before(layer) for layer in self.flattened_layers() if layer is self or not layer.built]
-        self._building = True
-        try:
-            build(self, input_shape)
-        except BaseException as error:
-            for attributes in before:
-                attributes.restore()
-            if isinstance(error, Exception):
-                refuse_shape(self, error, input_shape)
-            raise
-        self._building = False
-        self.built = True
-        self._build_shape = input_shape
-        return None
-
-    return wrapped
-
-
 class Layer(Tracking):
     """Weights and a computation. Subclasses define `build(input_shape)`, which adds weights, and `call(x)`.
 
@@ -133,7 +90,7 @@ class Layer(Tracking):
         super().__init_subclass__(**kwargs)
         word_refusals(cls)
         if "build" in cls.__dict__:
-            cls.build = _wrapped_build(cls.__dict__["build"])
+            cls.build = undone_if_it_fails(cls.__dict__["build"])
         if "compute_mask" in cls.__dict__ and not cls.__module__.startswith("pynn."):
             cls.makes_mask = cls.__dict__.get("makes_mask", True)
         if register and cls.__module__.startswith("pynn.") and not cls.__name__.startswith("_"):

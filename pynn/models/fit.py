@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from pynn.callbacks import BackupAndRestore, Callback, CallbackList, History, TerminateOnNaN
 from pynn.data.batches import Batches, is_batches
 from pynn.errors import NonFiniteError
-from pynn.models import inference
+from pynn.models import inference, steps
 from pynn.models.arguments import (
     callback_list,
     check_validation,
@@ -21,8 +22,8 @@ from pynn.models.arguments import (
     rows_per_step,
     whole,
 )
-from pynn.models.model import class_table
-from pynn.models.programs import LOG_ROWS
+from pynn.models.class_weights import class_table
+from pynn.models.programs import LOG_ROWS, ProgramCache
 from pynn.models.trainers import BATCH_HOOKS, ArrayTrainer, BatchTrainer
 from pynn.progress import ProgressBar
 
@@ -122,6 +123,18 @@ def _with_targets(prepare, x, *rest, class_weight):
     if not rest or rest[0] is None:
         raise ValueError(f"[fit] a batch came without targets. Received: a {type(x).__name__}. Yield a tuple (x, y).")
     return prepare(x, *rest, class_weight=class_weight)
+
+
+@contextlib.contextmanager
+def apart(model) -> Iterator[None]:
+    """For a fit that a callback of fit calls: it trains the same weights, and the epoch around it goes on where it was."""
+    around = model.programs, model.history, model.stop_training
+    model.programs = ProgramCache()  # programs that take batches from memory know their place in the epoch
+    try:
+        with steps.undone(model.objective.variables):
+            yield
+    finally:
+        model.programs, model.history, model.stop_training = around
 
 
 class _Validator:

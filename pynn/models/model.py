@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,6 +19,7 @@ from pynn.layers.structure import flatten
 from pynn.layers.symbolic import SymbolicTensor
 from pynn.models import steps
 from pynn.models.arguments import bound_words, named_words, refuse_options, too_large
+from pynn.models.class_weights import class_table
 from pynn.models.diagnosis import explain
 from pynn.models.locks import ModelLocks
 from pynn.models.objective import Objective
@@ -307,14 +306,14 @@ class Model(Layer):
 
         def fit(self, x=None, y=None, *args, **kwargs) -> History:
             """See `pynn.models.fit.fit`."""
-            from pynn.models.fit import fit
+            from pynn.models.fit import apart, fit
 
             kwargs = bound_words(fit, ("x", "y"), args, kwargs)
             within = self.locks.fitting
             with self.locks.training("fit", self.label) as turn, turn:
                 if not within:
                     return fit(self, x, y, **kwargs)
-                with self._apart():
+                with apart(self):
                     return fit(self, x, y, **kwargs)
 
         def evaluate(self, x=None, y=None, *args, **kwargs) -> Any:
@@ -328,17 +327,6 @@ class Model(Layer):
             from pynn.models.inference import predict
 
             return predict(self, x, **bound_words(predict, ("x",), args, kwargs))
-
-    @contextlib.contextmanager
-    def _apart(self) -> Iterator[None]:
-        """For a fit that a callback of fit calls: it trains the same weights, and the epoch around it goes on where it was."""
-        around = self.programs, self.history, self.stop_training
-        self.programs = ProgramCache()  # programs that take batches from memory know their place in the epoch
-        try:
-            with steps.undone(self.objective.variables):
-                yield
-        finally:
-            self.programs, self.history, self.stop_training = around
 
     def train_on_batch(self, x, y=None, sample_weight=None, class_weight=None, return_dict: bool = False) -> Any:
         """One optimizer step on one batch. Returns the loss, with metrics a list, or a dict if asked to."""
@@ -504,43 +492,3 @@ class Model(Layer):
         from pynn.io.layers_model import topology_json
 
         return topology_json(self)
-
-
-def _largest_label(y: np.ndarray) -> int:
-    wrong = y[~(np.isfinite(y) & (y == np.rint(y)) & (y >= 0))]
-    if wrong.size:
-        raise ValueError(
-            f"[fit] class_weight needs labels that are whole numbers, zero or more. Received: {wrong.flat[0]:g} among them. "
-            "Number the classes from 0, or pass sample_weight."
-        )
-    return int(y.max())
-
-
-def class_table(model, class_weight: dict, targets: list[np.ndarray]) -> np.ndarray:
-    """Weights by class index, 1 where the dict says nothing; long enough for the classes in the targets.
-
-    Raises:
-        ValueError: a key or a label isn't a class index, or the model has several outputs.
-    """
-    if len(targets) > 1:
-        raise ValueError(
-            f"[fit] class_weight is for models with one output. Received: targets for {len(targets)}. "
-            "Pass sample_weight, a list or dict with the weights of each output."
-        )
-    y = targets[0] if targets else None
-    whole = isinstance(class_weight, dict) and all(isinstance(k, (int, np.integer)) and k >= 0 for k in class_weight)
-    if not whole or not class_weight:
-        raise ValueError(
-            f"[fit] class_weight is a dict from class index to weight. Received: {class_weight!r}. Write {{0: 1.0, 1: 5.0}}."
-        )
-    classes = max(class_weight) + 1
-    if y is not None and y.size:
-        classes = max(classes, y.shape[-1] if model.objective.has_one_hot_targets(y.shape) else _largest_label(y) + 1)
-    table = np.ones(max(classes, 2), np.float32)
-    for key, weight in class_weight.items():
-        if not isinstance(weight, (int, float, np.number)) or not 0 <= weight < np.inf:
-            raise ValueError(
-                f"[fit] the weight of a class is a number, zero or more. Received: {weight!r} for class {key}. Write {{0: 1.0, 1: 5.0}}."
-            )
-        table[int(key)] = float(weight)
-    return table
