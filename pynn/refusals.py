@@ -88,6 +88,8 @@ def _unfit(label: str, function: Callable, args: Sequence, words: dict, known: S
     unknown = next((word for word in words if word not in names), None)
     if unknown is not None:
         return TypeError(f"[{label}] unknown argument {unknown!r}.{argument_hint(unknown, names)}{listed}")
+    if args and not names:
+        return TypeError(f"[{label}] takes no arguments. Received: {', '.join(map(shown, args))}.")
     if len(args) > len(by_place):
         by_name = names[len(by_place) :]
         fix = f" Name the others: {by_name[0]}=..." if by_name else ""

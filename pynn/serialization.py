@@ -96,6 +96,9 @@ class Configurable:
     A subclass keeps each constructor argument in an attribute of the same name.
     """
 
+    def __init__(self):
+        """Takes nothing, and says so."""
+
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
         word_refusals(cls)
@@ -112,6 +115,9 @@ class Configurable:
     def __repr__(self) -> str:
         inside = ", ".join(f"{k}={v!r}" for k, v in self.get_config().items())
         return f"{type(self).__name__}({inside})"
+
+
+word_refusals(Configurable)
 
 
 class Register:

@@ -272,3 +272,11 @@ def test_dense_and_embedding():
     np.testing.assert_allclose(dense(STEPS).numpy(), np.tanh(STEPS @ kernel + bias), rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(table(IDS).numpy(), rows[IDS], rtol=1e-6)
     assert pn.Sequential([L.Dense(3, use_bias=False, input_shape=(4,))]).count_params() == 12
+
+
+def test_images_of_other_proportions_keep_a_pixel():
+    x = np.arange(24, dtype=np.float32).reshape(1, 4, 6, 1)
+    assert (pn.layers.Resizing(1, 8, crop_to_aspect_ratio=True)(x[:, :, :4]).numpy() >= 6).all()  # the second row
+    assert pn.layers.Resizing(8, 1, crop_to_aspect_ratio=True)(x[:, :3, :4]).shape == (1, 8, 1, 1)
+    assert pn.layers.CenterCrop(7, 2)(x[:, :, :3]).shape == (1, 7, 2, 1)
+    assert pn.layers.CenterCrop(9, 1)(x[:, :3, :4]).shape == (1, 9, 1, 1)

@@ -588,25 +588,3 @@ def test_softmax_over_several_axes():
     for wrong, message in (([1, -3], "named twice"), ([1, 4], "no such axis")):
         with pytest.raises(ValueError, match=message):
             pn.layers.Softmax(axis=wrong)(x)
-
-
-def test_states_of_a_convolutional_lstm_have_the_format_of_its_outputs():
-    words = dict(filters=3, kernel_size=2, padding="same", return_state=True)
-    last, first = (pn.layers.ConvLSTM2D(data_format=f, **words) for f in ("channels_last", "channels_first"))
-    x = np.random.default_rng(0).normal(size=(2, 2, 4, 5, 1)).astype(np.float32)
-    state = np.random.default_rng(1).normal(size=(2, 4, 5, 3)).astype(np.float32)
-    expected = last(x, initial_state=[state, -state])
-    moved = np.moveaxis(state, -1, 1)
-    first.build((2, 2, 1, 4, 5))
-    first.set_weights(last.get_weights())
-    found = first(np.moveaxis(x, -1, 2), initial_state=[moved, -moved])
-    for a, b in zip(found, expected, strict=True):
-        np.testing.assert_allclose(a.numpy(), np.moveaxis(b.numpy(), -1, 1), rtol=1e-6)
-
-
-def test_images_of_other_proportions_keep_a_pixel():
-    x = np.arange(24, dtype=np.float32).reshape(1, 4, 6, 1)
-    assert (pn.layers.Resizing(1, 8, crop_to_aspect_ratio=True)(x[:, :, :4]).numpy() >= 6).all()  # the second row
-    assert pn.layers.Resizing(8, 1, crop_to_aspect_ratio=True)(x[:, :3, :4]).shape == (1, 8, 1, 1)
-    assert pn.layers.CenterCrop(7, 2)(x[:, :, :3]).shape == (1, 7, 2, 1)
-    assert pn.layers.CenterCrop(9, 1)(x[:, :3, :4]).shape == (1, 9, 1, 1)

@@ -229,7 +229,7 @@ def test_convolutions_as_recurrences(words):
         outputs.append(states[0])
     wanted = np.stack(outputs, 1)
     close(y, np.moveaxis(wanted, -1, 2) if channels else wanted)
-    close(h, states[0]), close(c, states[1])
+    close(h, np.moveaxis(states[0], -1, 1) if channels else states[0]), close(c, np.moveaxis(states[1], -1, 1) if channels else states[1])
     assert layer.output_shape(given.shape) == [y.shape, h.shape, c.shape]
 
 
@@ -242,3 +242,17 @@ def test_states_of_convolutions_are_kept_and_reset():
     close(again, parts[0])
     layer.reset_state()
     close(layer(whole), np.concatenate(parts, 1))
+
+
+def test_states_of_a_convolutional_lstm_have_the_format_of_its_outputs():
+    words = dict(filters=3, kernel_size=2, padding="same", return_state=True)
+    last, first = (pn.layers.ConvLSTM2D(data_format=f, **words) for f in ("channels_last", "channels_first"))
+    x = np.random.default_rng(0).normal(size=(2, 2, 4, 5, 1)).astype(np.float32)
+    state = np.random.default_rng(1).normal(size=(2, 4, 5, 3)).astype(np.float32)
+    expected = last(x, initial_state=[state, -state])
+    moved = np.moveaxis(state, -1, 1)
+    first.build((2, 2, 1, 4, 5))
+    first.set_weights(last.get_weights())
+    found = first(np.moveaxis(x, -1, 2), initial_state=[moved, -moved])
+    for a, b in zip(found, expected, strict=True):
+        np.testing.assert_allclose(a.numpy(), np.moveaxis(b.numpy(), -1, 1), rtol=1e-6)

@@ -191,7 +191,7 @@ def test_attributes_of_other_packages(owner, name, hint):
 
 def test_elements_can_not_be_set():
     for x in (pn.ones(2), pn.Variable([1.0, 2.0])):
-        with pytest.raises(TypeError, match=r"\[setitem\].* can't be set.*w\.assign"):
+        with pytest.raises(TypeError, match=r"\[setitem\].* can't be assigned to.*v\.assign"):
             x[0] = 1.0
 
 

@@ -2,126 +2,16 @@
 //
 // An element's bits follow from its row, its column and K, as gemm.h says, whatever the other rows and columns, with one exception:
 // where the result is a single column, or a single row by a transposed matrix, its elements are dot products, summed across lanes.
+#include <cstring>
+
 #include "kernels/matmul_micro.h"
-#include "kernels/matmul_narrow.h"
+#include "kernels/matmul_plan.h"
 #include "kernels/matrix_product.h"
-#include "kernels/ranges.h"
 #include "registry.h"
 
 namespace pynn {
 namespace PYNN_TARGET {
 namespace {
-
-// Where plan->params holds what.
-enum Param {
-  kM, kN, kK,           // of one product, after folding and exchange
-  kTransposeA, kTransposeB,
-  kDot,                 // each element is a dot product of two contiguous vectors: n == 1, or m == 1 and B transposed
-  kExchange,            // C^T is computed, B^T A^T: n == 1 and A transposed, or m == 1 and B transposed
-  kBatch,               // number of products
-  kRowGroups, kColumnGroups,  // chunks of one product
-  kBatchesPerChunk,     // products of one chunk, where one product is one chunk
-  kDepthOfBatch,        // rank of the batch dimensions; 0 where there is one product
-  kDepthBlocks,         // more than 1: a chunk is a block of K over the whole output, and a second phase adds the blocks
-  kPanelColumns,        // not 0: B's, in whole strips; a first phase packs them for all row groups
-  kNarrow               // the last columns, which have vectors along the rows of A
-};
-
-constexpr double kFlopsPerNs = 95;
-constexpr double kChunkFlops = 5e5;    // about 5 us
-constexpr std::int64_t kManyChunks = 16;
-constexpr std::int64_t kMostChunks = 48;
-constexpr std::int64_t kChunkRows = 48;              // fewest rows of a chunk,
-constexpr std::int64_t kLargeBytes = 4 << 20;        // more where each reads a B of at least this size from memory,
-constexpr std::int64_t kRowsOfLarge = 128;
-constexpr std::int64_t kTogetherBytes = 384 << 10;   // of A and C under one block of K
-constexpr std::int64_t kChunkStrips = 4;             // and fewest strips where B is large: its rows may be pages apart
-constexpr std::int64_t kPanelBytes = 64 << 20;       // B is packed for all row groups together up to this size
-constexpr std::int64_t kSkinnyRows = 64;             // so few rows leave most of the traffic to B:
-constexpr std::int64_t kSkinnyBytes = 128 << 10;     // one of at least this size is cut along K, so that a thread reads
-constexpr std::int64_t kPartialBytes = 1 << 20;      // the same part of it that it updates later, if partial sums are small
-
-// Chunks of one m x n product with this many operations: along the longer side first, but no more rows in one than kRowBlock
-// where there are enough chunks, so that its part of A stays in L2 under all its columns.
-template <class T>
-void split_output(double flops, std::int64_t m, std::int64_t n, std::int64_t k, std::int64_t* row_groups, std::int64_t* column_groups) {
-  const std::int64_t most_chunks = flops > 100 * kChunkFlops ? kMostChunks : kManyChunks;
-  const std::int64_t wanted = clamped(static_cast<std::int64_t>(flops / kChunkFlops), 1, most_chunks);
-  const std::int64_t strips = n * k * static_cast<std::int64_t>(sizeof(T)) > kDirectBytes ? kChunkStrips : 1;
-  const std::int64_t columns = clamped(ceil_divide(n, strips * tile_columns<T>()), 1, kMostChunks);
-  const std::int64_t fewest = n * k * static_cast<std::int64_t>(sizeof(T)) > kLargeBytes ? clamped(m / 4, kChunkRows, kRowsOfLarge) : kChunkRows;
-  const std::int64_t rows = clamped(ceil_divide(m, fewest), 1, kMostChunks);
-  const std::int64_t blocks = clamped(ceil_divide(m, 2 * kRowBlock), 1, wanted);
-  *column_groups = m > n ? 1 : clamped(wanted / blocks, 1, columns);
-  *row_groups = clamped(wanted / *column_groups, 1, rows);
-  *column_groups = clamped(wanted / *row_groups, 1, columns);
-}
-
-// Group `index` of `groups` nearly equal ones over `count` units of `unit` elements.
-PYNN_INLINE Range group_range(std::int64_t index, std::int64_t groups, std::int64_t size, std::int64_t unit) {
-  const std::int64_t units = ceil_divide(size, unit);
-  return {least(size, index * units / groups * unit), least(size, (index + 1) * units / groups * unit)};
-}
-
-std::int64_t product(const std::int64_t* dims, int count) {
-  std::int64_t size = 1;
-  for (int i = 0; i < count; ++i) size *= dims[i];
-  return size;
-}
-
-// The number of blocks of K that are chunks of their own, 1 if K stays whole.
-template <class T>
-std::int64_t depth_blocks(const std::int64_t* params, double flops) {
-  const std::int64_t m = params[kM], n = params[kN], k = params[kK];
-  const std::int64_t blocks = k > 0 ? ceil_divide(k, gemm_block(k)) : 1;
-  const std::int64_t size = static_cast<std::int64_t>(sizeof(T));
-  const bool skinny = m <= kSkinnyRows && n * k * size >= kSkinnyBytes && blocks * m * n * size <= kPartialBytes;
-  return skinny && params[kBatch] == 1 && !params[kDot] && flops > 2 * kChunkFlops ? blocks : 1;
-}
-
-// Whether B is packed once for the row groups of one product; else each of them packs what it uses, or none does.
-template <class T>
-bool shares_panels(const std::int64_t* params) {
-  const std::int64_t m = params[kM], n = params[kN], k = params[kK];
-  if (params[kBatch] != 1 || params[kDot] || params[kNarrow] == n || params[kRowGroups] == 1 || params[kDepthBlocks] > 1 || k == 0) return false;
-  return packs<T>(m, k, params[kTransposeB] != 0, n) && n * k * static_cast<std::int64_t>(sizeof(T)) <= kPanelBytes;
-}
-
-// The chunks of `batch` products of m x n x k, and what they cost.
-template <class T>
-void plan_chunks(Plan* plan) {
-  std::int64_t* params = plan->params;
-  const std::int64_t m = params[kM], n = params[kN], k = params[kK], batch = params[kBatch];
-  const double flops = 2.0 * static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k);
-  split_output<T>(flops, m, n, k, &params[kRowGroups], &params[kColumnGroups]);
-  if (params[kDot]) params[kColumnGroups] = 1;
-  const std::int64_t groups = params[kRowGroups] * params[kColumnGroups];
-  const std::int64_t together = flops > 0 ? static_cast<std::int64_t>(kChunkFlops / flops) : batch;
-  params[kBatchesPerChunk] = groups > 1 ? 1 : clamped(together, ceil_divide(batch, kMostChunks), batch > 0 ? batch : 1);
-  plan->chunks[0] = groups > 1 ? batch * groups : batch > 0 ? ceil_divide(batch, params[kBatchesPerChunk]) : 0;
-  if (m == 0 || n == 0) plan->chunks[0] = 0;
-  params[kDepthBlocks] = depth_blocks<T>(params, flops);
-  const bool plain = !params[kDot] && !params[kExchange] && params[kDepthBlocks] == 1;
-  params[kNarrow] = plain ? narrow_columns<T>(m, n, k, params[kTransposeA] != 0) : 0;
-  if (params[kDepthBlocks] > 1) {
-    plan->phases = 2;
-    plan->chunks[0] = params[kDepthBlocks];
-    plan->chunks[1] = 1;
-    plan->shared_bytes = params[kDepthBlocks] * m * n * static_cast<std::int64_t>(sizeof(T));
-  }
-  if (shares_panels<T>(params)) {
-    const std::int64_t packed = n - params[kNarrow];
-    params[kPanelColumns] = ceil_divide(packed, tile_columns<T>()) * tile_columns<T>();
-    plan->phases = 2;
-    plan->chunks[1] = plan->chunks[0];
-    plan->chunks[0] = ceil_divide(k, gemm_block(k)) * ceil_divide(packed, kChunkStrips * tile_columns<T>());
-    plan->shared_bytes = params[kPanelColumns] * k * static_cast<std::int64_t>(sizeof(T));
-  }
-  plan->scratch_bytes = params[kDot] ? 0 : gemm_scratch_bytes<T>(n, k);
-  const std::int64_t narrow = params[kNarrow] ? narrow_scratch_bytes<T>(params[kNarrow], k) : 0;
-  if (narrow > plan->scratch_bytes) plan->scratch_bytes = narrow;
-  plan->cost_ns = static_cast<double>(batch) * (20 + flops / (kFlopsPerNs * 4 / sizeof(T)));
-}
 
 // One product whose B isn't stored by columns, unless these are single numbers or its elements are dot products.
 template <class T>
@@ -138,19 +28,6 @@ int micro_form(const Problem* problem, const Plan* plan, MicroCode* codes) noexc
   const bool relu = linear && problem->ints[2] == kRelu;
   codes[0].op.size[3] = static_cast<std::int16_t>((relu ? kReluFlag : 0) | (one_bias ? kOneBias : 0) | (params[kTransposeA] ? kAColumns : 0));
   return 1;
-}
-
-// Whether its elements are dot products, and whether it is exchanged.
-void settle_form(std::int64_t* params) {
-  const bool transpose_a = params[kTransposeA] != 0;
-  const bool row_by_rows = params[kN] > 1 && params[kM] == 1 && params[kTransposeB] != 0;
-  params[kDot] = row_by_rows || (params[kN] == 1 && !transpose_a);
-  params[kExchange] = row_by_rows || (params[kN] == 1 && transpose_a);
-  if (!params[kExchange]) return;
-  const std::int64_t m = params[kM];
-  params[kM] = params[kN];
-  params[kN] = m;
-  params[kTransposeA] = params[kTransposeB] = 0;
 }
 
 // C = A B over the last two axes; the axes before them broadcast. A two-dimensional B under an A of more axes is one product.
@@ -272,17 +149,31 @@ PYNN_INLINE Gemm<T> whole_product(const std::int64_t* params, const Operands<T>&
   return g;
 }
 
-// Chunks [begin, end) of the packing of B: blocks of K by groups of strips.
+// One chunk of the copy of A.
+template <class T>
+void copy_rows(const Call* call, const T* from, std::int64_t chunk) {
+  const std::int64_t* params = call->plan->params;
+  const Stored a = stored_a(params);
+  const std::int64_t stride = copy_stride<T>(a.length), last = (chunk + 1) * a.rows / params[kCopyChunks];
+  T* to = reinterpret_cast<T*>(static_cast<char*>(call->shared) + copy_offset<T>(params));
+  for (std::int64_t i = chunk * a.rows / params[kCopyChunks]; i < last; ++i)
+    std::memcpy(to + i * stride, from + i * a.length, static_cast<std::size_t>(a.length) * sizeof(T));
+}
+
+// Chunks [begin, end) of the first phase. Those that pack B go along its columns, as those of the product do, from both ends: what a
+// thread packs it mostly uses itself.
 template <class T>
 void run_packing(const Call* call, std::int64_t begin, std::int64_t end) {
   const std::int64_t* params = call->plan->params;
   Gemm<T> g = whole_product(params, operands_of<T>(call, 0));
   g.n -= params[kNarrow];
-  const std::int64_t columns = kChunkStrips * tile_columns<T>(), groups = ceil_divide(g.n, columns);
   g.panel_columns = params[kPanelColumns];
+  const std::int64_t columns = kChunkStrips * tile_columns<T>(), block = gemm_block(g.k), blocks = ceil_divide(g.k, block);
+  const std::int64_t packing = call->plan->chunks[0] - params[kCopyChunks];
   for (std::int64_t chunk = begin; chunk < end; ++chunk) {
-    const std::int64_t first = chunk % groups * columns;
-    pack_panels(g, first, least(first + columns, g.n), chunk / groups * gemm_block(g.k), static_cast<T*>(call->shared));
+    const std::int64_t first = chunk / blocks * columns;
+    if (chunk >= packing) copy_rows(call, g.a, chunk - packing);
+    else pack_panels(g, first, least(first + columns, g.n), chunk % blocks * block, static_cast<T*>(call->shared));
   }
 }
 
@@ -330,6 +221,11 @@ void run_block(const Call* call, std::int64_t index, Range rows, Range columns, 
     g.panels = static_cast<const T*>(call->shared);
     g.panel_first = columns.first;
     g.panel_columns = params[kPanelColumns];
+  }
+  if (params[kCopyChunks]) {
+    g.a_stride = copy_stride<T>(g.a_stride);
+    g.a = reinterpret_cast<const T*>(static_cast<const char*>(call->shared) + copy_offset<T>(params));
+    g.a += rows.first * (g.a_columns ? 1 : g.a_stride);
   }
   if (!params[kExchange]) {
     g.bias = bias ? bias + columns.first : nullptr;
@@ -396,13 +292,15 @@ void run_product(const Call* call, std::int32_t phase, std::int64_t begin, std::
       run_block<T>(call, i, all_rows, all_columns, bias, activation, scratch);
     return;
   }
+  const bool by_columns = params[kPanelColumns] != 0;  // the rows of A pass by a part of B that stays in L2, not B by a part of A
   while (begin < end) {
     const std::int64_t group = begin % groups;
+    const std::int64_t row = by_columns ? group % row_groups : group / column_groups;
+    const std::int64_t column = by_columns ? group / row_groups : group % column_groups;
     const std::int64_t together = column_groups == 1 ? clamped(least(end - begin, groups - group), 1, groups_together<T>(params)) : 1;
-    Range rows = group_range(group / column_groups, row_groups, params[kM], kTileRows);
-    rows.last = group_range((group + together - 1) / column_groups, row_groups, params[kM], kTileRows).last;
-    run_block<T>(call, begin / groups, rows, group_range(group % column_groups, column_groups, params[kN], tile_columns<T>()), bias,
-                 activation, scratch);
+    Range rows = group_range(row, row_groups, params[kM], kTileRows);
+    rows.last = group_range(row + together - 1, row_groups, params[kM], kTileRows).last;
+    run_block<T>(call, begin / groups, rows, group_range(column, column_groups, params[kN], tile_columns<T>()), bias, activation, scratch);
     begin += together;
   }
 }

@@ -25,6 +25,9 @@ class Callback:
     params: dict[str, Any] = {}
     runs_last = False  # its hooks are called after those of the others
 
+    def __init__(self):
+        """Takes nothing, and says so."""
+
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
         word_refusals(cls)
@@ -51,6 +54,9 @@ class Callback:
     def overrides(self, hook: str) -> bool:
         """True if this callback does something at `hook`."""
         return getattr(type(self), hook) is not getattr(Callback, hook)
+
+
+word_refusals(Callback)
 
 
 def _add_hooks() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from pynn.dtypes import is_whole
+from pynn.layers.call_arguments import CONTEXT, call_places
 
 
 def positive(layer, name: str, value) -> int:
@@ -112,7 +113,8 @@ def call_refused(layer, error: Exception, args: tuple, kwargs: dict) -> Exceptio
     """What to raise where a layer's `call` doesn't take these arguments, or Python stumbled over its input; None for other errors."""
     from pynn.refusals import shown, stumbled, unbound
 
-    given = {k: v for k, v in kwargs.items() if k not in ("training", "mask")}
+    by_place = call_places(type(layer))[: len(args)]
+    given = {k: v for k, v in kwargs.items() if k not in CONTEXT or k in by_place}
     refused = unbound(error, layer.label, layer.call, args, given)
     if refused is None and stumbled(error):
         refused = ValueError(f"[{layer.label}] can't take inputs like these. Received: {shown(args[0])}. help() says what they look like.")

@@ -6,7 +6,7 @@ import functools
 import inspect
 from typing import Any
 
-_CONTEXT = ("training", "mask")  # what a layer is given from outside where the call says nothing
+CONTEXT = ("training", "mask")  # what a layer is given from outside where the call says nothing
 
 
 @functools.cache
@@ -26,7 +26,7 @@ def call_places(cls: type) -> tuple[str, ...]:
 def with_names(cls: type, args: tuple, kwargs: dict[str, Any]) -> tuple[tuple, dict[str, Any]]:
     """The same arguments, `training` and `mask` by name although they came by place: `layer(x, True)`."""
     places = call_places(cls)[: len(args)]
-    first = next((i for i, name in enumerate(places) if i and name in _CONTEXT and name not in kwargs), len(args))
+    first = next((i for i, name in enumerate(places) if i and name in CONTEXT and name not in kwargs), len(args))
     if len(args) > len(places) or any(name in kwargs for name in places[first:]):
         return args, kwargs  # more than `call` takes, or one twice: Python says so
     return args[:first], {**kwargs, **dict(zip(places[first:], args[first:], strict=True))}

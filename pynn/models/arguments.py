@@ -116,12 +116,13 @@ def rows_per_step(function: str, x: Any, batch_size: Any, default: int = 32, *, 
     return whole(function, name, batch_size, default)
 
 
-def refuse_beside_batches(function: str, y: Any, sample_weight: Any, validation_split: Any = None) -> None:
+def refuse_beside_batches(function: str, x: Any, y: Any, sample_weight: Any, validation_split: Any = None) -> None:
     """Raises ValueError for what can't be given where x yields batches."""
     for name, value in (("y", y), ("sample_weight", sample_weight), ("validation_split", validation_split or None)):
         if value is not None:
             raise ValueError(
-                f"[{function}] x yields batches, so {name} can't be given beside it. Yield (x, y) or (x, y, sample_weight) instead."
+                f"[{function}] x yields batches, so {name} can't be given beside it. Received: x is a {type(x).__name__}. Yield (x, y) or "
+                "(x, y, sample_weight) instead; if x holds numbers, pass np.array(list(x))."
                 + (" Pass validation_data." if name == "validation_split" else "")
             )
 
@@ -179,8 +180,10 @@ def callback_list(callbacks: Any) -> list:
 
 def too_large(error: MemoryError) -> MemoryError:
     """The error for a batch that finds no memory, where it says nothing itself."""
-    words = "[model] there is no memory for a batch of this size. Pass fewer rows at a time, or call fit or predict with a batch_size."
-    return error if str(error) else MemoryError(words)
+    if str(error).startswith("["):
+        return error
+    words = str(error) or "there is no memory for a batch of this size"
+    return MemoryError(f"[model] {words}. Pass fewer rows at a time, or call fit or predict with a batch_size.")
 
 
 def check_validation(data: Any) -> None:

@@ -97,7 +97,7 @@ def fit(
     arguments = dict(batch_size=batch_size, shuffle=checked_shuffle(shuffle), steps_per_epoch=steps_per_epoch)
     validation = None
     if is_batches(x):
-        refuse_beside_batches("fit", y, sample_weight, validation_split)
+        refuse_beside_batches("fit", x, y, sample_weight, validation_split)
         source: Any = Batches(x, lambda *parts: _with_targets(model.prepare_data, *parts, class_weight=class_weight))
         trainer: Any = BatchTrainer(model, source, **arguments)
     else:

@@ -43,7 +43,7 @@ def evaluate(
     if y is None and not isinstance(x, ArrayData) and not is_batches(x):
         raise ValueError("[evaluate] y is missing. Received: x alone. Call evaluate(x, y).")
     if is_batches(x):
-        refuse_beside_batches("evaluate", y, sample_weight)
+        refuse_beside_batches("evaluate", x, y, sample_weight)
     if isinstance(callbacks, CallbackList):  # those of the fit around it, which keep its params
         hooks = callbacks
     else:

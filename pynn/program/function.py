@@ -392,7 +392,7 @@ def _pair(made) -> tuple:
     """(carry, y): a tensor of two rows is none, though it can be taken apart."""
     if isinstance(made, (tuple, list)) and len(made) == 2:
         return tuple(made)
-    raise TypeError(f"[scan] body must give a pair (carry, y). Received: {_outline(made)}. Return None for y if there is nothing to keep.")
+    raise TypeError(f"[scan] body must give a pair (carry, y). Received: {_outline(made)}. Write return carry, y, or carry, None.")
 
 
 def _row(y, turn: int, structure, first: list) -> list:

@@ -201,8 +201,10 @@ def test_panels_that_row_groups_share_change_no_bit(target, transpose_a, transpo
 @pytest.mark.parametrize("target", TARGETS)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_blocks_of_a_that_are_copied_change_no_bit(target, dtype):
-    """Rows of A that are a multiple of 2 KB apart are copied under many strips, by rows or by columns; in the other order they aren't."""
-    for m, n, k in [(131, 300, 512), (40, 700, 1024), (512, 300, 131), (1024, 270, 30), (121, 1030, 512)]:
+    """Rows of A that are a multiple of 2 KB apart are copied under many strips, by rows or by columns, of more than 1 MB as a whole; in
+    the other order they aren't."""
+    blocks = [(131, 300, 512), (40, 700, 1024), (512, 300, 131), (1024, 270, 30), (121, 1030, 512)]
+    for m, n, k in [*blocks, (300, 330, 1024), (512, 520, 601)]:
         a, b = operands(m, n, k, dtype=dtype)
         by_rows = product(a, b, target=target)
         check(a, b, False, False, target)
@@ -218,7 +220,8 @@ def test_rows_of_a_single_column_do_not_depend_on_each_other(target):
 
 
 def test_bits_do_not_depend_on_threads():
-    ordinary = [(300, 200, 300), (32, 128, 784), (700, 1, 600), (60, 900, 500), (500, 310, 530), (1, 900, 700), (64, 600, 257)]
+    ordinary = [(300, 200, 300), (32, 128, 784), (700, 1, 600), (60, 900, 500), (500, 310, 530), (1, 900, 700), (64, 600, 257),
+                (300, 330, 1024)]  # fmt: skip
     for m, n, k in [*ordinary, (400, 96, 12000), (5000, 3, 130), (3001, 7, 200), (700, 100, 900)]:
         for transpose_a, transpose_b in TRANSPOSITIONS:
             check_threads(MATMUL, operands(m, n, k, transpose_a, transpose_b), dict(transpose_a=transpose_a, transpose_b=transpose_b))

@@ -319,7 +319,7 @@ def test_results_are_tensors_in_tuples_lists_and_dicts():
     (lambda c, x: None, "None"),
 ])  # fmt: skip
 def test_scan_wants_a_pair(body, received):
-    with pytest.raises(TypeError, match=rf"\[scan\] body must give a pair \(carry, y\). Received: {received}. Return None for y"):
+    with pytest.raises(TypeError, match=rf"\[scan\] body must give a pair \(carry, y\). Received: {received}. Write return carry, y"):
         pn.scan(body, pn.ones(2), pn.ones(3))
     with pytest.raises(TypeError, match=r"\[scan\] the body must be a function of \(carry, x\). Received: Tensor"):
         pn.scan(pn.ones(2), body, pn.ones(3))
