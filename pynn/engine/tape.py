@@ -84,7 +84,12 @@ class Tape:
         if active.capture is not None:
             active.capture.before_gradient(self)
         grads: dict[int, Tensor] = {id(target): dy if dy is not None else ones_like(target)}
-        self.walk_back(grads, {id(s) for s in sources})
+        below = len(active.tapes)
+        try:
+            self.walk_back(grads, {id(s) for s in sources})
+        except BaseException:
+            del active.tapes[below:]  # of calls that are computed again; see `leave`
+            raise
         return [grads.get(id(s)) for s in sources]
 
     def walk_back(self, grads: dict[int, Tensor], wanted: set[int]) -> None:

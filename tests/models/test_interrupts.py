@@ -36,6 +36,7 @@ WORK = {
     "weights": lambda model: model.set_weights(model.get_weights()),
     "gradients by variables": lambda model: pn.variable_grads(lambda: model(X).sum()),
     "gradients": lambda model: pn.grads(lambda x: model(x).sum())(X),
+    "gradients of what is computed again": lambda _: pn.grads(lambda x: pn.grads(lambda z: pn.cumprod(z, 1).sum())(x)[0].sum())(X),
     "captured": lambda model: pn.function(lambda x: model(x) * 2)(X),
 }
 WITH_STATE = ("models/locks.py", "layers/context.py", "layers/base.py", "engine/tape.py", "program/capture.py", "pynn/gradients.py",
