@@ -70,7 +70,11 @@ _TABLES = {
 
 _GRADIENTS = "Gradients are taken of functions: pn.grads(lambda w, b: cost(x @ w + b, y))(w, b)."
 _IN_PLACE = "Tensors don't change; a variable does, by w.assign(value), w.assign_add(value) or w.assign_sub(value)."
+_CAMEL = {"argMax": "argmax", "argMin": "argmin", "expandDims": "expand_dims", "logSumExp": "logsumexp", "cumSum": "cumsum",
+          "clipByValue": "clip", "asType": "astype", "assignSub": "assign_sub", "assignAdd": "assign_add",
+          "greaterEqual": "greater_equal", "lessEqual": "less_equal", "notEqual": "not_equal"}  # fmt: skip
 TENSOR = {
+    **{camel: f"Use .{snake}." for camel, snake in _CAMEL.items()},
     "sub": "Write x - y.", "mul": "Write x * y.", "div": "Write x / y.", "neg": "Write -x.", "pow": "Write x ** y.",
     **dict.fromkeys(("matMul", "mm", "bmm"), "Write x @ y."),
     **dict.fromkeys(("dataSync", "arraySync", "array", "bytes"), "Use x.numpy(), or x.item() for one number."),

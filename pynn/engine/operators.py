@@ -92,6 +92,19 @@ def _refusal(ufunc, in_place: bool) -> str:
     return f"[np.{name}] NumPy's functions don't take tensors: gradients would be lost. Use {instead}np.{name}({arrays})."
 
 
+class _Elsewhere:
+    """In the place of a name that tensors have in other packages: who asks for it is told what to write. `__getattr__` would say it of
+    any name, and make all attributes slow."""
+
+    __slots__ = ("name", "hint")
+
+    def __init__(self, name: str, hint: str):
+        self.name, self.hint = name, hint
+
+    def __get__(self, tensor, owner: type) -> NoReturn:
+        raise AttributeError(f"{owner.__name__!r} object has no attribute {self.name!r}. {self.hint}", name=self.name)
+
+
 class Operators:
     """Mixin: NumPy's operators and methods over the public functions."""
 
@@ -105,14 +118,8 @@ class Operators:
         prod = reciprocal = relu = repeat = reshape = round = rsqrt = sigmoid = sign = sin = softmax = softplus = sqrt = square = \
         squeeze = std = subtract = sum = take = tan = tanh = tile = transpose = var = where = cast("Callable[..., Tensor]", None)
 
-    else:
-
-        def __getattr__(self, name: str) -> NoReturn:
-            if name.startswith("__"):  # NumPy and others ask whether there are such
-                raise AttributeError(name)
-            from pynn.elsewhere import TENSOR, no_member
-
-            raise no_member(self, name, TENSOR)
+    def __dir__(self) -> list[str]:
+        return [name for name in super().__dir__() if not isinstance(vars(Operators).get(name), _Elsewhere)]
 
     def __array_ufunc__(self, ufunc, method: str, *inputs, **words):
         if ufunc in _UFUNCS and method == "__call__" and not words:
@@ -172,14 +179,20 @@ class Operators:
         return id(self)
 
 
-_PLAIN = ("__array_ufunc__", "__getattr__", "__hash__", "__pos__", "__setitem__")  # of them no public functions are made
+_PLAIN = ("__array_ufunc__", "__dir__", "__hash__", "__pos__", "__setitem__")  # of them no public functions are made
 
 
-def fill_methods(public: Callable) -> None:
-    """Adds the methods of the table, and puts `public(f)` in the place of every operator's function f."""
+def fill_methods(public: Callable, elsewhere: dict[str, str]) -> None:
+    """Adds the methods of the table, and puts `public(f)` in the place of every operator's function f.
+
+    `elsewhere` says of names in other packages what to write here.
+    """
     for name, function in list(vars(Operators).items()):
         if isinstance(function, FunctionType) and name not in _PLAIN:
             function.__name__ = name
             setattr(Operators, name, public(function))
     for name in METHODS:
         setattr(Operators, name, FUNCTIONS[name])
+    for name, hint in elsewhere.items():
+        if not hasattr(Operators, name):
+            setattr(Operators, name, _Elsewhere(name, hint))

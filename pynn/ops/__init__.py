@@ -10,6 +10,7 @@ import os
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from pynn.elsewhere import TENSOR
 from pynn.engine.operators import FUNCTIONS, fill_methods
 from pynn.engine.public import PublicFunction
 
@@ -55,4 +56,4 @@ else:
         for _name in getattr(_module, "__all__", ()):
             FUNCTIONS[_name] = globals()[_name] = _public(getattr(_module, _name))
             __all__.append(_name)
-fill_methods(_public)
+fill_methods(_public, TENSOR)
