@@ -66,17 +66,22 @@ def _value_and_grads(name: str, f: Callable, args: Sequence, which: Sequence[int
         )
     sources = {i: stand_in(_differentiable(name, i, args[i])) for i in which}
     tape = CallTape()
-    try:
-        with tape:
-            for source in sources.values():
-                tape.watch(source)
-            value = check_target(name, f(*(sources.get(i, a) for i, a in enumerate(args)), **kwargs))
-    except BaseException:
-        tape.leave()
-        raise
+    for source in sources.values():
+        tape.watch(source)
+    value = _recorded(tape, lambda: check_target(name, f(*(sources.get(i, a) for i, a in enumerate(args)), **kwargs)))
     with_grads = tape.gradient(value, list(sources.values()))
     _warn_of_lost(name, tape, [s for g, s in zip(with_grads, sources.values(), strict=True) if g is None])
     return value, tuple(_zeros_if_none(g, s) for g, s in zip(with_grads, sources.values(), strict=True))
+
+
+def _recorded(tape: CallTape, f: Callable):
+    """What f() gives, its calls on the tape, which records no more when this ends, however it ends."""
+    try:
+        with tape:
+            return f()
+    except BaseException:
+        tape.leave()
+        raise
 
 
 def _warn_of_lost(name: str, tape: CallTape, unreached: list[Tensor]) -> None:
@@ -175,12 +180,7 @@ def found_gradients(f: Callable, variables: Sequence[Variable] | None = None) ->
     if variables is not None:
         variables = _checked_variables(variables)
     tape = CallTape(watch_variables=True)
-    try:
-        with tape:
-            value = check_target("variable_grads", f())
-    except BaseException:
-        tape.leave()
-        raise
+    value = _recorded(tape, lambda: check_target("variable_grads", f()))
     reads = list(tape.variables.values())
     sums: dict[int, Tensor | None] = {}
     with_grads = tape.gradient(value, [t for _, t in reads])
