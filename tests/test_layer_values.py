@@ -143,7 +143,7 @@ def test_values(case):
     assert y.dtype == np.float32
     np.testing.assert_allclose(y.numpy(), wanted, rtol=2e-5, atol=2e-6)
     shape = [a.shape for a in x] if isinstance(x, list) else x.shape
-    assert tuple(layer.output_shape(shape)) == y.shape
+    assert tuple(layer.compute_output_shape(shape)) == y.shape
 
 
 @pytest.mark.parametrize("shapes, wanted", [

@@ -63,10 +63,11 @@ def test_the_shape_rule_agrees_with_the_call(case):
     sample, shape, integers = sample_of(cls, index)
     layer = cls(**sample)
     outputs = layer(inputs_for(shape, integers, np.float32))
-    assert shapes_of(outputs) == as_shapes(layer.output_shape(shape))
+    assert shapes_of(outputs) == as_shapes(layer.compute_output_shape(shape))
     assert all(t.dtype == np.float32 for t in flatten(outputs))
     open_batch = map_shapes(lambda s: (None, *s[1:]), shape)
-    for got, want in zip(flatten_shapes(layer.output_shape(open_batch)), flatten_shapes(layer.output_shape(shape)), strict=True):
+    from_open, from_known = (flatten_shapes(layer.compute_output_shape(given)) for given in (open_batch, shape))
+    for got, want in zip(from_open, from_known, strict=True):
         assert got[0] is None and got[1:] == want[1:]
     if not getattr(layer, "stateful", False):
         none = map_structure(lambda x: x[:0], inputs_for(shape, integers, np.float32))
@@ -218,7 +219,7 @@ def test_user_layers_find_weights_and_layers_in_lists_and_dicts():
     assert not block.trainable_weights and not block.steps[0].kernel.trainable
     block.trainable = True
     assert len(block.trainable_weights) == 5
-    assert block.output_shape((None, 5)) == (None, 2)
+    assert block.compute_output_shape((None, 5)) == (None, 2)
 
 
 def test_layers_written_for_keras():
@@ -539,7 +540,7 @@ def test_output_padding_as_keras_has_it(cls, lengths, kernel, strides, padding, 
     layer.build(x.shape)
     layer.set_weights([counted(layer.kernel.shape)])
     y = layer(x).numpy()
-    assert y.shape == layer.output_shape(x.shape) == (1, *wanted, 1)
+    assert y.shape == layer.compute_output_shape(x.shape) == (1, *wanted, 1)
     assert (y.ravel() * np.cos(np.arange(y.size))).sum() == pytest.approx(total, abs=2e-4)
 
 

@@ -84,7 +84,7 @@ def test_outputs_and_states(kind, backwards, masked):
         close(y, outputs)
         for got, state in zip(last, wanted, strict=True):
             close(got, state)
-    assert layer.output_shape((2, 5, 4)) == [(2, 5, UNITS)] + [(2, UNITS)] * count
+    assert layer.compute_output_shape((2, 5, 4)) == [(2, 5, UNITS)] + [(2, UNITS)] * count
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -92,7 +92,7 @@ def test_the_last_output_is_that_of_the_last_step_that_counts(kind):
     layer, weights, run, count = made(kind)
     y = layer(X, mask=MASK)
     close(y, run(X, [np.zeros((2, UNITS))] * count, mask=MASK)[1][0])
-    assert y.mask is None and layer.output_shape((2, 5, 4)) == (2, UNITS)
+    assert y.mask is None and layer.compute_output_shape((2, 5, 4)) == (2, UNITS)
     cls = {"SimpleRNN": L.SimpleRNNCell, "LSTM": L.LSTMCell}.get(kind, L.GRUCell)
     cell = cls(UNITS, **KINDS[kind][3])
     cell.build((2, 4))
@@ -230,7 +230,7 @@ def test_convolutions_as_recurrences(words):
     wanted = np.stack(outputs, 1)
     close(y, np.moveaxis(wanted, -1, 2) if channels else wanted)
     close(h, np.moveaxis(states[0], -1, 1) if channels else states[0]), close(c, np.moveaxis(states[1], -1, 1) if channels else states[1])
-    assert layer.output_shape(given.shape) == [y.shape, h.shape, c.shape]
+    assert layer.compute_output_shape(given.shape) == [y.shape, h.shape, c.shape]
 
 
 def test_states_of_convolutions_are_kept_and_reset():

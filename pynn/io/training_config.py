@@ -61,12 +61,21 @@ def training_config(model) -> tuple[dict[str, Any] | None, str]:
         return None, f"it has no {type(optimizer).__name__} with these settings"
     if not trains_all(model):
         return None, "layers were frozen or unfrozen since the training began"
-    loss = _each(model.compile_arguments["loss"], _loss_word)
-    metrics_words = _metric_words(model.compile_arguments["metrics"])
+    loss = _each(_by_output(model, model.compile_arguments["loss"]), _loss_word)
+    metrics_words = _metric_words(_by_output(model, model.compile_arguments["metrics"]))
     if loss is None or metrics_words is None or model.compile_arguments["loss_weights"] is not None:
         return None, "it has no word for a loss or metric of the model"
     fields = {theirs: config[ours] for ours, theirs in _FIELDS[name].items() if ours in config}
     return {"loss": loss, "metrics": metrics_words, "optimizer_config": {"class_name": name, "config": fields}}, ""
+
+
+def _by_output(model, value, *, loading: bool = False) -> Any:
+    """A dict by output under the names that files give to outputs, or the other way round; anything else as it is."""
+    if not isinstance(value, dict) or "class_name" in value:
+        return value
+    names = model.output_names or [], getattr(model, "output_layer_names", None) or []
+    there = dict(zip(*reversed(names) if loading else names, strict=False))
+    return {there.get(name, name): entry for name, entry in value.items()}
 
 
 def _has_optimizer(name: str, optimizer, config: dict[str, Any]) -> bool:
@@ -179,7 +188,8 @@ def compile_from_config(model, config: Any, state: list[tuple[str, np.ndarray]])
         check_sizes(config)
         _check_losses(config.get("loss"))
         optimizer = cls(**accepted(cls, fields))
-        model.compile(optimizer, config.get("loss"), metrics=config.get("metrics") or None)
+        loss, metric = (_by_output(model, config.get(word), loading=True) for word in ("loss", "metrics"))
+        model.compile(optimizer, loss, metrics=metric or None)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise DataError(
             f"[load_model] trainingConfig is not valid: {printable(str(error), 300)}. Pass compile=False to do without it."

@@ -24,7 +24,7 @@ class Activation(Layer):
     def call(self, x):
         return self.activation(x)
 
-    def output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape):
         return tuple(input_shape)
 
     @classmethod
@@ -37,7 +37,7 @@ class _Elementwise(Layer):
 
     supports_masking = True
 
-    def output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape):
         return tuple(input_shape)
 
 

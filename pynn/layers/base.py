@@ -371,20 +371,14 @@ class Layer(Tracking):
     @property
     def has_shape_rule(self) -> bool:
         """Whether the class says what shape comes out."""
-        cls = type(self)
-        return cls.output_shape is not Layer.output_shape or cls.compute_output_shape is not Layer.compute_output_shape
-
-    def output_shape(self, input_shape):
-        """The output's shape, or a list of them, for an input shape with None where unknown."""
-        if type(self).compute_output_shape is not Layer.compute_output_shape:
-            if self.built:
-                self.build_inner(input_shape)  # which a rule alone would not do
-            return self.compute_output_shape(input_shape)
-        return inferred_shape(self, input_shape)
+        return type(self).compute_output_shape is not Layer.compute_output_shape
 
     def compute_output_shape(self, input_shape):
-        """`output_shape` under Keras's name; a layer of your own may define either."""
-        return self.output_shape(input_shape)
+        """The output's shape, or a list of them, for an input shape with None where unknown.
+
+        A layer of your own may define it. One that doesn't is called on zeros to find out.
+        """
+        return inferred_shape(self, input_shape)
 
     def output_dtype(self, input_dtype) -> np.dtype:
         """The output's dtype."""
@@ -446,6 +440,16 @@ class Layer(Tracking):
     def output(self):
         """The symbolic output of the layer's only call in a functional model or a Sequential."""
         return self._only_node().outputs
+
+    @property
+    def input_shape(self):
+        """The shape of `input` with None where unknown, or shapes nested as the inputs are."""
+        return map_structure(lambda t: t.shape, self.input)
+
+    @property
+    def output_shape(self):
+        """The shape of `output` with None where unknown, or shapes nested as the outputs are."""
+        return map_structure(lambda t: t.shape, self.output)
 
     def _only_node(self):
         if not self._inbound_nodes and self._home.stack is not None:

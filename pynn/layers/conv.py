@@ -78,7 +78,7 @@ class _Conv(Layer):
         """Channels of the output for `channels` of the input."""
         return self.filters
 
-    def output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape):
         shape = channels_last_shape(input_shape, self.data_format)
         return channels_back((shape[0], *self.spatial_shape(shape), self.output_channels(shape[-1])), self.data_format)
 

@@ -140,7 +140,7 @@ class ConvLSTM2D(Conv2D):
             states = [None if s is None else to_channels_last(s, self.data_format) for s in states]
         return [zeros if s is None else s for s in states]
 
-    def output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape):
         shape = sequence_shape(input_shape)
         image = channels_last_shape((shape[0], *shape[2:]), self.data_format)
         state = (shape[0], *self.spatial_shape(image), self.filters)

@@ -19,7 +19,7 @@ class Identity(Layer):
     def call(self, x):
         return x
 
-    def output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape):
         return input_shape
 
     @classmethod
@@ -43,7 +43,7 @@ class Lambda(Layer):
     def call(self, x):
         return self.function(x, **self.arguments)
 
-    def output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape):
         if self.shape is None:
             return inferred_shape(self, input_shape)
         return (input_shape[0], *(self.shape(input_shape)[1:] if callable(self.shape) else self.shape))
@@ -65,7 +65,7 @@ class ActivityRegularization(Layer):
     def call(self, x):
         return x
 
-    def output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape):
         return tuple(input_shape)
 
     def get_config(self):
@@ -91,7 +91,7 @@ class UnitNormalization(Layer):
     def call(self, x):
         return x * ops.rsqrt(ops.maximum(ops.sum(ops.square(x), axis=self.axis, keepdims=True), 1e-12))
 
-    def output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape):
         return tuple(input_shape)
 
     @classmethod
@@ -162,7 +162,7 @@ class GroupNormalization(Layer):
         y = y if self.gamma is None else y * self.gamma
         return y if self.beta is None else y + self.beta
 
-    def output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape):
         return tuple(input_shape)
 
     @classmethod

@@ -87,7 +87,7 @@ class Dense(Layer):
             y = y + self.bias
         return self.activation(y)
 
-    def output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape):
         return (*input_shape[:-1], self.units)
 
     @classmethod

@@ -61,7 +61,7 @@ class Embedding(Layer):
     def compute_mask(self, x, mask):
         return ops.not_equal(ops.cast(x, "float32"), 0.0) if self.mask_zero else None
 
-    def output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape):
         return (*input_shape, self.output_dim)
 
     @classmethod

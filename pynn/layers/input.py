@@ -58,7 +58,7 @@ class InputLayer(Layer):
     def call(self, x):
         return x
 
-    def output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape):
         return tuple(input_shape)
 
     def get_config(self):

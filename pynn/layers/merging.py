@@ -45,9 +45,9 @@ class _Merge(Layer):
     def check_input(self, shapes):
         if is_shape(shapes) or len(shapes) < self.least:
             raise ValueError(f"[{self.label}] expects a list of {self.least} or more inputs. Received: {shapes}. Call it as layer([a, b]).")
-        self.output_shape(shapes)
+        self.compute_output_shape(shapes)
 
-    def output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape):
         return functools.reduce(lambda a, b: _broadcast(self, a, b), [tuple(s) for s in input_shape])
 
     def call(self, x):
@@ -164,7 +164,7 @@ class Concatenate(_Merge):
         super().__init__(**common)
         self.axis = int(axis)
 
-    def output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape):
         shapes = [tuple(s) for s in input_shape]
         axis = axis_of(self, self.axis, shapes[0])
         fits = all(
@@ -214,7 +214,7 @@ class Dot(_Merge):
             )
         return a, b
 
-    def output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape):
         first, second = (tuple(s) for s in input_shape)
         a, b = self._axes(first, second)
         if first[a] != second[b] and None not in (first[a], second[b]):
@@ -228,7 +228,7 @@ class Dot(_Merge):
         if self.normalize:
             first, second = (t * ops.rsqrt(ops.maximum(ops.sum(t * t, axis=i, keepdims=True), 1e-12)) for t, i in ((first, a), (second, b)))
         batch, length = first.shape[0], first.shape[a]
-        shape = self.output_shape([first.shape, second.shape])
+        shape = self.compute_output_shape([first.shape, second.shape])
         left, right = ops.moveaxis(first, a, -1), ops.moveaxis(second, b, 1)
         left = ops.reshape(left, (batch, math.prod(left.shape[1:-1]), length))
         right = ops.reshape(right, (batch, length, math.prod(right.shape[2:])))

@@ -32,7 +32,7 @@ class _Noise(Layer):
         self.seed_counter.assign(ops.increment(self.seed_counter))
         return z
 
-    def output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape):
         return tuple(input_shape)
 
 

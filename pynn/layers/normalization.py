@@ -98,7 +98,7 @@ class BatchNormalization(Layer):
         variance = ops.sum(ops.square(ops.where(mask, x - mean, zeros)), axis=axes, keepdims=True) / count
         return (ops.reshape(v, (-1,)) for v in (mean, variance))
 
-    def output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape):
         return tuple(input_shape)
 
     @classmethod
@@ -162,7 +162,7 @@ class LayerNormalization(Layer):
     def call(self, x):
         return ops.layer_norm(x, self.gamma, self.beta, epsilon=self.epsilon, axis=self.axis)
 
-    def output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape):
         return tuple(input_shape)
 
     @classmethod

@@ -26,7 +26,7 @@ class _Pooling(Layer):
         self.data_format = checked_data_format(self, data_format)
         self.input_spec = InputSpec(ndim=self.rank + 2)
 
-    def output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape):
         shape = channels_last_shape(input_shape, self.data_format)
         numbers = zip(shape[1:-1], self.pool_size, self.strides, strict=True)
         lengths = [window_length(self, n, k, s, self.padding) for n, k, s in numbers]
@@ -103,7 +103,7 @@ class _GlobalPooling(Layer):
         first = 1 if self.data_format == "channels_last" else 2
         return tuple(range(first, first + self.rank))
 
-    def output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape):
         if self.keepdims:
             return tuple(1 if i in self.axes else n for i, n in enumerate(input_shape))
         return tuple(n for i, n in enumerate(input_shape) if i not in self.axes)

@@ -66,7 +66,7 @@ class Resizing(Layer):
         y = from_channels_last(resize(x, self.height, self.width, self.interpolation), self.data_format)
         return ops.squeeze(y, 0) if single else y
 
-    def output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape):
         last = self.data_format == "channels_last"
         return (*input_shape[:-3], self.height, self.width, input_shape[-1]) if last else (*input_shape[:-2], self.height, self.width)
 
@@ -108,7 +108,7 @@ class CenterCrop(Layer):
         y = from_channels_last(_centre(x, self.height, self.width), self.data_format)
         return ops.squeeze(y, 0) if single else y
 
-    output_shape = Resizing.output_shape
+    compute_output_shape = Resizing.compute_output_shape
 
     @classmethod
     def samples(cls):
@@ -137,7 +137,7 @@ class CategoryEncoding(Layer):
             hot = hot * ops.expand_dims(ops.cast(count_weights, self.dtype), -1)
         return ops.sum(hot, axis=-2)
 
-    def output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape):
         if self.output_mode != "one_hot":
             return (*input_shape[:-1], self.num_tokens)
         one = len(input_shape) > 1 and input_shape[-1] == 1
@@ -178,7 +178,7 @@ class RandomWidth(Layer):
         width = max(1, int(x.shape[2] * (1 + drawn)))
         return resize(x, x.shape[1], width, self.interpolation)
 
-    def output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape):
         return (*input_shape[:2], None, input_shape[3])
 
 
@@ -213,7 +213,7 @@ class Normalization(Layer):
         deviation = np.maximum(np.sqrt(self._shaped(self.variance, x)), 1e-7)
         return (x - self._shaped(self.mean, x)) / deviation
 
-    def output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape):
         self._kept(input_shape)
         return tuple(input_shape)
 

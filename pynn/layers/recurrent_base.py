@@ -108,7 +108,7 @@ class Recurrent(Layer, register=False):
 
     # -- shapes and state ----------------------------------------------------------------------------------------------
 
-    def output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape):
         batch, steps = sequence_shape(input_shape)[:2]
         shape = (batch, steps, self.units) if self.return_sequences else (batch, self.units)
         return [shape, *[(batch, self.units)] * self.states_count] if self.return_state else shape

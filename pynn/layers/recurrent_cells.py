@@ -44,7 +44,7 @@ class _OneStep:
         h, *rest = super().call(ops.expand_dims(x, 1), states, training=training)[1:]
         return h, [h, *rest]
 
-    def output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape):
         return [(input_shape[0], self.units)] * (1 + self.states_count)
 
     @classmethod
@@ -191,7 +191,7 @@ class StackedRNNCells(Layer):
             new_states.extend(changed)
         return x, new_states
 
-    def output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape):
         return [(input_shape[0], n) for n in (self.output_size, *self.state_size)]
 
 
@@ -296,7 +296,7 @@ class RNN(Layer):
             outputs.append(y)
         return ops.stack(outputs, axis=1) if self.return_sequences else None, previous, states
 
-    def output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape):
         batch, steps = sequence_shape(input_shape)[:2]
         shape = (batch, steps, self.output_size) if self.return_sequences else (batch, self.output_size)
         return [shape, *((batch, n) for n in self.state_size)] if self.return_state else shape

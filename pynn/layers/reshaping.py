@@ -23,7 +23,7 @@ class Flatten(Layer):
             x = ops.transpose(x, (0, *range(2, x.ndim), 1))
         return ops.reshape(x, (x.shape[0], math.prod(x.shape[1:])))
 
-    def output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape):
         rest = input_shape[1:]
         return (input_shape[0], None if None in rest else math.prod(rest))
 
@@ -41,7 +41,7 @@ class Reshape(Layer):
         if sum(n == -1 for n in self.target_shape) > 1:
             raise ValueError(f"[{self.label}] only one axis may be -1. Received: target_shape={self.target_shape}.")
 
-    def output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape):
         rest, target = tuple(input_shape[1:]), self.target_shape
         if None in rest:
             return (input_shape[0], *(None if n == -1 else n for n in target))
@@ -55,7 +55,7 @@ class Reshape(Layer):
         return (input_shape[0], *(size // known if n == -1 else n for n in target))
 
     def call(self, x):
-        return ops.reshape(x, self.output_shape(x.shape))
+        return ops.reshape(x, self.compute_output_shape(x.shape))
 
     @classmethod
     def samples(cls):
@@ -75,7 +75,7 @@ class Permute(Layer):
     def call(self, x):
         return ops.transpose(x, (0, *self.dims))
 
-    def output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape):
         return (input_shape[0], *(input_shape[d] for d in self.dims))
 
     @classmethod
@@ -95,7 +95,7 @@ class RepeatVector(Layer):
     def call(self, x):
         return ops.broadcast_to(ops.expand_dims(x, 1), (x.shape[0], self.n, x.shape[1]))
 
-    def output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape):
         return (input_shape[0], self.n, input_shape[1])
 
     @classmethod

@@ -35,9 +35,9 @@ class _Sides(Layer):
 
     def check_input(self, shapes):
         super().check_input(shapes)
-        self.output_shape(shapes)
+        self.compute_output_shape(shapes)
 
-    def output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape):
         shape = channels_last_shape(input_shape, self.data_format)
         lengths = [None if n is None else n + a + b for n, (a, b) in zip(shape[1:-1], self.sizes(), strict=True)]
         if any(n is not None and n < 1 for n in lengths):
@@ -132,7 +132,7 @@ class UpSampling2D(Layer):
             y = resize(x, x.shape[1] * self.size[0], x.shape[2] * self.size[1], self.interpolation)
         return from_channels_last(y, self.data_format)
 
-    def output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape):
         shape = channels_last_shape(input_shape, self.data_format)
         lengths = [None if n is None else n * f for n, f in zip(shape[1:-1], self.size, strict=True)]
         return channels_back((shape[0], *lengths, shape[-1]), self.data_format)
@@ -157,7 +157,7 @@ class UpSampling1D(Layer):
     def call(self, x):
         return ops.repeat(x, self.size, axis=1)
 
-    def output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape):
         return (input_shape[0], None if input_shape[1] is None else input_shape[1] * self.size, input_shape[2])
 
     @classmethod
@@ -181,7 +181,7 @@ class Masking(Layer):
     def compute_mask(self, x, mask):
         return ops.any(ops.not_equal(x, self.mask_value), axis=-1)
 
-    def output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape):
         return tuple(input_shape)
 
     @classmethod
@@ -206,7 +206,7 @@ class Rescaling(Layer):
     def _factor(value, x):
         return float(value) if np.ndim(value) == 0 else np.asarray(value, x.dtype)
 
-    def output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape):
         return tuple(input_shape)
 
     @classmethod

@@ -178,9 +178,13 @@ def call_symbolic(layer, args: tuple, kwargs: dict[str, Any]):
 
 
 def output_shapes(layer, shapes, args: tuple = (), kwargs: dict[str, Any] | None = None):
-    """`layer.output_shape`, whose errors name the layer; without a rule for it, of a call with all the arguments."""
+    """`layer.compute_output_shape`, whose errors name the layer; without a rule for it, of a call with all the arguments."""
     try:
-        return layer.output_shape(shapes) if layer.has_shape_rule else inferred_shape(layer, shapes, args, kwargs or {})
+        if not layer.has_shape_rule:
+            return inferred_shape(layer, shapes, args, kwargs or {})
+        if layer.built:
+            layer.build_inner(shapes)  # which a rule alone would not do
+        return layer.compute_output_shape(shapes)
     except (ValueError, TypeError) as error:
         raise layer._named(error) from error.__cause__
 

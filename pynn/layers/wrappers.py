@@ -117,8 +117,8 @@ class Bidirectional(Layer):
             return forward * backward
         return forward + backward if self.merge_mode == "sum" else (forward + backward) * 0.5
 
-    def output_shape(self, input_shape):
-        shapes = [s.output_shape(input_shape) for s in (self.forward_layer, self.backward_layer)]
+    def compute_output_shape(self, input_shape):
+        shapes = [s.compute_output_shape(input_shape) for s in (self.forward_layer, self.backward_layer)]
         (forward, *first), (backward, *second) = shapes if self.return_state else ([s] for s in shapes)
         merged = [forward, backward] if self.merge_mode is None else [forward]
         if self.merge_mode == "concat":
@@ -185,8 +185,8 @@ class TimeDistributed(Layer):
         """That of the steps; `call` has passed on what is finer."""
         return None if mask is None or mask.ndim > 2 else mask
 
-    def output_shape(self, input_shape):
-        inner = self.layer.output_shape((input_shape[0], *input_shape[2:]))
+    def compute_output_shape(self, input_shape):
+        inner = self.layer.compute_output_shape((input_shape[0], *input_shape[2:]))
         return (*input_shape[:2], *inner[1:])
 
     @classmethod

@@ -34,7 +34,7 @@ class BatchCall(Callable):
     def serve(self, program: Program, values: tuple, inputs: list[np.ndarray], *, tensors: bool) -> None:
         """From now on, values that look like these run `program`, if they are its inputs as they stand: tensors or arrays, and None.
 
-        The result is the program's only output, or a list of its outputs; as tensors, or as arrays.
+        The result is the program's outputs in the model's form; as tensors, or as arrays.
         """
         present = [v.data if type(v) is Tensor else v for v in values if v is not None]
         plain = len(present) == len(inputs) and all(type(a) is np.ndarray and a is b for a, b in zip(present, inputs, strict=True))
@@ -43,8 +43,11 @@ class BatchCall(Callable):
         self._served.append(program)
         places = iter(range(len(inputs)))
         arguments = [("equal", None) if v is None else ("array", next(places)) for v in values]
-        outputs = [("output", i) for i in range(len(program.outputs))]
-        result: Any = outputs[0] if len(outputs) == 1 else ("list", outputs)
+        result: Any = self._model().forms.outputs([("output", i) for i in range(len(program.outputs))])
+        if isinstance(result, dict):
+            result = "dict", tuple(result), list(result.values())
+        elif isinstance(result, list):
+            result = "list", result
         self.remember(program.replay.runner, len(values), (), arguments, result, [t.spec for t in program.outputs] if tensors else [], None)
 
 

@@ -23,6 +23,7 @@ from pynn.models.arguments import (
     whole,
 )
 from pynn.models.class_weights import class_table
+from pynn.models.prepared import training_data
 from pynn.models.programs import LOG_ROWS, ProgramCache
 from pynn.models.trainers import BATCH_HOOKS, ArrayTrainer, BatchTrainer
 from pynn.progress import ProgressBar
@@ -98,7 +99,7 @@ def fit(
     validation = None
     if is_batches(x):
         refuse_beside_batches("fit", x, y, sample_weight, validation_split)
-        source: Any = Batches(x, lambda *parts: _with_targets(model.prepare_data, *parts, class_weight=class_weight))
+        source: Any = Batches(x, lambda *parts: _with_targets(model, *parts, class_weight=class_weight))
         trainer: Any = BatchTrainer(model, source, **arguments)
     else:
         if y is None:
@@ -106,7 +107,7 @@ def fit(
             raise ValueError(f"[fit] y is missing. Call fit(x, y) with as many targets as rows in x.{hint}")
         if isinstance(x, (list, tuple)) and not x:
             raise ValueError(f"[fit] there are no rows to train on. Received: x is an empty {type(x).__name__}.")
-        data = model.prepare_data(x, y, sample_weight)
+        data = training_data(model, x, y, sample_weight)
         if validation_split and validation_data is None:
             data, validation = data.split(validation_split)
         if data.rows == 0:
@@ -119,10 +120,10 @@ def fit(
     return _Run(model, trainer, validator, callback_list(callbacks), epochs, initial_epoch, checked_verbose("fit", verbose)).go()
 
 
-def _with_targets(prepare, x, *rest, class_weight):
+def _with_targets(model, x, *rest, class_weight):
     if not rest or rest[0] is None:
         raise ValueError(f"[fit] a batch came without targets. Received: a {type(x).__name__}. Yield a tuple (x, y).")
-    return prepare(x, *rest, class_weight=class_weight)
+    return training_data(model, x, *rest, class_weight=class_weight)
 
 
 @contextlib.contextmanager

@@ -10,6 +10,7 @@ from pynn.engine.tensor import as_tensor
 from pynn.layers.base import Layer
 from pynn.layers.structure import flatten, map_shapes, map_structure
 from pynn.layers.symbolic import Node, SymbolicTensor
+from pynn.models.forms import keys_of
 from pynn.models.model import ONE_EXAMPLE, Model, fits
 from pynn.models.objective import numbered
 
@@ -38,6 +39,7 @@ class Functional(Model):
             raise ValueError(f"[{self.label}] two layers are named {twice!r}. Give each layer a name of its own.")
         self.built = True
         self._build_shape = map_structure(lambda t: t.shape, inputs)
+        self.forms.take_outputs(outputs)
 
     def __getstate__(self) -> dict[str, Any]:
         """The calls first, each after those it needs: a copy that finds them one from another goes as deep as the graph."""
@@ -60,17 +62,31 @@ class Functional(Model):
 
     @property
     def input_names(self) -> list[str]:
-        """Names of the input layers."""
-        return [t.layer.name for t in self.inputs]
+        """Names of the input layers, or the keys of a dict of them."""
+        keys = keys_of(self.input_structure)
+        return [t.layer.name for t in self.inputs] if keys is None else list(keys)
 
     @property
     def output_names(self) -> list[str]:
-        """Names of the layers that make the outputs, numbered where one makes several."""
+        """The keys of a dict of outputs; else the names of the layers that make them, numbered where one makes several."""
+        keys = keys_of(self.output_structure)
+        return self.output_layer_names if keys is None else list(keys)
+
+    @property
+    def output_layer_names(self) -> list[str]:
+        """What files call the outputs: by the layers that make them."""
         return numbered([t.layer.name for t in self.outputs])
 
     def _in_order(self, given):
         """What the inputs are given, those of a dict by their names."""
         return by_name(given, "x", self.input_names) if isinstance(given, dict) else given
+
+    def _in_form(self, found: list):
+        """What there is of each output, as the outputs were given: one alone, a dict, or else a list."""
+        if isinstance(self.output_structure, SymbolicTensor):
+            return found[0]
+        keys = keys_of(self.output_structure)
+        return found if keys is None else dict(zip(keys, found, strict=True))
 
     def _check_count(self, count: int) -> None:
         if count != len(self.inputs):
@@ -106,8 +122,7 @@ class Functional(Model):
         for node in self.nodes:
             if node.inputs is not None:
                 self._run_node(node, values, training)
-        found = [values[id(t)] for t in self.outputs]
-        return found[0] if isinstance(self.output_structure, SymbolicTensor) else found
+        return self._in_form([values[id(t)] for t in self.outputs])
 
     def _run_node(self, node: Node, values: dict[int, Any], training: bool) -> None:
         def concrete(leaf):
@@ -124,14 +139,13 @@ class Functional(Model):
         """Layers have set it on the tensors already."""
         return None
 
-    def output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape):
         """The shapes of the outputs for this input."""
         given: list[tuple] = []
         map_shapes(given.append, self._in_order(input_shape))
         self._check_count(len(given))
         batch = given[0][0] if given[0] else None
-        shapes = [(batch, *t.shape[1:]) for t in self.outputs]
-        return shapes[0] if isinstance(self.output_structure, SymbolicTensor) else shapes
+        return self._in_form([(batch, *t.shape[1:]) for t in self.outputs])
 
     def get_config(self) -> dict[str, Any]:
         """The graph as Keras and TensorFlow.js write it."""

@@ -6,12 +6,16 @@ import inspect
 from collections import deque
 from typing import Any
 
+from pynn.data.arrays import by_name
 from pynn.layers import find_class
 from pynn.layers.call_arguments import call_places
 from pynn.layers.input import InputLayer
 from pynn.layers.structure import flatten, map_structure
 from pynn.layers.symbolic import SymbolicTensor
+from pynn.models.forms import keys_of
 from pynn.models.model import Model
+
+_INPUT_KEYS, _OUTPUT_KEYS = "input_keys", "output_keys"  # of dicts, beside the lists that TensorFlow.js reads
 
 
 def first_call(layer) -> int:
@@ -20,7 +24,7 @@ def first_call(layer) -> int:
 
 
 def graph_config(model) -> dict[str, Any]:
-    """`{"name", "layers", "input_layers", "output_layers"}` with list-form inbound nodes."""
+    """`{"name", "layers", "input_layers", "output_layers"}` with list-form inbound nodes, and the keys of inputs or outputs in a dict."""
     number: dict[int, int] = {}
     calls: dict[int, list] = {}
     for node in model.nodes:
@@ -49,11 +53,13 @@ def graph_config(model) -> dict[str, Any]:
         }
         for layer in model.layers
     ]
+    keys = {_INPUT_KEYS: keys_of(model.input_structure), _OUTPUT_KEYS: keys_of(model.output_structure)}
     return {
         "name": model.name,
         "layers": layers,
         "input_layers": [reference(t) for t in model.inputs],
         "output_layers": [reference(t) for t in model.outputs],
+        **{word: list(found) for word, found in keys.items() if found is not None},
     }
 
 
@@ -61,7 +67,10 @@ def _arguments(node) -> tuple[list[SymbolicTensor], dict[str, Any]]:
     """The inputs of a call, initial states behind them, and its further arguments by name."""
     places = call_places(type(node.layer))
     words = {**dict(zip(places[1:], node.args[1:], strict=False)), **node.kwargs}
-    tensors = _tensors((node.args[0], node.args[max(len(places), 1) :]))
+    first = node.args[0]
+    if isinstance(first, dict) and isinstance(node.layer, Model) and node.layer.input_names:
+        first = by_name(first, "x", node.layer.input_names)
+    tensors = _tensors((first, node.args[max(len(places), 1) :]))
     if _tensors(words.get("initial_state")):
         tensors += _tensors(words.pop("initial_state"))
     return tensors, {k: v for k, v in words.items() if v is not None}
@@ -192,8 +201,20 @@ def references(call) -> list:
 
 
 def reference_list(value) -> list:
-    """`input_layers` or `output_layers` as a list of references: with one entry Keras 3 leaves the outer list out."""
+    """`input_layers` or `output_layers` as a list of references: Keras 3 leaves the outer list out of one entry, and writes dicts."""
+    if isinstance(value, dict):
+        return list(value.values())
     return [value] if value and isinstance(value[0], str) else list(value)
+
+
+def _nested(tensors: list[SymbolicTensor], references, keys):
+    """One tensor, a dict if there are keys, in Keras 3's way or in ours, or else a list."""
+    keys = list(references) if isinstance(references, dict) else keys
+    if keys is not None:
+        if not isinstance(keys, list) or len(keys) != len(set(map(str, keys))) or len(keys) != len(tensors):
+            raise ValueError("[Model] the config needs one key for each of the inputs or outputs that it says are in a dict.")
+        return dict(zip(map(str, keys), tensors, strict=True))
+    return tensors[0] if len(tensors) == 1 else tensors
 
 
 def functional_from_config(cls, config: dict[str, Any], make_layer=None):
@@ -208,5 +229,8 @@ def functional_from_config(cls, config: dict[str, Any], make_layer=None):
     outputs = [graph.find(r) for r in reference_list(config["output_layers"])]
     if not inputs or not outputs or any(t is None for t in [*inputs, *outputs]):
         raise ValueError("[Model] the config names an input or output that no layer makes, or none at all.")
-    single_in, single_out = len(inputs) == 1, len(outputs) == 1
-    return cls(inputs[0] if single_in else inputs, outputs[0] if single_out else outputs, name=config.get("name"))
+    nested = [
+        _nested(tensors, config[layers], config.get(keys))
+        for tensors, layers, keys in ((inputs, "input_layers", _INPUT_KEYS), (outputs, "output_layers", _OUTPUT_KEYS))
+    ]
+    return cls(*nested, name=config.get("name"))

@@ -9,8 +9,10 @@ import numpy as np
 
 from pynn.data.arrays import ArrayData
 from pynn.data.batches import Batches, is_batches
+from pynn.layers.structure import flatten
 from pynn.models import steps
 from pynn.models.arguments import callback_list, checked_verbose, refuse_beside_batches, rows_per_step, whole
+from pynn.models.prepared import prediction_data, training_data
 from pynn.models.settings import is_own_code
 from pynn.progress import duration, values
 
@@ -93,10 +95,10 @@ def _batches(model, x, y, sample_weight, batch_size: int, count: int | None):
     if isinstance(x, ArrayData):
         data = x
     elif is_batches(x):
-        yield from itertools.islice(Batches(x, model.prepare_data).epoch(None), count)
+        yield from itertools.islice(Batches(x, lambda *parts: training_data(model, *parts)).epoch(None), count)
         return
     else:
-        data = model.prepare_data(x, y, sample_weight)
+        data = training_data(model, x, y, sample_weight)
     starts = range(0, data.rows, batch_size)
     for start in list(starts)[:count]:
         yield ArrayData(*([a[start : start + batch_size] for a in part] for part in (data.x, data.y, data.weights)))
@@ -104,7 +106,7 @@ def _batches(model, x, y, sample_weight, batch_size: int, count: int | None):
 
 def predict(
     model, x, *, batch_size: int | None = None, verbose: int | str = 0, steps: int | None = None, callbacks=None
-) -> np.ndarray | list[np.ndarray]:
+) -> np.ndarray | list[np.ndarray] | dict[str, np.ndarray]:
     """The model's outputs for every row of `x`.
 
     Args:
@@ -115,7 +117,7 @@ def predict(
         callbacks: Their `on_predict_...` hooks are called.
 
     Returns:
-        One array, or a list of them for a model with several outputs.
+        One array; for a model with several outputs a list of them, or a dict if its `call` gives one.
     """
     from pynn.callbacks import CallbackList
 
@@ -132,22 +134,22 @@ def predict(
         hooks.call("on_predict_batch_begin", i)
         outputs = _prediction(model, leaves, batch_size)
         collected.append(outputs)
-        hooks.call("on_predict_batch_end", i, logs={"outputs": outputs[0] if len(outputs) == 1 else outputs})
+        hooks.call("on_predict_batch_end", i, logs={"outputs": model.forms.outputs(outputs)})
     hooks.call("on_predict_end")
     if not collected:
         raise ValueError("[predict] there is nothing to predict. Received: no batches.")
     if verbose not in (0, "auto"):
         print(f"{len(collected)} steps in {duration(time.monotonic() - started)}")
     joined = [np.concatenate(parts) if len(parts) > 1 else parts[0] for parts in zip(*collected, strict=True)]
-    return joined[0] if len(joined) == 1 else joined
+    return model.forms.outputs(joined)
 
 
 def _prediction_batches(model, x, batch_size: int, count: int | None):
     if is_batches(x):
-        for data in itertools.islice(Batches(x, lambda *parts: model.prediction_data(parts[0])).epoch(None), count):
+        for data in itertools.islice(Batches(x, lambda *parts: prediction_data(model, parts[0])).epoch(None), count):
             yield data.x
         return
-    data = model.prediction_data(x)
+    data = prediction_data(model, x)
     starts = list(range(0, max(data.rows, 1), batch_size))[:count]
     for start in starts:
         yield [a[start : start + batch_size] for a in data.x]
@@ -172,10 +174,9 @@ def _prediction(model, leaves: list[np.ndarray], batch_size: int) -> list[np.nda
         steps.ensure_built(model, steps.sample(model, leaves), [])
     if model.run_eagerly:
         with model.locks.steps.reading() as turn, turn:
-            return [np.array(t) for t in steps.outputs_of(model.call_leaves(leaves, training=False))]
+            return [np.array(t) for t in steps.outputs_of(model, leaves, training=False)]
     padded = min(1 << max(rows - 1, 0).bit_length(), max(batch_size, rows))
     if padded != rows and rows and model.programs.calls.fact(model, _row_by_row):
         leaves = [np.concatenate([a, np.broadcast_to(a[:1], (padded - rows, *a.shape[1:]))]) for a in leaves]
-    outputs = model.predict_on_batch(leaves if len(leaves) > 1 else leaves[0])
-    outputs = outputs if isinstance(outputs, list) else [outputs]
+    outputs = flatten(model.predict_on_batch(model.forms.inputs(leaves)))
     return [a[:rows] if leaves[0].shape[0] != rows and a.shape[:1] == (padded,) else a for a in outputs]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pynn import optimizers
-from pynn.data.arrays import ArrayData, by_name, named_leaves, to_array
+from pynn.data.arrays import ArrayData, by_name, to_array
 from pynn.dtypes import is_whole
 from pynn.engine.interrupts import undisturbed
 from pynn.engine.op import active
@@ -19,10 +19,11 @@ from pynn.layers.structure import flatten
 from pynn.layers.symbolic import SymbolicTensor
 from pynn.models import steps
 from pynn.models.arguments import bound_words, named_words, refuse_options, too_large
-from pynn.models.class_weights import class_table
 from pynn.models.diagnosis import explain
+from pynn.models.forms import Forms
 from pynn.models.locks import ModelLocks
 from pynn.models.objective import Objective
+from pynn.models.prepared import prediction_data, training_data
 from pynn.models.programs import ProgramCache, batch_program
 from pynn.models.settings import adds_to_losses, runs_own_code
 from pynn.models.state import Shuffling
@@ -96,6 +97,7 @@ class Model(Layer):
         self.programs = ProgramCache()
         self.shuffling = Shuffling()
         self.locks = ModelLocks()
+        self.forms = Forms()
 
     @classmethod
     def from_config(cls, config: dict[str, Any]):
@@ -110,13 +112,13 @@ class Model(Layer):
 
     @property
     def input_names(self) -> list[str] | None:
-        """Names of the inputs; None where the model doesn't know them."""
+        """Names of the inputs; None where the model doesn't know them. Those of a dict are its keys."""
         return None
 
     @property
     def output_names(self) -> list[str] | None:
-        """Names of the outputs; None where the model doesn't know them."""
-        return None
+        """Names of the outputs; None where the model doesn't know them. Those of a dict are its keys."""
+        return None if self.forms.output_keys is None else list(self.forms.output_keys)
 
     def check_shapes(self, shapes: list[tuple[int, ...]]) -> None:
         """Raises ValueError if whole arrays of these shapes don't suit the inputs, as far as it is known what those must look like."""
@@ -131,7 +133,7 @@ class Model(Layer):
 
     def call_leaves(self, x: list, training: bool):
         """Calls the model with its inputs given as a flat list."""
-        return self._call_now(x[0] if len(x) == 1 else x, training=training)
+        return self._call_now(self.forms.inputs(x), training=training)
 
     def _call_now(self, x, **kwargs):
         return Layer.__call__(self, x, **kwargs)
@@ -171,8 +173,7 @@ class Model(Layer):
             return super().__call__(x)
         program = batch_program(self, "predict", ArrayData(arrays))
         call.serve(program, (x,), arrays, tensors=True)
-        outputs = [Tensor(a) for a in program.run(arrays)]
-        return outputs[0] if len(outputs) == 1 else outputs
+        return self.forms.outputs([Tensor(a) for a in program.run(arrays)])
 
     @property
     def stateful(self) -> bool:
@@ -358,7 +359,7 @@ class Model(Layer):
 
     def _step_on_batch(self, mode: str, values: tuple, class_weight) -> dict[str, float]:
         if self.run_eagerly or class_weight is not None:
-            data = self.prepare_data(*values, class_weight)
+            data = training_data(self, *values, class_weight)
             self.objective_reset(data)
             self.objective.check_targets(data.y)
             self.run_batch(mode, data)
@@ -377,7 +378,7 @@ class Model(Layer):
             if not isinstance(error, GuardTripped):
                 raise
             self.objective.reset()
-            raise explain(self, error, self.prepare_data(*values)) from None
+            raise explain(self, error, training_data(self, *values)) from None
         return dict(zip(self.objective.names, row.tolist(), strict=True))
 
     def train_alone(self, x, y, weights, *, call) -> np.ndarray:
@@ -389,7 +390,7 @@ class Model(Layer):
         return self._alone("test", (x, y, weights), call)
 
     def _alone(self, mode: str, values: tuple, call) -> np.ndarray:
-        data = self.prepare_data(*values)
+        data = training_data(self, *values)
         steps.ensure_built(self, steps.sample(self, data.x), steps.sample(self, data.y))
         self.objective.check_targets(data.y)  # later batches that look like this one pass without a look at their values
         program = batch_program(self, mode, data, alone=True)
@@ -402,16 +403,16 @@ class Model(Layer):
 
     def predict_alone(self, x, *, call):
         """The outputs for a batch whose shape has to be looked at."""
-        leaves = self.prediction_data(x).x
+        leaves = prediction_data(self, x).x
         if not self.built:
             steps.ensure_built(self, steps.sample(self, leaves), [])
         if self.run_eagerly:
-            arrays = [t.numpy() for t in steps.outputs_of(self.call_leaves(leaves, training=False))]
+            arrays = [t.numpy() for t in steps.outputs_of(self, leaves, training=False)]
         else:
             program = batch_program(self, "predict", ArrayData(leaves))
             call.serve(program, (x,), leaves, tensors=False)
             arrays = program.run(leaves)
-        return arrays[0] if len(arrays) == 1 else arrays
+        return self.forms.outputs(arrays)
 
     def objective_reset(self, data: ArrayData) -> None:
         """Builds what isn't built and puts running values at zero."""
@@ -439,30 +440,6 @@ class Model(Layer):
             return results
         values = list(results.values())
         return values[0] if len(values) == 1 else values
-
-    def prediction_data(self, x) -> ArrayData:
-        """The argument of `predict` and its kin as checked arrays."""
-        data = ArrayData(named_leaves(x, "x", self.input_names))
-        self.check_shapes([a.shape for a in data.x])
-        return data
-
-    def prepare_data(self, x, y=None, sample_weight=None, class_weight=None) -> ArrayData:
-        """Arguments of `fit` and its kin as checked arrays."""
-        leaves = named_leaves(x, "x", self.input_names)
-        targets = [] if y is None else named_leaves(y, "y", self.output_names, labels=True)
-        weights = [] if sample_weight is None else named_leaves(sample_weight, "sample_weight", self._weight_names(sample_weight))
-        weights = [w if w.dtype.kind == "f" else w.astype(np.float32) for w in weights]
-        data = ArrayData(leaves, targets, weights)
-        self.check_shapes([a.shape for a in leaves])
-        if class_weight is not None:
-            table = class_table(self, class_weight, targets)
-            by_class = np.array(steps.class_weighted(self, [Tensor(w) for w in weights], Tensor(targets[0]), Tensor(table))[0])
-            data = ArrayData(leaves, targets, [by_class])
-        return data
-
-    def _weight_names(self, sample_weight) -> list[str] | None:
-        """The outputs, unless it is a list of numbers, which are weights of rows."""
-        return None if isinstance(sample_weight, (list, tuple)) and np.ndim(sample_weight[:1]) == 1 else self.output_names
 
     # -- files -------------------------------------------------------------------------------------------------------
 

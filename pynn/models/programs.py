@@ -73,14 +73,14 @@ def batch_program(model, mode: str, data: ArrayData, *, alone: bool = False) -> 
     def body(*leaves):
         x, y, weights = split_leaves(leaves, counts)
         if mode == "predict":
-            return steps.outputs_of(steps.call_model(model, x, False))
+            return steps.outputs_of(model, x, training=False)
         if alone:
             model.objective.reset()
         step = steps.train_step if mode == "train" else steps.test_step
         loss = step(model, x, y, weights)
         return [result_row(model)] if alone else [loss]
 
-    key = (mode, alone, specs, counts, model.state_key())
+    key = (mode, alone, specs, counts, model.forms.input_keys, model.state_key())
     return model.programs.get(key, lambda: capture(body, specs))
 
 

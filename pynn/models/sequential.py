@@ -108,7 +108,7 @@ class Sequential(Model):
         for other in self.stack:
             if other is layer:
                 return shape
-            shape = other.output_shape(shape)
+            shape = other.compute_output_shape(shape)
         return shape
 
     def build(self, input_shape=None) -> None:
@@ -157,10 +157,10 @@ class Sequential(Model):
         """Layers have set it on the tensors already."""
         return None
 
-    def output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape):
         """The last layer's output shape."""
         for layer in self.stack:
-            input_shape = layer.output_shape(input_shape)
+            input_shape = layer.compute_output_shape(input_shape)
         return input_shape
 
     # -- as a graph --------------------------------------------------------------------------------------------------

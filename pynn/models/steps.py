@@ -11,20 +11,20 @@ from pynn.engine.call_tape import CallTape
 from pynn.engine.operators import call
 from pynn.engine.tensor import Tensor, as_tensor
 from pynn.engine.variable import Variable
-from pynn.layers.structure import flatten
 from pynn.ops.guard import guard_finite
 
 LOSS_LABEL = 0  # guard labels: the loss, then 1 + the index of the trainable weight
 
 
-def outputs_of(value) -> list[Tensor]:
-    """The model's outputs as a list."""
-    return flatten(value)
+def outputs_of(model, x: Sequence, *, training: bool) -> list[Tensor]:
+    """The model's outputs for the leaves of x, as a list."""
+    return model.forms.take_outputs(model.call_leaves(list(x), training=training))
 
 
-def call_model(model, x: Sequence[Tensor], training: bool):
-    """The model on the leaves of x, in the form its `call` expects."""
-    return model.call_leaves(list(x), training=training)
+def look_at_outputs(model, x: Sequence) -> None:
+    """Finds out by a call on one row what the outputs are called."""
+    with model.locks.building:
+        _tried(model, [as_tensor(a) for a in sample(model, x)])
 
 
 def ensure_built(model, x: Sequence[Tensor], y: Sequence[Tensor]) -> None:
@@ -66,15 +66,21 @@ def train_eagerly(model, x: Sequence[Tensor], y: Sequence[Tensor], weights: Sequ
 
 def _build(model, x: list[Tensor], y: Sequence[Tensor]) -> None:
     if not model.built or (y and not model.objective.built):
-        states = [(v, v.numpy()) for v in model.state_variables]
-        y_pred = outputs_of(call_model(model, x, False))
-        for variable, value in states or [(v, np.zeros(v.shape, v.dtype)) for v in model.state_variables]:
-            variable.assign(value)
+        y_pred = _tried(model, x)
         if y and not model.objective.built:
             _check_count(model, y, y_pred)
             model.objective.build(model.output_names_for(len(y_pred)), y, y_pred)
     if y and model.optimizer is not None:
         model.optimizer.build(model.trainable_weights)
+
+
+def _tried(model, x: list[Tensor]) -> list[Tensor]:
+    """The outputs for a small batch, by a call that moves no state."""
+    states = [(v, v.numpy()) for v in model.state_variables]
+    outputs = outputs_of(model, x, training=False)
+    for variable, value in states or [(v, np.zeros(v.shape, v.dtype)) for v in model.state_variables]:
+        variable.assign(value)
+    return outputs
 
 
 def _check_count(model, y: Sequence, y_pred: Sequence) -> None:
@@ -88,7 +94,7 @@ def _check_count(model, y: Sequence, y_pred: Sequence) -> None:
 
 def forward_loss(model, x, y, weights, training: bool):
     """(loss with penalties, losses per output, outputs)."""
-    y_pred = outputs_of(call_model(model, x, training))
+    y_pred = outputs_of(model, x, training=training)
     _check_count(model, y, y_pred)
     total, parts = model.objective.loss(y, y_pred, weights)
     for penalty in model.losses:

@@ -13,7 +13,7 @@ def _shape(layer) -> str:
     try:
         if layer._build_shape is None:
             return "?"
-        return str(layer.output_shape(layer._build_shape))
+        return str(layer.compute_output_shape(layer._build_shape))
     except (ValueError, TypeError, NotImplementedError):
         return "?"
 

@@ -68,7 +68,8 @@ class ArrayTrainer:
     def _programs(self) -> dict[str, Any]:
         key = ("fit", tuple((a.shape, a.dtype) for a in self.data.leaves), self.data.counts, self.batch_size, self.full, self.tail,
                self.model.shuffling.key if self.shuffle else None,
-               None if self.class_table is None else self.class_table.tobytes(), self.model.state_key())  # fmt: skip
+               None if self.class_table is None else self.class_table.tobytes(), self.model.forms.input_keys,
+               self.model.state_key())  # fmt: skip
         return self.model.programs.get(key, self._capture)
 
     def _capture(self) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import pytest
 
 import pynn as pn
 from pynn import layers as L
+from pynn.models.prepared import training_data
 from pynn.progress import ProgressBar, duration
 
 RNG = np.random.default_rng(0)
@@ -326,7 +327,7 @@ def test_building_leaves_states_at_zero():
     x, y = np.ones((4, 3, 2), np.float32), np.ones((4, 1), np.float32)
     model = pn.Sequential([L.SimpleRNN(3, stateful=True), L.Dense(1)])
     model.compile("sgd", "mse")
-    model.objective_reset(model.prepare_data(x, y))
+    model.objective_reset(training_data(model, x, y))
     for state in model.state_variables:
         np.testing.assert_array_equal(state.numpy(), 0)
 

@@ -17,6 +17,7 @@ import pytest
 import pynn as pn
 from pynn import layers as L
 from pynn.layers import names
+from pynn.models.prepared import training_data
 from pynn.models.programs import batch_program
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -69,7 +70,7 @@ def train_program(make):
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(7, *shape)).astype(np.float32), rng.integers(0, 3, 7).astype(np.int32)
     model.train_on_batch(x, y)  # builds the model and what its optimizer and its metrics remember
-    return batch_program(model, "train", model.prepare_data(x, y, None, None))
+    return batch_program(model, "train", training_data(model, x, y))
 
 
 def normalized(text: str) -> str:

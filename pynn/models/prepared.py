@@ -1,0 +1,48 @@
+"""The arguments of `fit` and its kin as arrays, checked against the model."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pynn.data.arrays import ArrayData, named_leaves
+from pynn.engine.tensor import Tensor
+from pynn.models import steps
+from pynn.models.class_weights import class_table
+
+
+def prediction_data(model, x) -> ArrayData:
+    """The argument of `predict` and its kin."""
+    data = ArrayData(_input_leaves(model, x))
+    model.check_shapes([a.shape for a in data.x])
+    return data
+
+
+def training_data(model, x, y=None, sample_weight=None, class_weight=None) -> ArrayData:
+    """The arguments of `fit` and its kin; class weights become weights of samples."""
+    leaves = _input_leaves(model, x)
+    if isinstance(y, dict) and model.output_names is None:
+        steps.look_at_outputs(model, leaves)
+    targets = [] if y is None else named_leaves(y, "y", model.output_names, labels=True)
+    names = None if _is_numbers(sample_weight) else model.output_names
+    weights = [] if sample_weight is None else named_leaves(sample_weight, "sample_weight", names)
+    weights = [w if w.dtype.kind == "f" else w.astype(np.float32) for w in weights]
+    data = ArrayData(leaves, targets, weights)
+    model.check_shapes([a.shape for a in leaves])
+    if class_weight is not None:
+        table = class_table(model, class_weight, targets)
+        by_class = np.array(steps.class_weighted(model, [Tensor(w) for w in weights], Tensor(targets[0]), Tensor(table))[0])
+        data = ArrayData(leaves, targets, [by_class])
+    return data
+
+
+def _input_leaves(model, x) -> list[np.ndarray]:
+    names = model.input_names
+    if names is None:
+        model.forms.take_inputs(x)
+        names = list(x) if isinstance(x, dict) else None
+    return named_leaves(x, "x", names)
+
+
+def _is_numbers(sample_weight) -> bool:
+    """Whether it is a list of numbers: weights of rows, not of outputs."""
+    return isinstance(sample_weight, (list, tuple)) and np.ndim(sample_weight[:1]) == 1
