@@ -66,7 +66,7 @@ def winograd() -> bool:
 def show_config() -> str:
     """Prints versions, backend, CPU target, threads and optional packages, and returns the text."""
     from pynn import __version__
-    from pynn.engine import kernels
+    from pynn.engine import kernels, loops
 
     lines = [
         f"pynn      {__version__}",
@@ -77,7 +77,7 @@ def show_config() -> str:
         f"winograd  {'allowed' if winograd() else 'forbidden'}",
         f"python    {sys.version.split()[0]} on {platform.system()} {platform.machine()}",
         f"numpy     {np.__version__}",
-        f"numba     {_version_of('numba')}",
+        f"numba     {_version_of('numba')}{' (compiles loops of the fallback)' if loops.are_compiled() else ''}",
     ]
     settings = [f"{k}={v}" for k, v in sorted(os.environ.items()) if k.startswith("PYNN_")]
     lines.append(f"settings  {', '.join(settings) or 'none'}")

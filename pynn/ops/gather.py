@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from pynn.dtypes import as_dtype, fits_float64, is_float
 from pynn.engine.apply import apply
+from pynn.engine.loops import Either, Loop, read
 from pynn.engine.op import Sample, Spec, define
 from pynn.engine.operators import call
 from pynn.engine.tensor import Tensor, as_tensor, scalar, tensor
@@ -118,6 +121,25 @@ def _take_grad_numpy(dy, indices, *, axis, rows):
     return dx
 
 
+@Loop
+def _add_rows(rows, indices, out):
+    """out[o, indices[i]] += rows[o, i]"""
+    for o in range(out.shape[0]):
+        for i in range(indices.size):
+            for c in range(out.shape[2]):
+                out[o, indices[i], c] += rows[o, i, c]
+
+
+def _take_grad_loops(dy, indices, *, axis, rows):
+    if not is_float(dy.dtype):
+        return _take_grad_numpy(dy, indices, axis=axis, rows=rows)
+    flat = _checked("take_grad", indices, rows)
+    outer, rest = dy.shape[:axis], dy.shape[axis + indices.ndim :]
+    dx = np.zeros((math.prod(outer), rows, math.prod(rest)), dy.dtype)
+    _add_rows(*read(dy.reshape(len(dx), flat.size, math.prod(rest)), flat), dx)
+    return dx.reshape(*outer, rows, *rest)
+
+
 def _take_grad_vjp(dys, inputs, outputs, attrs, needs):
     return take(dys[0], inputs[1], axis=attrs["axis"]), None
 
@@ -136,7 +158,7 @@ TAKE_GRAD = define(
     inputs=("dy", "indices"),
     attrs={"axis": 0, "rows": 1},
     infer=_infer_take_grad,
-    fallback=_take_grad_numpy,
+    fallback=Either(_take_grad_numpy, _take_grad_loops),
     vjp=_take_grad_vjp,
     reference=_take_grad_numpy,
     samples=_take_grad_samples,
@@ -244,6 +266,16 @@ def _scatter_add_numpy(x, indices, updates):
     return out
 
 
+def _scatter_add_loops(x, indices, updates):
+    if not is_float(x.dtype):
+        return _scatter_add_numpy(x, indices, updates)
+    flat = _checked("scatter_add", indices, len(x))
+    out = x.copy()
+    rest = math.prod(x.shape[1:])
+    _add_rows(*read(updates.reshape(1, flat.size, rest), flat), out.reshape(1, len(x), rest))
+    return out
+
+
 def _scatter_add_vjp(dys, inputs, outputs, attrs, needs):
     return dys[0], None, gather_rows(dys[0], inputs[1]) if needs[2] else None
 
@@ -252,7 +284,7 @@ SCATTER_ADD = define(
     "scatter_add",
     inputs=("x", "indices", "updates"),
     infer=_infer_scatter_add,
-    fallback=_scatter_add_numpy,
+    fallback=Either(_scatter_add_numpy, _scatter_add_loops),
     vjp=_scatter_add_vjp,
     updates={0: 0},
     reference=_scatter_add_numpy,

@@ -6,9 +6,11 @@ import numpy as np
 
 from pynn.dtypes import is_float
 from pynn.engine.apply import apply
+from pynn.engine.loops import Either, read
 from pynn.engine.op import Sample, Spec, define
 from pynn.engine.tensor import Tensor, as_tensor
 from pynn.errors import shapes
+from pynn.ops import pool_loops
 from pynn.ops.windows import checked_padding, image_windows, padded_images, padding_ints, pair, tap_slice
 
 __all__ = ["average_pool2d", "max_pool2d"]
@@ -104,6 +106,14 @@ def _max_numpy(x, *, pool_size, strides, padding):
     return best, best_at.astype(_argmax_dtype(pool_size))
 
 
+def _max_loops(x, *, pool_size, strides, padding):
+    rows, cols = _windows(x.shape, pool_size=pool_size, strides=strides, padding=padding)
+    y = np.full(_out_shape(x.shape, dict(pool_size=pool_size, strides=strides, padding=padding)), -np.inf, x.dtype)
+    argmax = np.full(y.shape, -1, np.int32).astype(_argmax_dtype(pool_size))
+    pool_loops.largest(*read(x), y, argmax, pool_size, strides, (rows.before, cols.before))
+    return y, argmax
+
+
 def _max_vjp(dys, inputs, outputs, attrs, needs):
     return (apply(MAX_POOL2D_GRAD, dys[0], outputs[1], input_shape=inputs[0].shape, **attrs),)
 
@@ -114,6 +124,13 @@ def _max_grad_numpy(dy, argmax, *, input_shape, **attrs):
     for number, at in _taps(rows, cols, attrs["pool_size"], attrs["strides"]):
         dx[at] += np.where(argmax == number, dy, 0)
     return _unpadded(dx, input_shape, rows, cols)
+
+
+def _max_grad_loops(dy, argmax, *, input_shape, pool_size, strides, padding):
+    rows, cols = _windows(input_shape, pool_size=pool_size, strides=strides, padding=padding)
+    dx = np.zeros((dy.shape[0], *input_shape[1:]), dy.dtype)
+    pool_loops.give_back(*read(dy, argmax), dx, pool_size, strides, (rows.before, cols.before))
+    return dx
 
 
 def _max_grad_vjp(dys, inputs, outputs, attrs, needs):
@@ -130,6 +147,13 @@ def _take_numpy(x, argmax, **attrs):
     y = np.zeros(argmax.shape, x.dtype)
     for number, at in _taps(rows, cols, attrs["pool_size"], attrs["strides"]):
         y += np.where(argmax == number, padded[at], 0)
+    return y
+
+
+def _take_loops(x, argmax, *, pool_size, strides, padding):
+    rows, cols = _windows(x.shape, pool_size=pool_size, strides=strides, padding=padding)
+    y = np.empty(argmax.shape, x.dtype)
+    pool_loops.take(*read(x, argmax), y, pool_size, strides, (rows.before, cols.before))
     return y
 
 
@@ -260,7 +284,7 @@ MAX_POOL2D = define(
     inputs=("x",),
     attrs=POOL_ATTRS,
     infer=_infer_max,
-    fallback=_max_numpy,
+    fallback=Either(_max_numpy, _max_loops),
     vjp=_max_vjp,
     residuals=1,
     pack=_pool_pack,
@@ -275,7 +299,7 @@ MAX_POOL2D_GRAD = define(
     inputs=("dy", "argmax"),
     attrs={"input_shape": (), **POOL_ATTRS},
     infer=_infer_grad("max_pool2d_grad"),
-    fallback=_max_grad_numpy,
+    fallback=Either(_max_grad_numpy, _max_grad_loops),
     vjp=_max_grad_vjp,
     pack=_pool_pack,
     reference=_max_grad_reference,
@@ -287,7 +311,7 @@ MAX_POOL2D_TAKE = define(
     inputs=("x", "argmax"),
     attrs=POOL_ATTRS,
     infer=_infer_take,
-    fallback=_take_numpy,
+    fallback=Either(_take_numpy, _take_loops),
     vjp=_take_vjp,
     pack=_pool_pack,
     reference=_take_reference,

@@ -7,9 +7,11 @@ processing; with `go_backwards` step s reads x[:, steps - 1 - s].
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 
+from pynn.ops import recurrent_loops
 from pynn.ops.recurrent_activations import ACTIVATIONS
 
 
@@ -61,15 +63,20 @@ def lstm_numpy(
     z_inputs = _project(x, kernel, bias)
     h, c = _state(initial_h, x, units), _state(initial_c, x, units)
     outputs, gates, carried = _empty_steps(x, units), _empty_steps(x, 4 * units), _empty_steps(x, units)
+    advance = recurrent_loops.lstm_step if recurrent_loops.suit(activation, recurrent_activation) else partial(_lstm_step, f, gate)
     for step in range(x.shape[1]):
-        i, forget, candidate, o = _blocks(z_inputs[:, step] + h @ recurrent_kernel, units)
-        i, forget, candidate, o = gate(i), gate(forget), f(candidate), gate(o)
-        new_c = forget * c + i * candidate
-        h, c = _keep(mask, step, o * f(new_c), h), _keep(mask, step, new_c, c)
+        gates[:, step], new_h, new_c = advance(z_inputs[:, step] + h @ recurrent_kernel, c)
+        h, c = _keep(mask, step, new_h, h), _keep(mask, step, new_c, c)
         outputs[:, step], carried[:, step] = h, c
-        gates[:, step] = np.concatenate([i, forget, candidate, o], axis=1)
     sequence = outputs if return_sequences or training else None
     return sequence, h, c, gates if training else None, carried if training else None
+
+
+def _lstm_step(f, gate, z, c):
+    i, forget, candidate, o = _blocks(z, c.shape[1])
+    i, forget, candidate, o = gate(i), gate(forget), f(candidate), gate(o)
+    new_c = forget * c + i * candidate
+    return np.concatenate([i, forget, candidate, o], axis=1), o * f(new_c), new_c
 
 
 def gru_numpy(
@@ -94,22 +101,32 @@ def gru_numpy(
     z_inputs = _project(x, kernel, input_bias)
     h = _state(initial_h, x, units)
     outputs, gates = _empty_steps(x, units), _empty_steps(x, (4 if reset_after else 3) * units)
+    after = recurrent_loops.gru_step if recurrent_loops.suit(activation, recurrent_activation) else partial(_gru_step_after, f, gate)
     for step in range(x.shape[1]):
-        update, reset, candidate = _blocks(z_inputs[:, step], units)
         if reset_after:
-            update_h, reset_h, inner = _blocks(h @ recurrent_kernel + recurrent_bias, units)
+            gates[:, step], new_h = after(z_inputs[:, step], h @ recurrent_kernel + recurrent_bias, h)
         else:
-            update_h, reset_h = _blocks(h @ recurrent_kernel[:, : 2 * units], units)
-        update, reset = gate(update + update_h), gate(reset + reset_h)
-        if reset_after:
-            candidate = f(candidate + reset * inner)
-            gates[:, step, 3 * units :] = inner
-        else:
-            candidate = f(candidate + (reset * h) @ recurrent_kernel[:, 2 * units :])
-        gates[:, step, : 3 * units] = np.concatenate([update, reset, candidate], axis=1)
-        h = _keep(mask, step, update * h + (1 - update) * candidate, h)
-        outputs[:, step] = h
+            gates[:, step], new_h = _gru_step_before(f, gate, recurrent_kernel, z_inputs[:, step], h)
+        outputs[:, step] = h = _keep(mask, step, new_h, h)
     return outputs if return_sequences or training else None, h, gates if training else None
+
+
+def _gru_step_after(f, gate, z_inputs, z_recurrent, h):
+    """(gates, new h) of a step that resets what the recurrent kernel has made of h."""
+    (update, reset, candidate), (update_h, reset_h, inner) = _blocks(z_inputs, h.shape[1]), _blocks(z_recurrent, h.shape[1])
+    update, reset = gate(update + update_h), gate(reset + reset_h)
+    candidate = f(candidate + reset * inner)
+    return np.concatenate([update, reset, candidate, inner], axis=1), update * h + (1 - update) * candidate
+
+
+def _gru_step_before(f, gate, recurrent_kernel, z_inputs, h):
+    """(gates, new h) of a step that resets h before the recurrent kernel."""
+    units = h.shape[1]
+    update, reset, candidate = _blocks(z_inputs, units)
+    update_h, reset_h = _blocks(h @ recurrent_kernel[:, : 2 * units], units)
+    update, reset = gate(update + update_h), gate(reset + reset_h)
+    candidate = f(candidate + (reset * h) @ recurrent_kernel[:, 2 * units :])
+    return np.concatenate([update, reset, candidate], axis=1), update * h + (1 - update) * candidate
 
 
 def simple_rnn_numpy(
@@ -198,24 +215,18 @@ def lstm_grad_numpy(
     needs,
 ):
     """(d_x, d_kernel, d_recurrent_kernel, d_bias, d_initial_h, d_initial_c); None where `needs` says no."""
-    f, slope, gate_slope = *ACTIVATIONS[activation], ACTIVATIONS[recurrent_activation].slope
-    x, mask, units = _in_order(x, go_backwards), _in_order(mask, go_backwards), recurrent_kernel.shape[0]
+    x, mask = _in_order(x, go_backwards), _in_order(mask, go_backwards)
     h_before, c_before = _before(h_sequence, initial_h), _before(c_sequence, initial_c)
     dh, dc, dz = _start(dh_last, h_sequence), _start(dc_last, h_sequence), np.empty_like(gates)
+    in_loops = recurrent_loops.suit(activation, recurrent_activation)
+    activations = ACTIVATIONS[activation], ACTIVATIONS[recurrent_activation]
+    back = recurrent_loops.lstm_step_back if in_loops else partial(_lstm_step_back, *activations)
     for step, dh_out in _steps_back(dh_sequence, h_sequence):
         dh = dh if dh_out is None else dh_out + dh
-        i, forget, candidate, o = _blocks(gates[:, step], units)
-        out = f(c_sequence[:, step])
-        d_cell = dc + dh * o * slope(out)
-        by_gate = [
-            d_cell * candidate * gate_slope(i),
-            d_cell * c_before[:, step] * gate_slope(forget),
-            d_cell * i * slope(candidate),
-            dh * out * gate_slope(o),
-        ]
-        dz[:, step] = _live(mask, step, np.concatenate(by_gate, axis=1))
+        by_gates, dc_before = back(gates[:, step], c_before[:, step], c_sequence[:, step], dh, dc)
+        dz[:, step] = _live(mask, step, by_gates)
         dh = _through(mask, step, dz[:, step] @ recurrent_kernel.T, dh)
-        dc = _through(mask, step, d_cell * forget, dc)
+        dc = _through(mask, step, dc_before, dc)
     wanted = (
         lambda: _input_gradient(dz, kernel, go_backwards),
         lambda: _transposed_product(x, dz),
@@ -225,6 +236,19 @@ def lstm_grad_numpy(
         lambda: dc,
     )
     return tuple(make() if need else None for make, need in zip(wanted, needs, strict=True))
+
+
+def _lstm_step_back(state, gate, gates, c_before, c, dh, dc):
+    i, forget, candidate, o = _blocks(gates, c.shape[1])
+    out = state.value(c)
+    d_cell = dc + dh * o * state.slope(out)
+    by_gate = [
+        d_cell * candidate * gate.slope(i),
+        d_cell * c_before * gate.slope(forget),
+        d_cell * i * state.slope(candidate),
+        dh * out * gate.slope(o),
+    ]
+    return np.concatenate(by_gate, axis=1), d_cell * forget
 
 
 def gru_grad_numpy(
@@ -246,30 +270,22 @@ def gru_grad_numpy(
     needs,
 ):
     """(d_x, d_kernel, d_recurrent_kernel, d_bias, d_initial_h); None where `needs` says no."""
-    slope, gate_slope = ACTIVATIONS[activation].slope, ACTIVATIONS[recurrent_activation].slope
+    slopes = ACTIVATIONS[activation].slope, ACTIVATIONS[recurrent_activation].slope
     x, mask, units = _in_order(x, go_backwards), _in_order(mask, go_backwards), recurrent_kernel.shape[0]
     h_before, dh = _before(h_sequence, initial_h), _start(dh_last, h_sequence)
-    dzx, dzh = np.empty((*h_sequence.shape[:2], 3 * units), x.dtype), np.empty((*h_sequence.shape[:2], 3 * units), x.dtype)
-    gate_kernel, last_kernel = recurrent_kernel[:, : 2 * units], recurrent_kernel[:, 2 * units :]
+    dzx, dzh = np.empty((2, *h_sequence.shape[:2], 3 * units), x.dtype)
+    in_loops = recurrent_loops.suit(activation, recurrent_activation)
+    after = recurrent_loops.gru_step_back if in_loops else partial(_gru_step_after_back, *slopes)
     for step, dh_out in _steps_back(dh_sequence, h_sequence):
         dh = dh if dh_out is None else dh_out + dh
-        update, reset, candidate = _blocks(gates[:, step], units)[:3]
-        before = h_before[:, step]
-        d_candidate = _live(mask, step, dh * (1 - update) * slope(candidate))
-        d_update = _live(mask, step, dh * (before - candidate) * gate_slope(update))
         if reset_after:
-            d_reset = d_candidate * gates[:, step, 3 * units :] * gate_slope(reset)
-            d_inner = d_candidate * reset
-            product = d_inner @ last_kernel.T
+            by_inputs, by_state = after(gates[:, step], h_before[:, step], dh)
+            product = by_state @ recurrent_kernel.T
         else:
-            d_inner = d_candidate
-            d_product = d_candidate @ last_kernel.T
-            d_reset = d_product * before * gate_slope(reset)
-            product = d_product * reset
-        d_gates = np.concatenate([d_update, d_reset], axis=1)
-        dzx[:, step] = np.concatenate([d_gates, d_candidate], axis=1)
-        dzh[:, step] = np.concatenate([d_gates, d_inner], axis=1)
-        dh = _through(mask, step, dh * update + d_gates @ gate_kernel.T + product, dh)
+            by_inputs, product = _gru_step_before_back(*slopes, recurrent_kernel, gates[:, step], h_before[:, step], dh)
+            by_state = by_inputs
+        dzx[:, step], dzh[:, step] = _live(mask, step, by_inputs), _live(mask, step, by_state)
+        dh = _through(mask, step, dh * gates[:, step, :units] + product, dh)
     wanted = (
         lambda: _input_gradient(dzx, kernel, go_backwards),
         lambda: _transposed_product(x, dzx),
@@ -278,6 +294,27 @@ def gru_grad_numpy(
         lambda: dh,
     )
     return tuple(make() if need else None for make, need in zip(wanted, needs, strict=True))
+
+
+def _gru_step_after_back(slope, gate_slope, gates, before, dh):
+    """The gradients by the pre-activations of `_gru_step_after`: by what comes from the inputs, by what comes from h."""
+    update, reset, candidate, inner = _blocks(gates, dh.shape[1])
+    d_candidate = dh * (1 - update) * slope(candidate)
+    d_update = dh * (before - candidate) * gate_slope(update)
+    d_reset = d_candidate * inner * gate_slope(reset)
+    d_gates = np.concatenate([d_update, d_reset], axis=1)
+    return np.concatenate([d_gates, d_candidate], axis=1), np.concatenate([d_gates, d_candidate * reset], axis=1)
+
+
+def _gru_step_before_back(slope, gate_slope, recurrent_kernel, gates, before, dh):
+    """The gradients by the pre-activations of `_gru_step_before`, and by h through the recurrent kernel."""
+    units = dh.shape[1]
+    update, reset, candidate = _blocks(gates, units)
+    d_candidate = dh * (1 - update) * slope(candidate)
+    d_update = dh * (before - candidate) * gate_slope(update)
+    d_product = d_candidate @ recurrent_kernel[:, 2 * units :].T
+    d_gates = np.concatenate([d_update, d_product * before * gate_slope(reset)], axis=1)
+    return np.concatenate([d_gates, d_candidate], axis=1), d_gates @ recurrent_kernel[:, : 2 * units].T + d_product * reset
 
 
 def _gru_recurrent_gradient(h_before: np.ndarray, gates: np.ndarray, dzh: np.ndarray, reset_after: bool) -> np.ndarray:
