@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
+import functools
 import os
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -52,14 +53,17 @@ def read(*arrays: np.ndarray) -> list[np.ndarray]:
     return views
 
 
-_found: bool | None = None
-
-
+@functools.cache
 def _has_numba() -> bool:
-    global _found
-    if _found is None:
-        _found = importlib.util.find_spec("numba") is not None
-    return _found
+    try:
+        import numba  # noqa: F401
+    except ModuleNotFoundError:
+        return False
+    except Exception as error:  # such as a NumPy that it doesn't know yet
+        text = f"Numba is installed, but can't be imported ({error}). The fallback runs without it; PYNN_NUMBA=0 silences this."
+        warnings.warn(text, RuntimeWarning, stacklevel=2)
+        return False
+    return True
 
 
 def _compile(function: Callable) -> Callable:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import subprocess
 import sys
@@ -80,17 +79,35 @@ def test_sums_of_integers_and_views():
         assert got.tolist() == [[0, 0], [4, 6], [0, 0], [8, 9]] and not x.any()
 
 
-def test_loops_run_on_the_fallback_with_numba_only(monkeypatch):
+@pytest.fixture
+def on_the_fallback(monkeypatch):
     monkeypatch.setattr(kernels, "_native", False)
+    monkeypatch.delenv("PYNN_NUMBA", raising=False)
+    loops._has_numba.cache_clear()
+    yield
+    loops._has_numba.cache_clear()
+
+
+def test_loops_run_on_the_fallback_only(monkeypatch, on_the_fallback):
     assert loops.are_compiled()
     monkeypatch.setenv("PYNN_NUMBA", "0")
     assert not loops.are_compiled()
     monkeypatch.delenv("PYNN_NUMBA")
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    monkeypatch.setattr(loops, "_found", None)
-    assert not loops.are_compiled()
-    monkeypatch.undo()
     monkeypatch.setattr(kernels, "_native", True)
+    assert not loops.are_compiled()
+
+
+def test_without_numba_there_are_no_loops(monkeypatch, on_the_fallback):
+    monkeypatch.setitem(sys.modules, "numba", None)
+    assert not loops.are_compiled()
+
+
+def test_a_numba_that_is_broken_is_named_once(monkeypatch, on_the_fallback, tmp_path):
+    (tmp_path / "numba.py").write_text("raise ImportError('Numba needs NumPy 2.2 or less')")
+    monkeypatch.delitem(sys.modules, "numba", raising=False)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.warns(RuntimeWarning, match=r"NumPy 2\.2 or less.*PYNN_NUMBA=0"):
+        assert not loops.are_compiled()
     assert not loops.are_compiled()
 
 
@@ -99,10 +116,10 @@ def test_a_loop_compiles_where_nothing_can_be_kept(monkeypatch):
 
     njit = numba.njit
 
-    def refusing(**words):
+    def refusing(*functions, **words):
         if words.get("cache"):
             raise RuntimeError("cannot cache function: no locator available")
-        return njit(**words)
+        return njit(*functions, **words)
 
     monkeypatch.setattr(numba, "njit", refusing)
 
