@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
 
@@ -15,46 +15,50 @@ from pynn.dtypes import is_whole
 from pynn.elsewhere import argument_hint
 from pynn.serialization import snake_case
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
 _OPTIONS = frozenset("batch_size callbacks class_weight epochs initial_epoch sample_weight shuffle steps_per_epoch validation_data "
                      "validation_split validation_steps verbose yield_every".split())  # fmt: skip
 
 
-def bound_words(function: Callable, first: tuple[str, ...], args: tuple, kwargs: dict[str, Any]) -> dict[str, Any]:
-    """The arguments after `first` by name: those without a name have Keras's order.
+def as_method(function: Callable[Concatenate[Any, P], R]) -> Callable[Concatenate[Any, P], R]:
+    """`function(model, ...)` as a method of models: with its help, and the package's words for arguments that it doesn't take."""
+    signature = inspect.signature(function)
+    model, *others = signature.parameters.values()
+    known = [p.name for p in others]
+
+    def method(self, *args, **kwargs):
+        return function(self, **_by_name(function.__name__, known, args, kwargs))
+
+    functools.update_wrapper(method, function)
+    method.__module__, method.__qualname__ = "pynn.models.model", f"Model.{function.__name__}"  # where it is found
+    method.__signature__ = signature.replace(parameters=[model.replace(name="self"), *others])  # type: ignore[attr-defined]
+    return method
+
+
+def _by_name(function: str, known: list[str], args: tuple, kwargs: dict[str, Any]) -> dict[str, Any]:
+    """All arguments by name.
 
     Raises:
         TypeError: one is unknown, given twice, or a dict of options as in JavaScript.
     """
-    name = function.__name__
-    known = _words_after(function, first)
-    if args and isinstance(args[0], dict):
-        refuse_options(name, first, args[0])
+    data = known[: known.index("batch_size")]
+    if len(args) > len(data) and isinstance(args[len(data)], dict):
+        refuse_options(function, data, args[len(data)])
     if len(args) > len(known):
-        raise TypeError(f"[{name}] takes at most {len(first) + len(known)} arguments. Received: {len(first) + len(args)}.")
+        raise TypeError(f"[{function}] takes at most {len(known)} arguments. Received: {len(args)}.")
     given = dict(zip(known, args, strict=False))
     for word in kwargs:
         if word in given:
-            raise TypeError(f"[{name}] the argument {word!r} came twice. Leave one out.")
+            raise TypeError(f"[{function}] the argument {word!r} came twice. Leave one out.")
         if word not in known:
-            raise TypeError(f"[{name}] unknown argument {word!r}.{argument_hint(word, known)} Known: {', '.join([*first, *known])}.")
+            raise TypeError(f"[{function}] unknown argument {word!r}.{argument_hint(word, known)} Known: {', '.join(known)}.")
     return {**given, **kwargs}
 
 
-def described_by(function: Callable, method: Callable) -> None:
-    """Lets `help` show of a method of models what stands at the function that does the work."""
-    first, *others = inspect.signature(function).parameters.values()
-    method.__doc__ = function.__doc__
-    signature = inspect.signature(function).replace(parameters=[first.replace(name="self"), *others])
-    method.__signature__ = signature  # type: ignore[attr-defined]
-
-
-@functools.cache
-def _words_after(function: Callable, first: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(p for p in inspect.signature(function).parameters if p != "model" and p not in first)
-
-
 def named_words(method: Callable) -> Callable:
-    """Says of arguments that a method doesn't have what `bound_words` says of those of `fit`."""
+    """Says of arguments that a method doesn't have what `as_method` says of those of `fit`."""
 
     @functools.wraps(method)
     def wrapped(self, *args, **kwargs):
@@ -71,7 +75,7 @@ def named_words(method: Callable) -> Callable:
     return wrapped
 
 
-def refuse_options(name: str, first: tuple[str, ...], options: dict) -> None:
+def refuse_options(name: str, first: Sequence[str], options: dict) -> None:
     """Raises TypeError for a dict of options as in JavaScript, with the line to write."""
     words = ", ".join(f"{snake_case(k)}={v!r}" for k, v in options.items() if isinstance(k, str))
     line = f"{name}({', '.join([*first, words])})"

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import time
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, ParamSpec, TypeVar
 
 from pynn.callbacks import BackupAndRestore, Callback, CallbackList, History, TerminateOnNaN
 from pynn.data.batches import Batches, is_batches
@@ -28,14 +29,32 @@ from pynn.models.programs import LOG_ROWS, ProgramCache
 from pynn.models.trainers import BATCH_HOOKS, ArrayTrainer, BatchTrainer
 from pynn.progress import ProgressBar
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
 EPOCH_HOOKS = ("on_epoch_begin", "on_epoch_end")
 
 
+def _alone(train: Callable[P, R]) -> Callable[P, R]:
+    """`fit` while its thread alone trains the model. For one that a callback of fit calls, the epoch around it goes on where it was."""
+
+    @functools.wraps(train)
+    def wrapped(model, *args, **kwargs):
+        within = model.locks.fitting
+        with model.locks.training("fit", model.label) as turn, turn:
+            if not within:
+                return train(model, *args, **kwargs)
+            with _apart(model):
+                return train(model, *args, **kwargs)
+
+    return wrapped
+
+
+@_alone
 def fit(
     model,
     x=None,
     y=None,
-    *,
     batch_size: int | None = None,
     epochs: int = 1,
     verbose: int | str = "auto",
@@ -49,7 +68,7 @@ def fit(
     steps_per_epoch: int | None = None,
     validation_steps: int | None = None,
     validation_batch_size: int | None = None,
-    validation_freq: int = 1,
+    validation_freq: int | Sequence[int] = 1,
 ) -> History:
     """Trains a compiled model.
 
@@ -127,8 +146,8 @@ def _with_targets(model, x, *rest, class_weight):
 
 
 @contextlib.contextmanager
-def apart(model) -> Iterator[None]:
-    """For a fit that a callback of fit calls: it trains the same weights, and the epoch around it goes on where it was."""
+def _apart(model) -> Iterator[None]:
+    """What `fit` sets in the model is afterwards what it was before, the weights aside."""
     around = model.programs, model.history, model.stop_training
     model.programs = ProgramCache()  # programs that take batches from memory know their place in the epoch
     try:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import itertools
 import time
+from typing import Any
 
 import numpy as np
 
+from pynn.callbacks import CallbackList
 from pynn.data.arrays import ArrayData
 from pynn.data.batches import Batches, is_batches
 from pynn.layers.structure import flatten
@@ -18,9 +20,9 @@ from pynn.progress import duration, values
 
 
 def evaluate(
-    model, x=None, y=None, *, batch_size: int | None = None, verbose: int | str = 0, sample_weight=None, steps: int | None = None,
+    model, x=None, y=None, batch_size: int | None = None, verbose: int | str = 0, sample_weight=None, steps: int | None = None,
     callbacks=None, return_dict: bool = False,
-):  # fmt: skip
+) -> Any:  # fmt: skip
     """Loss and metrics of the model over data; the model doesn't change.
 
     Args:
@@ -34,8 +36,6 @@ def evaluate(
     Returns:
         The loss, or a list of loss and metrics, or a dict.
     """
-    from pynn.callbacks import CallbackList
-
     model.require_compiled("evaluate")
     batch_size = rows_per_step("evaluate", x, batch_size)
     steps = whole("evaluate", "steps", steps, None)
@@ -104,9 +104,7 @@ def _batches(model, x, y, sample_weight, batch_size: int, count: int | None):
         yield ArrayData(*([a[start : start + batch_size] for a in part] for part in (data.x, data.y, data.weights)))
 
 
-def predict(
-    model, x, *, batch_size: int | None = None, verbose: int | str = 0, steps: int | None = None, callbacks=None
-) -> np.ndarray | list[np.ndarray] | dict[str, np.ndarray]:
+def predict(model, x=None, batch_size: int | None = None, verbose: int | str = 0, steps: int | None = None, callbacks=None) -> Any:
     """The model's outputs for every row of `x`.
 
     Args:
@@ -119,8 +117,6 @@ def predict(
     Returns:
         One array; for a model with several outputs a list of them, or a dict if its `call` gives one.
     """
-    from pynn.callbacks import CallbackList
-
     if x is None:
         raise TypeError("[predict] there is nothing to predict. Call predict(x).")
     batch_size = rows_per_step("predict", x, batch_size)

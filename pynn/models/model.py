@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -17,8 +17,9 @@ from pynn.layers.base import Layer, one_array
 from pynn.layers.context import running
 from pynn.layers.structure import flatten
 from pynn.layers.symbolic import SymbolicTensor
-from pynn.models import steps
-from pynn.models.arguments import bound_words, named_words, refuse_options, too_large
+from pynn.models import fit as training
+from pynn.models import inference, steps
+from pynn.models.arguments import as_method, named_words, refuse_options, too_large
 from pynn.models.diagnosis import explain
 from pynn.models.forms import Forms
 from pynn.models.locks import ModelLocks
@@ -27,11 +28,6 @@ from pynn.models.prepared import prediction_data, training_data
 from pynn.models.programs import ProgramCache, batch_program
 from pynn.models.settings import adds_to_losses, runs_own_code
 from pynn.models.state import Shuffling
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from pynn.callbacks import Callback, History
 
 _KERAS_STEPS = ("train_step", "test_step", "predict_step", "compute_loss", "compute_metrics")  # what a subclass overrides in Keras
 _MOST_SHOWN = 12  # layers, by the repr of a model
@@ -284,50 +280,9 @@ class Model(Layer):
         """Names of the values that `evaluate` returns."""
         return self.objective.names if self.objective is not None else []
 
-    if TYPE_CHECKING:  # as they are described below
-
-        def fit(
-            self, x=None, y=None, batch_size: int | None = None, epochs: int = 1, verbose: int | str = "auto",
-            callbacks: Sequence[Callback] | None = None, validation_split: float = 0.0, validation_data=None, shuffle: bool = True,
-            class_weight: dict | None = None, sample_weight=None, initial_epoch: int = 0, steps_per_epoch: int | None = None,
-            validation_steps: int | None = None, validation_batch_size: int | None = None, validation_freq=1,
-        ) -> History:  # fmt: skip
-            """Trains the model. `help(model.fit)` has the arguments."""
-            raise NotImplementedError
-
-        def evaluate(
-            self, x=None, y=None, batch_size: int | None = None, verbose: int | str = 0, sample_weight=None, steps: int | None = None,
-            callbacks=None, return_dict: bool = False,
-        ) -> Any:  # fmt: skip
-            """Loss and metrics over data. `help(model.evaluate)` has the arguments."""
-
-        def predict(self, x, batch_size: int | None = None, verbose: int | str = 0, steps: int | None = None, callbacks=None) -> Any:
-            """The model's outputs over data as arrays. `help(model.predict)` has the arguments."""
-    else:
-
-        def fit(self, x=None, y=None, *args, **kwargs) -> History:
-            """See `pynn.models.fit.fit`."""
-            from pynn.models.fit import apart, fit
-
-            kwargs = bound_words(fit, ("x", "y"), args, kwargs)
-            within = self.locks.fitting
-            with self.locks.training("fit", self.label) as turn, turn:
-                if not within:
-                    return fit(self, x, y, **kwargs)
-                with apart(self):
-                    return fit(self, x, y, **kwargs)
-
-        def evaluate(self, x=None, y=None, *args, **kwargs) -> Any:
-            """See `pynn.models.inference.evaluate`."""
-            from pynn.models.inference import evaluate
-
-            return evaluate(self, x, y, **bound_words(evaluate, ("x", "y"), args, kwargs))
-
-        def predict(self, x=None, *args, **kwargs) -> Any:
-            """See `pynn.models.inference.predict`."""
-            from pynn.models.inference import predict
-
-            return predict(self, x, **bound_words(predict, ("x",), args, kwargs))
+    fit = as_method(training.fit)
+    evaluate = as_method(inference.evaluate)
+    predict = as_method(inference.predict)
 
     def train_on_batch(self, x, y=None, sample_weight=None, class_weight=None, return_dict: bool = False) -> Any:
         """One optimizer step on one batch. Returns the loss, with metrics a list, or a dict if asked to."""
