@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import re
 import sys
 from collections.abc import Callable, Sequence
 
@@ -24,7 +23,7 @@ def refusal(
 ) -> Exception | None:  # fmt: skip
     """The error to raise in the place of `error`, which a call of `function` has raised; None if that one says it already.
 
-    To be called where the exception is caught. `known` are the arguments that `function` takes behind its `**kwargs`.
+    `function` was called with just these arguments, a method as that of its object; `known` are those that it takes behind `**kwargs`.
     """
     unfit = unbound(error, label, function, args, words, known)
     if unfit is None and not stumbled(error):
@@ -39,14 +38,16 @@ def refusal(
 
 
 def unbound(
-    error: Exception, label: str, function: Callable, args: Sequence, words: dict, known: Sequence[str] = ()
+    error: Exception, label: str, function: Callable, args: Sequence, words: dict, known: Sequence[str] = (), context: dict | None = None
 ) -> TypeError | None:  # fmt: skip
-    """As `refusal`, for arguments that Python could not bind; None if it could."""
-    if not isinstance(error, TypeError) or error.__traceback__ is None:
+    """As `refusal`, for arguments that Python could not bind; None if it could. `context` came with them, but not from the user."""
+    if not isinstance(error, TypeError):
         return None
-    wrapped = re.match(rf"{re.escape(function.__name__)}\(\) (got|takes|missing)\b", str(error))  # by a function with the same arguments
-    at_once = error.__traceback__.tb_next is None or (wrapped and stumbled(error))
-    return _unfit(label, function, args, words, known) if at_once else None
+    try:
+        inspect.signature(function).bind(*args, **words, **(context or {}))
+    except TypeError:
+        return _unfit(label, function, args, words, known)
+    return None
 
 
 def _options(label: str, function: Callable, args: Sequence, known: Sequence[str]) -> TypeError | None:
@@ -80,7 +81,7 @@ def _ours(module: str) -> bool:
 
 def _unfit(label: str, function: Callable, args: Sequence, words: dict, known: Sequence[str]) -> TypeError:
     """For a call that Python could not bind."""
-    parameters = [p for p in inspect.signature(function).parameters.values() if p.name != "self"]
+    parameters = list(inspect.signature(function).parameters.values())
     names = [p.name for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
     names += [k for k in known if k not in names and not k.startswith("_")]
     by_place = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
@@ -104,10 +105,7 @@ def _unfit(label: str, function: Callable, args: Sequence, words: dict, known: S
 
 
 def _given(function: Callable, args: Sequence, words: dict) -> str:
-    try:
-        names = [p.name for p in inspect.signature(function).parameters.values() if p.name != "self"]
-    except (TypeError, ValueError):
-        names = []
+    names = list(inspect.signature(function).parameters)
     names += [f"argument {i}" for i in range(len(names), len(args))]
     return ", ".join(f"{name}={shown(value)}" for name, value in [*zip(names, args, strict=False), *words.items()])
 

@@ -59,7 +59,7 @@ def word_refusals(cls: type) -> None:
         except Exception as error:
             from pynn.refusals import refusal
 
-            refused = refusal(error, type(self).__name__, init, args, kwargs, constructor_arguments(cls))
+            refused = refusal(error, type(self).__name__, init.__get__(self), args, kwargs, constructor_arguments(cls))
             if refused is None:
                 raise
             raise refused from refused.__cause__

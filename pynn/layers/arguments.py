@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 from pynn.dtypes import is_whole
-from pynn.layers.call_arguments import CONTEXT, call_places
 
 
 def positive(layer, name: str, value) -> int:
@@ -93,37 +92,3 @@ def _lengths(layer, word: str, shape) -> tuple:
             f"[{layer.label}] {word} has a length for each axis, or None. Received: {word}={shape!r}. Write {word}=(28, 28), for example."
         )
     return tuple(None if n is None else int(n) for n in lengths)
-
-
-def refuse_shape(layer, error: Exception, shape) -> None:
-    """Raises an error that says so if `error` came up in `build` because of `shape`."""
-    from pynn.refusals import stumbled
-
-    if not stumbled(error):
-        return
-    if _is_shape(shape):
-        raise ValueError(f"[{layer.label}] can't be built for inputs of this shape. Received: shape={shape}.") from error
-    raise TypeError(
-        f"[{layer.label}] build takes the shape of the input, batch axis included. Received: {shape!r}. "
-        "Write build((None, 3)) for three features, or call the layer with data."
-    ) from None
-
-
-def call_refused(layer, error: Exception, args: tuple, kwargs: dict) -> Exception | None:
-    """What to raise where a layer's `call` doesn't take these arguments, or Python stumbled over its input; None for other errors."""
-    from pynn.refusals import shown, stumbled, unbound
-
-    by_place = call_places(type(layer))[: len(args)]
-    given = {k: v for k, v in kwargs.items() if k not in CONTEXT or k in by_place}
-    refused = unbound(error, layer.label, layer.call, args, given)
-    if refused is None and stumbled(error):
-        refused = ValueError(f"[{layer.label}] can't take inputs like these. Received: {shown(args[0])}. help() says what they look like.")
-        refused.__cause__ = error
-    return refused
-
-
-def _is_shape(shape) -> bool:
-    """Whether this is a shape, or several in a structure."""
-    if isinstance(shape, dict):
-        return all(map(_is_shape, shape.values()))
-    return isinstance(shape, (tuple, list)) and all(n is None or is_whole(n) or _is_shape(n) for n in shape)

@@ -14,9 +14,9 @@ from pynn.engine.op import active
 from pynn.engine.tape import stand_in
 from pynn.engine.tensor import Tensor, as_tensor, holds_numbers
 from pynn.engine.variable import Variable
-from pynn.layers.arguments import call_refused, first_shape
+from pynn.layers.arguments import first_shape
 from pynn.layers.building import undone_if_it_fails
-from pynn.layers.call_arguments import call_words, weight_words, with_names
+from pynn.layers.call_arguments import call_refused, call_words, weight_words, with_names
 from pynn.layers.context import CallContext, call_number, current_loading
 from pynn.layers.names import next_name, register_layer
 from pynn.layers.structure import flatten, map_structure

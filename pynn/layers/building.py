@@ -5,8 +5,8 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 
+from pynn.dtypes import is_whole
 from pynn.engine.variable import structure
-from pynn.layers.arguments import refuse_shape
 
 
 class _Before:
@@ -44,7 +44,7 @@ def undone_if_it_fails(build: Callable) -> Callable:
             for attributes in before:
                 attributes.restore()
             if isinstance(error, Exception):
-                refuse_shape(self, error, input_shape)
+                _refuse_shape(self, error, input_shape)
             raise
         self._building = False
         self.built = True
@@ -52,3 +52,24 @@ def undone_if_it_fails(build: Callable) -> Callable:
         return None
 
     return wrapped
+
+
+def _refuse_shape(layer, error: Exception, shape) -> None:
+    """Raises an error that says so if `error` came up in `build` because of `shape`."""
+    from pynn.refusals import stumbled
+
+    if not stumbled(error):
+        return
+    if _is_shape(shape):
+        raise ValueError(f"[{layer.label}] can't be built for inputs of this shape. Received: shape={shape}.") from error
+    raise TypeError(
+        f"[{layer.label}] build takes the shape of the input, batch axis included. Received: {shape!r}. "
+        "Write build((None, 3)) for three features, or call the layer with data."
+    ) from None
+
+
+def _is_shape(shape) -> bool:
+    """Whether this is a shape, or several in a structure."""
+    if isinstance(shape, dict):
+        return all(map(_is_shape, shape.values()))
+    return isinstance(shape, (tuple, list)) and all(n is None or is_whole(n) or _is_shape(n) for n in shape)

@@ -1,4 +1,4 @@
-"""The arguments that a layer's `call` and `add_weight` take: which there are, and which of them came without a name."""
+"""The arguments that a layer's `call` and `add_weight` take: which there are, which of them came without a name, and what doesn't fit."""
 
 from __future__ import annotations
 
@@ -30,6 +30,20 @@ def with_names(cls: type, args: tuple, kwargs: dict[str, Any]) -> tuple[tuple, d
     if len(args) > len(places) or any(name in kwargs for name in places[first:]):
         return args, kwargs  # more than `call` takes, or one twice: Python says so
     return args[:first], {**kwargs, **dict(zip(places[first:], args[first:], strict=True))}
+
+
+def call_refused(layer, error: Exception, args: tuple, kwargs: dict) -> Exception | None:
+    """What to raise where a layer's `call` doesn't take these arguments, or Python stumbled over its input; None for other errors."""
+    from pynn.refusals import shown, stumbled, unbound
+
+    by_place = call_places(type(layer))[: len(args)]
+    context = {k: v for k, v in kwargs.items() if k in CONTEXT and k not in by_place}
+    given = {k: v for k, v in kwargs.items() if k not in context}
+    refused = unbound(error, layer.label, layer.call, args, given, context=context)
+    if refused is None and stumbled(error):
+        refused = ValueError(f"[{layer.label}] can't take inputs like these. Received: {shown(args[0])}. help() says what they look like.")
+        refused.__cause__ = error
+    return refused
 
 
 def weight_words(layer, place: tuple, name, shape, initializer) -> tuple:

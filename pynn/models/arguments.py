@@ -67,7 +67,7 @@ def named_words(method: Callable) -> Callable:
         except TypeError as error:
             from pynn.refusals import unbound
 
-            refused = unbound(error, method.__name__, method, args, kwargs)
+            refused = unbound(error, method.__name__, method.__get__(self), args, kwargs)
             if refused is None:
                 raise
             raise refused from None

@@ -231,6 +231,11 @@ class TrainingFirst(pn.Layer):
         return self.drop(x)
 
 
+class AddsNone(pn.Layer):
+    def call(self, x, training):
+        return x + None
+
+
 def test_training_and_mask_by_their_place():
     x = np.ones((4, 50), np.float32)
     for block in (Twice(), TrainingFirst()):
@@ -240,6 +245,8 @@ def test_training_and_mask_by_their_place():
     assert TrainingFirst()(x, False, np.ones((4, 50), bool)).shape == (4, 50)
     with pytest.raises(TypeError, match=r"\[TrainingFirst '.*'\] the argument 'training' came twice"):
         TrainingFirst()(x, True, training=True)
+    with pytest.raises(TypeError, match="^unsupported operand"):  # in the layer's own words: all its arguments came
+        AddsNone()(x)
     inputs = pn.Input((50,))
     model = pn.Model(inputs, Twice()(inputs, True))
     assert set(np.unique(model(x).numpy())) == {0, 2}
