@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from pynn import activations, constraints, initializers, ops, regularizers
+from pynn import activations, ops
 from pynn.dtypes import is_whole
+from pynn.layers import weight_settings
 from pynn.layers.base import InputSpec, Layer
 from pynn.layers.recurrent_base import as_bool
 from pynn.ops.shape import checked_axes
@@ -174,22 +175,14 @@ class PReLU(_Elementwise):
 
     def __init__(self, alpha_initializer="zeros", alpha_regularizer=None, alpha_constraint=None, shared_axes=None, **common):
         super().__init__(**common)
-        self.alpha_initializer = initializers.get(alpha_initializer)
-        self.alpha_regularizer = regularizers.get(alpha_regularizer)
-        self.alpha_constraint = constraints.get(alpha_constraint)
+        weight_settings.keep(self, locals())
         self.shared_axes = [shared_axes] if isinstance(shared_axes, int) else list(shared_axes) if shared_axes else None
 
     def build(self, input_shape):
         shape = list(input_shape[1:])
         for axis in self.shared_axes or ():
             shape[axis - 1] = 1
-        self.alpha = self.add_weight(
-            "alpha",
-            shape,
-            initializer=self.alpha_initializer,
-            regularizer=self.alpha_regularizer,
-            constraint=self.alpha_constraint,
-        )
+        self.alpha = weight_settings.add(self, "alpha", shape)
         own = {i: n for i, n in enumerate(input_shape) if i and i not in (self.shared_axes or ())}
         self.input_spec = InputSpec(ndim=len(input_shape), axes=own)
 

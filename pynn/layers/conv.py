@@ -30,7 +30,7 @@ class _Conv(Layer):
     rank = 2
     paddings = ("valid", "same")
 
-    def __init__(self, kernel_size, strides, padding, data_format, dilation_rate, groups, use_bias, settings, common):
+    def __init__(self, kernel_size, strides, padding, data_format, dilation_rate, groups, use_bias, common):
         super().__init__(**common)
         self.kernel_size = several(self, "kernel_size", kernel_size, self.rank)
         self.strides = several(self, "strides", strides, self.rank)
@@ -40,7 +40,6 @@ class _Conv(Layer):
         self.groups = positive(self, "groups", groups)
         self.use_bias = use_bias
         self.bias = None
-        weight_settings.keep(self, **settings)
         self.input_spec = InputSpec(ndim=self.rank + 2, words=self._axes())
 
     def _axes(self) -> str:
@@ -124,16 +123,8 @@ class Conv2D(_Conv):
         bias_constraint=None,
         **common,
     ):
-        settings = dict(
-            activation=activation,
-            kernel_initializer=kernel_initializer,
-            bias_initializer=bias_initializer,
-            kernel_regularizer=kernel_regularizer,
-            bias_regularizer=bias_regularizer,
-            kernel_constraint=kernel_constraint,
-            bias_constraint=bias_constraint,
-        )
-        super().__init__(kernel_size, strides, padding, data_format, dilation_rate, groups, use_bias, settings, common)
+        super().__init__(kernel_size, strides, padding, data_format, dilation_rate, groups, use_bias, common)
+        weight_settings.keep(self, locals())
         self.filters = positive(self, "filters", filters)
         if self.filters % self.groups:
             raise ValueError(f"[{self.label}] filters must be a multiple of groups. Received: filters={filters}, groups={groups}.")
@@ -214,16 +205,8 @@ class DepthwiseConv2D(_Conv):
         bias_constraint=None,
         **common,
     ):
-        settings = dict(
-            activation=activation,
-            depthwise_initializer=depthwise_initializer,
-            bias_initializer=bias_initializer,
-            depthwise_regularizer=depthwise_regularizer,
-            bias_regularizer=bias_regularizer,
-            depthwise_constraint=depthwise_constraint,
-            bias_constraint=bias_constraint,
-        )
-        super().__init__(kernel_size, strides, padding, data_format, dilation_rate, 1, use_bias, settings, common)
+        super().__init__(kernel_size, strides, padding, data_format, dilation_rate, 1, use_bias, common)
+        weight_settings.keep(self, locals())
         self.depth_multiplier = positive(self, "depth_multiplier", depth_multiplier)
 
     def output_channels(self, channels):
@@ -277,19 +260,8 @@ class SeparableConv2D(_Conv):
         bias_constraint=None,
         **common,
     ):
-        settings = dict(
-            activation=activation,
-            depthwise_initializer=depthwise_initializer,
-            pointwise_initializer=pointwise_initializer,
-            bias_initializer=bias_initializer,
-            depthwise_regularizer=depthwise_regularizer,
-            pointwise_regularizer=pointwise_regularizer,
-            bias_regularizer=bias_regularizer,
-            depthwise_constraint=depthwise_constraint,
-            pointwise_constraint=pointwise_constraint,
-            bias_constraint=bias_constraint,
-        )
-        super().__init__(kernel_size, strides, padding, data_format, dilation_rate, 1, use_bias, settings, common)
+        super().__init__(kernel_size, strides, padding, data_format, dilation_rate, 1, use_bias, common)
+        weight_settings.keep(self, locals())
         self.filters = positive(self, "filters", filters)
         self.depth_multiplier = positive(self, "depth_multiplier", depth_multiplier)
 

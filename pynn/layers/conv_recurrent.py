@@ -51,13 +51,7 @@ class ConvLSTM2D(Conv2D):
         **common,
     ):
         super().__init__(filters, kernel_size, strides, padding, data_format, dilation_rate, 1, activation, use_bias, **common)
-        weight_settings.keep(
-            self,
-            recurrent_activation=recurrent_activation,
-            recurrent_initializer=recurrent_initializer,
-            recurrent_regularizer=recurrent_regularizer,
-            recurrent_constraint=recurrent_constraint,
-        )
+        weight_settings.keep(self, locals())
         self.unit_forget_bias, self.seed, self.stateful = unit_forget_bias, seed, stateful
         self.dropout = fraction(self, "dropout", dropout)
         self.recurrent_dropout = fraction(self, "recurrent_dropout", recurrent_dropout)

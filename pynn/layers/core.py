@@ -131,15 +131,7 @@ class GroupNormalization(Layer):
         super().__init__(**common)
         self.groups = -1 if groups == -1 else positive(self, "groups", groups)
         self.epsilon, self.center, self.scale = float(epsilon), center, scale
-        weight_settings.keep(
-            self,
-            beta_initializer=beta_initializer,
-            gamma_initializer=gamma_initializer,
-            beta_regularizer=beta_regularizer,
-            gamma_regularizer=gamma_regularizer,
-            beta_constraint=beta_constraint,
-            gamma_constraint=gamma_constraint,
-        )
+        weight_settings.keep(self, locals())
         self.gamma = self.beta = None
 
     def build(self, input_shape):

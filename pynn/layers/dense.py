@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from pynn import activations, constraints, initializers, ops, regularizers
+from pynn import ops
+from pynn.layers import weight_settings
 from pynn.layers.arguments import positive
 from pynn.layers.base import InputSpec, Layer
 
@@ -44,34 +45,16 @@ class Dense(Layer):
     ):
         super().__init__(**common)
         self.units = positive(self, "units", units)
-        self.activation = activations.get(activation)
+        weight_settings.keep(self, locals())
         self.use_bias = use_bias
-        self.kernel_initializer = initializers.get(kernel_initializer)
-        self.bias_initializer = initializers.get(bias_initializer)
-        self.kernel_regularizer = regularizers.get(kernel_regularizer)
-        self.bias_regularizer = regularizers.get(bias_regularizer)
-        self.kernel_constraint = constraints.get(kernel_constraint)
-        self.bias_constraint = constraints.get(bias_constraint)
         self.input_spec = InputSpec(min_ndim=2, words="(batch, ..., inputs)")
         self.bias = None
 
     def build(self, input_shape):
         inputs = input_shape[-1]
-        self.kernel = self.add_weight(
-            "kernel",
-            (inputs, self.units),
-            initializer=self.kernel_initializer,
-            regularizer=self.kernel_regularizer,
-            constraint=self.kernel_constraint,
-        )
+        self.kernel = weight_settings.add(self, "kernel", (inputs, self.units))
         if self.use_bias:
-            self.bias = self.add_weight(
-                "bias",
-                (self.units,),
-                initializer=self.bias_initializer,
-                regularizer=self.bias_regularizer,
-                constraint=self.bias_constraint,
-            )
+            self.bias = weight_settings.add(self, "bias", (self.units,))
         self.input_spec = InputSpec(min_ndim=2, axes={-1: inputs}, words="(batch, ..., inputs)")
 
     def _advice(self, shape):

@@ -44,12 +44,7 @@ class Embedding(Layer):
         self.output_dim = positive(self, "output_dim", output_dim)
         self.mask_zero, self.input_length = mask_zero, input_length
         self.makes_mask = mask_zero
-        weight_settings.keep(
-            self,
-            embeddings_initializer=embeddings_initializer,
-            embeddings_regularizer=embeddings_regularizer,
-            embeddings_constraint=embeddings_constraint,
-        )
+        weight_settings.keep(self, locals())
 
     def build(self, input_shape):
         self.embeddings = weight_settings.add(self, "embeddings", (self.input_dim, self.output_dim))

@@ -53,17 +53,7 @@ class BatchNormalization(Layer):
             raise ValueError(f"[{self.label}] statistics are kept along one axis. Received: axis={axis}. Reshape the other axes into it.")
         self.axis = int(axes[0])
         self.momentum, self.epsilon, self.center, self.scale = float(momentum), float(epsilon), center, scale
-        weight_settings.keep(
-            self,
-            beta_initializer=beta_initializer,
-            gamma_initializer=gamma_initializer,
-            moving_mean_initializer=moving_mean_initializer,
-            moving_variance_initializer=moving_variance_initializer,
-            beta_regularizer=beta_regularizer,
-            gamma_regularizer=gamma_regularizer,
-            beta_constraint=beta_constraint,
-            gamma_constraint=gamma_constraint,
-        )
+        weight_settings.keep(self, locals())
         self.gamma = self.beta = None
 
     def build(self, input_shape):
@@ -140,15 +130,7 @@ class LayerNormalization(Layer):
         super().__init__(**common)
         self.axis = [int(a) for a in axis] if isinstance(axis, (list, tuple)) else int(axis)
         self.epsilon, self.center, self.scale = float(epsilon), center, scale
-        weight_settings.keep(
-            self,
-            beta_initializer=beta_initializer,
-            gamma_initializer=gamma_initializer,
-            beta_regularizer=beta_regularizer,
-            gamma_regularizer=gamma_regularizer,
-            beta_constraint=beta_constraint,
-            gamma_constraint=gamma_constraint,
-        )
+        weight_settings.keep(self, locals())
         self.gamma = self.beta = None
 
     def build(self, input_shape):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pynn.layers.recurrences import GatedRecurrence, LongShortTermRecurrence, SimpleRecurrence
-from pynn.layers.recurrent_base import split_settings
 
 
 class SimpleRNN(SimpleRecurrence):
@@ -56,8 +55,7 @@ class SimpleRNN(SimpleRecurrence):
         zero_output_for_mask: bool = False,
         **common,
     ):
-        given = {k: v for k, v in locals().items() if k not in ("self", "units", "common", "__class__")}
-        super().__init__(units, *split_settings(given), common)
+        super().__init__(locals(), common)
 
 
 class GRU(GatedRecurrence):
@@ -99,8 +97,7 @@ class GRU(GatedRecurrence):
         zero_output_for_mask: bool = False,
         **common,
     ):
-        given = {k: v for k, v in locals().items() if k not in ("self", "units", "common", "__class__")}
-        super().__init__(units, *split_settings(given), common)
+        super().__init__(locals(), common)
 
     @classmethod
     def samples(cls):
@@ -147,5 +144,4 @@ class LSTM(LongShortTermRecurrence):
         zero_output_for_mask: bool = False,
         **common,
     ):
-        given = {k: v for k, v in locals().items() if k not in ("self", "units", "common", "__class__")}
-        super().__init__(units, *split_settings(given), common)
+        super().__init__(locals(), common)

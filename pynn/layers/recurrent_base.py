@@ -25,7 +25,7 @@ class Recurrent(Layer, register=False):
     """Base of SimpleRNN, GRU and LSTM.
 
     A subclass says how many gates its weights have (`gates`) and how many states it has (`states_count`), and defines
-    `run(x, states, **words) -> (sequence or None, state, ...)`.
+    `run(x, states, **words) -> (sequence or None, state, ...)`. Its constructor passes its `locals()`, whose words become attributes.
     """
 
     gates = 1
@@ -35,12 +35,13 @@ class Recurrent(Layer, register=False):
         return_sequences=False, return_state=False, go_backwards=False, stateful=False, unroll=False, zero_output_for_mask=False
     )
 
-    def __init__(self, units, settings: dict, options: dict, common: dict):
+    def __init__(self, arguments: dict, common: dict):
         super().__init__(**common)
-        self.units = positive(self, "units", units)
-        weight_settings.keep(self, **settings)
-        for name, value in {**self.option_defaults, **options}.items():
-            setattr(self, name, value)
+        self.units = positive(self, "units", arguments["units"])
+        weight_settings.keep(self, arguments)
+        for name, value in {**self.option_defaults, **weight_settings.split(arguments)[1]}.items():
+            if name not in ("self", "units", "common", "__class__"):
+                setattr(self, name, value)
         self.dropout = fraction(self, "dropout", self.dropout)
         self.recurrent_dropout = fraction(self, "recurrent_dropout", self.recurrent_dropout)
         self.bias = None
@@ -179,11 +180,3 @@ def as_bool(mask):
         return None
     mask = as_tensor(mask)
     return mask if mask.dtype == bool else ops.not_equal(mask, 0)
-
-
-def split_settings(given: dict, **options) -> tuple[dict, dict]:
-    """Constructor arguments as (settings of weights and activations, plain options)."""
-    given = {**given, **options}
-    kinds = ("initializer", "regularizer", "constraint", "activation")
-    settings = {k: v for k, v in given.items() if k.endswith(kinds)}
-    return settings, {k: v for k, v in given.items() if k not in settings}

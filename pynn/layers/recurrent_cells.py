@@ -8,14 +8,14 @@ from pynn import ops
 from pynn.layers.base import InputSpec, Layer
 from pynn.layers.names import find_class
 from pynn.layers.recurrences import GatedRecurrence, LongShortTermRecurrence, SimpleRecurrence
-from pynn.layers.recurrent_base import as_bool, first_states, kept_states, sequence_shape, split_settings
+from pynn.layers.recurrent_base import as_bool, first_states, kept_states, sequence_shape
 
 
 class _OneStep:
     """Mixin: a recurrence called for one step, `(x (batch, features), states) -> (output, new states)`."""
 
-    def __init__(self, units, settings: dict, options: dict, common: dict):
-        super().__init__(units, settings, options, common)
+    def __init__(self, arguments: dict, common: dict):
+        super().__init__({**arguments, "return_state": True}, common)
         self.input_spec = InputSpec(ndim=2, words="(batch, features)")
 
     @property
@@ -75,8 +75,7 @@ class SimpleRNNCell(_OneStep, SimpleRecurrence):
         seed: int | None = None,
         **common,
     ):
-        given = {k: v for k, v in locals().items() if k not in ("self", "units", "common", "__class__")}
-        super().__init__(units, *split_settings(given, return_state=True), common)
+        super().__init__(locals(), common)
 
 
 class GRUCell(_OneStep, GatedRecurrence):
@@ -104,8 +103,7 @@ class GRUCell(_OneStep, GatedRecurrence):
         reset_after: bool = True,
         **common,
     ):
-        given = {k: v for k, v in locals().items() if k not in ("self", "units", "common", "__class__")}
-        super().__init__(units, *split_settings(given, return_state=True), common)
+        super().__init__(locals(), common)
 
 
 class LSTMCell(_OneStep, LongShortTermRecurrence):
@@ -133,8 +131,7 @@ class LSTMCell(_OneStep, LongShortTermRecurrence):
         seed: int | None = None,
         **common,
     ):
-        given = {k: v for k, v in locals().items() if k not in ("self", "units", "common", "__class__")}
-        super().__init__(units, *split_settings(given, return_state=True), common)
+        super().__init__(locals(), common)
 
 
 def _cell(value, common: dict) -> Layer:

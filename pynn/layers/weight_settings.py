@@ -1,4 +1,4 @@
-"""What users set per weight: initializer, regularizer, constraint, as `<weight>_initializer` and so on."""
+"""What users set per weight: initializer, regularizer, constraint, as `<weight>_initializer` and so on; and activations."""
 
 from __future__ import annotations
 
@@ -13,10 +13,22 @@ _GETTERS = {
 }
 
 
-def keep(layer, **settings) -> None:
-    """Sets attributes of a layer, each resolved by the last word of its name: `kernel_initializer="zeros"` becomes an initializer."""
-    for name, value in settings.items():
-        setattr(layer, name, _GETTERS[name.rsplit("_", 1)[-1]](value))
+def _kind(name: str) -> str:
+    return name.rsplit("_", 1)[-1]
+
+
+def split(arguments: dict) -> tuple[dict, dict]:
+    """The arguments of a constructor, its `locals()`, as (settings of weights, and activations; the others)."""
+    settings = {k: v for k, v in arguments.items() if _kind(k) in _GETTERS}
+    return settings, {k: v for k, v in arguments.items() if k not in settings}
+
+
+def keep(layer, arguments: dict) -> None:
+    """Sets attributes of a layer from the settings among its constructor's `locals()`, each resolved by the last word of its name:
+    `kernel_initializer="zeros"` becomes an initializer.
+    """
+    for name, value in split(arguments)[0].items():
+        setattr(layer, name, _GETTERS[_kind(name)](value))
 
 
 def add(layer, name: str, shape, settings: str | None = None) -> Variable:
