@@ -8,15 +8,13 @@ from collections.abc import Sequence
 from pynn import activations, ops
 from pynn.dtypes import is_whole
 from pynn.layers import weight_settings
-from pynn.layers.base import InputSpec, Layer
+from pynn.layers.base import InputSpec, Layer, SameShape
 from pynn.layers.recurrent_base import as_bool
 from pynn.ops.shape import checked_axes
 
 
-class Activation(Layer):
+class Activation(SameShape):
     """Applies an activation, given by name or as a function."""
-
-    supports_masking = True
 
     def __init__(self, activation, **common):
         super().__init__(**common)
@@ -25,21 +23,9 @@ class Activation(Layer):
     def call(self, x):
         return self.activation(x)
 
-    def compute_output_shape(self, input_shape):
-        return tuple(input_shape)
-
     @classmethod
     def samples(cls):
         return [dict(activation=a, input_shape=(2, 3)) for a in ("relu", "softmax", "gelu", "hard_sigmoid", "selu", "mish")]
-
-
-class _Elementwise(Layer):
-    """A layer whose output has the shape of its input."""
-
-    supports_masking = True
-
-    def compute_output_shape(self, input_shape):
-        return tuple(input_shape)
 
 
 def _number(layer: Layer, name: str, value, *, none: bool = False) -> float | None:
@@ -52,7 +38,7 @@ def _number(layer: Layer, name: str, value, *, none: bool = False) -> float | No
     return float(value)
 
 
-class ReLU(_Elementwise):
+class ReLU(SameShape):
     """max(x, 0); see `pynn.activations.relu` for the arguments."""
 
     def __init__(self, max_value: float | None = None, negative_slope: float = 0.0, threshold: float = 0.0, **common):
@@ -69,7 +55,7 @@ class ReLU(_Elementwise):
         return [dict(input_shape=(2, 3)), dict(max_value=1.0, negative_slope=0.1, threshold=0.2, input_shape=(4, 5))]
 
 
-class LeakyReLU(_Elementwise):
+class LeakyReLU(SameShape):
     """x above zero, `negative_slope * x` below. `alpha` is the slope's name in older files."""
 
     def __init__(self, negative_slope: float = 0.3, *, alpha: float | None = None, **common):
@@ -94,7 +80,7 @@ class LeakyReLU(_Elementwise):
         return [dict(input_shape=(2, 3)), dict(alpha=0.1, input_shape=(4, 5))]
 
 
-class ELU(_Elementwise):
+class ELU(SameShape):
     """x above zero, `alpha * (exp(x) - 1)` below."""
 
     def __init__(self, alpha: float = 1.0, **common):
@@ -109,7 +95,7 @@ class ELU(_Elementwise):
         return [dict(input_shape=(2, 3)), dict(alpha=0.5, input_shape=(4, 5))]
 
 
-class ThresholdedReLU(_Elementwise):
+class ThresholdedReLU(SameShape):
     """x where it is above `theta`, else zero."""
 
     def __init__(self, theta: float = 1.0, **common):
@@ -124,7 +110,7 @@ class ThresholdedReLU(_Elementwise):
         return [dict(theta=0.3, input_shape=(4, 5))]
 
 
-class Softmax(_Elementwise):
+class Softmax(SameShape):
     """exp(x) / sum(exp(x)) along `axis`, or over all elements along several; those where `mask` is false count as minus infinity.
 
     A mask given to the call has the input's shape, or one that broadcasts to it. One of steps that came with the input only passes on.
@@ -170,7 +156,7 @@ def _softmax_over(x, axes: tuple[int, ...]):
     return ops.transpose(ops.reshape(activations.softmax(rows), moved.shape), [order.index(i) for i in range(x.ndim)])
 
 
-class PReLU(_Elementwise):
+class PReLU(SameShape):
     """x above zero, `alpha * x` below, `alpha` learned for each element, or one along each of `shared_axes` (He et al., 2015)."""
 
     def __init__(self, alpha_initializer="zeros", alpha_regularizer=None, alpha_constraint=None, shared_axes=None, **common):

@@ -466,6 +466,15 @@ class Layer(Tracking):
 word_refusals(Layer)
 
 
+class SameShape(Layer, register=False):
+    """A layer whose output has the shape of its input, and its mask."""
+
+    supports_masking = True
+
+    def output_shape(self, input_shape):
+        return tuple(input_shape)
+
+
 def _layer_dtype(dtype) -> np.dtype:
     if isinstance(dtype, dict):  # a policy, as Keras 3 writes it
         dtype = dtype.get("config", {}).get("name", "float32")

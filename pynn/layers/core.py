@@ -7,7 +7,7 @@ import math
 from pynn import ops, regularizers
 from pynn.layers import weight_settings
 from pynn.layers.arguments import positive
-from pynn.layers.base import InputSpec, Layer
+from pynn.layers.base import InputSpec, Layer, SameShape
 from pynn.layers.symbolic import inferred_shape
 
 
@@ -53,10 +53,8 @@ class Lambda(Layer):
         return {"name": self.name, "function": getattr(self.function, "__name__", "function")}
 
 
-class ActivityRegularization(Layer):
+class ActivityRegularization(SameShape):
     """The input as it is; adds `l1 * sum(|x|) + l2 * sum(x^2)` to the loss."""
-
-    supports_masking = True
 
     def __init__(self, l1: float = 0.0, l2: float = 0.0, **common):
         super().__init__(activity_regularizer=regularizers.L1L2(l1, l2), **common)
@@ -64,9 +62,6 @@ class ActivityRegularization(Layer):
 
     def call(self, x):
         return x
-
-    def compute_output_shape(self, input_shape):
-        return tuple(input_shape)
 
     def get_config(self):
         """The constructor's arguments."""
@@ -79,10 +74,8 @@ class ActivityRegularization(Layer):
         return [dict(l1=0.1, input_shape=(2, 3))]
 
 
-class UnitNormalization(Layer):
+class UnitNormalization(SameShape):
     """`x / |x|` along `axis`."""
-
-    supports_masking = True
 
     def __init__(self, axis=-1, **common):
         super().__init__(**common)
@@ -91,15 +84,12 @@ class UnitNormalization(Layer):
     def call(self, x):
         return x * ops.rsqrt(ops.maximum(ops.sum(ops.square(x), axis=self.axis, keepdims=True), 1e-12))
 
-    def compute_output_shape(self, input_shape):
-        return tuple(input_shape)
-
     @classmethod
     def samples(cls):
         return [dict(input_shape=(2, 3)), dict(axis=(1, 2), input_shape=(2, 3, 4))]
 
 
-class GroupNormalization(Layer):
+class GroupNormalization(SameShape):
     """Normalises groups of channels of each example over all their positions; `groups=-1` makes each channel a group.
 
     Args:
@@ -110,8 +100,6 @@ class GroupNormalization(Layer):
 
     Reference: Wu and He, 2018.
     """
-
-    supports_masking = True
 
     def __init__(
         self,
@@ -153,9 +141,6 @@ class GroupNormalization(Layer):
         y = ops.reshape(back, x.shape)
         y = y if self.gamma is None else y * self.gamma
         return y if self.beta is None else y + self.beta
-
-    def compute_output_shape(self, input_shape):
-        return tuple(input_shape)
 
     @classmethod
     def samples(cls):

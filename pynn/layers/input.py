@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from pynn.layers.base import Layer
+from pynn.layers.base import SameShape
 from pynn.layers.symbolic import Node, SymbolicTensor, make_outputs
 
 
-class InputLayer(Layer):
+class InputLayer(SameShape):
     """Takes the place of a model's input; `Input` makes one and gives its symbolic tensor.
 
     Args:
@@ -18,9 +18,6 @@ class InputLayer(Layer):
         batch_shape: The shape with the batch axis, in place of the two.
         sparse, ragged, optional: Accepted for files; must not be true.
     """
-
-    supports_masking = True
-    casts_inputs = True
 
     def __init__(
         self,
@@ -57,9 +54,6 @@ class InputLayer(Layer):
 
     def call(self, x):
         return x
-
-    def compute_output_shape(self, input_shape):
-        return tuple(input_shape)
 
     def get_config(self):
         return {"name": self.name, "dtype": self.dtype.name, "batch_shape": list(self.batch_input_shape)}

@@ -6,14 +6,12 @@ import math
 
 from pynn import ops
 from pynn.layers.arguments import fraction
-from pynn.layers.base import InputSpec, Layer
+from pynn.layers.base import InputSpec, SameShape
 from pynn.layers.windows import checked_data_format
 
 
-class _Noise(Layer):
+class _Noise(SameShape):
     """A layer that is the identity outside training."""
-
-    supports_masking = True
 
     def __init__(self, seed: int | None, common: dict):
         super().__init__(**common)
@@ -31,9 +29,6 @@ class _Noise(Layer):
         z = ops.random_normal(self.seed_counter, shape=x.shape, dtype=x.dtype, key0=self.seed_key[0], key1=self.seed_key[1])
         self.seed_counter.assign(ops.increment(self.seed_counter))
         return z
-
-    def compute_output_shape(self, input_shape):
-        return tuple(input_shape)
 
 
 def _ones(x, shape):

@@ -6,11 +6,11 @@ from pynn import ops
 from pynn.engine.tensor import stop_gradient
 from pynn.layers import weight_settings
 from pynn.layers.arguments import axis_of
-from pynn.layers.base import InputSpec, Layer
+from pynn.layers.base import InputSpec, SameShape
 from pynn.layers.recurrent_base import as_bool
 
 
-class BatchNormalization(Layer):
+class BatchNormalization(SameShape):
     """`gamma * (x - mean) / sqrt(variance + epsilon) + beta`, statistics of each index of `axis`.
 
     While training they are the batch's, and moving averages follow them (`moving = moving * momentum + batch * (1 - momentum)`);
@@ -26,8 +26,6 @@ class BatchNormalization(Layer):
 
     Reference: Ioffe and Szegedy, 2015.
     """
-
-    supports_masking = True
 
     def __init__(
         self,
@@ -88,9 +86,6 @@ class BatchNormalization(Layer):
         variance = ops.sum(ops.square(ops.where(mask, x - mean, zeros)), axis=axes, keepdims=True) / count
         return (ops.reshape(v, (-1,)) for v in (mean, variance))
 
-    def compute_output_shape(self, input_shape):
-        return tuple(input_shape)
-
     @classmethod
     def samples(cls):
         return [
@@ -100,7 +95,7 @@ class BatchNormalization(Layer):
         ]
 
 
-class LayerNormalization(Layer):
+class LayerNormalization(SameShape):
     """`gamma * (x - mean) / sqrt(variance + epsilon) + beta`, statistics of each example over `axis` (Ba et al., 2016).
 
     Args:
@@ -109,8 +104,6 @@ class LayerNormalization(Layer):
         center, scale: Whether there is a beta, a gamma, of the shape of the normalised axes.
         beta_initializer, gamma_initializer, beta_regularizer, gamma_regularizer, beta_constraint, gamma_constraint: Of the weights.
     """
-
-    supports_masking = True
 
     def __init__(
         self,
@@ -143,9 +136,6 @@ class LayerNormalization(Layer):
 
     def call(self, x):
         return ops.layer_norm(x, self.gamma, self.beta, epsilon=self.epsilon, axis=self.axis)
-
-    def compute_output_shape(self, input_shape):
-        return tuple(input_shape)
 
     @classmethod
     def samples(cls):

@@ -6,7 +6,7 @@ import numpy as np
 
 from pynn import ops
 from pynn.layers.arguments import one_of, several
-from pynn.layers.base import InputSpec, Layer
+from pynn.layers.base import InputSpec, Layer, SameShape
 from pynn.layers.preprocessing import resize
 from pynn.layers.windows import channels_back, channels_last_shape, checked_data_format, from_channels_last, to_channels_last
 
@@ -165,10 +165,10 @@ class UpSampling1D(Layer):
         return [dict(size=3, input_shape=(2, 3, 2))]
 
 
-class Masking(Layer):
+class Masking(SameShape):
     """Masks the steps whose features all equal `mask_value`; they become zeros."""
 
-    supports_masking = makes_mask = True
+    makes_mask = True
     input_spec = InputSpec(min_ndim=2)
 
     def __init__(self, mask_value: float = 0.0, **common):
@@ -181,18 +181,13 @@ class Masking(Layer):
     def compute_mask(self, x, mask):
         return ops.any(ops.not_equal(x, self.mask_value), axis=-1)
 
-    def compute_output_shape(self, input_shape):
-        return tuple(input_shape)
-
     @classmethod
     def samples(cls):
         return [dict(input_shape=(2, 3, 4)), dict(mask_value=1.0, input_shape=(2, 3, 4))]
 
 
-class Rescaling(Layer):
+class Rescaling(SameShape):
     """`x * scale + offset`: `Rescaling(1 / 255)` for pixels."""
-
-    supports_masking = True
 
     def __init__(self, scale: float, offset: float = 0.0, **common):
         super().__init__(**common)
@@ -205,9 +200,6 @@ class Rescaling(Layer):
     @staticmethod
     def _factor(value, x):
         return float(value) if np.ndim(value) == 0 else np.asarray(value, x.dtype)
-
-    def compute_output_shape(self, input_shape):
-        return tuple(input_shape)
 
     @classmethod
     def samples(cls):
