@@ -15,7 +15,7 @@ from pynn.layers.dense import Dense
 from pynn.layers.embedding import Embedding
 from pynn.layers.input import Input, InputLayer
 from pynn.layers.merging import Add, Average, Concatenate, Dot, Maximum, Minimum, Multiply, Subtract
-from pynn.layers.names import clear_names, find_class, register_layer, registered_layers
+from pynn.layers.names import clear_names, described_layer, find_class, register_layer, registered_layers
 from pynn.layers.noise import AlphaDropout, Dropout, GaussianDropout, GaussianNoise, SpatialDropout1D, SpatialDropout2D
 from pynn.layers.normalization import BatchNormalization, LayerNormalization
 from pynn.layers.pooling import (
@@ -45,7 +45,7 @@ def get(identifier) -> Layer:
     if isinstance(identifier, Layer):
         return identifier
     if isinstance(identifier, dict) and isinstance(identifier.get("class_name"), str):
-        return find_class(identifier["class_name"]).from_config(identifier.get("config") or {})
+        return described_layer(identifier, {})
     return find_class(identifier)()
 
 

@@ -7,15 +7,16 @@ import numpy as np
 from pynn import initializers, ops
 from pynn.layers import weight_settings
 from pynn.layers.arguments import fraction
-from pynn.layers.base import InputSpec, Layer
+from pynn.layers.base import InputSpec
 from pynn.layers.conv import Conv2D
-from pynn.layers.recurrent_base import as_bool, first_states, kept_states, sequence_shape
+from pynn.layers.noise import dropped
+from pynn.layers.recurrent_base import OverSequences, as_bool, first_states, kept_states, sequence_shape
 from pynn.layers.windows import channels_back, channels_last_shape, from_channels_last, to_channels_last
 
 _WORDS = "(batch, time, height, width, channels)"
 
 
-class ConvLSTM2D(Conv2D):
+class ConvLSTM2D(OverSequences, Conv2D):
     """The LSTM over sequences of images, its products with x and h replaced by convolutions (Shi et al., 2015).
 
     Args as in `Conv2D`, and those of `LSTM`; the convolution of the state has stride 1 and padding "same". States have the data format
@@ -61,9 +62,6 @@ class ConvLSTM2D(Conv2D):
         if self.dropout or self.recurrent_dropout:
             self.add_random_state(seed)
 
-    def check_input(self, shapes):
-        Layer.check_input(self, sequence_shape(shapes))
-
     def build(self, input_shape):
         shape = sequence_shape(input_shape)
         image = channels_last_shape((shape[0], *shape[2:]), self.data_format)
@@ -96,11 +94,6 @@ class ConvLSTM2D(Conv2D):
         c = self.recurrent_activation(f) * c + self.recurrent_activation(i) * self.activation(g)
         return self.recurrent_activation(o) * self.activation(c), c
 
-    def _dropped(self, x, rate: float, like):
-        kept = ops.dropout(ops.ones_like(like), self.seed_counter, rate=rate, key0=self.seed_key[0], key1=self.seed_key[1])
-        self.seed_counter.assign(ops.increment(self.seed_counter))
-        return x * kept
-
     def call(self, x, initial_state=None, *, training=False, mask=None):
         if isinstance(x, (list, tuple)):
             x, initial_state = x[0], list(x[1:]) or initial_state
@@ -108,10 +101,10 @@ class ConvLSTM2D(Conv2D):
         mask = as_bool(mask)
         x = x if self.data_format == "channels_last" else ops.moveaxis(x, 2, -1)
         if training and self.dropout:
-            x = self._dropped(x, self.dropout, x[:, :1])
+            x = x * dropped(self, ops.ones_like(x[:, :1]), self.dropout)
         z = self._from_inputs(x)
         h, c = self._first_states(z, initial_state)
-        kept = self._dropped(1.0, self.recurrent_dropout, h) if training and self.recurrent_dropout else None
+        kept = dropped(self, ops.ones_like(h), self.recurrent_dropout) if training and self.recurrent_dropout else None
         outputs = []
         for t in range(z.shape[1])[:: -1 if self.go_backwards else 1]:
             new_h, new_c = self._step(z[:, t], h if kept is None else h * kept, c)
@@ -141,15 +134,6 @@ class ConvLSTM2D(Conv2D):
         one = channels_back(state, self.data_format)
         y = (shape[0], shape[1], *one[1:]) if self.return_sequences else one
         return [y, one, one] if self.return_state else y
-
-    def compute_mask(self, x, mask):
-        mask = mask[0] if isinstance(mask, (list, tuple)) else mask
-        return mask if self.return_sequences else None
-
-    def reset_state(self) -> None:
-        """Sets the states of a stateful layer to zero."""
-        for state in self.states:
-            state.assign(np.zeros(state.shape, state.dtype))
 
     def get_config(self):
         """The constructor's arguments, without those of `Conv2D` that it doesn't take."""

@@ -35,6 +35,12 @@ def registered_layers() -> dict[str, type]:
     return dict(_classes)
 
 
+def described_layer(description: dict, common: dict):
+    """The layer of {"class_name", "config"}; it has the dtype among `common` where its config says none."""
+    dtype = {} if common.get("dtype") is None else {"dtype": common["dtype"]}
+    return find_class(description["class_name"]).from_config({**dtype, **(description.get("config") or {})})
+
+
 def find_class(name: str) -> type:
     """The layer class of a name.
 

@@ -10,6 +10,13 @@ from pynn.layers.base import InputSpec, SameShape
 from pynn.layers.windows import checked_data_format
 
 
+def dropped(layer, x, rate: float):
+    """x with elements set to zero with probability `rate`, the others divided by 1 - rate, by the layer's random state."""
+    y = ops.dropout(x, layer.seed_counter, rate=rate, key0=layer.seed_key[0], key1=layer.seed_key[1])
+    layer.seed_counter.assign(ops.increment(layer.seed_counter))
+    return y
+
+
 class _Noise(SameShape):
     """A layer that is the identity outside training."""
 
@@ -17,12 +24,6 @@ class _Noise(SameShape):
         super().__init__(**common)
         self.seed = seed
         self.add_random_state(seed)
-
-    def dropped(self, x, rate: float):
-        """x with elements set to zero with probability `rate`, the others divided by 1 - rate."""
-        y = ops.dropout(x, self.seed_counter, rate=rate, key0=self.seed_key[0], key1=self.seed_key[1])
-        self.seed_counter.assign(ops.increment(self.seed_counter))
-        return y
 
     def normal(self, x):
         """Standard normal numbers in the shape of x."""
@@ -47,8 +48,8 @@ class _Dropout(_Noise):
         if not training or self.rate == 0:
             return x
         if self.noise_shape is None:
-            return self.dropped(x, self.rate)
-        return x * self.dropped(_ones(x, self.noise_shape), self.rate)
+            return dropped(self, x, self.rate)
+        return x * dropped(self, _ones(x, self.noise_shape), self.rate)
 
 
 class Dropout(_Dropout):
@@ -144,7 +145,7 @@ class AlphaDropout(_Noise):
         if not training or self.rate == 0:
             return x
         ones = ops.ones_like(x) if self.noise_shape is None else _ones(x, self.noise_shape)
-        kept = self.dropped(ones, self.rate) * (1 - self.rate)
+        kept = dropped(self, ones, self.rate) * (1 - self.rate)
         scale = ((1 - self.rate) * (1 + self.rate * self._floor**2)) ** -0.5
         return (x * kept + (1.0 - kept) * self._floor) * scale - scale * self._floor * self.rate
 

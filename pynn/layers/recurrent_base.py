@@ -9,7 +9,7 @@ from pynn.engine.tensor import as_tensor
 from pynn.layers import weight_settings
 from pynn.layers.arguments import fraction, positive
 from pynn.layers.base import InputSpec, Layer
-from pynn.layers.structure import is_shape
+from pynn.layers.noise import dropped
 from pynn.ops.recurrent_activations import ACTIVATIONS
 
 _WORDS = "(batch, time, features)"
@@ -21,7 +21,23 @@ def activation_word(activation):
     return name if activations.is_builtin(activation) and name in ACTIVATIONS else activation
 
 
-class Recurrent(Layer, register=False):
+class OverSequences(Layer, register=False):
+    """A layer that goes over a sequence, which comes alone or in a list before the states to begin with."""
+
+    def check_input(self, shapes):
+        super().check_input(sequence_shape(shapes))
+
+    def compute_mask(self, x, mask):
+        mask = mask[0] if isinstance(mask, (list, tuple)) else mask
+        return mask if self.return_sequences else None
+
+    def reset_state(self) -> None:
+        """Sets the states of a stateful layer to zero."""
+        for state in self.states:
+            state.assign(np.zeros(state.shape, state.dtype))
+
+
+class Recurrent(OverSequences, register=False):
     """Base of SimpleRNN, GRU and LSTM.
 
     A subclass says how many gates its weights have (`gates`) and how many states it has (`states_count`), and defines
@@ -67,9 +83,6 @@ class Recurrent(Layer, register=False):
         if self.stateful:
             self.states = kept_states(self, shape[0], [(self.units,)] * self.states_count, _WORDS)
 
-    def check_input(self, shapes):
-        super().check_input(sequence_shape(shapes))
-
     def _advice(self, shape):
         return " Expected (batch, time, features): for one feature per step add an axis with x[..., None]." if len(shape) == 2 else ""
 
@@ -92,20 +105,15 @@ class Recurrent(Layer, register=False):
     def over_sequence(self, x, states: list, training: bool, **words) -> tuple:
         """`run` with the dropout of the layer's settings."""
         if training and self.dropout:
-            x = x * ops.expand_dims(self._dropped_ones(x[:, 0], self.dropout), 1)
+            x = x * ops.expand_dims(dropped(self, ops.ones_like(x[:, 0]), self.dropout), 1)
         if training and self.recurrent_dropout:
             like = ops.broadcast_to(ops.zeros_like(x[:, 0, :1]), (x.shape[0], self.units))
-            words["recurrent_mask"] = self._dropped_ones(like, self.recurrent_dropout)
+            words["recurrent_mask"] = dropped(self, ops.ones_like(like), self.recurrent_dropout)
         return self.run(x, states, **words)
 
     def run(self, x, states: list, **words) -> tuple:
         """(sequence or None, state, ...) from the op."""
         raise NotImplementedError(f"[{self.label}] a recurrent layer must define run.")
-
-    def _dropped_ones(self, like, rate: float):
-        y = ops.dropout(ops.ones_like(like), self.seed_counter, rate=rate, key0=self.seed_key[0], key1=self.seed_key[1])
-        self.seed_counter.assign(ops.increment(self.seed_counter))
-        return y
 
     # -- shapes and state ----------------------------------------------------------------------------------------------
 
@@ -113,15 +121,6 @@ class Recurrent(Layer, register=False):
         batch, steps = sequence_shape(input_shape)[:2]
         shape = (batch, steps, self.units) if self.return_sequences else (batch, self.units)
         return [shape, *[(batch, self.units)] * self.states_count] if self.return_state else shape
-
-    def compute_mask(self, x, mask):
-        mask = mask[0] if isinstance(mask, (list, tuple)) else mask
-        return mask if self.return_sequences else None
-
-    def reset_state(self) -> None:
-        """Sets the states of a stateful layer to zero."""
-        for state in self.states:
-            state.assign(np.zeros(state.shape, state.dtype))
 
     @classmethod
     def samples(cls):
@@ -136,7 +135,7 @@ class Recurrent(Layer, register=False):
 
 def sequence_shape(shapes) -> tuple:
     """The sequence's shape among those of (sequence, state, ...)."""
-    return tuple(shapes) if is_shape(shapes) else tuple(shapes[0])
+    return tuple(shapes[0] if shapes and isinstance(shapes[0], (tuple, list)) else shapes)
 
 
 def kept_states(layer, batch: int | None, shapes: list[tuple[int, ...]], words: str) -> list:

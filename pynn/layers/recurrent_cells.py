@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from pynn import ops
 from pynn.layers.base import InputSpec, Layer
-from pynn.layers.names import find_class
+from pynn.layers.names import described_layer
 from pynn.layers.recurrences import GatedRecurrence, LongShortTermRecurrence, SimpleRecurrence
-from pynn.layers.recurrent_base import as_bool, first_states, kept_states, sequence_shape
+from pynn.layers.recurrent_base import OverSequences, as_bool, first_states, kept_states, sequence_shape
 
 
 class _OneStep:
@@ -135,12 +133,11 @@ class LSTMCell(_OneStep, LongShortTermRecurrence):
 
 
 def _cell(value, common: dict) -> Layer:
-    """The cell; one that is described by a config has the layer's dtype where it says none itself."""
+    """The cell; it may be described by a config."""
     if isinstance(value, dict):
-        dtype = {"dtype": common["dtype"]} if common.get("dtype") is not None else {}
         if not isinstance(value.get("class_name"), str):
             raise TypeError(f"[RNN] a cell's config has 'class_name' and 'config'. Received: {value!r}. Pass a cell, pn.layers.GRUCell(8).")
-        value = find_class(value["class_name"]).from_config({**dtype, **(value.get("config") or {})})
+        value = described_layer(value, common)
     if not isinstance(value, Layer) or not hasattr(value, "state_size"):
         raise TypeError(
             f"[RNN] a cell is a layer with `state_size` whose call(x, states) gives (output, new states). Received: {value!r}. "
@@ -192,7 +189,7 @@ class StackedRNNCells(Layer):
         return [(input_shape[0], n) for n in (self.output_size, *self.state_size)]
 
 
-class RNN(Layer):
+class RNN(OverSequences):
     """Runs a cell (or a list of cells, one above the other) over sequences.
 
     A cell of your own is a layer with `state_size` (a number or a list) whose `call(x, states)` gives `(output, new states)`.
@@ -235,9 +232,6 @@ class RNN(Layer):
     def output_size(self) -> int:
         """Length of the output."""
         return getattr(self.cell, "output_size", self.state_size[0])
-
-    def check_input(self, shapes):
-        super().check_input(sequence_shape(shapes))
 
     def build(self, input_shape):
         shape = sequence_shape(input_shape)
@@ -297,15 +291,6 @@ class RNN(Layer):
         batch, steps = sequence_shape(input_shape)[:2]
         shape = (batch, steps, self.output_size) if self.return_sequences else (batch, self.output_size)
         return [shape, *((batch, n) for n in self.state_size)] if self.return_state else shape
-
-    def compute_mask(self, x, mask):
-        mask = mask[0] if isinstance(mask, (list, tuple)) else mask
-        return mask if self.return_sequences else None
-
-    def reset_state(self) -> None:
-        """Sets the states of a stateful layer to zero."""
-        for state in self.states:
-            state.assign(np.zeros(state.shape, state.dtype))
 
     @classmethod
     def samples(cls):

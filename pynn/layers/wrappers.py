@@ -7,16 +7,14 @@ import numpy as np
 from pynn import ops
 from pynn.layers.arguments import one_of
 from pynn.layers.base import InputSpec, Layer
-from pynn.layers.names import find_class
-from pynn.layers.recurrent_base import as_bool
-from pynn.layers.structure import is_shape
+from pynn.layers.names import described_layer
+from pynn.layers.recurrent_base import as_bool, sequence_shape
 
 
 def _as_layer(wrapper: str, layer, common: dict) -> Layer:
-    """The layer to wrap; one that is described by a config has the wrapper's dtype where it says none itself."""
+    """The layer to wrap; it may be described by a config."""
     if isinstance(layer, dict):
-        dtype = {"dtype": common["dtype"]} if common.get("dtype") is not None else {}
-        return find_class(layer["class_name"]).from_config({**dtype, **layer["config"]})
+        return described_layer(layer, common)
     if not isinstance(layer, Layer):
         raise TypeError(f"[{wrapper}] wraps a layer. Received: {layer!r}.")
     return layer
@@ -84,10 +82,10 @@ class Bidirectional(Layer):
         return copy
 
     def check_input(self, shapes):
-        super().check_input(tuple(shapes) if is_shape(shapes) else tuple(shapes[0]))
+        super().check_input(sequence_shape(shapes))
 
     def build(self, input_shape):
-        shape = tuple(input_shape) if is_shape(input_shape) else tuple(input_shape[0])
+        shape = sequence_shape(input_shape)
         self.forward_layer.build(shape)
         self.backward_layer.build(shape)
         if self._start is not None:
