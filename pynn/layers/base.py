@@ -17,7 +17,7 @@ from pynn.engine.variable import Variable
 from pynn.layers.arguments import first_shape
 from pynn.layers.building import undone_if_it_fails
 from pynn.layers.call_arguments import call_refused, call_words, weight_words, with_names
-from pynn.layers.context import CallContext, call_number, current_loading
+from pynn.layers.context import CallContext, running
 from pynn.layers.names import next_name, register_layer
 from pynn.layers.structure import flatten, map_structure
 from pynn.layers.symbolic import Home, SymbolicTensor, call_symbolic, inferred_shape
@@ -211,8 +211,8 @@ class Layer(Tracking):
                 "Give the input's last axes a length, for example by input_shape."
             )
         dtype = self.dtype if dtype is None else as_dtype(dtype)
-        if current_loading() is not None:
-            current_loading().spend(f"{self.path}/{name}", shape)
+        if running.loading is not None:
+            running.loading.spend(f"{self.path}/{name}", shape)
             initializer = "zeros"
         variable = Variable(
             self._start_values(name, initializer, shape, dtype),
@@ -242,8 +242,8 @@ class Layer(Tracking):
 
     def add_state(self, name: str, value) -> Variable:
         """A variable that changes without being a weight."""
-        if current_loading() is not None:
-            current_loading().spend_state(f"{self.path}/{name}", np.shape(value))
+        if running.loading is not None:
+            running.loading.spend_state(f"{self.path}/{name}", np.shape(value))
         variable = Variable(value, name=name, trainable=False)
         variable.path = f"{self.path}/{name}"
         self._own_states.append(variable)
@@ -286,7 +286,7 @@ class Layer(Tracking):
             mask = map_structure(lambda t: t.mask, args[0])
         elif isinstance(mask, np.ndarray):
             mask = as_tensor(mask)
-        self._last_call = call_number()
+        self._last_call = running.number
         outputs = self._run(args, kwargs, context.training, mask)
         if context.observer is not None:
             context.observer(self, outputs)
@@ -388,8 +388,8 @@ class Layer(Tracking):
 
     def add_loss(self, value) -> None:
         """Adds a scalar to the loss of the call that is running."""
-        if self._losses_of != call_number():
-            self._call_losses, self._losses_of = [], call_number()
+        if self._losses_of != running.number:
+            self._call_losses, self._losses_of = [], running.number
         self._call_losses.append(as_tensor(value))
 
     @property

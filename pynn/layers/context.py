@@ -17,10 +17,10 @@ class _Calls(threading.local):
     """The chain of running calls in this thread."""
 
     def __init__(self) -> None:
-        self.depth = 0
+        self.depth = 0  # calls inside each other
         self.training = False
-        self.number = 0  # of the outermost call
-        self.loading = None
+        self.number = 0  # of the outermost call that runs, or ran last
+        self.loading: loading | None = None  # the one that is entered
         self.observer: Callable | None = None
 
 
@@ -47,16 +47,6 @@ class CallContext:
     def leave(self) -> None:
         """What held before holds again. May come twice: no context manager, as Ctrl-C can keep an `__exit__` from its first line."""
         running.depth, running.training = self._depth, self._before
-
-
-def in_call() -> bool:
-    """Whether a layer is being called in this thread."""
-    return running.depth > 0
-
-
-def call_number() -> int:
-    """The number of the outermost call that runs, or ran last, in this thread."""
-    return running.number
 
 
 @contextlib.contextmanager
@@ -99,8 +89,3 @@ class loading:
         self.states -= math.prod(shape)
         if self.states < 0:
             raise DataError(f"[load_model] the state {path[:80]!a} of shape {shape} is larger than the {self.STATES} elements allowed.")
-
-
-def current_loading() -> loading | None:
-    """The `loading` that is entered in this thread, if any."""
-    return running.loading

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import numpy as np
-
-from pynn import initializers, ops
+from pynn import ops
 from pynn.layers import weight_settings
 from pynn.layers.arguments import fraction
 from pynn.layers.base import InputSpec
 from pynn.layers.conv import Conv2D
 from pynn.layers.noise import dropped
-from pynn.layers.recurrent_base import OverSequences, as_bool, first_states, kept_states, sequence_shape
+from pynn.layers.recurrent_base import OverSequences, as_bool, first_states, kept_states, open_forget_gate, sequence_shape
 from pynn.layers.windows import channels_back, channels_last_shape, from_channels_last, to_channels_last
 
 _WORDS = "(batch, time, height, width, channels)"
@@ -69,16 +67,11 @@ class ConvLSTM2D(OverSequences, Conv2D):
         recurrent_shape = (*self.kernel_size, self.filters, 4 * self.filters)
         self.recurrent_kernel = weight_settings.add(self, "recurrent_kernel", recurrent_shape, "recurrent")
         if self.use_bias:
-            start = self._start_of_bias if self.unit_forget_bias else self.bias_initializer
+            start = open_forget_gate(self.bias_initializer, self.filters) if self.unit_forget_bias else self.bias_initializer
             words = dict(regularizer=self.bias_regularizer, constraint=self.bias_constraint)
             self.bias = self.add_weight("bias", (4 * self.filters,), initializer=start, **words)
         if self.stateful:
             self.states = kept_states(self, shape[0], [(*self.spatial_shape(image), self.filters)] * 2, _WORDS)
-
-    def _start_of_bias(self, shape, dtype) -> np.ndarray:
-        values = initializers.get(self.bias_initializer)(shape, dtype)
-        values[self.filters : 2 * self.filters] = 1
-        return values
 
     def _from_inputs(self, x):
         """The convolution of all steps, bias included: (batch, time, height', width', 4 filters)."""

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import numpy as np
-
-from pynn import initializers, ops
-from pynn.layers.recurrent_base import Recurrent, activation_word
+from pynn import ops
+from pynn.layers.recurrent_base import Recurrent, activation_word, open_forget_gate
 
 
 class SimpleRecurrence(Recurrent, register=False):
@@ -47,13 +45,8 @@ class LongShortTermRecurrence(Recurrent, register=False):
     def add_weight(self, name, shape=(), **settings):
         """As in every layer; the bias starts as `unit_forget_bias` says."""
         if name == "bias" and self.unit_forget_bias:
-            settings["initializer"] = self._start_of_bias
+            settings["initializer"] = open_forget_gate(self.bias_initializer, self.units)
         return super().add_weight(name, shape, **settings)
-
-    def _start_of_bias(self, shape, dtype) -> np.ndarray:
-        values = initializers.get(self.bias_initializer)(shape, dtype)
-        values[self.units : 2 * self.units] = 1
-        return values
 
     def run(self, x, states, **words):
         return ops.lstm(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
-from pynn import activations, ops
+from pynn import activations, initializers, ops
 from pynn.engine.tensor import as_tensor
 from pynn.layers import weight_settings
 from pynn.layers.arguments import fraction, positive
@@ -136,6 +138,17 @@ class Recurrent(OverSequences, register=False):
 def sequence_shape(shapes) -> tuple:
     """The sequence's shape among those of (sequence, state, ...)."""
     return tuple(shapes[0] if shapes and isinstance(shapes[0], (tuple, list)) else shapes)
+
+
+def open_forget_gate(initializer, units: int) -> Callable:
+    """An initializer of an LSTM's bias like this one, but one for the forget gate, the second of those of so many units each."""
+
+    def initial(shape, dtype) -> np.ndarray:
+        values = initializers.get(initializer)(shape, dtype)
+        values[units : 2 * units] = 1
+        return values
+
+    return initial
 
 
 def kept_states(layer, batch: int | None, shapes: list[tuple[int, ...]], words: str) -> list:

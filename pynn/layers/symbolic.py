@@ -76,8 +76,10 @@ class SymbolicTensor:
     __lt__, __le__, __gt__, __ge__ = _no_operator("<"), _no_operator("<="), _no_operator(">"), _no_operator(">=")
     __neg__, __abs__, __getitem__ = _no_operator("-"), _no_operator("abs()"), _no_operator("[]")
 
-    def __bool__(self) -> bool:
+    def __bool__(self):
         raise TypeError(f"[{self.name or 'Input'}] a symbolic tensor has no value. Build a Model from it, and call that with data.")
+
+    __float__ = __bool__
 
     def __iter__(self):
         raise TypeError(
@@ -92,9 +94,6 @@ class SymbolicTensor:
             f"[{self.name or 'Input'}] a symbolic tensor has no value to compute with. Received: np.{ufunc.__name__}. Use layers on it, "
             "such as pn.layers.Lambda(lambda x: ...), and ops inside a layer's call()."
         )
-
-    def __float__(self) -> float:
-        raise TypeError(f"[{self.name or 'Input'}] a symbolic tensor has no value. Build a Model from it, and call that with data.")
 
     def __repr__(self) -> str:
         return f"SymbolicTensor(shape={self.shape}, dtype={self.dtype}, name={self.name!r})"

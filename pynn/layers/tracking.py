@@ -9,7 +9,7 @@ import numpy as np
 
 from pynn.engine.tensor import Tensor
 from pynn.engine.variable import Variable, structure
-from pynn.layers.context import in_call
+from pynn.layers.context import running
 
 _PLAIN = frozenset({NoneType, bool, int, float, str, FunctionType, BuiltinFunctionType, np.ndarray})  # most attributes
 
@@ -94,7 +94,7 @@ class Tracking:
     def __setattr__(self, name: str, value) -> None:
         if name not in self._unnoticed:
             structure.changes += 1
-            if in_call() and self.__dict__.get("built"):
+            if running.depth and self.__dict__.get("built"):
                 object.__setattr__(self, "_fleeting", self._fleeting | {name})
         object.__setattr__(self, name, value)
 

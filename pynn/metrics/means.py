@@ -128,15 +128,10 @@ class TopKCategoricalAccuracy(_Named):
         self.arguments = {"k": k}
 
 
-class SparseTopKCategoricalAccuracy(_Named):
+class SparseTopKCategoricalAccuracy(TopKCategoricalAccuracy):
     """How often the right class is among the `k` largest outputs, targets integers."""
 
     _function = staticmethod(sparse_top_k_categorical_accuracy)
-    direction = "up"
-
-    def __init__(self, k: int = 5, name: str | None = None):
-        super().__init__(name)
-        self.arguments = {"k": k}
 
 
 class CosineSimilarity(_Named):

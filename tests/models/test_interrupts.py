@@ -12,7 +12,7 @@ import pytest
 import pynn as pn
 from pynn import layers as L
 from pynn.engine.op import active
-from pynn.layers.context import in_call
+from pynn.layers.context import running
 
 X, Y = np.ones((8, 3), np.float32), np.ones((8, 1), np.float32)
 
@@ -82,7 +82,7 @@ def test_nothing_stays_held_wherever_it_comes(work, kind):
     model.fit(X, Y, verbose=0)
     number = 1
     while interrupted_at(number, lambda: WORK[work](model)):
-        assert not in_call() and not active.tapes and active.capture is None, number
+        assert not running.depth and not active.tapes and active.capture is None, number
         assert works_in_another_thread(model), number
         number += 1
     assert number > 3
