@@ -471,7 +471,7 @@ class SameShape(Layer, register=False):
 
     supports_masking = True
 
-    def output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape):
         return tuple(input_shape)
 
 

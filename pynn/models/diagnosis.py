@@ -35,21 +35,11 @@ def explain(
 
 def _replay(model, data: ArrayData, class_table) -> tuple[str, float, float]:
     """(first thing that isn't finite, gradient norm, loss)."""
-    for i, x in enumerate(data.x):
-        if x.dtype.kind == "f" and not np.isfinite(x).all():
-            return f"input {i} of the model (row {int(np.argwhere(~np.isfinite(x))[0][0])} of the batch)", math.nan, math.nan
-    for i, y in enumerate(data.y):
-        if y.dtype.kind == "f" and not np.isfinite(y).all():
-            return f"target {i} (row {int(np.argwhere(~np.isfinite(y))[0][0])} of the batch)", math.nan, math.nan
-    for i, w in enumerate(data.weights):
-        if not np.isfinite(w).all():
-            return f"sample_weight {i} (row {int(np.argwhere(~np.isfinite(w))[0][0])} of the batch)", math.nan, math.nan
-    for variable in model.weights:
-        if not np.isfinite(variable.storage()).all():
-            return f"the weight {variable.path!r}", math.nan, math.nan
+    before = _not_finite_before(model, data)
+    if before:
+        return before, math.nan, math.nan
+    data = steps.by_class(model, data, class_table)
     x, y, weights = ([Tensor(a) for a in part] for part in (data.x, data.y, data.weights))
-    if class_table is not None:
-        weights = steps.class_weighted(model, weights, y[0], Tensor(class_table))
     variables = model.trainable_weights
     watch = _Watch()
     with observed(watch.look), Tape() as tape:
@@ -67,6 +57,16 @@ def _replay(model, data: ArrayData, class_table) -> tuple[str, float, float]:
     if not math.isfinite(loss_value):
         return "the loss (every layer's output is finite)", norm, loss_value
     return f"the gradient of {bad!r}" if bad else "", norm, loss_value
+
+
+def _not_finite_before(model, data: ArrayData) -> str:
+    """What of the data or the weights isn't finite before anything is computed, or an empty string."""
+    for name, arrays in (("input {} of the model", data.x), ("target {}", data.y), ("sample_weight {}", data.weights)):
+        for i, array in enumerate(arrays):
+            rows = np.argwhere(~np.isfinite(array))
+            if len(rows):
+                return f"{name.format(i)} (row {rows[0][0]} of the batch)"
+    return next((f"the weight {v.path!r}" for v in model.weights if not np.isfinite(v.storage()).all()), "")
 
 
 class _Watch:

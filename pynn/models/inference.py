@@ -167,10 +167,10 @@ def _prediction(model, leaves: list[np.ndarray], batch_size: int) -> list[np.nda
     """Predicts a batch. Odd sizes may be padded to a power of two, so that few programs serve every number of rows."""
     rows = leaves[0].shape[0]
     if not model.built:
-        steps.ensure_built(model, steps.sample(model, leaves), [])
+        steps.ensure_built(model, ArrayData(leaves))
     if model.run_eagerly:
         with model.locks.steps.reading() as turn, turn:
-            return [np.array(t) for t in steps.outputs_of(model, leaves, training=False)]
+            return [np.array(t) for t in steps.outputs_of(model, leaves, False)]
     padded = min(1 << max(rows - 1, 0).bit_length(), max(batch_size, rows))
     if padded != rows and rows and model.programs.calls.fact(model, _row_by_row):
         leaves = [np.concatenate([a, np.broadcast_to(a[:1], (padded - rows, *a.shape[1:]))]) for a in leaves]

@@ -127,11 +127,8 @@ class Model(Layer):
         """A number for what captured programs depend on beside shapes: a change of it makes new ones."""
         return self.programs.calls.state(self)
 
-    def call_leaves(self, x: list, training: bool):
-        """Calls the model with its inputs given as a flat list."""
-        return self._call_now(self.forms.inputs(x), training=training)
-
-    def _call_now(self, x, **kwargs):
+    def call_now(self, x, **kwargs):
+        """The call of a layer, which captures nothing."""
         return Layer.__call__(self, x, **kwargs)
 
     def __call__(self, *args, **kwargs) -> Any:
@@ -346,7 +343,7 @@ class Model(Layer):
 
     def _alone(self, mode: str, values: tuple, call) -> np.ndarray:
         data = training_data(self, *values)
-        steps.ensure_built(self, steps.sample(self, data.x), steps.sample(self, data.y))
+        steps.ensure_built(self, data)
         self.objective.check_targets(data.y)  # later batches that look like this one pass without a look at their values
         program = batch_program(self, mode, data, alone=True)
         call.serve(program, values, data.leaves, tensors=False)
@@ -358,20 +355,20 @@ class Model(Layer):
 
     def predict_alone(self, x, *, call):
         """The outputs for a batch whose shape has to be looked at."""
-        leaves = prediction_data(self, x).x
+        data = prediction_data(self, x)
         if not self.built:
-            steps.ensure_built(self, steps.sample(self, leaves), [])
+            steps.ensure_built(self, data)
         if self.run_eagerly:
-            arrays = [t.numpy() for t in steps.outputs_of(self, leaves, training=False)]
+            arrays = [t.numpy() for t in steps.outputs_of(self, data.x, False)]
         else:
-            program = batch_program(self, "predict", ArrayData(leaves))
-            call.serve(program, (x,), leaves, tensors=False)
-            arrays = program.run(leaves)
+            program = batch_program(self, "predict", data)
+            call.serve(program, (x,), data.x, tensors=False)
+            arrays = program.run(data.x)
         return self.forms.outputs(arrays)
 
     def objective_reset(self, data: ArrayData) -> None:
         """Builds what isn't built and puts running values at zero."""
-        steps.ensure_built(self, steps.sample(self, data.x), steps.sample(self, data.y))
+        steps.ensure_built(self, data)
         self.objective.reset()
 
     def run_batch(self, mode: str, data: ArrayData) -> None:

@@ -226,15 +226,19 @@ def _metrics_per_output(config, names: Sequence[str]) -> list[list]:
     if config is None:
         return [[] for _ in names]
     if isinstance(config, dict):
-        return [list(e) if isinstance(e, (list, tuple)) else [] if e is None else [e] for e in per_output(config, names, "metrics")]
+        return [_listed(e) for e in per_output(config, names, "metrics")]
     if not isinstance(config, (list, tuple)):
         raise TypeError(f"[compile] metrics is a list. Received: {config!r}. Write metrics=[{config!r}].")
     nested = any(isinstance(e, (list, tuple)) for e in config)
     if len(config) == len(names) and (len(names) > 1 or nested):
-        return [list(e) if isinstance(e, (list, tuple)) else [] if e is None else [e] for e in config]
+        return [_listed(e) for e in config]
     if nested:
         raise ValueError(f"[compile] metrics has {len(config)} entries for {len(names)} outputs ({', '.join(names)}).")
     return [list(config) for _ in names]
+
+
+def _listed(entry) -> list:
+    return list(entry) if isinstance(entry, (list, tuple)) else [] if entry is None else [entry]
 
 
 def _separate(identifiers: list) -> list:

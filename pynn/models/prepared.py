@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 from pynn.data.arrays import ArrayData, named_leaves
-from pynn.engine.tensor import Tensor
 from pynn.models import steps
 from pynn.models.class_weights import class_table
 
@@ -28,11 +27,7 @@ def training_data(model, x, y=None, sample_weight=None, class_weight=None) -> Ar
     weights = [w if w.dtype.kind == "f" else w.astype(np.float32) for w in weights]
     data = ArrayData(leaves, targets, weights)
     model.check_shapes([a.shape for a in leaves])
-    if class_weight is not None:
-        table = class_table(model, class_weight, targets)
-        by_class = np.array(steps.class_weighted(model, [Tensor(w) for w in weights], Tensor(targets[0]), Tensor(table))[0])
-        data = ArrayData(leaves, targets, [by_class])
-    return data
+    return data if class_weight is None else steps.by_class(model, data, class_table(model, class_weight, targets))
 
 
 def _input_leaves(model, x) -> list[np.ndarray]:

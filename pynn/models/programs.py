@@ -73,7 +73,7 @@ def batch_program(model, mode: str, data: ArrayData, *, alone: bool = False) -> 
     def body(*leaves):
         x, y, weights = split_leaves(leaves, counts)
         if mode == "predict":
-            return steps.outputs_of(model, x, training=False)
+            return steps.outputs_of(model, x, False)
         if alone:
             model.objective.reset()
         step = steps.train_step if mode == "train" else steps.test_step

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from pynn.data.arrays import ArrayData
 from pynn.engine.call_tape import CallTape
 from pynn.engine.operators import call
 from pynn.engine.tensor import Tensor, as_tensor
@@ -16,26 +17,24 @@ from pynn.ops.guard import guard_finite
 LOSS_LABEL = 0  # guard labels: the loss, then 1 + the index of the trainable weight
 
 
-def outputs_of(model, x: Sequence, *, training: bool) -> list[Tensor]:
-    """The model's outputs for the leaves of x, as a list."""
-    return model.forms.take_outputs(model.call_leaves(list(x), training=training))
+def outputs_of(model, x: Sequence, training: bool) -> list[Tensor]:
+    """The model's outputs for the leaves of its inputs, as a list."""
+    return model.forms.take_outputs(model.call_now(model.forms.inputs(list(x)), training=training))
 
 
 def look_at_outputs(model, x: Sequence) -> None:
     """Finds out by a call on one row what the outputs are called."""
     with model.locks.building:
-        _tried(model, [as_tensor(a) for a in sample(model, x)])
+        _tried(model, [as_tensor(a[: None if model.stateful else 1]) for a in x])
 
 
-def ensure_built(model, x: Sequence[Tensor], y: Sequence[Tensor]) -> None:
-    """Builds the model's weights, the objective and the optimizer's slots from one small batch, outside of any capture."""
+def ensure_built(model, data: ArrayData, rows: int | None = None) -> None:
+    """Builds the model's weights, the objective and the optimizer's slots from the first row of the data, outside of any capture; for a
+    stateful model, which keeps its batch size, from the first `rows` (all by default).
+    """
+    first = rows if model.stateful else 1
     with model.locks.building:
-        _build(model, [as_tensor(a) for a in x], y)
-
-
-def sample(model, arrays: Sequence, rows: int | None = None) -> list:
-    """The first row of each array, or of a stateful model, which keeps its batch size, the first `rows` (all by default)."""
-    return [a[: rows if model.stateful else 1] for a in arrays]
+        _build(model, [as_tensor(a[:first]) for a in data.x], [a[:first] for a in data.y])
 
 
 def changed_by_calls(model) -> list[Variable]:
@@ -77,7 +76,7 @@ def _build(model, x: list[Tensor], y: Sequence[Tensor]) -> None:
 def _tried(model, x: list[Tensor]) -> list[Tensor]:
     """The outputs for a small batch, by a call that moves no state."""
     states = [(v, v.numpy()) for v in model.state_variables]
-    outputs = outputs_of(model, x, training=False)
+    outputs = outputs_of(model, x, False)
     for variable, value in states or [(v, np.zeros(v.shape, v.dtype)) for v in model.state_variables]:
         variable.assign(value)
     return outputs
@@ -94,7 +93,7 @@ def _check_count(model, y: Sequence, y_pred: Sequence) -> None:
 
 def forward_loss(model, x, y, weights, training: bool):
     """(loss with penalties, losses per output, outputs)."""
-    y_pred = outputs_of(model, x, training=training)
+    y_pred = outputs_of(model, x, training)
     _check_count(model, y, y_pred)
     total, parts = model.objective.loss(y, y_pred, weights)
     for penalty in model.losses:
@@ -132,6 +131,14 @@ def test_step(model, x: Sequence[Tensor], y: Sequence[Tensor], weights: Sequence
     loss, parts, y_pred = forward_loss(model, x, y, weights, False)
     model.objective.update(loss, parts, y, y_pred, weights, x[0].shape[0])
     return loss
+
+
+def by_class(model, data: ArrayData, table: np.ndarray | None) -> ArrayData:
+    """The data with sample weights multiplied by those of `class_table`; as they are without one."""
+    if table is None:
+        return data
+    (weights,) = class_weighted(model, [Tensor(w) for w in data.weights], Tensor(data.y[0]), Tensor(table))
+    return ArrayData(data.x, data.y, [np.array(weights)])
 
 
 def class_weighted(model, weights: Sequence[Tensor], y: Tensor, table: Tensor) -> list[Tensor]:

@@ -8,7 +8,6 @@ import numpy as np
 
 from pynn.data.arrays import ArrayData
 from pynn.data.batches import Batches
-from pynn.engine.tensor import Tensor
 from pynn.errors import GuardTripped, NonFiniteError
 from pynn.models import steps
 from pynn.models.diagnosis import explain
@@ -47,7 +46,7 @@ class ArrayTrainer:
         self.programs: dict[str, Any] = {}
 
     def _build(self) -> None:
-        steps.ensure_built(self.model, *(steps.sample(self.model, part, self.batch_size) for part in (self.data.x, self.data.y)))
+        steps.ensure_built(self.model, self.data, self.batch_size)
         self.model.objective.check_targets(self.data.y)
 
     def build(self) -> None:
@@ -87,7 +86,7 @@ class ArrayTrainer:
         if not self.model.objective.built:  # a callback has compiled the model again
             self._build()
         if self.model.run_eagerly:
-            return EpochValues.of(self._run_eagerly(epoch, run))
+            return EpochValues.of(self._run_by_batches(epoch, run))
         self.programs = self._programs()
         state = self.programs["state"]
         state.clear_log()
@@ -128,16 +127,16 @@ class ArrayTrainer:
             return schedule.run(lock.turn_seconds)
 
     def _run_by_batches(self, epoch: int, run) -> dict[str, float]:
-        programs, leaves = self.programs, self.data.leaves
-        for batch in self._batches_left():
+        """An epoch, or what is left of it, with the hooks around each step."""
+        first, self.first, eager = self.first, 0, self.model.run_eagerly
+        self._place(epoch, first)
+        for batch in range(first, self.steps):
             _call(run, "on_train_batch_begin", batch)
-            program = programs["full"] if batch < self.full else programs["tail"]
-            self.model.optimizer.refresh_learning_rate()
-            try:
-                with self.model.locks.steps.writing() as turn, turn:
-                    program.run(leaves)
-            except GuardTripped as tripped:
-                raise self._explain(tripped, epoch, batch) from None
+            if eager:
+                rows = self.order[batch * self.batch_size : (batch + 1) * self.batch_size]
+                self.model.run_batch("train", steps.by_class(self.model, self.data.take(rows), self.class_table))
+            else:
+                self._step(epoch, batch)
             logs = self.model.objective.results()
             _call(run, "on_train_batch_end", batch, logs)
             run.bar.update(batch + 1, self.steps, logs)
@@ -145,39 +144,31 @@ class ArrayTrainer:
                 break
         return self.model.objective.results()
 
-    def _batches_left(self) -> range:
-        first, self.first = self.first, 0
-        if first:
+    def _place(self, epoch: int, first: int) -> None:
+        """Draws the order of a new epoch; takes one that goes on to its next batch."""
+        if self.model.run_eagerly:
+            if not first:
+                self.order = self.model.shuffling.draw(self.data.rows) if self.shuffle else self._plain_order(epoch)
+                self.model.objective.reset()
+        elif first:
             self.programs["state"].go_on(self.order, first * self.batch_size)
         else:
             self.programs["begin"].run()
-        return range(first, self.steps)
+
+    def _step(self, epoch: int, batch: int) -> None:
+        program = self.programs["full"] if batch < self.full else self.programs["tail"]
+        self.model.optimizer.refresh_learning_rate()
+        try:
+            with self.model.locks.steps.writing() as turn, turn:
+                program.run(self.data.leaves)
+        except GuardTripped as tripped:
+            raise self._explain(tripped, epoch, batch) from None
 
     def _explain(self, tripped: GuardTripped, epoch: int, batch: int) -> NonFiniteError:
         state = self.programs["state"]
         first = int(state.cursor.item())
         rows = state.order.numpy()[first : first + self.batch_size]
         return explain(self.model, tripped, self.data.take(rows), epoch, batch, self.class_table)
-
-    def _run_eagerly(self, epoch: int, run) -> dict[str, float]:
-        first, self.first = self.first, 0
-        if not first:
-            self.order = self.model.shuffling.draw(self.data.rows) if self.shuffle else self._plain_order(epoch)
-            self.model.objective.reset()
-        for batch in range(first, self.steps):
-            _call(run, "on_train_batch_begin", batch)
-            data = self.data.take(self.order[batch * self.batch_size : (batch + 1) * self.batch_size])
-            if self.class_table is not None:
-                table = Tensor(self.class_table)
-                w = steps.class_weighted(self.model, [Tensor(a) for a in data.weights], Tensor(data.y[0]), table)[0]
-                data = ArrayData(data.x, data.y, [np.array(w)])
-            self.model.run_batch("train", data)
-            logs = self.model.objective.results()
-            _call(run, "on_train_batch_end", batch, logs)
-            run.bar.update(batch + 1, self.steps, logs)
-            if self.model.stop_training:
-                break
-        return self.model.objective.results()
 
 
 class BatchTrainer:
