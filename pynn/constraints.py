@@ -13,10 +13,7 @@ _EPSILON = 1e-7
 class Constraint(Configurable):
     """Base class; subclasses define `__call__(w) -> tensor` of the same shape."""
 
-    def __init_subclass__(cls, **kwargs):
-        super().__init_subclass__(**kwargs)
-        if cls.__module__ == __name__:
-            _REGISTER.add(cls)
+    _register = _REGISTER
 
     def __call__(self, w) -> Tensor:
         """`w`, moved into the allowed set."""

@@ -149,12 +149,19 @@ def no_attribute(module: str, name: str, known: Iterable[str]) -> AttributeError
     return AttributeError(words, name=name)  # with a name, Python adds no suggestion of its own
 
 
-def argument_hint(word: str, known: Sequence[str]) -> str:
+def _argument_hint(word: str, known: Sequence[str]) -> str:
     """For an argument that a function doesn't have: ` Did you mean 'axis'?`, or what to do without it, or an empty string."""
     if word in _LEFT_OUT:
         return f" {_LEFT_OUT[word]}"
     here = next((name for name in _ARGUMENTS.get(word, ()) if name in known), None)
     return f" Did you mean {here!r}?" if here is not None else suggestion(snake_case(word), known)
+
+
+def unknown_argument(label: str, word: str, known: Sequence[str]) -> TypeError:
+    """The error for an argument that `label` doesn't have."""
+    names = ", ".join(name for name in known if not name.startswith("_"))
+    listed = f"Known: {names}." if names else "It takes none."
+    return TypeError(f"[{label}] unknown argument {word!r}.{_argument_hint(word, known)} {listed}")
 
 
 def no_member(owner, name: str, table: dict[str, str]) -> AttributeError:

@@ -21,12 +21,8 @@ _COLUMNS_TOGETHER = 32  # that are made orthogonal to those before them by matri
 class Initializer(Configurable):
     """Base class. Subclasses define `draw(shape) -> array`; those that draw by chance take it from `self.random()`."""
 
+    _register = _REGISTER
     seed: int | None = None
-
-    def __init_subclass__(cls, **kwargs):
-        super().__init_subclass__(**kwargs)
-        if cls.__module__ == __name__ and not cls.__name__.startswith("_"):
-            _REGISTER.add(cls)
 
     def __call__(self, shape, dtype="float32") -> np.ndarray:
         """An array of this shape and float dtype."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from pynn.elsewhere import argument_hint
+from pynn.elsewhere import unknown_argument
 from pynn.errors import PynnError
 from pynn.serialization import snake_case
 
@@ -88,7 +88,7 @@ def _unfit(label: str, function: Callable, args: Sequence, words: dict, known: S
     listed = f" Known: {', '.join(names)}." if names else " It takes none."
     unknown = next((word for word in words if word not in names), None)
     if unknown is not None:
-        return TypeError(f"[{label}] unknown argument {unknown!r}.{argument_hint(unknown, names)}{listed}")
+        return unknown_argument(label, unknown, names)
     if args and not names:
         return TypeError(f"[{label}] takes no arguments. Received: {', '.join(map(shown, args))}.")
     if len(args) > len(by_place):

@@ -12,10 +12,7 @@ _REGISTER = Register("regularizer")
 class Regularizer(Configurable):
     """Base class; subclasses define `__call__(x) -> scalar tensor`."""
 
-    def __init_subclass__(cls, **kwargs):
-        super().__init_subclass__(**kwargs)
-        if cls.__module__ == __name__:
-            _REGISTER.add(cls)
+    _register = _REGISTER
 
     def __call__(self, x) -> Tensor:
         """The penalty for `x`."""

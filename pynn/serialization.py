@@ -24,6 +24,11 @@ def normal_form(name: str) -> str:
     return name.replace("_", "").replace(" ", "").lower()
 
 
+def is_ours(value: Any) -> bool:
+    """Whether a class or function comes with this package."""
+    return getattr(value, "__module__", "").startswith("pynn.")
+
+
 @functools.cache
 def constructor_arguments(cls: type, until: type = object) -> tuple[str, ...]:
     """Names of the arguments that `cls(...)` takes, those of base classes (below `until`) behind `**kwargs` included.
@@ -49,7 +54,7 @@ def constructor_arguments(cls: type, until: type = object) -> tuple[str, ...]:
 def word_refusals(cls: type) -> None:
     """Lets the constructor that a class of this package defines say in the package's words which arguments it can't take."""
     init = cls.__dict__.get("__init__")
-    if init is None or not cls.__module__.startswith("pynn."):
+    if init is None or not is_ours(cls):
         return
 
     @functools.wraps(init)
@@ -93,8 +98,11 @@ def plain(value):
 class Configurable:
     """Base of objects that `get_config` describes and `from_config` makes again.
 
-    A subclass keeps each constructor argument in an attribute of the same name.
+    A subclass keeps each constructor argument in an attribute of the same name. Where a base has a `_register`, the classes of this
+    package on top of it enter it.
     """
+
+    _register: Register | None = None
 
     def __init__(self):
         """Takes nothing, and says so."""
@@ -102,6 +110,8 @@ class Configurable:
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
         word_refusals(cls)
+        if cls._register is not None and "_register" not in cls.__dict__ and is_ours(cls) and not cls.__name__.startswith("_"):
+            cls._register.add(cls)
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments, in the words of JSON."""

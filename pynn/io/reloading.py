@@ -11,6 +11,7 @@ from pynn.layers.core import Lambda
 from pynn.layers.names import find_class
 from pynn.models.functional import Functional
 from pynn.models.sequential import Sequential
+from pynn.serialization import is_ours
 
 _KINDS = {"activation": activations, "initializer": initializers, "regularizer": regularizers, "constraint": constraints}
 
@@ -29,11 +30,11 @@ def _problems(layer) -> Iterator[str]:
     name = type(layer).__name__
     if isinstance(layer, Lambda):
         yield "a Lambda layer (write a layer of your own and register it with @pynn.register_layer)"
-    elif not _is_found(_named(find_class, name), type(layer), f"layer class {name}") and not _is_ours(type(layer)):
+    elif not _is_found(_named(find_class, name), type(layer), f"layer class {name}") and not is_ours(type(layer)):
         yield f"the layer class {name} (unless it is registered with @pynn.register_layer)"
     for word, written in layer.get_config().items():
         kind = word.rsplit("_", 1)[-1]
-        value = getattr(layer, word, None) if _is_ours(type(layer)) else written
+        value = getattr(layer, word, None) if is_ours(type(layer)) else written
         if kind not in _KINDS or value is None or isinstance(value, (str, bool, int, float, dict)):
             continue
         if isinstance(value, Layer):
@@ -50,15 +51,11 @@ def _named(find: Callable[[str], Any], name: str) -> Any:
         return None
 
 
-def _is_ours(value) -> bool:
-    return value.__module__.startswith("pynn.")
-
-
 def _is_found(found: Any, value: Any, what: str) -> bool:
     """Whether a register has `value` under its name: itself, an op that it stands for, or what it was before it was defined again."""
     if found is None:
         return False
-    if found is value or _is_ours(value) or (found.__module__, found.__qualname__) == (value.__module__, value.__qualname__):
+    if found is value or is_ours(value) or (found.__module__, found.__qualname__) == (value.__module__, value.__qualname__):
         return True
     raise ValueError(
         f"[save] files know another {what} than this model's: loading would take that one, and the model would compute something else. "

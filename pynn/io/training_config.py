@@ -10,7 +10,7 @@ from pynn import losses, metrics, optimizers
 from pynn.errors import DataError
 from pynn.io.files import printable
 from pynn.io.weight_names import weight_paths
-from pynn.serialization import accepted
+from pynn.serialization import accepted, is_ours
 
 _TO_OURS = {
     "learningRate": "learning_rate", "lr": "learning_rate", "beta1": "beta_1", "beta2": "beta_2", "useNesterov": "nesterov",
@@ -53,10 +53,7 @@ MOST_THRESHOLDS = 100_000
 def training_config(model) -> tuple[dict[str, Any] | None, str]:
     """(`trainingConfig`, reason why there is none)."""
     optimizer = model.optimizer
-    name = {"RMSprop": "RMSProp"}.get(type(optimizer).__name__, type(optimizer).__name__)
-    config = optimizer.get_config()
-    if name == "SGD" and config.get("momentum"):
-        name = "Momentum"
+    name, config = _their_name(optimizer), optimizer.get_config()
     if not _has_optimizer(name, optimizer, config):
         return None, f"it has no {type(optimizer).__name__} with these settings"
     if not trains_all(model):
@@ -78,10 +75,17 @@ def _by_output(model, value, *, loading: bool = False) -> Any:
     return {there.get(name, name): entry for name, entry in value.items()}
 
 
+def _their_name(optimizer) -> str:
+    name = type(optimizer).__name__
+    if name == "SGD" and optimizer.slots_in_use():
+        return "Momentum"
+    return "RMSProp" if name == "RMSprop" else name
+
+
 def _has_optimizer(name: str, optimizer, config: dict[str, Any]) -> bool:
     return (
         name in _FIELDS
-        and type(optimizer).__module__.startswith("pynn.")
+        and is_ours(type(optimizer))
         and isinstance(config["learning_rate"], float)
         and not any(config.get(setting) for setting in _UNKNOWN_SETTINGS)
         and len(optimizer.slots_in_use()) <= len(_STATE_NAMES[name])
@@ -133,7 +137,7 @@ def _metric_word(value) -> str | None:
 
 def _as_registered(value, register) -> bool:
     """Whether the name of its class alone makes `value` again: a class of ours, with its default settings."""
-    if not type(value).__module__.startswith("pynn.") or (hasattr(value, "fn") and not hasattr(type(value), "_function")):
+    if not is_ours(type(value)) or (hasattr(value, "fn") and not hasattr(type(value), "_function")):
         return False
     default = register.get(type(value).__name__)
     return all(value.get_config()[k] == v for k, v in default.get_config().items() if k != "name")
@@ -147,8 +151,7 @@ def _camel_case(word: str) -> str:
 def optimizer_state(model) -> list[tuple[str, np.ndarray]]:
     """The optimizer's state by TensorFlow.js's names: `iter`, then slot by slot for all variables."""
     optimizer = model.optimizer
-    name = type(optimizer).__name__.replace("RMSprop", "RMSProp")
-    name = "Momentum" if name == "SGD" and optimizer.slots else name
+    name = _their_name(optimizer)
     state = [("iter", optimizer.iterations.numpy().astype(np.int32))]
     variables = model.trainable_weights
     paths = {id(v): path for path, v in weight_paths(model)}

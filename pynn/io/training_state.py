@@ -20,7 +20,7 @@ from pynn.io.safetensors import load_file, load_metadata, save_file
 from pynn.io.training_config import check_sizes, trained_variables, trains_all
 from pynn.io.weight_names import weight_paths
 from pynn.models.state import check_state, random_keys, restore_state, state_variables
-from pynn.serialization import plain
+from pynn.serialization import is_ours, plain
 
 STATE_FILE = "pynn_state.safetensors"
 _KEPT = {np.dtype(d) for d in (np.float32, np.int32, np.bool_)}  # dtypes that the format holds as they are
@@ -53,8 +53,9 @@ def _leaves(value) -> list:
 
 def _has_words(value) -> bool:
     """Whether loading finds this again: a name, or an object, class or function of ours."""
-    ours = getattr(value, "__module__", "").startswith("pynn.")
-    return value is None or isinstance(value, str) or (ours and type(value) not in (losses.FunctionLoss, metrics.MeanMetricWrapper))
+    if value is None or isinstance(value, str):
+        return True
+    return is_ours(value) and type(value) not in (losses.FunctionLoss, metrics.MeanMetricWrapper)
 
 
 def save_state(model, folder: Path, words: dict[str, Any] | None, optimizer_kept: bool) -> bool:

@@ -11,7 +11,7 @@ from pynn.engine.variable import Variable
 from pynn.errors import DataError
 from pynn.io.files import printable
 from pynn.layers.tracking import Tracking
-from pynn.serialization import snake_case
+from pynn.serialization import is_ours, snake_case
 
 _BY_POSITION = re.compile(r"^(?P<owner>.+)/vars/(?P<index>\d{1,4})$")
 _SIDES = {"forward_layer": 0, "backward_layer": 1}
@@ -43,7 +43,7 @@ def weight_paths(model) -> list[tuple[str, Variable]]:
 
 def _is_users(layer) -> bool:
     """True for a layer that makes inner layers itself; stacks and graphs have theirs from a config, with their names."""
-    return not type(layer).__module__.startswith("pynn.") and not _numbers_layers(layer)
+    return not is_ours(type(layer)) and not _numbers_layers(layer)
 
 
 def _numbers_layers(layer) -> bool:

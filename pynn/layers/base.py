@@ -9,7 +9,7 @@ import numpy as np
 
 from pynn import constraints, initializers, regularizers
 from pynn.dtypes import as_dtype, is_float, is_whole
-from pynn.elsewhere import LAYER, LAYER_WITHOUT_WEIGHTS, argument_hint, no_member
+from pynn.elsewhere import LAYER, LAYER_WITHOUT_WEIGHTS, no_member, unknown_argument
 from pynn.engine.op import active
 from pynn.engine.tape import stand_in
 from pynn.engine.tensor import Tensor, as_tensor, holds_numbers
@@ -23,7 +23,7 @@ from pynn.layers.structure import flatten, map_structure
 from pynn.layers.symbolic import Home, SymbolicTensor, call_symbolic, inferred_shape
 from pynn.layers.tracking import Tracking
 from pynn.seeds import key_for, next_stream
-from pynn.serialization import constructor_arguments, plain, word_refusals
+from pynn.serialization import constructor_arguments, is_ours, plain, word_refusals
 
 
 class InputSpec(NamedTuple):
@@ -91,9 +91,9 @@ class Layer(Tracking):
         word_refusals(cls)
         if "build" in cls.__dict__:
             cls.build = undone_if_it_fails(cls.__dict__["build"])
-        if "compute_mask" in cls.__dict__ and not cls.__module__.startswith("pynn."):
+        if "compute_mask" in cls.__dict__ and not is_ours(cls):
             cls.makes_mask = cls.__dict__.get("makes_mask", True)
-        if register and cls.__module__.startswith("pynn.") and not cls.__name__.startswith("_"):
+        if register and is_ours(cls) and not cls.__name__.startswith("_"):
             register_layer(cls)
 
     def __init__(
@@ -111,7 +111,7 @@ class Layer(Tracking):
     ):
         unknown = [word for word, value in unknown.items() if word not in _WITHOUT_EFFECT and (value or word not in _ABSENT)]
         if unknown:
-            self._refuse(unknown[0])
+            raise unknown_argument(type(self).__name__, unknown[0], constructor_arguments(type(self)))
         if name is not None and (not isinstance(name, str) or not name or "/" in name):
             raise ValueError(f"[{type(self).__name__}] a layer's name is a string without '/'. Received: name={name!r}.")
         self._init_tracking()
@@ -137,13 +137,6 @@ class Layer(Tracking):
             if isinstance(attribute, property):  # it has raised AttributeError, and says why
                 return attribute.fget(self)
             raise no_member(self, name, LAYER if self.__dict__.get("built") else LAYER_WITHOUT_WEIGHTS)
-
-    def _refuse(self, word: str) -> None:
-        known = constructor_arguments(type(self))
-        raise TypeError(
-            f"[{type(self).__name__}] unknown argument {word!r}.{argument_hint(word, known)} "
-            f"Known: {', '.join(k for k in known if not k.startswith('_'))}."
-        )
 
     if TYPE_CHECKING:  # those of a layer of your own may take other arguments
 

@@ -12,7 +12,7 @@ import numpy as np
 from pynn.callbacks import Callback
 from pynn.data.batches import is_batches
 from pynn.dtypes import is_whole
-from pynn.elsewhere import argument_hint
+from pynn.elsewhere import unknown_argument
 from pynn.serialization import snake_case
 
 P = ParamSpec("P")
@@ -53,7 +53,7 @@ def _by_name(function: str, known: list[str], args: tuple, kwargs: dict[str, Any
         if word in given:
             raise TypeError(f"[{function}] the argument {word!r} came twice. Leave one out.")
         if word not in known:
-            raise TypeError(f"[{function}] unknown argument {word!r}.{argument_hint(word, known)} Known: {', '.join(known)}.")
+            raise unknown_argument(function, word, known)
     return {**given, **kwargs}
 
 

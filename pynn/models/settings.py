@@ -6,6 +6,7 @@ from typing import Any
 
 from pynn.activations import is_builtin
 from pynn.program.same import Same
+from pynn.serialization import is_ours
 
 _PLAIN = (type(None), bool, int, float, str)
 
@@ -35,7 +36,7 @@ def _seen(value: Any):
 
 def is_own_code(layer) -> bool:
     """True if a call of the layer runs no code of the user's: neither a class nor a function of theirs."""
-    if not type(layer).__module__.startswith("pynn.") or type(layer).__name__ == "Lambda":
+    if not is_ours(type(layer)) or type(layer).__name__ == "Lambda":
         return False
     functions = (getattr(layer, "activation", None), getattr(layer, "recurrent_activation", None))
     return not any(callable(f) and not is_builtin(f) for f in functions)

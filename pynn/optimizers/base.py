@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pynn import ops
-from pynn.elsewhere import OPTIMIZER, argument_hint, no_member
+from pynn.elsewhere import OPTIMIZER, no_member, unknown_argument
 from pynn.engine.op import active
 from pynn.engine.tensor import Tensor, as_tensor
 from pynn.engine.variable import Variable, structure
@@ -51,7 +51,7 @@ class Optimizer(Configurable):
     ):  # fmt: skip
         label = type(self).__name__
         if unknown:
-            _refuse(type(self), next(iter(unknown)))
+            raise unknown_argument(label, next(iter(unknown)), constructor_arguments(type(self)))
         if not 0 <= ema_momentum <= 1 or (ema_overwrite_frequency is not None and ema_overwrite_frequency < 1):
             raise ValueError(
                 f"[{label}] ema_momentum lies in [0, 1], ema_overwrite_frequency is a number of steps or None. "
@@ -375,11 +375,6 @@ def check_betas(optimizer: Optimizer, **betas: float) -> None:
 
 
 _NO_WEIGHTS = " An optimizer needs no list of weights: fit knows them, and optimizer.apply(gradients, variables) takes them."
-
-
-def _refuse(cls: type, word: str) -> None:
-    known = constructor_arguments(cls)
-    raise TypeError(f"[{cls.__name__}] unknown argument {word!r}.{argument_hint(word, known)} Known: {', '.join(known)}.")
 
 
 def _gradient_first(label: str, pair) -> tuple:

@@ -15,12 +15,8 @@ _REGISTER = Register("learning rate schedule")
 class LearningRateSchedule(Configurable):
     """Base class; subclasses define `__call__(step) -> learning rate` with ops. `step` is the number of steps done before."""
 
+    _register = _REGISTER
     name: str | None = None
-
-    def __init_subclass__(cls, **kwargs):
-        super().__init_subclass__(**kwargs)
-        if cls.__module__ == __name__:
-            _REGISTER.add(cls)
 
     def __call__(self, step) -> Tensor:
         """The learning rate of a step."""
