@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pynn.program.function import repeat  # before the op of this name, for mypy
+    from pynn.program.loops import repeat  # before the op of this name, for mypy
 
 from pynn import ops
 from pynn.config import backend, num_threads, set_num_threads, set_winograd, show_config, winograd
@@ -36,7 +36,8 @@ if TYPE_CHECKING:
     from pynn.layers import Input, Layer
     from pynn.layers.names import register_layer
     from pynn.models import Functional, Model, Sequential
-    from pynn.program.function import Function, function, repeat, scan
+    from pynn.program.function import Function, function
+    from pynn.program.loops import repeat, scan
     from pynn.seeds import set_seed
 
 __version__ = "0.1.0"
@@ -56,8 +57,8 @@ _NAMES = {
     "function": "program.function",
     "load_model": "io.layers_model",
     "register_layer": "layers.names",
-    "repeat": "program.function",
-    "scan": "program.function",
+    "repeat": "program.loops",
+    "scan": "program.loops",
     "set_seed": "seeds",
 }
 # pynn.repeat runs steps, and pynn.random draws without a counter; the ops are in pynn.ops.

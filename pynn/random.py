@@ -10,13 +10,13 @@ the same.
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pynn import ops, seeds
 from pynn.dtypes import is_whole
+from pynn.engine.forks import renewed_in_children
 from pynn.engine.op import active
 from pynn.engine.public import PublicFunction
 from pynn.engine.tensor import Tensor
@@ -39,10 +39,11 @@ class _Stream:
             self.counter = Variable(0, "int64", name="random", trainable=False)
         finally:
             active.capture = capture
-        self.renew_lock()
+        self.renew_locks()
+        renewed_in_children(self)
         self.restart()
 
-    def renew_lock(self) -> None:
+    def renew_locks(self) -> None:
         self.lock = threading.RLock()
 
     def restart(self) -> None:
@@ -62,8 +63,6 @@ class _Stream:
 
 _STREAM = _Stream()
 seeds.restarts.append(_STREAM.restart)
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_STREAM.renew_lock)
 
 
 def position() -> int:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import functools
-import os
 import threading
 import time
-import weakref
 from collections.abc import Callable
+
+from pynn.engine.forks import renewed_in_children
 
 PATIENCE = 0.05  # seconds between looks at who trains
 RECENT = 1.0  # a reader that had to wait so many seconds ago makes turns short
@@ -138,13 +138,11 @@ class StepLock:
 class ModelLocks:
     """The locks of one model. A copy of the model, or a forked child, gets locks that nobody holds."""
 
-    _all: weakref.WeakSet[ModelLocks] = weakref.WeakSet()
-
     def __init__(self) -> None:
-        self.renew()
-        ModelLocks._all.add(self)
+        self.renew_locks()
+        renewed_in_children(self)
 
-    def renew(self) -> None:
+    def renew_locks(self) -> None:
         """Puts free locks in the place of those that there are."""
         self.steps = StepLock()
         self.building = threading.RLock()
@@ -193,12 +191,3 @@ class ModelLocks:
 
     def __reduce__(self):
         return ModelLocks, ()
-
-
-def _renew_all() -> None:
-    for locks in list(ModelLocks._all):
-        locks.renew()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_renew_all)

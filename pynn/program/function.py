@@ -1,15 +1,13 @@
-"""`pn.function`: a Python function captured once per input signature and replayed natively; `repeat` and `scan` on top of it."""
+"""`pn.function`: a Python function captured once per input signature and replayed natively."""
 
 from __future__ import annotations
 
 import copy
 import functools
 import itertools
-import os
 import sys
 import threading
 import warnings
-import weakref
 from collections import OrderedDict
 from collections.abc import Callable as PythonFunction
 from collections.abc import Iterator
@@ -17,15 +15,15 @@ from typing import Any
 
 import numpy as np
 
-from pynn.dtypes import is_whole
 from pynn.engine.callable import Callable
+from pynn.engine.forks import renewed_in_children
 from pynn.engine.op import active
 from pynn.engine.operators import Operators, call
-from pynn.engine.tensor import Tensor, as_tensor, scalar, tensor
+from pynn.engine.tensor import Tensor, as_tensor, scalar
 from pynn.engine.variable import Variable
 from pynn.errors import CaptureError
 from pynn.program.capture import Capture, abstract
-from pynn.program.nest import flatten, flatten_like, unflatten
+from pynn.program.nest import flatten, unflatten
 from pynn.program.program import Program
 from pynn.program.replay import NativeReplay
 from pynn.program.same import Same
@@ -55,17 +53,15 @@ class Function(Callable):
     signature, as are shapes and dtypes. Values from outside the function are baked in, except variables.
     """
 
-    _all: weakref.WeakSet[Function] = weakref.WeakSet()  # a forked child renews their locks
-
     def __init__(self, python_function: PythonFunction):
         functools.update_wrapper(self, python_function)
         self.python_function = python_function
         self._programs: OrderedDict[tuple, _Captured] = OrderedDict()
         self._captures = 0
-        self.renew_lock()
-        Function._all.add(self)
+        self.renew_locks()
+        renewed_in_children(self)
 
-    def renew_lock(self) -> None:
+    def renew_locks(self) -> None:
         """Puts a free lock in the place of the one that there is."""
         self._changing = threading.RLock()  # what dies with a program that is dropped may call the function
 
@@ -169,15 +165,6 @@ class Function(Callable):
         queue = iter(stand_ins)
         arguments = (_argument(v, queue) for v in leaves)
         return capture_function(self.python_function, structure, arguments, stand_ins, may_create=may_create)
-
-
-def _renew_all_locks() -> None:
-    for function in list(Function._all):
-        function.renew_lock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_renew_all_locks)
 
 
 def capture_function(
@@ -324,112 +311,4 @@ def function(python_function: PythonFunction) -> Function:
     return Function(python_function)
 
 
-def repeat(step: PythonFunction, n: int, *args) -> Any:
-    """Calls `step(*args)` `n` times in one native run and returns the last result. State lives in variables.
-
-    Example:
-        >>> import pynn as pn
-        >>> count = pn.Variable(0.0)
-        >>> pn.repeat(pn.function(lambda: count.assign_add(1.0)), 1000)
-        >>> float(count)
-        1000.0
-    """
-    if not is_whole(n) or n < 1:
-        raise ValueError(f"[repeat] n must be a whole number above zero. Received: {n!r}.")
-    if active.capture is not None or active.tapes:
-        result = None
-        for _ in range(int(n)):
-            result = step(*args)
-        return result
-    return function(step).run_steps(int(n), *args)
-
-
-def scan(body: PythonFunction, carry, xs=None, length: int | None = None) -> tuple[Any, Any]:
-    """Loops over the leading axis: `carry, y = body(carry, x)` for every `x` in `xs`; returns `(carry, stacked ys)`.
-
-    Differentiable by everything that `body` uses, like any other computation.
-
-    Args:
-        body: `(carry, x) -> (carry, y)`; both may be nested structures, with None among the leaves.
-        carry: The first carry.
-        xs: A tensor or a nested structure of tensors with a common leading axis; None with `length`.
-        length: Number of turns if `xs` is None. Without any turn, `body` isn't called and the stacked ys are None.
-
-    Raises:
-        TypeError: `body` isn't a function, or doesn't give a pair.
-        ValueError: the leading axes differ, or `body` gives a y of another structure than in the first turn.
-
-    Example:
-        >>> import pynn as pn
-        >>> total, sums = pn.scan(lambda c, x: (c + x, c + x), 0.0, pn.tensor([1.0, 2.0, 3.0]))
-        >>> sums.tolist()
-        [1.0, 3.0, 6.0]
-    """
-    if not callable(body):
-        raise TypeError(f"[scan] the body must be a function of (carry, x). Received: {type(body).__name__}. Call scan(body, carry, xs).")
-    leaves: list = []
-    structure = flatten(xs, leaves) if xs is not None else None
-    tensors = [as_tensor(x) for x in leaves]
-    turns = _turns(tensors, length)
-    carry = _tensors(carry)
-    rows: list[list] = []
-    y_structure = None
-    for i in range(turns):
-        x = unflatten(structure, iter([t[i] for t in tensors])) if structure is not None else None
-        carry, y = _pair(body(carry, x))
-        if i == 0:
-            rows.append([])
-            y_structure = flatten(y, rows[0])
-        else:
-            rows.append(_row(y, i, y_structure, rows[0]))
-    if not rows:
-        return carry, None
-    stacked = [None if rows[0][k] is None else call("stack", [as_tensor(row[k]) for row in rows]) for k in range(len(rows[0]))]
-    return carry, unflatten(y_structure, iter(stacked))
-
-
-def _pair(made) -> tuple:
-    """(carry, y): a tensor of two rows is none, though it can be taken apart."""
-    if isinstance(made, (tuple, list)) and len(made) == 2:
-        return tuple(made)
-    raise TypeError(f"[scan] body must give a pair (carry, y). Received: {_outline(made)}. Write return carry, y, or carry, None.")
-
-
-def _row(y, turn: int, structure, first: list) -> list:
-    """The leaves of what a turn gave, in the order of those of the first turn."""
-    row: list = []
-    if not flatten_like(structure, y, row) or any((a is None) != (b is None) for a, b in zip(row, first, strict=True)):
-        raise ValueError(
-            f"[scan] body must give a y of one structure in every turn. Received: {_outline(y)} in turn {turn}, "
-            f"{_outline(unflatten(structure, iter(first)))} in turn 0. Return the same names, or as many tensors, each time."
-        )
-    return row
-
-
-def _outline(value) -> str:
-    leaves: list = []
-    structure = flatten(value, leaves)
-    return str(unflatten(structure, iter(["tensor" if leaf is not None else None for leaf in leaves]))).replace("'tensor'", "tensor")
-
-
-def _turns(xs: list[Tensor], length) -> int:
-    if length is not None and (not is_whole(length) or length < 0):
-        raise ValueError(f"[scan] length must be a whole number, zero or more. Received: {length!r}.")
-    if not all(x.shape for x in xs):
-        raise ValueError(
-            "[scan] every tensor of xs needs a leading axis to loop over. Received: one without axes; a list is a structure of tensors, "
-            "so pass pn.tensor(values) for a list of numbers."
-        )
-    lengths = {x.shape[0] for x in xs} | (set() if length is None else {int(length)})
-    if len(lengths) != 1:
-        raise ValueError(f"[scan] xs need a common leading axis, or give length. Received: lengths {sorted(lengths)}.")
-    return lengths.pop()
-
-
-def _tensors(value):
-    leaves: list = []
-    structure = flatten(value, leaves)
-    return unflatten(structure, iter([v if v is None or isinstance(v, Operators) else tensor(v) for v in leaves]))
-
-
-__all__ = ["CaptureError", "Function", "function", "repeat", "scan"]
+__all__ = ["Function", "function"]
