@@ -77,8 +77,8 @@ def _define(kernel, name: str | None, output, gradient, fallback) -> Op:
     if address is None and not callable(kernel):
         raise TypeError(f"[custom_op] the kernel must be a function on arrays or a numba.cfunc. Received: {kernel!r}.")
     compute = fallback if address is not None else kernel
-    infer = _inference(output, None if address is None else _element_type(kernel), name or getattr(compute, "__name__", "custom_op"))
     base = name or getattr(compute, "__name__", "custom_op")
+    infer = _inference(output, None if address is None else _element_type(kernel), base)
     return define(
         _free_name(base),
         inputs=_operands(compute),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from pynn.errors import NonFiniteError
+from pynn.errors import NonFiniteError, suggestion
 from pynn.serialization import constructor_arguments, word_refusals
 
 _HOOKS = (
@@ -111,8 +111,6 @@ class LambdaCallback(Callback):
     def __init__(self, **hooks: Callable):
         for name, hook in hooks.items():
             if name not in _HOOKS:
-                from pynn.errors import suggestion
-
                 raise TypeError(f"[LambdaCallback] there is no hook {name!r}.{suggestion(name, _HOOKS)}")
             if hook is not None and not callable(hook):
                 raise TypeError(f"[LambdaCallback] a hook is a function. Received: {name}={hook!r}. Write {name}=lambda ...: ...")

@@ -20,8 +20,10 @@ def named_weights(model) -> dict:
     """path -> variable.
 
     Raises:
-        ValueError: two weights have one path.
+        ValueError: there are no weights yet, or two have one path.
     """
+    if not model.built:
+        raise ValueError(f"[{model.label}] the model has no weights yet. Give its first layer an input_shape, or call it once.")
     found: dict = {}
     for path, variable in weight_paths(model):
         if path in found:
@@ -36,8 +38,6 @@ def save_weights(model, path: str | os.PathLike[str]) -> None:
     Raises:
         ValueError: the model has no weights yet, or the path has the suffix of another format.
     """
-    if not model.built:
-        raise ValueError(f"[{model.label}] the model has no weights yet. Give its first layer an input_shape, or call it once.")
     path = as_path("save_weights", path)
     check_suffix(path, "save_weights", weights=True)
     weights = named_weights(model)
@@ -58,8 +58,6 @@ def load_weights(model, path: str | os.PathLike[str], *, strict: bool = True) ->
     Raises:
         ValueError: names or shapes don't fit, or a value overflows the model's dtype.
     """
-    if not model.built:
-        raise ValueError(f"[{model.label}] the model has no weights yet. Give its first layer an input_shape, or call it once.")
     path = as_path("load_weights", path)
     weights = named_weights(model)
     arrays = _renamed(_in_order(load_file(path), load_metadata(path)), weights)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from pynn.engine.op import active
+from pynn.layers.names import find_class
 from pynn.layers.structure import flatten, is_shape, map_shapes, map_structure
 
 
@@ -54,8 +55,6 @@ class SymbolicTensor:
     def _merge(self, other, layer: str, symbol: str):
         if not isinstance(other, SymbolicTensor):
             _no_operator(symbol)(self, other)
-        from pynn.layers.names import find_class
-
         return find_class(layer)()([self, other])
 
     def __add__(self, other):

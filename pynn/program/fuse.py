@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from pynn.dtypes import bool_, int32, int64, is_float, uint8
-from pynn.engine.op import REGISTRY, Node, Spec, define
+from pynn.engine.op import REGISTRY, Node, Spec, define, prepared
 from pynn.engine.tensor import Tensor
 from pynn.ops.conv_fused import can_fuse_pool
 
@@ -135,8 +135,6 @@ def fuse_patterns(nodes: list[Node], keep: set[int], may_join: Callable[[Node], 
 
 
 def _fused_node(match: Match) -> Node:
-    from pynn.engine.op import prepared
-
     op = REGISTRY[match.op_name]
     attrs = op.complete(match.attrs)
     specs = tuple(None if t is None else t.spec for t in match.inputs)

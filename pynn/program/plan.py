@@ -123,10 +123,7 @@ class Planner:
                 if t is not None:
                     self.last_read[id(self.root(t))] = i
         end = len(self.steps)
-        for t in self.outputs:
-            if id(self.root(t)) not in self.made_at:
-                self.last_read[id(self.root(t))] = end
-        for _, t in self.finals:
+        for t in (*self.outputs, *(t for _, t in self.finals)):
             if id(self.root(t)) not in self.made_at:
                 self.last_read[id(self.root(t))] = end
 

@@ -15,12 +15,12 @@ from pynn.errors import CaptureError
 from pynn.program import fuse
 from pynn.program.capture import Capture
 from pynn.program.fuse_updates import fuse_updates
-from pynn.program.plan import Plan, Planner
+from pynn.program.plan import Planner
 from pynn.program.replay import FallbackReplay, NativeReplay, native_kernel
 
 
 class Program:
-    """A captured computation over `inputs`; made by `build`, run by `run`.
+    """What `capture` holds as a computation over `inputs`.
 
     Attributes:
         inputs: The abstract tensors that stand for the arguments.
@@ -46,7 +46,7 @@ class Program:
         computed = [t for n in self.nodes for t in n.outputs if t is not None]
         self._check_origins()
         self._changing = {id(t) for t in (*self.inputs, *computed, *(t for v, t in self.reads if id(v) in changed))}
-        self.plan = self._make_plan()
+        self.plan = Planner(self.nodes, self.inputs, self.outputs, self.reads, self.finals, self._workspace_bytes).plan()
         native = kernels.native_enabled() and self._native_dtypes()
         self.replay = NativeReplay(self) if native else FallbackReplay(self)
 
@@ -64,9 +64,6 @@ class Program:
                     f"[{name}] a value belongs to a capture that has ended. Received: {t!r}. Return such values from the captured "
                     "function instead of keeping them."
                 )
-
-    def _make_plan(self) -> Plan:
-        return Planner(self.nodes, self.inputs, self.outputs, self.reads, self.finals, self._workspace_bytes).plan()
 
     def keeps(self, node: Node) -> bool:
         """Whether a call's kernel keeps what it makes of an operand for the next run: the program doesn't change that operand."""
