@@ -30,12 +30,11 @@ class Tape:
         active.tapes.append(self)
         return self
 
-    def __exit__(self, *exc) -> None:
+    def leave(self, *exc) -> None:
+        """Records no more, nor do the tapes inside. May come twice, as Ctrl-C can keep `__exit__` from its first line."""
         del active.tapes[self._below :]
 
-    def leave(self) -> None:
-        """Records no more, nor do the tapes inside: for where Ctrl-C has kept `__exit__` from its first line."""
-        del active.tapes[self._below :]
+    __exit__ = leave
 
     def watch(self, tensor: Tensor) -> None:
         """Differentiation by `tensor` will be possible."""
@@ -166,31 +165,11 @@ def ones_like(t: Tensor) -> Tensor:
 
 def record_custom(inputs: Sequence[Tensor], outputs: Sequence[Tensor], vjp: Callable) -> None:
     """Tells the tapes of a call whose gradient a user has written; `vjp(dys, needs) -> gradients by the inputs`."""
-    op = Op(
-        name="custom_grad",
-        inputs=tuple(f"x{i}" for i in range(len(inputs))),
-        optional=(False,) * len(inputs),
-        attrs={},
-        infer=_never,
-        fallback=_never,
-        vjp=lambda dys, inputs, outputs, attrs, needs: vjp(dys, needs),
-        decompose=None,
-        residuals=0,
-        updates={},
-        pack=_never,
-        reference=None,
-        samples=None,
-        failures={},
-        kernel="custom_grad",
-        opcode=None,
-        elementwise=False,
-        alias=False,
-        effect=False,
-        foreign=True,
-        address=None,
-        tfjs=None,
-        onnx=None,
-    )
+    def vjp_of_op(dys, inputs, outputs, attrs, needs):
+        return vjp(dys, needs)
+
+    names = tuple(f"x{i}" for i in range(len(inputs)))
+    op = define("custom_grad", inputs=names, infer=_never, fallback=_never, vjp=vjp_of_op, foreign=True)
     for tape in active.tapes:
         tape.record(op, tuple(inputs), tuple(outputs), {})
 
