@@ -112,13 +112,11 @@ def infer(row):
         yield Case("tf_function", lambda: lambda: forward(held).numpy())
 
 
-def cases(row):
-    """All ways to do a row."""
-    return train(row) if isinstance(row, Train) else infer(row) if isinstance(row, Infer) else ()
+KINDS = {Train: train, Infer: infer}
 
 
 if __name__ == "__main__":
     run(
-        cases,
+        KINDS,
         {"keras": keras.__version__, **ENGINE, "numpy": np.__version__, "backend": os.environ.get("KERAS_BACKEND", BACKEND)},
     )

@@ -1,6 +1,6 @@
 """What every contestant shares: its command line, timing, data, and the JSON lines it prints.
 
-A contestant is a script with a function `cases(row)` that yields `Case`s for the rows it can do; `run(cases, versions)` does the rest.
+A contestant is a script with a function for each kind of row that it can do, which yields `Case`s; `run(kinds, versions)` does the rest.
 Only NumPy is needed here. Threads and affinity are set by whoever starts the script.
 """
 
@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from watch import Watch
@@ -47,16 +48,16 @@ def options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def run(cases: Callable[[object], Iterable[Case]], versions: dict[str, str]) -> None:
+def run(kinds: dict[type, Callable[[Any], Iterable[Case]]], versions: dict[str, str]) -> None:
     """Measures every case of every row asked for; prints a JSON line for each, and one with the versions."""
     given, watch = options(), Watch()
     print(json.dumps({"versions": versions}), flush=True)
     if given.task == "cold_start":
-        cold_start(cases)
+        cold_start(kinds[Train])
         return
     for name in rows_of(given.rows):
         row = ROWS[name]
-        for case in cases(row):
+        for case in kinds[type(row)](row) if type(row) in kinds else ():
             budget = given.budget if isinstance(row, (Train, Net)) else given.budget / 3
             found = attempt(case, budget)
             print(json.dumps({"row": name + (f".{case.op}" if case.op else ""), "variant": case.variant, **found}), flush=True)
@@ -107,10 +108,10 @@ def window(call: Callable[[], object], sync: Callable[[object], object], repeats
     return (time.perf_counter() - began) / repeats
 
 
-def cold_start(cases: Callable[[object], Iterable[Case]]) -> None:
+def cold_start(train: Callable[[Any], Iterable[Case]]) -> None:
     """The first epoch of mlp_b32 in the first of the library's variants; the process that started this one measures."""
     row = ROWS["mlp_b32"]
-    case = next(iter(cases(row)))
+    case = next(iter(train(row)))
     call = case.start()
     for _ in range(row.steps_per_epoch // case.calls):
         result = call()

@@ -247,12 +247,7 @@ KINDS = {Train: train, Infer: infer, MatMul: matmul, Conv: conv, Recurrent: recu
          AdamStep: adam, MaxPool: max_pool, Matrix: matrix, Small: small, Net: net}  # fmt: skip
 
 
-def cases(row):
-    """All ways to do a row."""
-    return KINDS[type(row)](row)
-
-
 if __name__ == "__main__":
     from pynn.engine import kernels
 
-    run(cases, {"pynn": pn.__version__, "backend": f"{pn.backend()} {kernels.target()}", "numpy": np.__version__})
+    run(KINDS, {"pynn": pn.__version__, "backend": f"{pn.backend()} {kernels.target()}", "numpy": np.__version__})

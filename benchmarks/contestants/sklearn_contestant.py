@@ -17,19 +17,16 @@ def network(row, batch):
     )
 
 
-def cases(row):
-    """All ways to do a row."""
-    if getattr(row, "model", "") != "mlp":
-        return
-    if isinstance(row, Infer):
+def infer(row):
+    if row.model == "mlp":
         fitted = network(row, 10).fit(images(10).reshape(10, -1), np.arange(10))
         x = images(row.batch).reshape(row.batch, -1)
         yield Case("predict_proba", lambda: lambda: fitted.predict_proba(x))
-    if isinstance(row, Train):
-        yield from training(row)
 
 
-def training(row):
+def train(row):
+    if row.model != "mlp":
+        return
     x, y = training_data(row)
     x, steps = x.reshape(len(x), -1), fit_steps(row)
 
@@ -46,5 +43,8 @@ def training(row):
     yield Case("partial_fit", partial_fit)
 
 
+KINDS = {Train: train, Infer: infer}
+
+
 if __name__ == "__main__":
-    run(cases, {"scikit-learn": sklearn.__version__, "numpy": np.__version__})
+    run(KINDS, {"scikit-learn": sklearn.__version__, "numpy": np.__version__})

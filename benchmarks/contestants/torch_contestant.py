@@ -312,10 +312,5 @@ KINDS = {Train: train, Infer: infer, MatMul: matmul, Conv: conv, Recurrent: recu
          AdamStep: adam, MaxPool: max_pool, Matrix: matrix, Small: small, Net: net}  # fmt: skip
 
 
-def cases(row):
-    """All ways to do a row."""
-    return KINDS[type(row)](row)
-
-
 if __name__ == "__main__":
-    run(cases, {"torch": torch.__version__, "blas": "MKL" if torch.backends.mkl.is_available() else "other"})
+    run(KINDS, {"torch": torch.__version__, "blas": "MKL" if torch.backends.mkl.is_available() else "other"})
