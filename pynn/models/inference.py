@@ -55,10 +55,15 @@ def evaluate(
         count, results = _evaluate(model, _batches(model, x, y, sample_weight, batch_size, steps), hooks)
     if verbose not in (0, "auto"):
         print(f"{count} steps in {duration(time.monotonic() - started)}  {values(results)}")
-    if return_dict:
+    return returned(results, return_dict)
+
+
+def returned(results: dict[str, float], as_dict: bool) -> Any:
+    """The results of an evaluation as its caller gets them: a dict by name, or a list, or the only one."""
+    if as_dict:
         return results
-    found = list(results.values())
-    return found[0] if len(found) == 1 else found
+    values = list(results.values())
+    return values[0] if len(values) == 1 else values
 
 
 def _evaluate(model, batches, hooks) -> tuple[int, dict[str, float]]:

@@ -297,7 +297,7 @@ class Model(Layer):
         try:
             locks.start_training(f"{mode}_on_batch", self.label, mark)
             step = self._step_beside_fit if locks.fitting else self._step_on_batch
-            found = self._results(step(mode, values, class_weight), return_dict)
+            found = inference.returned(step(mode, values, class_weight), return_dict)
             locks.stop_training(mark)
         except BaseException:
             locks.stop_training(mark)
@@ -386,12 +386,6 @@ class Model(Layer):
                     program.run(data.leaves)
         except GuardTripped as tripped:
             raise explain(self, tripped, data) from None
-
-    def _results(self, results: dict[str, float], return_dict: bool):
-        if return_dict:
-            return results
-        values = list(results.values())
-        return values[0] if len(values) == 1 else values
 
     # -- files -------------------------------------------------------------------------------------------------------
 

@@ -27,13 +27,13 @@ def _check_indices(name: str, indices: Spec) -> None:
         raise TypeError(f"[{name}] indices must be integers. Received: indices.dtype={indices.dtype}. Use pynn.cast.")
 
 
-def _checked(name: str, indices: np.ndarray, rows: int) -> np.ndarray:
+def checked_indices(name: str, indices: np.ndarray, rows: int, message: str = _INDEX_MESSAGE) -> np.ndarray:
     """Flat int64 indices, or the error that the native kernel's failure would give."""
     flat = indices.reshape(-1).astype(_INT64)
     wrong = (flat < 0) | (flat >= rows)
     if wrong.any():
         position = int(np.argmax(wrong))
-        raise ValueError(f"[{name}] " + _INDEX_MESSAGE.format(flat[position], position, rows))
+        raise ValueError(f"[{name}] " + message.format(flat[position], position, rows))
     return flat
 
 
@@ -58,7 +58,7 @@ def _infer_take(name: str):
 
 def _take_numpy(name: str):
     def take(data, indices, *, axis):
-        flat = _checked(name, indices, data.shape[axis])
+        flat = checked_indices(name, indices, data.shape[axis])
         shape = data.shape[:axis] + indices.shape + data.shape[axis + 1 :]
         return np.take(data, flat, axis=axis).reshape(shape)
 
@@ -113,7 +113,7 @@ def _infer_take_grad(dy: Spec, indices: Spec, *, axis: int, rows: int) -> Spec:
 
 
 def _take_grad_numpy(dy, indices, *, axis, rows):
-    flat = _checked("take_grad", indices, rows)
+    flat = checked_indices("take_grad", indices, rows)
     rest = dy.shape[axis + indices.ndim :]
     dx = np.zeros((*dy.shape[:axis], rows, *rest), dy.dtype)
     by_position = dy.reshape(*dy.shape[:axis], flat.size, *rest)
@@ -133,7 +133,7 @@ def _add_rows(rows, indices, out):
 def _take_grad_loops(dy, indices, *, axis, rows):
     if not is_float(dy.dtype):
         return _take_grad_numpy(dy, indices, axis=axis, rows=rows)
-    flat = _checked("take_grad", indices, rows)
+    flat = checked_indices("take_grad", indices, rows)
     outer, rest = dy.shape[:axis], dy.shape[axis + indices.ndim :]
     dx = np.zeros((math.prod(outer), rows, math.prod(rest)), dy.dtype)
     _add_rows(*read(dy.reshape(len(dx), flat.size, math.prod(rest)), flat), dx)
@@ -216,7 +216,7 @@ def _gather_batch_numpy(data, permutation, cursor, *, batch):
     first = int(cursor)
     if first < 0 or first + batch > len(permutation):
         raise ValueError("[gather_batch] " + _CURSOR_MESSAGE.format(first, batch, len(permutation)))
-    return data[_checked("gather_batch", permutation[first : first + batch], len(data))]
+    return data[checked_indices("gather_batch", permutation[first : first + batch], len(data))]
 
 
 GATHER_BATCH = define(
@@ -260,7 +260,7 @@ def _infer_scatter_add(x: Spec, indices: Spec, updates: Spec) -> Spec:
 
 
 def _scatter_add_numpy(x, indices, updates):
-    flat = _checked("scatter_add", indices, len(x))
+    flat = checked_indices("scatter_add", indices, len(x))
     out = x.copy()
     np.add.at(out, flat, updates.reshape(flat.size, *x.shape[1:]))
     return out
@@ -269,7 +269,7 @@ def _scatter_add_numpy(x, indices, updates):
 def _scatter_add_loops(x, indices, updates):
     if not is_float(x.dtype):
         return _scatter_add_numpy(x, indices, updates)
-    flat = _checked("scatter_add", indices, len(x))
+    flat = checked_indices("scatter_add", indices, len(x))
     out = x.copy()
     rest = math.prod(x.shape[1:])
     _add_rows(*read(updates.reshape(1, flat.size, rest), flat), out.reshape(1, len(x), rest))

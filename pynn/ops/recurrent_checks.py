@@ -1,4 +1,4 @@
-"""Shape rules of recurrent ops, and the messages where they don't hold."""
+"""Shape rules of recurrent ops and their gradients, and the messages where they don't hold."""
 
 from __future__ import annotations
 
@@ -76,6 +76,13 @@ def check_state(op: str, name: str, state: Spec | None, x: Spec, units: int) -> 
             f"[{op}] {name} must have the shape (batch, units) = ({x.shape[0]}, {units}). "
             f"Received: {shapes(x=x, **{name: state})}."
         )
+
+
+def gradient_specs(x: Spec, kernel: Spec, recurrent_kernel: Spec, bias: Spec | None, states: int, needs) -> tuple[Spec | None, ...]:
+    """The specs of the gradients by x, the weights and so many initial states, None where nobody `needs` one."""
+    state = Spec((x.shape[0], recurrent_kernel.shape[0]), x.dtype)
+    specs = (x, kernel, recurrent_kernel, bias, *[state] * states)
+    return tuple(spec if need else None for spec, need in zip(specs, needs, strict=True))
 
 
 def check_dtypes(op: str, **specs: Spec | None) -> np.dtype:

@@ -8,7 +8,7 @@ from pynn.engine.apply import apply
 from pynn.engine.op import Sample, Spec, active, define, infer_outputs
 from pynn.engine.tensor import Tensor
 from pynn.ops.recurrent_activations import NUMBERS
-from pynn.ops.recurrent_checks import check_activation, check_dtypes, check_sequence, check_state, check_weights
+from pynn.ops.recurrent_checks import check_activation, check_dtypes, check_sequence, check_state, check_weights, gradient_specs
 from pynn.ops.recurrent_numpy import lstm_grad_numpy, lstm_numpy
 from pynn.ops.recurrent_operands import GATED_CASES, as_tensors, sample_arrays, visible_sequence
 from pynn.ops.recurrent_reference import complex_step_gradient, lstm_reference
@@ -103,11 +103,8 @@ LSTM = define(
 # ---- the gradient ------------------------------------------------------------------------------------------------------
 
 
-def _infer_grad(x, kernel, recurrent_kernel, bias, initial_h, initial_c, mask, h_sequence, *_, needs, **attrs):
-    batch, units = x.shape[0], recurrent_kernel.shape[0]
-    state = Spec((batch, units), x.dtype)
-    specs = (x, kernel, recurrent_kernel, bias, state, state)
-    return tuple(spec if need else None for spec, need in zip(specs, needs, strict=True))
+def _infer_grad(x, kernel, recurrent_kernel, bias, *_, needs, **attrs):
+    return gradient_specs(x, kernel, recurrent_kernel, bias, 2, needs)
 
 
 def _steps(inputs, attrs):

@@ -8,7 +8,7 @@ from pynn.engine.apply import apply
 from pynn.engine.op import Sample, Spec, active, define, infer_outputs
 from pynn.engine.tensor import Tensor
 from pynn.ops.recurrent_activations import NUMBERS
-from pynn.ops.recurrent_checks import check_activation, check_dtypes, check_sequence, check_state, check_weights
+from pynn.ops.recurrent_checks import check_activation, check_dtypes, check_sequence, check_state, check_weights, gradient_specs
 from pynn.ops.recurrent_numpy import simple_rnn_grad_numpy, simple_rnn_numpy
 from pynn.ops.recurrent_operands import CASES, as_tensors, sample_arrays, visible_sequence
 from pynn.ops.recurrent_reference import complex_step_gradient, simple_rnn_reference
@@ -76,9 +76,8 @@ SIMPLE_RNN = define(
 # ---- the gradient ------------------------------------------------------------------------------------------------------
 
 
-def _infer_grad(x, kernel, recurrent_kernel, bias, initial_h, mask, h_sequence, *_, needs, **attrs):
-    specs = (x, kernel, recurrent_kernel, bias, Spec((x.shape[0], recurrent_kernel.shape[0]), x.dtype))
-    return tuple(spec if need else None for spec, need in zip(specs, needs, strict=True))
+def _infer_grad(x, kernel, recurrent_kernel, bias, *_, needs, **attrs):
+    return gradient_specs(x, kernel, recurrent_kernel, bias, 1, needs)
 
 
 def _steps(inputs, attrs):

@@ -12,6 +12,7 @@ from pynn.engine.public import PublicFunction
 from pynn.engine.tape import ones_like
 from pynn.engine.tensor import Tensor, as_tensor, promote
 from pynn.errors import shapes
+from pynn.ops.gather import checked_indices
 from pynn.ops.shape import checked_axis, expand_dims, moveaxis, reshape
 
 __all__ = [
@@ -161,12 +162,7 @@ def _infer_sparse(logits: Spec, labels: Spec) -> tuple[Spec, Spec]:
 
 
 def _checked_labels(name: str, labels, classes: int) -> np.ndarray:
-    flat = labels.reshape(-1).astype(np.int64)
-    wrong = (flat < 0) | (flat >= classes)
-    if wrong.any():
-        row = int(np.argmax(wrong))
-        raise ValueError(f"[{name}] " + _LABEL_MESSAGE.format(flat[row], row, classes))
-    return flat.reshape(labels.shape)[..., None]
+    return checked_indices(name, labels, classes, _LABEL_MESSAGE).reshape(labels.shape)[..., None]
 
 
 def _loss_and_probabilities(logits):
