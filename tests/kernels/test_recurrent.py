@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 from guard import run_guarded
-from op_checks import run_on_arrays
+from op_checks import fallback, native
 
 from pynn.engine import kernels
 from pynn.engine.op import Spec, infer_outputs
@@ -32,13 +32,7 @@ def cast(array, dtype):
 
 def run(op, arrays, attrs, backend=""):
     """The op's outputs on one backend, "" for the native one in use; None where it has no kernel for this."""
-    attrs = op.complete(attrs)
-    specs = [None if a is None else Spec(a.shape, a.dtype) for a in arrays]
-    outputs = infer_outputs(op, specs, attrs)
-    if backend == "fallback":
-        return kernels.run_fallback(op, arrays, attrs, outputs)
-    kernel = kernels.prepare_native(op, specs, outputs, attrs, backend)
-    return None if kernel is None else run_on_arrays(op, kernel, arrays)
+    return fallback(op, arrays, attrs) if backend == "fallback" else native(op, arrays, attrs, backend)
 
 
 def assert_close(results, wanted, dtype):
