@@ -41,7 +41,7 @@ def unbound(
     error: Exception, label: str, function: Callable, args: Sequence, words: dict, known: Sequence[str] = (), context: dict | None = None
 ) -> TypeError | None:  # fmt: skip
     """As `refusal`, for arguments that Python could not bind; None if it could. `context` came with them, but not from the user."""
-    if not isinstance(error, TypeError):
+    if not isinstance(error, TypeError) or _has_own_words(error):
         return None
     try:
         inspect.signature(function).bind(*args, **words, **(context or {}))
@@ -64,7 +64,7 @@ def _options(label: str, function: Callable, args: Sequence, known: Sequence[str
 
 def stumbled(error: Exception) -> bool:
     """Whether this is an error of Python or NumPy that came up in code of this package, not one with words of its own or in a user's."""
-    if not isinstance(error, _STUMBLES) or isinstance(error, _DELIBERATE) or str(error).startswith("["):
+    if not isinstance(error, _STUMBLES) or isinstance(error, _DELIBERATE) or _has_own_words(error):
         return False
     frame = error.__traceback__
     while frame is not None:
@@ -72,6 +72,10 @@ def stumbled(error: Exception) -> bool:
             return False
         frame = frame.tb_next
     return True
+
+
+def _has_own_words(error: Exception) -> bool:
+    return str(error).startswith("[")
 
 
 def _ours(module: str) -> bool:
