@@ -118,22 +118,26 @@ class Tape:
 
 
 def _vjp_of_decomposed(node: Node, dys: tuple, needs: tuple) -> list[Tensor | None]:
-    """The gradient of an op through its `decompose`, computed again under a tape of its own."""
+    return gradients_through(lambda *inputs: node.op.decompose(inputs, node.attrs), node.inputs, dys, needs)
+
+
+def gradients_through(compose: Callable, inputs: Sequence[Tensor | None], dys: Sequence[Tensor | None], needs: Sequence[bool]) -> list:
+    """The gradients by the inputs that are needed, None where nothing leads to one, through `compose(*inputs) -> outputs` in other ops.
+
+    That is computed again, under a tape of its own. `dys` are the gradients by the outputs, None where there is none.
+    """
     with Tape() as tape:
-        inputs = tuple(None if t is None else stand_in(t) for t in node.inputs)
-        for t, need in zip(inputs, needs, strict=True):
-            if need:
-                tape.watch(t)
-        outputs = node.op.decompose(inputs, node.attrs)
-    outputs = outputs if isinstance(outputs, tuple) else (outputs,)
-    total: list[Tensor | None] = [None] * len(inputs)
-    present = [i for i, t in enumerate(inputs) if t is not None and needs[i]]
-    for output, dy in zip(outputs, dys, strict=False):
-        if dy is None:
-            continue
-        for i, dx in zip(present, tape.gradient(output, [inputs[i] for i in present], dy), strict=True):
-            total[i] = dx if total[i] is None else total[i] if dx is None else call("add", total[i], dx)
-    return total
+        copies = [None if t is None else stand_in(t) for t in inputs]
+        sources = [t for t, need in zip(copies, needs, strict=True) if need and t is not None]
+        for t in sources:
+            tape.watch(t)
+        outputs = compose(*copies)
+    total: dict[int, Tensor] = {}
+    for output, dy in zip(outputs if isinstance(outputs, tuple) else (outputs,), dys, strict=False):
+        for t, dx in zip(sources, [] if dy is None else tape.gradient(output, sources, dy), strict=False):
+            if dx is not None:
+                total[id(t)] = call("add", total[id(t)], dx) if id(t) in total else dx
+    return [total.get(id(t)) for t in copies]
 
 
 def _identity_vjp(dys, inputs, outputs, attrs, needs):

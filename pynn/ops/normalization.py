@@ -11,7 +11,7 @@ from pynn.dtypes import is_float
 from pynn.engine.apply import apply
 from pynn.engine.op import Sample, Spec, define
 from pynn.engine.operators import call
-from pynn.engine.tape import Tape, stand_in
+from pynn.engine.tape import gradients_through
 from pynn.engine.tensor import Tensor, as_tensor
 from pynn.errors import shapes
 from pynn.ops.shape import checked_axes, checked_axis, expand_dims, moveaxis, reshape
@@ -23,18 +23,7 @@ def _through(compose: Callable) -> Callable:
     """A gradient rule by differentiating `compose(*inputs, **attrs)`, the same computation in other ops."""
 
     def vjp(dys, inputs, outputs, attrs, needs):
-        with Tape() as tape:
-            copies = [None if t is None else stand_in(t) for t in inputs]
-            sources = [t for t, need in zip(copies, needs, strict=True) if need]
-            for t in sources:
-                tape.watch(t)
-            results = compose(*copies, **attrs)
-        total: dict[int, Tensor] = {}
-        for result, dy in zip(results, dys, strict=True):
-            for t, dx in zip(sources, () if dy is None else tape.gradient(result, sources, dy), strict=False):
-                if dx is not None:
-                    total[id(t)] = total[id(t)] + dx if id(t) in total else dx
-        return tuple(None if t is None else total.get(id(t)) for t in copies)
+        return gradients_through(lambda *copies: compose(*copies, **attrs), inputs, dys, needs)
 
     return vjp
 

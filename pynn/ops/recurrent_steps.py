@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from pynn.engine.operators import call
-from pynn.engine.tape import Tape, stand_in
+from pynn.engine.tape import gradients_through
 from pynn.engine.tensor import Tensor, scalar
 from pynn.ops.activations import SELU_ALPHA, SELU_SCALE
 
@@ -152,20 +152,5 @@ def simple_rnn_steps(
 
 def gradients_of_steps(steps: Callable, inputs: Sequence[Tensor | None], dys: Sequence[Tensor | None], needs: Sequence[bool]):
     """d sum_i sum(outputs[i] * dys[i]) / d input for each input that `needs` names, else None; itself made of plain ops."""
-    with Tape() as tape:
-        copies = [None if t is None else stand_in(t) for t in inputs]
-        wanted = [copy for copy, need in zip(copies, needs, strict=False) if need]
-        for copy in wanted:
-            tape.watch(copy)
-        outputs = steps(*copies)
-    totals: dict[int, Tensor] = {}
-    for output, dy in zip(outputs, dys, strict=True):
-        if dy is None:
-            continue
-        for copy, gradient in zip(wanted, tape.gradient(output, wanted, dy), strict=True):
-            if gradient is not None:
-                totals[id(copy)] = totals[id(copy)] + gradient if id(copy) in totals else gradient
-    return tuple(
-        (totals[id(copy)] if id(copy) in totals else call("zeros_like", copy)) if need else None
-        for copy, need in zip(copies, needs, strict=False)
-    )
+    found = gradients_through(steps, inputs, dys, needs)
+    return tuple((call("zeros_like", t) if dx is None else dx) if need else None for t, dx, need in zip(inputs, found, needs, strict=True))
