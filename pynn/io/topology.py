@@ -125,6 +125,8 @@ def layer_config(cls: type, name: str, config: dict[str, Any], dialect: Dialect,
     if name == "SeparableConv2D" and "depth_multiplier" not in config:
         kernel = dialect.shapes.get(f"{config.get('name')}/depthwise_kernel")
         config["depth_multiplier"] = kernel[-1] if kernel else 1
+    if name == "DepthwiseConv2D" and config.get("depthwise_constraint") == config.get("depthwise_regularizer"):
+        config.pop("depthwise_constraint", None)  # TensorFlow.js writes the regularizer under both names
     if name == "BatchNormalization" and isinstance(config.get("axis"), list):
         config["axis"] = config["axis"][0]
     config.pop("implementation", None)

@@ -57,11 +57,11 @@ class Writer:
         return {"class_name": "Model", "config": config}
 
     def _sequential(self, model) -> dict[str, Any]:
-        entries = [self.layer(layer) for layer in model.layers]
+        entries = [self.layer(layer) for layer in model.stack]
         if entries and model._build_shape is not None:
-            first = entries[0]["config"]
+            first, shape = entries[0]["config"], model._build_shape
             if entries[0]["class_name"] not in ("Sequential", "Model"):
-                first.setdefault("batch_input_shape", [None, *model._build_shape[1:]])
+                first.setdefault("batch_input_shape", [shape[0] if model.stateful else None, *shape[1:]])
         return {"name": model.name, "layers": entries}
 
     def layer(self, layer: Layer) -> dict[str, Any]:

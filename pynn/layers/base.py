@@ -112,7 +112,8 @@ class Layer(Tracking):
         unknown = [word for word, value in unknown.items() if word not in _WITHOUT_EFFECT and (value or word not in _ABSENT)]
         if unknown:
             raise unknown_argument(type(self).__name__, unknown[0], constructor_arguments(type(self)))
-        if name is not None and (not isinstance(name, str) or not name or "/" in name):
+        # files of TensorFlow.js and Keras 2 have names such as expanded_conv/project
+        if name is not None and (not isinstance(name, str) or not name or ("/" in name and current_loading() is None)):
             raise ValueError(f"[{type(self).__name__}] a layer's name is a string without '/'. Received: name={name!r}.")
         self._init_tracking()
         self.name = name or next_name(type(self).__name__)

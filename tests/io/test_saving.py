@@ -341,3 +341,50 @@ def test_what_was_left_out_is_told_up_to_a_length(tmp_path, layers):
     rest = f"'d5/kernel' isn't in the model; and {layers - 5} more." if layers > 5 else "'d5/kernel' isn't in the model."
     with pytest.warns(UserWarning, match=rf"1 of the model's 1 weights were set from .*; {rest}$"):
         model(1).load_weights(tmp_path / "w.safetensors", strict=False)
+
+
+def stateful_by_data():
+    model = pn.Sequential([pn.layers.LSTM(2, stateful=True)])
+    model.build((2, 3, 4))
+    return model
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: pn.Sequential([pn.Input(batch_shape=(2, 3, 4)), pn.layers.LSTM(2, stateful=True)]),
+        lambda: pn.Sequential([pn.Input(batch_shape=(2, 3, 4)), pn.layers.Bidirectional(pn.layers.LSTM(2, stateful=True))]),
+        lambda: pn.Sequential([pn.Input(batch_shape=(2, 3, 4)), pn.Sequential([pn.layers.LSTM(2, stateful=True)])]),
+        stateful_by_data,
+    ],
+    ids=["input", "bidirectional", "nested", "built"],
+)
+def test_a_stateful_stack_keeps_its_batch_size(make, tmp_path):
+    model = make()
+    x = np.random.default_rng(0).standard_normal((2, 3, 4)).astype(np.float32)
+    model.save(tmp_path / "model")
+    again = pn.load_model(tmp_path / "model")
+    for _ in range(2):
+        np.testing.assert_array_equal(again.predict(x, verbose=0), model.predict(x, verbose=0))
+
+
+def test_the_input_of_a_stack_keeps_its_name_and_dtype(tmp_path):
+    model = pn.Sequential([pn.Input((3,), dtype="int32", name="counts"), pn.layers.Dense(2)])
+    model.save(tmp_path / "model")
+    again = pn.load_model(tmp_path / "model")
+    assert again.get_config() == model.get_config()
+    x = np.full((1, 3), 1.7)  # an input of integers drops the fraction
+    np.testing.assert_array_equal(again.predict({"counts": x}, verbose=0), model.predict({"counts": x}, verbose=0))
+
+
+def test_names_with_slashes_in_files_are_read(tmp_path):
+    model = pn.Sequential([pn.layers.Dense(2, input_shape=(3,), name="stem"), pn.layers.Dense(1, name="expanded_conv-project")])
+    model.save(tmp_path / "model")
+    file = tmp_path / "model" / "model.json"
+    file.write_text(file.read_text().replace("expanded_conv-project", "stem/project"))
+    again = pn.load_model(tmp_path / "model")
+    assert [layer.name for layer in again.layers] == ["stem", "stem/project"]
+    again.save(tmp_path / "again")
+    x = np.ones((2, 3), np.float32)
+    for found in (again, pn.load_model(tmp_path / "again")):
+        np.testing.assert_array_equal(found.predict(x, verbose=0), model.predict(x, verbose=0))
