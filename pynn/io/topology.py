@@ -25,6 +25,8 @@ _OLD_NAMES = {
     "BatchNormalizationV1": "BatchNormalization", "UnifiedGRU": "GRU", "UnifiedLSTM": "LSTM", "CuDNNGRU": "GRU", "CuDNNLSTM": "LSTM",
 }  # fmt: skip
 _MODELS = ("Sequential", "Model", "Functional")
+_NULL_ALIKE = ("regularizer", "constraint", "initializer", "activation", "seed")
+_NULL_CHOSEN = {("Bidirectional", "merge_mode"), ("Normalization", "axis"), ("UnitNormalization", "axis")}
 _RECURRENT = ("GRU", "LSTM", "GRUCell", "LSTMCell", "ConvLSTM2D", "ConvLSTM2DCell")
 
 
@@ -131,10 +133,8 @@ def layer_config(cls: type, name: str, config: dict[str, Any], dialect: Dialect,
         config["axis"] = config["axis"][0]
     config.pop("implementation", None)
     known = accepted(cls, config)
-    # null stands for "unset" in files, except where a constructor's default says the same
-    return {
-        k: v for k, v in known.items() if v is not None or k.endswith(("regularizer", "constraint", "initializer", "activation", "seed"))
-    }
+    # null stands for "unset" in files, except where a constructor's default says the same, or takes None for a choice of its own
+    return {k: v for k, v in known.items() if v is not None or k.endswith(_NULL_ALIKE) or (name, k) in _NULL_CHOSEN}
 
 
 def _check_shape(name: str, shape: Any) -> None:

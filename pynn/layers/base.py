@@ -113,12 +113,13 @@ class Layer(Tracking):
         if unknown:
             raise unknown_argument(type(self).__name__, unknown[0], constructor_arguments(type(self)))
         # files of TensorFlow.js and Keras 2 have names such as expanded_conv/project
-        if name is not None and (not isinstance(name, str) or not name or ("/" in name and current_loading() is None)):
+        if name is not None and (not isinstance(name, str) or not name or ("/" in name and running.loading is None)):
             raise ValueError(f"[{type(self).__name__}] a layer's name is a string without '/'. Received: name={name!r}.")
         self._init_tracking()
         self.name = name or next_name(type(self).__name__)
         self.path = self.name  # in front of the weights' names
         self._trainable = bool(trainable)
+        self._freezes = not self._trainable  # what is inside, once it is there
         self.dtype = _layer_dtype(dtype)
         self.activity_regularizer = regularizers.get(activity_regularizer)
         self.batch_input_shape = first_shape(self, input_shape, batch_input_shape, input_dim, batch_size)
@@ -147,8 +148,7 @@ class Layer(Tracking):
 
         def build(self, input_shape=None) -> None:
             """Adds the weights for an input of this shape (batch axis included, None where unknown)."""
-            self.built = True
-            self._build_shape = input_shape
+            self._was_built(input_shape)
 
         def call(self, x, *, training: bool = False):
             """The computation, written with ops. May take `training` and `mask`."""
@@ -161,6 +161,12 @@ class Layer(Tracking):
         return f"{type(self).__name__} {self.name!r}"
 
     # -- building ----------------------------------------------------------------------------------------------------
+
+    def _was_built(self, input_shape) -> None:
+        self.built = True
+        self._build_shape = input_shape
+        if self._freezes:
+            self.trainable = False
 
     def build_inner(self, input_shape) -> None:
         """Builds the layers inside of a built one that `build` has left to the first call, by a call on zeros."""

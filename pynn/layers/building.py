@@ -47,8 +47,7 @@ def undone_if_it_fails(build: Callable) -> Callable:
                 _refuse_shape(self, error, input_shape)
             raise
         self._building = False
-        self.built = True
-        self._build_shape = input_shape
+        self._was_built(input_shape)
         return None
 
     return wrapped

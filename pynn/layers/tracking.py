@@ -89,7 +89,7 @@ class Tracking:
         self._own_weights: list[Variable] = []
         self._own_states: list[Variable] = []
         self._fixed: list[Variable] = []  # weights that no setting of `trainable` makes trainable
-        self._trainable = True
+        self._trainable, self._freezes = True, False
 
     def __setattr__(self, name: str, value) -> None:
         if name not in self._unnoticed:
@@ -186,7 +186,7 @@ class Tracking:
     @trainable.setter
     def trainable(self, value: bool) -> None:
         for layer in self.flattened_layers():
-            layer._trainable = bool(value)
+            layer._trainable, layer._freezes = bool(value), False
             for weight in layer._direct_weights():
                 if all(weight is not fixed for fixed in layer._fixed):
                     weight.trainable = bool(value)

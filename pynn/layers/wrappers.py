@@ -135,6 +135,10 @@ class Bidirectional(Layer):
         config.pop("weights", None)
         if not self.backward_given:
             config.pop("backward_layer", None)
+        for side in ("forward", "backward"):
+            described = config.get("layer" if side == "forward" else "backward_layer")
+            if described is not None:
+                described["config"]["trainable"] = getattr(self, f"{side}_layer").trainable
         return config
 
     @classmethod

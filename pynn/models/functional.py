@@ -37,8 +37,7 @@ class Functional(Model):
         twice = next((n for n in names if names.count(n) > 1), None)
         if twice is not None:
             raise ValueError(f"[{self.label}] two layers are named {twice!r}. Give each layer a name of its own.")
-        self.built = True
-        self._build_shape = map_structure(lambda t: t.shape, inputs)
+        self._was_built(map_structure(lambda t: t.shape, inputs))
         self.forms.take_outputs(outputs)
 
     def __getstate__(self) -> dict[str, Any]:

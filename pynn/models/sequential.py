@@ -40,6 +40,8 @@ class Sequential(Model):
             raise TypeError(f"[Sequential] takes one list of layers. Received: {kinds}. Write pn.Sequential([first, second]).")
         for layer in layers or []:
             self.add(layer)
+        if not self._trainable:
+            self.trainable = False
 
     def add(self, layer: Layer) -> None:
         """Puts a layer at the end, unless that raises.

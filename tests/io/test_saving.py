@@ -388,3 +388,61 @@ def test_names_with_slashes_in_files_are_read(tmp_path):
     x = np.ones((2, 3), np.float32)
     for found in (again, pn.load_model(tmp_path / "again")):
         np.testing.assert_array_equal(found.predict(x, verbose=0), model.predict(x, verbose=0))
+
+
+@pytest.mark.parametrize(
+    "make, outputs",
+    [
+        (lambda: pn.layers.Bidirectional(pn.layers.LSTM(2), merge_mode=None), 2),
+        (lambda: pn.layers.Normalization(axis=None, mean=[1.0, 2.0, 3.0], variance=[4.0, 5.0, 6.0]), 1),
+        (lambda: pn.layers.UnitNormalization(axis=None), 1),
+    ],
+    ids=["merge_mode", "mean", "norm"],
+)
+@pytest.mark.filterwarnings("ignore:TensorFlow.js can't load")
+def test_none_where_it_is_no_default_comes_back(make, outputs, tmp_path):
+    x = pn.Input((4, 3))
+    model = pn.Model(x, make()(x))
+    model.save(tmp_path / "model")
+    again = pn.load_model(tmp_path / "model")
+    assert len(again.outputs) == outputs and again.get_config() == model.get_config()
+    data = np.random.default_rng(0).standard_normal((2, 4, 3)).astype(np.float32)
+    for got, want in zip(again.predict(data, verbose=0), model.predict(data, verbose=0), strict=True):
+        np.testing.assert_array_equal(got, want)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda **words: pn.layers.Bidirectional(pn.layers.LSTM(2, return_sequences=True), **words),
+        lambda **words: pn.layers.TimeDistributed(pn.layers.Dense(2), **words),
+        lambda **words: pn.layers.RNN([pn.layers.LSTMCell(2), pn.layers.SimpleRNNCell(3)], **words),
+    ],
+    ids=["bidirectional", "time_distributed", "cells"],
+)
+@pytest.mark.parametrize("at_once", [True, False])
+def test_frozen_layers_around_layers_stay_frozen(make, at_once, tmp_path):
+    layer = make(trainable=False) if at_once else make()
+    if not at_once:
+        layer.trainable = False
+    model = pn.Sequential([pn.Input((4, 3)), layer, pn.layers.Flatten(), pn.layers.Dense(2)])
+    assert [w.path.split("/")[0] for w in model.trainable_weights] == [model.layers[-1].name] * 2
+    model.compile("adam", "mse")
+    model.fit(np.ones((4, 4, 3)), np.zeros((4, 2)), verbose=0)
+    model.save(tmp_path / "model")
+    again = pn.load_model(tmp_path / "model")
+    assert [w.path for w in again.trainable_weights] == [w.path for w in model.trainable_weights]
+    assert len(again.optimizer.slots) == len(model.optimizer.slots) == 4
+    assert "\"trainable\": true" not in json.dumps(description(tmp_path / "model")["modelTopology"]["config"]["layers"][1])
+
+
+
+def test_a_regularizer_that_tensorflow_js_writes_as_constraint_is_read(tmp_path):
+    layer = pn.layers.DepthwiseConv2D(2, depthwise_regularizer=pn.regularizers.L2(0.5), input_shape=(4, 4, 1))
+    pn.Sequential([layer]).save(tmp_path / "model")
+    saved = description(tmp_path / "model")
+    config = saved["modelTopology"]["config"]["layers"][0]["config"]
+    config["depthwise_constraint"] = config["depthwise_regularizer"]
+    (tmp_path / "model" / "model.json").write_text(json.dumps(saved))
+    again = pn.load_model(tmp_path / "model").layers[0]
+    assert again.depthwise_constraint is None and again.depthwise_regularizer.get_config()["l2"] == 0.5

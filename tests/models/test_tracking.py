@@ -154,3 +154,52 @@ def test_a_sequential_does_not_keep_a_layer_that_it_refuses(first):
         assert len(model.layers) == 1 and model.predict(np.ones((2, 3))).shape == (2, 4)
     model.add(pn.layers.GroupNormalization(groups=2, name="groups"))
     assert model.predict(np.ones((2, 3))).shape == (2, 4) and len(model.weights) == 4
+
+
+class Block(pn.layers.Layer):
+    """A layer made at once, and one made in `build`."""
+
+    def __init__(self, **common):
+        super().__init__(**common)
+        self.first = pn.layers.Dense(3)
+
+    def build(self, input_shape):
+        self.second = pn.layers.BatchNormalization()
+        self.scale = self.add_weight("scale", (1,))
+
+    def call(self, x, *, training=False):
+        return self.second(self.first(x), training=training) * self.scale
+
+
+def functional(**words):
+    x = pn.Input((4,))
+    return pn.Model(x, pn.layers.Dense(2)(x), **words)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        Block, functional, lambda **words: pn.Sequential([pn.layers.Dense(2, input_shape=(4,)), pn.layers.Dense(1)], **words),
+        lambda **words: pn.Sequential([pn.layers.Dense(2)], **words),
+    ],
+    ids=["block", "functional", "sequential", "unbuilt"],
+)  # fmt: skip
+def test_layers_frozen_from_the_start_freeze_what_is_inside(make):
+    model = pn.Sequential([pn.Input((4,)), make(trainable=False), pn.layers.Dense(1)])
+    frozen = model.layers[0]
+    assert frozen.trainable is False and frozen.weights and not frozen.trainable_weights
+    before = frozen.get_weights()
+    model.compile("sgd", "mse")
+    model.fit(np.ones((8, 4)), np.zeros((8, 1)), epochs=2, verbose=0)
+    for got, want in zip(frozen.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(got, want)
+    frozen.trainable = True
+    assert frozen.trainable_weights
+
+
+def test_what_is_unfrozen_before_the_build_stays_so():
+    model = pn.Sequential([pn.layers.Dense(2), pn.layers.Dense(1)])
+    model.trainable = False
+    model.layers[-1].trainable = True
+    model.build((None, 4))
+    assert model.trainable_weights == model.layers[-1].weights
