@@ -167,6 +167,11 @@ def name_of(activation) -> str:
     return getattr(activation, "__name__", None) or type(activation).__name__
 
 
+def is_elementwise(activation) -> bool:
+    """True if an activation of ours treats each element on its own; of others nothing is known."""
+    return is_builtin(activation) and activation not in (softmax, log_softmax)
+
+
 def is_builtin(activation) -> bool:
     """True if `get` finds this very function by its name."""
     return _REGISTER.entries.get(name_of(activation)) is activation and bool(normal_form(name_of(activation)))

@@ -29,7 +29,7 @@ _SECTIONS = (
     ("Regularizers", regularizers, "pn.regularizers"),
     ("Constraints", constraints, "pn.constraints"),
 )
-_LOOKING_UP = ("get", "is_builtin", "name_of")
+_LOOKING_UP = ("get", "is_builtin", "is_elementwise", "name_of")
 
 
 def page() -> str:

@@ -254,6 +254,16 @@ CONVOLUTIONS = {
 }  # fmt: skip
 
 
+@pytest.mark.parametrize("make", [L.Conv2D, L.Conv2DTranspose, L.SeparableConv2D], ids=lambda v: v.__name__)
+@pytest.mark.parametrize("activation", ["softmax", "log_softmax", lambda x: x - pn.max(x, -1, True)], ids=["softmax", "log", "own"])
+def test_activations_along_an_axis_see_channels_where_they_are(make, activation):
+    layer, plain = (make(3, 2, data_format="channels_first", activation=a) for a in (activation, None))
+    layer(first(IMAGES)), plain(first(IMAGES))
+    plain.set_weights(layer.get_weights())
+    want = pn.layers.Activation(activation)(plain(first(IMAGES)))  # along the width, as in Keras and TensorFlow.js
+    np.testing.assert_allclose(layer(first(IMAGES)).numpy(), want.numpy(), rtol=1e-5, atol=1e-5)
+
+
 @pytest.mark.parametrize("case", CONVOLUTIONS)
 def test_convolutions(case):
     layer, x, formula = CONVOLUTIONS[case]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pynn import ops
+from pynn import activations, ops
 from pynn.engine.apply import apply
 from pynn.engine.op import REGISTRY
 from pynn.layers import weight_settings
@@ -66,7 +66,9 @@ class _Conv(Layer):
         """Bias and activation, channels brought back to their place."""
         if self.bias is not None:
             y = y + self.bias
-        return from_channels_last(self.activation(y), self.data_format)
+        if self.data_format == "channels_last" or activations.is_elementwise(self.activation):
+            return from_channels_last(self.activation(y), self.data_format)
+        return self.activation(from_channels_last(y, self.data_format))  # sees what the user sees: softmax is along the width
 
     def spatial_shape(self, shape) -> tuple:
         """Lengths of the output's spatial axes for a channels-last input shape."""
