@@ -7,6 +7,7 @@ from typing import Any
 
 from pynn.io.topology import KERAS3_HARD_SIGMOID, OWN_DTYPE
 from pynn.layers.base import Layer
+from pynn.layers.structure import is_shape
 from pynn.models.functional import Functional
 from pynn.models.sequential import Sequential
 
@@ -76,7 +77,21 @@ class Writer:
             return {"class_name": name, "config": _with_known_dtype(config)}
         if name == "Concatenate" and config["axis"] < -1 and len(layer._inbound_nodes) == 1:
             config["axis"] += len(layer.output.shape)  # TensorFlow.js takes any axis below zero for the last
+        if is_shape(layer._build_shape):
+            self._by_shape(name, config, layer)
         return {"class_name": name, "config": self._config(name, config)}
+
+    def _by_shape(self, name: str, config: dict[str, Any], layer: Layer) -> None:
+        """What TensorFlow.js wants to be told otherwise, or lacks, for inputs of this shape."""
+        shape, once = layer._build_shape, len(layer._inbound_nodes) <= 1
+        if name == "Softmax" and once and config["axis"] == len(shape) - 1:
+            config["axis"] = -1
+        if name == "Reshape" and once and None not in shape[1:]:
+            config["target_shape"] = list(layer.output_shape(shape)[1:])  # of a -1 its next layer would know nothing
+        if name == "Flatten" and len(shape) == 2:
+            self.inexpressible.append("Flatten of what is flat already (leave it out)")
+        if name in ("BatchNormalization", "LayerNormalization") and len(shape) > 4:
+            self.inexpressible.append(f"{name} of {len(shape)} axes")
 
     def _config(self, name: str, config: dict[str, Any]) -> dict[str, Any]:
         problem = _problem(name, config)
@@ -156,4 +171,6 @@ def _problem(name: str, config: dict[str, Any]) -> str:
         return "Softmax layer over another axis than the last"
     if name == "Bidirectional" and config.get("backward_layer"):
         return "Bidirectional with a backward_layer of its own"
+    if name == "Bidirectional" and config["layer"]["class_name"] == "RNN":
+        return "Bidirectional around an RNN of cells"
     return ""

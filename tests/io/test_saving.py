@@ -416,7 +416,7 @@ def test_none_where_it_is_no_default_comes_back(make, outputs, tmp_path):
     [
         lambda **words: pn.layers.Bidirectional(pn.layers.LSTM(2, return_sequences=True), **words),
         lambda **words: pn.layers.TimeDistributed(pn.layers.Dense(2), **words),
-        lambda **words: pn.layers.RNN([pn.layers.LSTMCell(2), pn.layers.SimpleRNNCell(3)], **words),
+        lambda **words: pn.layers.RNN([pn.layers.LSTMCell(2), pn.layers.SimpleRNNCell(3)], return_sequences=True, **words),
     ],
     ids=["bidirectional", "time_distributed", "cells"],
 )

@@ -159,6 +159,7 @@ def test_a_saved_training_continues_with_the_same_bits(tmp_path):
         (pn.layers.ReLU(negative_slope=0.1), "negative_slope"), (pn.layers.ReLU(threshold=0.1), "threshold"),
         (pn.layers.GlobalAveragePooling1D(keepdims=True), "keepdims"), (pn.layers.Softmax(axis=1), "Softmax"),
         (pn.layers.Bidirectional(pn.layers.LSTM(2), backward_layer=pn.layers.LSTM(2, go_backwards=True)), "backward_layer"),
+        (pn.layers.Bidirectional(pn.layers.RNN([pn.layers.LSTMCell(2)])), "around an RNN"),
         (pn.layers.Dense(2, name="größe"), "layer named 'größe'"), (pn.layers.Dense(2, name="_first"), "layer named '_first'"),
     ],
     ids=lambda v: v if isinstance(v, str) else "",
@@ -176,3 +177,30 @@ def test_a_mask_before_the_average_is_said(tmp_path):
     model = pn.Sequential([pn.layers.Masking(input_shape=(5, 3)), pn.layers.GlobalAveragePooling1D()])
     with pytest.warns(UserWarning, match="average over the steps that a mask leaves"):
         model.save(tmp_path / "model")
+
+
+@pytest.mark.parametrize(
+    "shape, layer, word",
+    [
+        ((4,), pn.layers.Flatten(), "flat already"), ((2, 3, 4, 5), pn.layers.BatchNormalization(), "BatchNormalization of 5 axes"),
+        ((2, 3, 4, 5), pn.layers.LayerNormalization(), "LayerNormalization of 5 axes"),
+    ],
+    ids=["Flatten", "BatchNormalization", "LayerNormalization"],
+)
+def test_inputs_that_tensorflow_js_refuses_are_said(shape, layer, word, tmp_path):
+    with pytest.warns(UserWarning, match=word):
+        pn.Sequential([pn.Input(shape), layer]).save(tmp_path / "model")
+
+
+def test_a_softmax_over_the_last_axis_by_its_number_is_not_warned_of(tmp_path):
+    pn.Sequential([pn.Input((5, 3)), pn.layers.Softmax(axis=2)]).save(tmp_path / "model")
+    assert pn.load_model(tmp_path / "model").layers[0].axis == -1
+
+
+def test_a_length_to_be_found_is_written_as_found(tmp_path):
+    model = pn.Sequential([pn.Input((4, 6)), pn.layers.Reshape((-1, 3)), pn.layers.Dense(2)])  # TensorFlow.js builds no Dense behind -1
+    model.save(tmp_path / "model")
+    assert pn.load_model(tmp_path / "model").layers[0].target_shape == (8, 3)
+    x = pn.Input((None, 6))
+    pn.Model(x, pn.layers.Reshape((-1, 3))(x)).save(tmp_path / "open")
+    assert pn.load_model(tmp_path / "open").layers[-1].target_shape == (-1, 3)
