@@ -58,15 +58,15 @@ def training_config(model) -> tuple[dict[str, Any] | None, str]:
         return None, f"it has no {type(optimizer).__name__} with these settings"
     if not trains_all(model):
         return None, "layers were frozen or unfrozen since the training began"
-    loss = _each(_by_output(model, model.compile_arguments["loss"]), _loss_word)
-    metrics_words = _metric_words(_by_output(model, model.compile_arguments["metrics"]))
+    loss = _each(_renamed(model, model.compile_arguments["loss"]), _loss_word)
+    metrics_words = _metric_words(_renamed(model, _by_output(model, model.compile_arguments["metrics"])))
     if loss is None or metrics_words is None or model.compile_arguments["loss_weights"] is not None:
         return None, "it has no word for a loss or metric of the model"
     fields = {theirs: config[ours] for ours, theirs in _FIELDS[name].items() if ours in config}
     return {"loss": loss, "metrics": metrics_words, "optimizer_config": {"class_name": name, "config": fields}}, ""
 
 
-def _by_output(model, value, *, loading: bool = False) -> Any:
+def _renamed(model, value, *, loading: bool = False) -> Any:
     """A dict by output under the names that files give to outputs, or the other way round; anything else as it is."""
     if not isinstance(value, dict) or "class_name" in value:
         return value
@@ -116,6 +116,20 @@ def _each(value, word) -> Any:
 def _loss_word(value) -> str | None:
     loss = losses.get(value)
     return _LOSSES.get(losses.name_of(loss)) if loss is not None and _as_registered(loss, losses) else None
+
+
+def _by_output(model, value) -> Any:
+    """Metrics by output where each entry of a list belongs to one: in TensorFlow.js it belongs to all."""
+    names = getattr(model, "output_names", [])
+    alike = isinstance(value, (list, tuple)) and len(value) == len(names) > 1
+    return dict(zip(names, value, strict=True)) if alike else value
+
+
+def _for_all_outputs(model, value) -> Any:
+    """The metrics of a file, in whose list each entry belongs to all outputs."""
+    names = getattr(model, "output_names", [])
+    alike = isinstance(value, list) and len(names) > 1 and not any(isinstance(entry, list) for entry in value)
+    return dict.fromkeys(names, value) if alike and value else value
 
 
 def _metric_words(value) -> Any:
@@ -191,8 +205,8 @@ def compile_from_config(model, config: Any, state: list[tuple[str, np.ndarray]])
         check_sizes(config)
         _check_losses(config.get("loss"))
         optimizer = cls(**accepted(cls, fields))
-        loss, metric = (_by_output(model, config.get(word), loading=True) for word in ("loss", "metrics"))
-        model.compile(optimizer, loss, metrics=metric or None)
+        loss, metric = (_renamed(model, config.get(word), loading=True) for word in ("loss", "metrics"))
+        model.compile(optimizer, loss, metrics=_for_all_outputs(model, metric) or None)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise DataError(
             f"[load_model] trainingConfig is not valid: {printable(str(error), 300)}. Pass compile=False to do without it."

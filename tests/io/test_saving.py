@@ -141,6 +141,21 @@ UNKNOWN = [{"loss": "huber"}, {"loss": pn.losses.MeanSquaredError(reduction="sum
              {"clipnorm": 1.0, "clipvalue": 1.0, "global_clipnorm": 1.0, "weight_decay": 0.1, "use_ema": True}.items())]  # fmt: skip
 
 
+def test_metrics_of_several_outputs_keep_their_places(tmp_path):
+    x = pn.Input((4,))
+    model = pn.Model(x, [pn.layers.Dense(2, name="a")(x), pn.layers.Dense(2, name="b")(x)])
+    model.compile("sgd", "mse", metrics=["mse", "mae"])  # one for each
+    model.fit(X, [Y, Y], verbose=0)
+    model.save(tmp_path / "model")
+    saved = description(tmp_path / "model")
+    assert saved["trainingConfig"]["metrics"] == {"a": ["mse"], "b": ["mae"]}
+    del saved["pynnState"]
+    saved["trainingConfig"]["metrics"] = ["mse", "mae"]  # as TensorFlow.js writes that each output has both
+    (tmp_path / "model" / "model.json").write_text(json.dumps(saved))
+    history = pn.load_model(tmp_path / "model").fit(X, [Y, Y], verbose=0).history
+    assert sorted(history) == ["a_loss", "a_mae", "a_mse", "b_loss", "b_mae", "b_mse", "loss"]
+
+
 @pytest.mark.parametrize("arguments", UNKNOWN, ids=lambda v: str(v)[:60])
 def test_what_tensorflow_js_lacks_gives_no_training_config(tmp_path, arguments):
     model = trained(**arguments)
