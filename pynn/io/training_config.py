@@ -120,14 +120,14 @@ def _loss_word(value) -> str | None:
 
 def _by_output(model, value) -> Any:
     """Metrics by output where each entry of a list belongs to one: in TensorFlow.js it belongs to all."""
-    names = getattr(model, "output_names", [])
+    names = model.output_names or []
     alike = isinstance(value, (list, tuple)) and len(value) == len(names) > 1
     return dict(zip(names, value, strict=True)) if alike else value
 
 
 def _for_all_outputs(model, value) -> Any:
     """The metrics of a file, in whose list each entry belongs to all outputs."""
-    names = getattr(model, "output_names", [])
+    names = model.output_names or []
     alike = isinstance(value, list) and len(names) > 1 and not any(isinstance(entry, list) for entry in value)
     return dict.fromkeys(names, value) if alike and value else value
 
