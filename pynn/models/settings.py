@@ -15,7 +15,8 @@ def settings_of(model) -> tuple:
     """A value that compares equal as long as programs captured with it do what the model's Python would do."""
     owners = model.flattened_layers() if model.optimizer is None else [*model.flattened_layers(), model.optimizer]
     weights = tuple([(v.trainable, _seen(v.regularizer), _seen(v.constraint)) for v in model.weights])
-    return model.stateful, weights, tuple([(Same(owner), _attributes(owner)) for owner in owners])
+    schedule = Same(getattr(model.optimizer, "schedule", None))  # not among its attributes; a number is in a variable
+    return model.stateful, weights, schedule, tuple([(Same(owner), _attributes(owner)) for owner in owners])
 
 
 def _attributes(owner) -> tuple:

@@ -112,3 +112,19 @@ def test_switching_back_and_forth_takes_the_programs_that_there_are():
         model.layers[0].name_of_rate = rate
         model.predict(X)
     assert len(model.programs._programs) == 2
+
+
+@pytest.mark.parametrize("train", [
+    lambda model: model.fit(X, Y, verbose=0),
+    lambda model: model.train_on_batch(X, Y),
+    lambda model: model.fit([(X, Y)].__iter__(), verbose=0),
+])  # fmt: skip
+def test_a_schedule_that_is_set_counts_from_the_next_step_on(train):
+    model = ones()
+    rates = []
+    for rate in (0.1, pn.optimizers.schedules.PiecewiseConstantDecay([1], [0.2, 0.3]), lambda step: 0.4, lambda step: 0.5):
+        model.optimizer.learning_rate = rate
+        model.layers[0].set_weights([np.ones((4, 1)), np.zeros(1)])
+        train(model)
+        rates.append(float(-model.layers[0].bias.numpy()[0]) / 8)  # the error is 4, its gradient 8
+    np.testing.assert_allclose(rates, [0.1, 0.2, 0.4, 0.5], rtol=1e-5)
