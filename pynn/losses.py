@@ -228,12 +228,20 @@ class Loss(Configurable):
         values = self.call(y_true, y_pred)
         mask = getattr(y_pred, "mask", None) if values.mask is None else values.mask
         weights = None if sample_weight is None else weights_like(self.name, sample_weight, values)
-        if mask is not None and mask.ndim <= values.ndim:
-            kept = weights_like(self.name, mask, values)
+        if mask is not None and values.ndim:  # one number for all of them can't leave any out
+            kept = self._kept(mask, values)
             if self.reduction in ("sum_over_batch_size", "mean"):
                 kept = kept * (float(kept.size) / (ops.sum(kept) + _EPSILON))
             weights = kept if weights is None else weights * kept
         return self._reduce(values if weights is None else values * weights, weights)
+
+    def _kept(self, mask, values: Tensor) -> Tensor:
+        if mask.ndim > values.ndim:
+            raise ValueError(
+                f"[{self.name}] the outputs have a mask over more axes than the loss has values for. Received: mask.shape={mask.shape}, "
+                f"for values of shape {values.shape}. Let it give a value for each step: pn.mean(..., axis=-1)."
+            )
+        return weights_like(self.name, mask, values)
 
     def _reduce(self, values: Tensor, weights: Tensor | None) -> Tensor:
         if self.reduction == "none":

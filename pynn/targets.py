@@ -126,7 +126,7 @@ def weights_like(name: str, sample_weight, values: Tensor) -> Tensor:
     if not fits:
         raise ValueError(
             f"[{name}] the sample weights don't fit. Received: sample_weight.shape={given}, for values of shape {values.shape}. "
-            "Pass one weight per example."
+            + ("Pass one weight per example." if values.ndim else "Let the function give a value per example: pn.mean(..., axis=-1).")
         )
     weights = weights if weights.dtype == values.dtype else ops.cast(weights, values.dtype)
     return weights if weights.shape == values.shape else ops.broadcast_to(weights, values.shape)

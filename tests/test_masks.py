@@ -161,6 +161,18 @@ def test_a_metric_of_one_number_is_no_matter_of_masks():
     assert results["mae"] == pytest.approx(float(np.abs(1 - model.predict(x))[x > 0].mean()), rel=1e-5)
 
 
+def test_a_loss_of_one_number_is_no_matter_of_masks():
+    x, y = np.array([[1, 2, 0, 0], [3, 0, 0, 0]]), np.ones((2, 4, 1), np.float32)
+    model = pn.Sequential([pn.Input((4,)), pn.layers.Embedding(5, 3, mask_zero=True), pn.layers.Dense(1)])
+    model.compile("sgd", lambda y, p: pn.mean(pn.abs(y - p)))
+    assert model.evaluate(x, y) == pytest.approx(float(np.abs(1 - model.predict(x)).mean()), rel=1e-5)
+    with pytest.raises(ValueError, match=r"the sample weights don't fit.*\(2,\), for values of shape \(\). Let the function give a value"):
+        model.evaluate(x, y, sample_weight=np.ones(2))
+    model.compile("sgd", lambda y, p: pn.mean(pn.abs(y - p), axis=(1, 2)))
+    with pytest.raises(ValueError, match=r"a mask over more axes.*mask.shape=\(2, 4\), for values of shape \(2,\). Let it give"):
+        model.fit(x, y, verbose=0)
+
+
 def test_softmax_under_a_mask_that_broadcasts():
     scores = np.random.default_rng(0).normal(size=(2, 3, 4, 4)).astype(np.float32)
     causal = np.tril(np.ones((4, 4), bool))

@@ -104,8 +104,9 @@ class Objective:
         logged: list[str] = []
         for (i, weighted, _), identifier in zip(found, _separate([identifier for _, _, identifier in found]), strict=True):
             metric = metrics.get(identifier, loss=losses_[i], target=y_true[i].shape, output=y_pred[i].shape)
-            name = f"{names[i]}_{metric.name}" if len(names) > 1 else metric.name
-            logged.append(f"weighted_{name}" if weighted and name in logged else name)
+            prefix = f"{names[i]}_" if len(names) > 1 else ""
+            again = weighted and prefix + metric.name in logged
+            logged.append(f"{prefix}weighted_{metric.name}" if again else prefix + metric.name)
             made.append((i, weighted, metric))
         return made, numbered(logged, taken=["loss"])
 
@@ -143,7 +144,7 @@ class Objective:
         for i, loss in enumerate(self.losses):
             if loss is None:
                 continue
-            value = loss(y_true[i], y_pred[i], sample_weight=_weight(i, weights, y_pred))
+            value = loss(y_true[i], y_pred[i], sample_weight=_given_weight(i, weights))  # masks are for the loss to heed
             if value.ndim:
                 raise ValueError(
                     f"[compile] training needs a loss that is one number. Received: {_label(loss)} gives values of shape {value.shape}. "
@@ -201,9 +202,13 @@ def _label(loss) -> str:
     return f"{type(loss).__name__}({f'reduction={reduction!r}' if reduction else ''})"
 
 
+def _given_weight(i: int, weights: Sequence):
+    return weights[min(i, len(weights) - 1)] if weights else None
+
+
 def _weight(i: int, weights: Sequence, y_pred: Sequence):
     """The sample weight of output `i`, combined with the output's mask."""
-    weight = weights[min(i, len(weights) - 1)] if weights else None
+    weight = _given_weight(i, weights)
     mask = y_pred[i].mask
     if mask is None or mask.shape != y_pred[i].shape[: len(mask.shape)]:
         return weight

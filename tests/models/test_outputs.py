@@ -108,3 +108,11 @@ def test_each_output_has_a_name_of_its_own():
     x, y = np.ones((2, 2)), {name: i * np.ones((2, 2)) for i, name in enumerate(model.output_names)}
     found = model.evaluate(x, y, return_dict=True)
     assert (found["a_loss"], found["a_2_loss"], found["a_3_loss"]) == (1.0, 0.0, 1.0) and found["a_3_mae"] == found["a_3_mae_1"] == 1.0
+
+
+def test_weighted_metrics_of_several_outputs_are_named_as_in_keras():
+    x = pn.Input((2,))
+    model = pn.Model(x, [L.Dense(1, name="a")(x), L.Dense(1, name="b")(x)])
+    model.compile("sgd", "mse", metrics=[["mae"], []], weighted_metrics=[["mae"], ["mae"]])
+    history = model.fit(np.ones((2, 2)), [np.ones(2), np.ones(2)], verbose=0)
+    assert list(history.history) == ["loss", "a_loss", "b_loss", "a_mae", "a_weighted_mae", "b_mae"]
