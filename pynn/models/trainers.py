@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,14 @@ def _call(run, hook: str, batch: int, logs: dict[str, float] | None = None) -> N
         )
 
 
+def warn_of_few(what: str, steps_per_epoch: int, stacklevel: int) -> None:
+    """Warns of epochs that are shorter than asked for."""
+    warnings.warn(
+        f"[fit] an epoch has fewer batches than steps_per_epoch. Received: steps_per_epoch={steps_per_epoch}, but {what}. "
+        "Leave it out for epochs of all the data.", stacklevel=stacklevel,
+    )  # fmt: skip
+
+
 class ArrayTrainer:
     """Trains on data in memory by a schedule of programs."""
 
@@ -36,7 +45,10 @@ class ArrayTrainer:
         self.batch_size = min(batch_size, data.rows)
         self._build()
         full, tail = divmod(data.rows, self.batch_size)
-        self.in_part = steps_per_epoch is not None and steps_per_epoch < full + (tail > 0)
+        batches = full + (tail > 0)
+        self.in_part = steps_per_epoch is not None and steps_per_epoch < batches
+        if steps_per_epoch is not None and steps_per_epoch > batches:
+            warn_of_few(f"x has {batches}", steps_per_epoch, stacklevel=5)
         if self.in_part:
             full, tail = steps_per_epoch, 0
         self.full, self.tail = full, tail
@@ -92,7 +104,8 @@ class ArrayTrainer:
         state.clear_log()
         if not self.shuffle:
             state.order.assign(self._plain_order(epoch))
-        if self.first or run.callbacks.any_overrides(*BATCH_HOOKS) or self.model.optimizer.has_python_schedule:
+        stops = self.model.stop_training  # at the start of the epoch, which then has one batch
+        if self.first or stops or run.callbacks.any_overrides(*BATCH_HOOKS) or self.model.optimizer.has_python_schedule:
             return EpochValues.of(self._run_by_batches(epoch, run))
         self._run_schedule(epoch, count, run)
         return state.logged(count)
@@ -221,6 +234,8 @@ class BatchTrainer:
                 "pass steps_per_epoch, or an iterable that starts anew."
             )
         self.last_steps = batch + 1
+        if self.last_steps < (self.steps_per_epoch or 0) and not self.model.stop_training:
+            warn_of_few(f"the data ended in epoch {epoch + 1} after {self.last_steps}", self.steps_per_epoch, stacklevel=8)
         self.source.epoch_ended()
         return self.model.objective.results()
 

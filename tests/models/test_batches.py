@@ -151,3 +151,14 @@ def test_training_stops_after_the_batch_that_says_so():
     model, source = line(), iter(PARTS)
     model.fit(source, epochs=3, verbose=0, callbacks=[Stop()])
     assert int(model.optimizer.iterations) == 2 and len(list(source)) == 3
+
+
+def test_epochs_that_are_shorter_than_asked_for_are_no_secret():
+    for source in ((X, Y), (iter(PARTS[:3]),)):
+        words = {"batch_size": 20} if source[0] is X else {}
+        with pytest.warns(UserWarning, match=r"fewer batches than steps_per_epoch. Received: steps_per_epoch=5, but .* 3\. Leave") as found:
+            line().fit(*source, steps_per_epoch=5, verbose=0, **words)
+        assert len(found) == 1 and found[0].filename == __file__
+    stop = pn.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: setattr(model, "stop_training", True))
+    model = line()
+    model.fit(iter(PARTS), steps_per_epoch=3, verbose=0, callbacks=[stop])
