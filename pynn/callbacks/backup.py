@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pynn.callbacks.base import Callback
-from pynn.callbacks.checkpoints import checked_frequency
+from pynn.callbacks.checkpoints import checked_frequency, is_idle
 from pynn.errors import DataError
 
 if TYPE_CHECKING:
@@ -62,9 +62,7 @@ class BackupAndRestore(Callback):
 
     def overrides(self, hook: str) -> bool:
         """Batches are looked at only where they are counted, ends of epochs where they are not."""
-        if hook in ("on_train_batch_end", "on_epoch_end"):
-            return (self.save_freq == "epoch") == (hook == "on_epoch_end")
-        return hook in ("on_epoch_begin", "on_train_end")
+        return super().overrides(hook) and not is_idle(self, hook, BackupAndRestore)
 
     def resume(self, run) -> None:
         """Called by `fit` when training has begun: puts the state of an interrupted training back."""
@@ -81,6 +79,8 @@ class BackupAndRestore(Callback):
 
     def on_train_batch_end(self, batch, logs=None) -> None:
         """Saves if so many batches are done."""
+        if self.save_freq == "epoch":
+            return
         self._batches += 1
         if self._batches >= self.save_freq:
             self._batches = 0
@@ -88,7 +88,8 @@ class BackupAndRestore(Callback):
 
     def on_epoch_end(self, epoch, logs=None) -> None:
         """Saves."""
-        self._save(epoch + 1, 0)
+        if self.save_freq == "epoch":
+            self._save(epoch + 1, 0)
 
     def on_train_end(self, logs=None) -> None:
         """Removes the backup."""

@@ -13,12 +13,14 @@ _HOOKS = (
     "on_test_begin", "on_test_end", "on_test_batch_begin", "on_test_batch_end", "on_predict_begin", "on_predict_end",
     "on_predict_batch_begin", "on_predict_batch_end",
 )  # fmt: skip
+_SHORTER = {"on_train_batch_begin": "on_batch_begin", "on_train_batch_end": "on_batch_end"}
 
 
 class Callback:
     """Base class: override the hooks you need. `self.model` and `self.params` are set before the first one.
 
-    A native run comes back to Python only for hooks that some callback overrides, so per-batch hooks cost what they cost.
+    `on_batch_begin` and `on_batch_end` are other names of `on_train_batch_begin` and `on_train_batch_end`. A native run comes back
+    to Python only for hooks that some callback overrides, so per-batch hooks cost what they cost.
     """
 
     model: Any = None
@@ -52,22 +54,31 @@ class Callback:
         """Goes on where `get_state` was asked; called after `on_train_begin`."""
 
     def overrides(self, hook: str) -> bool:
-        """True if this callback does something at `hook`."""
-        return getattr(type(self), hook) is not getattr(Callback, hook)
+        """True if this callback does something at `hook`: its class defines it, or it was set on the object."""
+        if hook in vars(self) or getattr(type(self), hook) is not getattr(Callback, hook):
+            return True
+        return hook in _SHORTER and self.overrides(_SHORTER[hook])
 
 
 word_refusals(Callback)
 
 
+def _called(shorter: str) -> Callable:
+    def hook(self, index: int, logs: dict | None = None) -> None:
+        getattr(self, shorter)(index, logs)
+
+    return hook
+
+
 def _add_hooks() -> None:
-    for name in _HOOKS:
+    for name in (*_HOOKS, *_SHORTER.values()):
         counted = "epoch" in name or "batch" in name
 
         def counted_hook(self, index: int, logs: dict | None = None) -> None: ...
 
         def plain_hook(self, logs: dict | None = None) -> None: ...
 
-        hook = counted_hook if counted else plain_hook
+        hook = _called(_SHORTER[name]) if name in _SHORTER else counted_hook if counted else plain_hook
         hook.__name__ = name
         hook.__doc__ = f"Called at {name[3:].replace('_', ' ')}."
         setattr(Callback, name, hook)
@@ -114,12 +125,8 @@ class LambdaCallback(Callback):
                 raise TypeError(f"[LambdaCallback] there is no hook {name!r}.{suggestion(name, _HOOKS)}")
             if hook is not None and not callable(hook):
                 raise TypeError(f"[LambdaCallback] a hook is a function. Received: {name}={hook!r}. Write {name}=lambda ...: ...")
-            setattr(self, name, hook)
-        self._given = {name for name, hook in hooks.items() if hook is not None}
-
-    def overrides(self, hook: str) -> bool:
-        """True for the hooks that were given."""
-        return hook in self._given
+            if hook is not None:
+                setattr(self, name, hook)
 
 
 class TerminateOnNaN(Callback):

@@ -41,7 +41,7 @@ class ModelCheckpoint(Monitor):
 
     def overrides(self, hook: str) -> bool:
         """Batches are looked at only where they are counted."""
-        return hook == ("on_epoch_end" if self.save_freq == "epoch" else "on_train_batch_end") or hook == "on_epoch_begin"
+        return super().overrides(hook) and not is_idle(self, hook, ModelCheckpoint)
 
     def on_epoch_begin(self, epoch, logs=None) -> None:
         """Notes the epoch."""
@@ -49,6 +49,8 @@ class ModelCheckpoint(Monitor):
 
     def on_train_batch_end(self, batch, logs=None) -> None:
         """Saves if so many batches are done."""
+        if self.save_freq == "epoch":
+            return
         self._batches += 1
         if self._batches >= self.save_freq:
             self._batches = 0
@@ -56,7 +58,8 @@ class ModelCheckpoint(Monitor):
 
     def on_epoch_end(self, epoch, logs=None) -> None:
         """Saves if it is worth it."""
-        self._save(dict(logs, epoch=epoch + 1), f"Epoch {epoch + 1}")
+        if self.save_freq == "epoch":
+            self._save(dict(logs, epoch=epoch + 1), f"Epoch {epoch + 1}")
 
     def _save(self, fields: dict, where: str) -> None:
         if self.save_best_only:
@@ -89,6 +92,12 @@ class ModelCheckpoint(Monitor):
     def set_state(self, state) -> None:
         """Goes on where `get_state` was asked."""
         self.best, self._batches = state["best"], state["batches"]
+
+
+def is_idle(callback, hook: str, cls: type) -> bool:
+    """Whether it is the hook of `cls` which, with this `save_freq`, has nothing to do: the user may have put another in its place."""
+    idle = "on_train_batch_end" if callback.save_freq == "epoch" else "on_epoch_end"
+    return hook == idle and hook not in vars(callback) and getattr(type(callback), hook) is getattr(cls, hook)
 
 
 def checked_frequency(callback, save_freq) -> str | int:

@@ -34,6 +34,10 @@ class History(Callback):
             self.history.setdefault(name, []).extend(column)
             self._epochs_of.setdefault(name, []).extend(epochs)
 
+    def last(self) -> dict[str, float]:
+        """The values of the last epoch; none of a validation that wasn't due then."""
+        return {name: values[-1] for name, values in self.history.items() if self._epochs_of[name][-1] == self.epoch[-1]}
+
     def get_state(self):
         """Epochs and values."""
         some = {name: epochs for name, epochs in self._epochs_of.items() if epochs != self.epoch}

@@ -224,7 +224,7 @@ class _Run:
             self.trainer.go_on(epoch, batch)
 
     def _last_logs(self) -> dict[str, float]:
-        return {k: v[-1] for k, v in self.history.history.items()}
+        return self.history.last()
 
     def _epochs(self) -> None:
         epoch = self.initial_epoch

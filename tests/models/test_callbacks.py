@@ -296,3 +296,60 @@ def test_a_callback_may_compile_its_model_between_epochs():
     for data in ((X, Y), ([(X, Y)].__iter__(),)):
         with pytest.raises(RuntimeError, match=r"\[fit\] the model was compiled again in the middle of an epoch, by on_train_batch_end"):
             model.fit(*data, verbose=0, callbacks=[late])
+
+
+def test_batches_have_the_shorter_names_of_their_hooks():
+    seen = []
+
+    class Short(C.Callback):
+        def on_batch_begin(self, batch, logs=None):
+            seen.append(("begin", batch))
+
+        def on_batch_end(self, batch, logs=None):
+            seen.append(("end", batch, sorted(logs)))
+
+    line().fit(X, Y, batch_size=12, verbose=0, callbacks=[Short()])
+    assert seen == [("begin", 0), ("end", 0, ["loss"]), ("begin", 1), ("end", 1, ["loss"])]
+
+
+@pytest.mark.parametrize("make", [
+    lambda: C.ModelCheckpoint("best.safetensors", save_weights_only=True),
+    lambda: C.ModelCheckpoint("best.safetensors", save_weights_only=True, save_freq=3),
+    lambda: C.BackupAndRestore("backup"),
+    lambda: C.BackupAndRestore("backup", save_freq=3),
+    lambda: C.LambdaCallback(on_epoch_begin=lambda epoch, logs: None),
+    C.Callback,
+])  # fmt: skip
+@pytest.mark.parametrize("on", ["class", "object"])
+def test_every_hook_that_is_defined_is_called(tmp_path, monkeypatch, make, on):
+    monkeypatch.chdir(tmp_path)
+    callback, seen = make(), []
+    callback.__class__ = type("Own", (type(callback),), {})
+    owner = type(callback) if on == "class" else callback
+    for name in ("on_train_begin", "on_epoch_end", "on_train_batch_end", "on_train_end"):
+        usual = getattr(owner, name)
+
+        def hook(*args, name=name, usual=usual):
+            seen.append(name)
+            return usual(*args)
+
+        setattr(owner, name, hook)
+    line().fit(X, Y, batch_size=12, epochs=2, verbose=0, callbacks=[callback])
+    assert seen == ["on_train_begin", *["on_train_batch_end", "on_train_batch_end", "on_epoch_end"] * 2, "on_train_end"]
+
+
+def test_a_stop_before_an_epoch_ends_it_after_one_batch():
+    def stop(epoch, logs):
+        model.stop_training = epoch == 1
+
+    for words in ({}, {"run_eagerly": True}):
+        model = line(**words)
+        history = model.fit(X, Y, batch_size=4, epochs=5, verbose=0, callbacks=[C.LambdaCallback(on_epoch_begin=stop)])
+        assert history.epoch == [0, 1] and int(model.optimizer.iterations) == 7
+
+
+def test_the_end_is_told_the_last_epoch_alone():
+    ends, validated = [], {"validation_data": (X, Y), "validation_freq": 2}
+    for epochs in (2, 3):
+        line().fit(X, Y, epochs=epochs, verbose=0, callbacks=[C.LambdaCallback(on_train_end=ends.append)], **validated)
+    assert [sorted(logs) for logs in ends] == [["loss", "val_loss"], ["loss"]]
