@@ -129,6 +129,7 @@ class BackupAndRestore(Callback):
         what = f"[BackupAndRestore] the backup in {self.backup_dir!r}"
         try:
             epoch, batch, seed, streams, *position = int(words["epoch"]), int(words["batch"]), *map(int, words["random"])
+            steps = int(words["trainer"]["steps"] or 0)
             at = np.int64(*(position or [random.position()]))  # older backups have none; one number of 64 bits
             states = [(name, _value(state, arrays)) for name, state in words["callbacks"]]
         except (KeyError, TypeError, ValueError, OverflowError) as error:
@@ -154,7 +155,7 @@ class BackupAndRestore(Callback):
                     raise DataError(
                         f"{what} has a state of {name} that can't be set ({error!r}). Remove the file, or name another folder."
                     ) from error
-        run.go_on(epoch, batch)
+        run.go_on(epoch, batch, steps)
         self.model.stop_training = bool(words["stop"])
 
 

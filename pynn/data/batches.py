@@ -48,6 +48,17 @@ class Batches:
         self._ahead.append(item)
         return self._data(item)
 
+    def skip(self, count: int) -> None:
+        """Goes past so many batches, and around. A generator stays where it is: where the process starts it is up to its owner."""
+        left, seen = (count % self.steps if self.steps else count), 0
+        while left > 0 and not hasattr(self._source, "__next__"):
+            if self._next(fresh=False) is not None:
+                left, seen = left - 1, seen + 1
+            elif seen:
+                left, seen, self._iterator = left % seen, 0, None
+            else:
+                return
+
     def _next(self, fresh: bool):
         if self._ahead:
             return self._ahead.pop()

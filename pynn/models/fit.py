@@ -217,11 +217,10 @@ class _Run:
         self.callbacks.call("on_train_end", logs=self._last_logs())
         return self.history
 
-    def go_on(self, epoch: int, batch: int) -> None:
-        """Starts in this epoch, after so many of its batches: a training that was interrupted there."""
-        self.initial_epoch = epoch
-        if batch:
-            self.trainer.go_on(epoch, batch)
+    def go_on(self, epoch: int, batch: int, steps_: int) -> None:
+        """Starts in this epoch, after so many of its batches: a training that was interrupted there, with epochs of so many steps."""
+        before, self.initial_epoch = self.initial_epoch, epoch
+        self.trainer.go_on(epoch, batch, (epoch - before) * steps_)
 
     def _last_logs(self) -> dict[str, float]:
         return self.history.last()

@@ -68,9 +68,11 @@ class ArrayTrainer:
         """What has to be the same for an epoch to go on in the middle."""
         return {"rows": self.data.rows, "batch_size": self.batch_size, "steps": self.steps, "shuffle": self.shuffle}
 
-    def go_on(self, epoch: int, batch: int) -> None:
-        """The next epoch is one that was interrupted after `batch` batches; the model's state is that of then."""
+    def go_on(self, epoch: int, batch: int, taken: int) -> None:
+        """The next epoch is one that was interrupted after `batch` batches, `taken` before it; the model's state is that of then."""
         self.first = batch
+        if not batch:
+            return
         if self.shuffle:
             self.order = self.model.shuffling.last(self.data.rows)
         else:
@@ -205,9 +207,10 @@ class BatchTrainer:
         """What has to be the same for an epoch to go on in the middle."""
         return {"steps": self.steps}
 
-    def go_on(self, epoch: int, batch: int) -> None:
-        """The next epoch is one that was interrupted after `batch` batches, which are skipped."""
+    def go_on(self, epoch: int, batch: int, taken: int) -> None:
+        """The next epoch is one that was interrupted after `batch` batches, which are skipped, as are the `taken` of epochs before it."""
         self.first = batch
+        self.source.skip(taken)
 
     def run(self, epoch: int, count: int, run) -> EpochValues:
         """Trains an epoch and returns its values."""

@@ -144,28 +144,36 @@ def test_callbacks_go_on(tmp_path):
     assert trained("small", tmp_path / "b", (2, 0), callbacks) == trained("small", callbacks=callbacks)
 
 
-def test_batches_that_come_one_by_one(tmp_path):
-    x, y = data()
+class Rows:
+    def __len__(self):
+        return 4
 
-    class Rows:
-        def __len__(self):
-            return 4
+    def __getitem__(self, i):
+        x, y = data()
+        return x[8 * i : 8 * i + 8], y[8 * i : 8 * i + 8]
 
-        def __getitem__(self, i):
-            return x[8 * i : 8 * i + 8], y[8 * i : 8 * i + 8]
 
+class Iterable:
+    def __iter__(self):
+        return (Rows()[i] for i in range(4))
+
+
+@pytest.mark.parametrize("freq", [3, "epoch"])
+@pytest.mark.parametrize("source, steps", [(Rows, None), (Rows, 3), (Iterable, None), (Iterable, 3), (Iterable, 7)])
+def test_batches_that_come_one_by_one(tmp_path, source, steps, freq):
     def weights(*stops):
         for stop in [*stops, None]:
             pn.set_seed(2)
             model = MODELS["small"]()
-            callbacks = [BackupAndRestore(tmp_path / "rows", save_freq=3)] if stops else []
+            callbacks = [BackupAndRestore(tmp_path / "rows", save_freq=freq)] if stops else []
+            callbacks += [Interrupt(*stop)] if stop else []
             try:
-                model.fit(Rows(), epochs=3, verbose=0, callbacks=[*callbacks, *([Interrupt(*stop)] if stop else [])])
+                model.fit(source(), epochs=4, steps_per_epoch=steps, verbose=0, callbacks=callbacks)
             except KeyboardInterrupt:
                 assert stop
         return digest(model)
 
-    assert weights((1, 3), (2, 1)) == weights()
+    assert weights((1, 2), (3, 1)) == weights()
 
 
 def test_a_backup_of_another_model_is_refused(tmp_path):
