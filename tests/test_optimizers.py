@@ -421,3 +421,13 @@ def test_an_average_that_begins_later_begins_at_the_weight():
     optimizer.apply([pn.ones(1), pn.ones(1)], [early, late])
     optimizer.finalize_variable_values([early, late])
     assert (early.item(), late.item()) == (0.25, 7.75)
+
+
+def test_a_rate_may_be_a_function_of_nothing():
+    rates, w = iter([0.5, 0.25, "fast"]), pn.Variable([0.0])
+    optimizer = optimizers.SGD(lambda: next(rates))
+    for expected in (-0.5, -0.75):
+        optimizer.apply([pn.ones(1)], [w])
+        assert w.item() == expected
+    with pytest.raises(TypeError, match=r"\[SGD\] a function must return the learning rate, a number. Received: 'fast' from <function"):
+        optimizer.apply([pn.ones(1)], [w])

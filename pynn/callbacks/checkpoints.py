@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 
+import numpy as np
+
 from pynn.callbacks.monitors import Monitor
 from pynn.dtypes import is_whole
 
@@ -37,7 +39,7 @@ class ModelCheckpoint(Monitor):
         check_suffix(self.filepath, "ModelCheckpoint", weights=save_weights_only, hint=hint)
         self._batches = self._epoch = 0
         if initial_value_threshold is not None:
-            self.best = initial_value_threshold
+            self.best = self._number("initial_value_threshold", initial_value_threshold, least=-np.inf)
 
     def overrides(self, hook: str) -> bool:
         """Batches are looked at only where they are counted."""

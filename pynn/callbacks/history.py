@@ -113,11 +113,14 @@ class CSVLogger(Callback):
 
     def __init__(self, filename, separator: str = ",", append: bool = False):
         self.filename, self.separator, self.append = os.fspath(filename), separator, append
+        if not isinstance(separator, str) or len(separator) != 1 or separator in '\r\n"':
+            raise ValueError(f"[CSVLogger] separator is one character between the values. Received: separator={separator!r}. Write ','.")
         self._names: list[str] = []  # of the columns, once there is something to write
         self._keep = 0  # bytes of the file that stay
 
     def on_train_begin(self, logs=None) -> None:
-        """The file changes when there is something to write."""
+        """The file changes when there is something to write; its folder is made now, as an epoch may take long."""
+        os.makedirs(os.path.dirname(self.filename) or ".", exist_ok=True)
         self._names = []
         self._keep = os.path.getsize(self.filename) if self.append and os.path.exists(self.filename) else 0
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
 import re
 from collections.abc import Callable
 
 import numpy as np
 
 from pynn.callbacks.base import Callback
+from pynn.optimizers.schedules import takes
 
 # How the values end of which more is better, where no metric of the model says so itself.
 _RISING = ("acc", "accuracy", "auc", "precision", "recall", "r2_score", "f1_score", "similarity")
@@ -46,7 +46,8 @@ class Monitor(Callback):
     def value(self, logs: dict[str, float]) -> float | None:
         """The monitored value of this epoch; None if it is one of a validation that wasn't due."""
         if self.monitor not in logs:
-            if self.params.get("validation") and self.monitor[:4] == "val_" and self.monitor[4:] in logs:
+            name = str(self.monitor)
+            if self.params.get("validation") and name[:4] == "val_" and name[4:] in logs:
                 return None
             raise ValueError(
                 f"[{type(self).__name__}] there is no {self.monitor!r} to monitor. Received: {', '.join(logs) or 'no values'}. "
@@ -83,7 +84,8 @@ class EarlyStopping(Monitor):
         restore_best_weights=False, start_from_epoch=0,
     ):  # fmt: skip
         super().__init__(monitor, mode, min_delta)
-        self.patience, self.verbose, self.baseline = self._number("patience", patience), verbose, baseline
+        self.patience, self.verbose = self._number("patience", patience), verbose
+        self.baseline = None if baseline is None else self._number("baseline", baseline, least=-np.inf)
         self.restore_best_weights, self.start_from_epoch = restore_best_weights, self._number("start_from_epoch", start_from_epoch)
         self._reset()
 
@@ -137,7 +139,7 @@ class LearningRateScheduler(Callback):
 
     def __init__(self, schedule: Callable, verbose: int = 0):
         self.schedule, self.verbose = schedule, verbose
-        self._takes_rate = _takes(schedule, 2)
+        self._takes_rate = takes(schedule, 2)
 
     def on_epoch_begin(self, epoch, logs=None) -> None:
         """Asks the schedule."""
@@ -159,19 +161,6 @@ class LearningRateScheduler(Callback):
     def on_epoch_end(self, epoch, logs=None) -> None:
         """Notes the rate of the epoch in its values, as `learning_rate`."""
         logs["learning_rate"] = float(self.model.optimizer.learning_rate)
-
-
-def _takes(function: Callable, count: int) -> bool:
-    """Whether the function can be called with so many arguments; True where nobody knows."""
-    try:
-        signature = inspect.signature(function)
-    except ValueError:
-        return True
-    try:
-        signature.bind(*range(count))
-    except TypeError:
-        return False
-    return True
 
 
 class ReduceLROnPlateau(Monitor):

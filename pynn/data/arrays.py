@@ -140,7 +140,7 @@ class ArrayData:
         Raises:
             ValueError: the fraction isn't between 0 and 1, or leaves one side without rows.
         """
-        if not 0 < fraction < 1:
+        if not isinstance(fraction, (int, float, np.number)) or not 0 < fraction < 1:
             raise ValueError(f"[fit] validation_split is a fraction between 0 and 1. Received: {fraction!r}.")
         at = int(self.rows * (1 - fraction))
         if at in (0, self.rows):

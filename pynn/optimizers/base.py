@@ -15,7 +15,7 @@ from pynn.engine.variable import Variable, structure
 from pynn.errors import CaptureError
 from pynn.gradients import found_gradients
 from pynn.optimizers.captured_steps import CapturedSteps, knows_its_step
-from pynn.optimizers.schedules import LearningRateSchedule
+from pynn.optimizers.schedules import LearningRateSchedule, takes
 from pynn.optimizers.schedules import get as get_schedule
 from pynn.serialization import Configurable, constructor_arguments, plain, snake_case
 
@@ -24,8 +24,8 @@ class Optimizer(Configurable):
     """Base class. Subclasses name their slots and define `update_step`.
 
     Args:
-        learning_rate: A number, a schedule, or a function of the step. `optimizer.learning_rate = 0.1` sets a number at any time; what
-            follows the steps can only be replaced by another schedule or function.
+        learning_rate: A number, a schedule, or a function of the step or of nothing. `optimizer.learning_rate = 0.1` sets a number at any
+            time; what follows the steps can only be replaced by another schedule or function.
         weight_decay: Before each update a weight loses this share of itself, times the learning rate.
         clipnorm: The largest norm of one gradient.
         clipvalue: The largest absolute value of an element of a gradient.
@@ -74,6 +74,7 @@ class Optimizer(Configurable):
         self.iterations = Variable(np.zeros((), np.int64), name="iterations", trainable=False)
         self._rate = Variable(np.zeros((), np.float32), name="learning_rate", trainable=False)
         self._schedule: Callable | None = None
+        self._takes_step = True
         self._index: dict[int, int] = {}  # id of a variable -> its place
         self._trained: list[Variable] = []
         self._slots: dict[str, list[Variable]] = {}
@@ -96,7 +97,7 @@ class Optimizer(Configurable):
         if isinstance(value, dict):
             value = get_schedule(value)
         if callable(value):
-            self._schedule = value
+            self._schedule, self._takes_step = value, takes(value, 1)
             return
         number = isinstance(value, (int, float)) or (hasattr(value, "shape") and hasattr(value, "__float__"))
         rate = np.asarray(value if number else np.nan, np.float32)
@@ -126,7 +127,14 @@ class Optimizer(Configurable):
     def refresh_learning_rate(self) -> None:
         """Brings `learning_rate` of a Python function up to the next step; captured steps read what it was set to."""
         if self.has_python_schedule:
-            self._rate.assign(np.float32(self._schedule(int(self.iterations.item()))))
+            rate = self._schedule(*[int(self.iterations.item())][: self._takes_step])  # type: ignore[misc]
+            try:
+                self._rate.assign(np.float32(rate))
+            except (TypeError, ValueError):
+                raise TypeError(
+                    f"[{type(self).__name__}] a function must return the learning rate, a number. Received: {rate!r} "
+                    f"from {self._schedule!r}."
+                ) from None
 
     def _scheduled(self) -> Tensor:
         if isinstance(self._schedule, LearningRateSchedule):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from pynn import ops
 from pynn.engine.tensor import Tensor, as_tensor
@@ -156,6 +157,19 @@ class CosineDecayRestarts(LearningRateSchedule):
             done = ops.maximum((done - (length - 1.0) / (self.t_mul - 1.0)) / length, 0.0)
         height = _power(self.m_mul, restarts) * 0.5
         return (height * (ops.cos(done * math.pi) + 1.0) * (1 - self.alpha) + self.alpha) * self.initial_learning_rate
+
+
+def takes(function: Callable, count: int) -> bool:
+    """Whether a schedule that is a function can be called with so many arguments; True where nobody knows."""
+    try:
+        signature = inspect.signature(function)
+    except ValueError:
+        return True
+    try:
+        signature.bind(*range(count))
+    except TypeError:
+        return False
+    return True
 
 
 def get(identifier) -> LearningRateSchedule:

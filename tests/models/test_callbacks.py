@@ -353,3 +353,20 @@ def test_the_end_is_told_the_last_epoch_alone():
     for epochs in (2, 3):
         line().fit(X, Y, epochs=epochs, verbose=0, callbacks=[C.LambdaCallback(on_train_end=ends.append)], **validated)
     assert [sorted(logs) for logs in ends] == [["loss", "val_loss"], ["loss"]]
+
+
+@pytest.mark.parametrize("make, words", [
+    (lambda: C.EarlyStopping(baseline="low"), r"\[EarlyStopping\] baseline is a number. Received: baseline='low'"),
+    (lambda: C.ModelCheckpoint("m", initial_value_threshold="low"), r"\[ModelCheckpoint\] initial_value_threshold is a number"),
+    (lambda: C.CSVLogger("log.csv", separator=", "), r"\[CSVLogger\] separator is one character.*separator=', '"),
+    (lambda: line().fit(X, Y, verbose=0, callbacks=[C.EarlyStopping(None)]), r"\[EarlyStopping\] there is no None to monitor"),
+    (lambda: line().fit(X, Y, verbose=0, validation_split="0.2"), r"\[fit\] validation_split is a fraction.*Received: '0.2'"),
+])  # fmt: skip
+def test_what_no_callback_can_use_is_refused_at_once(make, words):
+    with pytest.raises(ValueError, match=words):
+        make()
+
+
+def test_a_log_makes_its_folder(tmp_path):
+    line().fit(X, Y, verbose=0, callbacks=[C.CSVLogger(tmp_path / "runs" / "1" / "log.csv")])
+    assert (tmp_path / "runs" / "1" / "log.csv").read_text().startswith("epoch,loss\n0,")
