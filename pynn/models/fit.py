@@ -25,7 +25,7 @@ from pynn.models.arguments import (
 )
 from pynn.models.class_weights import class_table
 from pynn.models.prepared import training_data
-from pynn.models.programs import LOG_ROWS, ProgramCache
+from pynn.models.programs import LOG_ROWS, EpochValues, ProgramCache
 from pynn.models.trainers import BATCH_HOOKS, ArrayTrainer, BatchTrainer
 from pynn.progress import ProgressBar
 
@@ -188,6 +188,7 @@ class _Run:
         self.model, self.trainer, self.validator = model, trainer, validator
         self.epochs, self.initial_epoch = epochs, initial_epoch
         self.history = History()
+        self.one_by_one = True  # whether there is something to do at the end of each epoch
         self.bar = ProgressBar(verbose, self.epochs)
         params = {"epochs": self.epochs, "steps": trainer.steps, "verbose": verbose, "validation": validator.data is not None}
         self.callbacks = CallbackList(callbacks, model, params)
@@ -230,18 +231,24 @@ class _Run:
         while epoch < self.epochs and not self.model.stop_training:
             hooks = self.callbacks.any_overrides(*EPOCH_HOOKS, *BATCH_HOOKS)
             alone = hooks or self.trainer.in_part or self.validator.data is not None or self.model.optimizer.has_python_schedule
-            count = 1 if alone or self.bar.verbose else min(self.epochs - epoch, LOG_ROWS)
+            self.one_by_one = alone or bool(self.bar.verbose)
+            count = 1 if self.one_by_one else min(self.epochs - epoch, LOG_ROWS)
             started = time.monotonic()
             self.bar.start(epoch)
             self.callbacks.call("on_epoch_begin", epoch)
             values = self.trainer.run(epoch, count, self)
-            if alone or self.bar.verbose:
+            if self.one_by_one:
                 seconds = (time.monotonic() - started) / max(len(values), 1)
                 for i, logs in enumerate(values.dicts()):
                     self._finish_epoch(epoch + i, logs, seconds)
             else:
-                self.history.extend(epoch, values.names, values.columns)
+                self.keep(epoch, values)
             epoch += len(values)
+
+    def keep(self, epoch: int, values: EpochValues) -> None:
+        """Notes epochs, the first of them `epoch`, that ran on their own: all that were to come, or those before the one that failed."""
+        if len(values) and not self.one_by_one:
+            self.history.extend(epoch, values.names, values.columns)
 
     def _finish_epoch(self, epoch: int, logs: dict[str, float], seconds: float) -> None:
         if self.validator.due(epoch):

@@ -109,7 +109,11 @@ class ArrayTrainer:
         stops = self.model.stop_training  # at the start of the epoch, which then has one batch
         if self.first or stops or run.callbacks.any_overrides(*BATCH_HOOKS) or self.model.optimizer.has_python_schedule:
             return EpochValues.of(self._run_by_batches(epoch, run))
-        self._run_schedule(epoch, count, run)
+        try:
+            self._run_schedule(epoch, count, run)
+        except BaseException:
+            run.keep(epoch, state.logged(int(state.log_row.item())))
+            raise
         return state.logged(count)
 
     def _plain_order(self, epoch: int) -> np.ndarray:

@@ -194,6 +194,22 @@ def test_terminate_on_nan_ends_quietly(capsys):
     assert "Training stopped" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("verbose", [0, 2])
+def test_the_epochs_before_a_failure_are_in_the_history(verbose):
+    x, y = np.ones((4, 1), np.float32), np.ones((4, 1), np.float32)
+    for callbacks in ([], [pn.callbacks.TerminateOnNaN()]):
+        model = pn.Sequential([pn.layers.Dense(1, input_shape=(1,))])
+        model.compile(pn.optimizers.SGD(100.0), "mse")
+        try:
+            model.fit(x, y, epochs=1000, verbose=verbose, callbacks=callbacks)
+            assert callbacks
+        except pn.NonFiniteError as error:
+            assert f"epoch {len(model.history.epoch) + 1}, batch 1:" in str(error)
+        losses = model.history.history["loss"]
+        assert 2 < len(losses) < 100 and model.history.epoch == [*range(len(losses))] and np.isfinite(losses).all()
+        assert losses[-1] > losses[0] > 0
+
+
 def test_training_goes_on_bit_for_bit_from_a_saved_model(tmp_path):
     pn.set_seed(1)
     model, x, y, loss, optimizer = dense()
