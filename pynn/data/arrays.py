@@ -102,6 +102,18 @@ def _are_leaves(value: Sequence, names: Sequence[str] | None) -> bool:
     return len(value) == 1 and len(getattr(value[0], "shape", ())) > 1
 
 
+def without_gaps(weights: Any, x: Sequence[np.ndarray]) -> Any:
+    """Weights by outputs, a list or a dict, with ones for the rows of x in the place of None."""
+    entries = weights.values() if isinstance(weights, dict) else weights if isinstance(weights, (list, tuple)) else ()
+    given = [w for w in entries if w is not None]
+    if len(given) == len(entries) or not all(np.ndim(w) for w in given):
+        return weights
+    ones = np.ones(x[0].shape[:1], np.float32)
+    if isinstance(weights, dict):
+        return {name: ones if w is None else w for name, w in weights.items()}
+    return [ones if w is None else w for w in weights]
+
+
 class ArrayData:
     """x, y and sample weights in memory, all with the same number of rows."""
 

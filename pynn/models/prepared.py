@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pynn.data.arrays import ArrayData, named_leaves
+from pynn.data.arrays import ArrayData, named_leaves, without_gaps
 from pynn.models import steps
 from pynn.models.class_weights import class_table
 
@@ -22,6 +22,7 @@ def training_data(model, x, y=None, sample_weight=None, class_weight=None) -> Ar
     if isinstance(y, dict) and model.output_names is None:
         steps.look_at_outputs(model, leaves)
     targets = [] if y is None else named_leaves(y, "y", model.output_names, labels=True)
+    sample_weight = without_gaps(sample_weight, leaves)
     names = None if _is_numbers(sample_weight) else model.output_names
     weights = [] if sample_weight is None else named_leaves(sample_weight, "sample_weight", names)
     weights = [w if w.dtype.kind == "f" else w.astype(np.float32) for w in weights]

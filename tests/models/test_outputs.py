@@ -116,3 +116,12 @@ def test_weighted_metrics_of_several_outputs_are_named_as_in_keras():
     model.compile("sgd", "mse", metrics=[["mae"], []], weighted_metrics=[["mae"], ["mae"]])
     history = model.fit(np.ones((2, 2)), [np.ones(2), np.ones(2)], verbose=0)
     assert list(history.history) == ["loss", "a_loss", "b_loss", "a_mae", "a_weighted_mae", "b_mae"]
+
+
+def test_weights_of_some_outputs():
+    weights, wanted = np.array([1.0, 3.0]), evaluate(two_outputs(), sample_weight=[np.array([1.0, 3.0]), np.ones(2)])
+    assert wanted["loss"] == 4.0 * 2 + 9.0
+    for given in ([weights, None], (weights, None), {"a": weights, "b": None}):
+        assert evaluate(two_outputs(), sample_weight=given) == wanted
+    assert evaluate(two_outputs(), sample_weight=[None, None]) == evaluate(two_outputs())
+    assert evaluate(two_outputs(), sample_weight=[None, weights])["loss"] == 4.0 + 9.0 * 2
