@@ -268,7 +268,7 @@ def fuse_chains(nodes: list[Node], keep: set[int], accept: Callable[[Node], bool
     """
     producers = Producers(nodes, keep)
     chain_of: dict[int, _Chain] = {}
-    order: list[Any] = []
+    order: dict[int, Any] = {}  # by identity: what joins a later chain leaves its place
 
     def grown(chain: _Chain) -> _Chain:
         for t in reversed(chain.inputs()):  # so that members stay in the order of the calls
@@ -277,7 +277,7 @@ def fuse_chains(nodes: list[Node], keep: set[int], accept: Callable[[Node], bool
                 continue
             joined = chain.after(before)
             if joined is not None:
-                order.remove(before)
+                del order[id(before)]
                 del chain_of[id(t)]
                 return grown(joined)
         return chain
@@ -287,5 +287,6 @@ def fuse_chains(nodes: list[Node], keep: set[int], accept: Callable[[Node], bool
         if chain is not None:
             chain = grown(chain)
             chain_of[id(chain.output)] = chain
-        order.append(node if chain is None else chain)
-    return [node for item in order for node in (item.calls(accept) if isinstance(item, _Chain) else [item])]
+        item = node if chain is None else chain
+        order[id(item)] = item
+    return [node for item in order.values() for node in (item.calls(accept) if isinstance(item, _Chain) else [item])]

@@ -225,6 +225,16 @@ def test_a_small_block_takes_the_smallest_gap():
     assert blocks[4].offset + 64 <= max(b.offset + b.nbytes for b in blocks[:4])
 
 
+def test_of_gaps_of_its_size_a_block_takes_the_first():
+    blocks = [_Block(320, 0, 9), _Block(320, 1, 4), _Block(320, 2, 9), _Block(320, 3, 4), _Block(320, 4, 9)]
+    late = [_Block(320, 5, 9), _Block(64, 5, 9)]  # the second and the fourth are free then
+    assert assign_offsets(blocks + late) == 5 * 320
+    assert late[0].offset == blocks[1].offset and late[1].offset == blocks[3].offset
+    chain = [_Block(64, i, 4000 - i) for i in range(2000)]  # values that a gradient reads: all live at once
+    assert assign_offsets(chain) == 64 * 2000
+    assert [b.offset for b in chain] == list(range(0, 64 * 2000, 64))
+
+
 def test_absent_operands_are_left_out():
     x = value()
     a = Node(PLAIN, (x, None), (value(), None), {})
