@@ -19,7 +19,9 @@ from pynn.program.capture import Capture, abstract
 from pynn.program.program import Program
 from pynn.program.replay import FallbackReplay
 
-BUILT_IN = {name: op for name, op in REGISTRY.items() if op.fallback.__module__.startswith("pynn.") and op.address is None}
+# A ufunc has no module in NumPy 1.
+OURS = {"pynn", "numpy"}
+BUILT_IN = {n: op for n, op in REGISTRY.items() if getattr(op.fallback, "__module__", "numpy").split(".")[0] in OURS and op.address is None}
 SAMPLED = sorted(name for name, op in BUILT_IN.items() if op.samples)
 # What has no samples, and why.
 UNSAMPLED = {

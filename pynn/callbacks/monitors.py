@@ -18,7 +18,7 @@ class Monitor(Callback):
     """Base of callbacks that compare a value with the best so far, which is None before the first."""
 
     def __init__(self, monitor: str, mode: str, min_delta: float = 0.0):
-        if mode not in ("auto", "min", "max"):
+        if not isinstance(mode, str) or mode not in ("auto", "min", "max"):  # NumPy 1 warns where an array meets a word
             raise ValueError(f"[{type(self).__name__}] mode is 'auto', 'min' or 'max'. Received: {mode!r}.")
         self.monitor, self.mode = monitor, mode
         self.min_delta = abs(self._number("min_delta", min_delta, least=-np.inf))

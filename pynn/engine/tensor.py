@@ -320,6 +320,10 @@ def _known_scalar(value: float | int, dtype: np.dtype) -> Tensor:
 def _new_scalar(value, dtype: np.dtype) -> Tensor:
     array = empty(Spec((), dtype))
     try:
+        if type(value) is int and value and dtype.kind in "iu":
+            limits = np.iinfo(dtype)
+            if not limits.min <= value <= limits.max:  # NumPy 1 would let it wrap around
+                raise OverflowError
         array[()] = value
         return Tensor(array)
     except OverflowError:

@@ -133,10 +133,10 @@ def _cumprod_grad_numpy(x, dy, *, axis, exclusive, reverse):
     lines = [np.moveaxis(np.flip(a, axis) if reverse else a, axis, 0) for a in (x, dy, before)]
     x, dy, before = lines
     gradient = np.empty_like(before)
-    tail = np.zeros(before.shape[1:], before.dtype)
+    tail = nothing = np.zeros(before.shape[1:], before.dtype)  # beside a Python 0 a single number of NumPy 1 would turn into a double
     for k in range(len(x) - 1, -1, -1):
-        after = x[k + 1] * tail if k + 1 < len(x) else 0
-        added = dy[k] if not exclusive else dy[k + 1] if k + 1 < len(x) else 0
+        after = x[k + 1] * tail if k + 1 < len(x) else nothing
+        added = dy[k] if not exclusive else dy[k + 1] if k + 1 < len(x) else nothing
         tail = added + after
         gradient[k] = before[k] * tail
     gradient = np.moveaxis(gradient, 0, axis)
