@@ -84,7 +84,13 @@ class Function(Callable):
         return type(self)(copy.deepcopy(self.python_function, memo))
 
     def __reduce__(self):
-        """By its name where it has one, as any function; else by that of the Python function."""
+        """By its name where it has one, as any function; else by that of the Python function.
+
+        To cloudpickle (joblib, Dask and Ray have it) the names of `__main__` say nothing: it writes functions from there as a whole.
+        """
+        asker = sys._getframe(1).f_globals.get("__name__", "")
+        if self.__module__ == "__main__" and "cloudpickle" in asker:
+            return type(self), (self.python_function,)
         named = sys.modules.get(self.__module__)
         path = getattr(self, "__qualname__", "")
         for part in path.split("."):

@@ -497,6 +497,18 @@ def test_a_function_is_pickled_by_its_name_or_that_of_its_python():
     assert float(pickle.loads(pickle.dumps(pn.function(functools.partial(tripled))))(2.0)) == 6.0
 
 
+def test_cloudpickle_gets_the_python_of_what_a_script_captures(monkeypatch):
+    of_script = pn.function(tripled)
+    of_script.__module__ = "__main__"
+    monkeypatch.setattr(sys.modules["__main__"], "tripled", of_script, raising=False)
+    assert of_script.__reduce__() == "tripled"
+    asked = {"__name__": "joblib.externals.cloudpickle.cloudpickle", "reduced": []}
+    exec("def ask(f): reduced.append(f.__reduce__())", asked)
+    asked["ask"](of_script)
+    asked["ask"](doubled)
+    assert asked["reduced"] == [(pn.Function, (tripled,)), "doubled"]
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks")
 def test_a_child_forked_while_another_thread_looks_for_a_program_can_call():
     double = pn.function(lambda x, times=2: x * times)
