@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 import inspect
 import sys
 from collections.abc import Callable, Sequence
@@ -64,8 +65,8 @@ def custom_op(
         tensors = [as_tensor(x) for x in inputs]
         return apply(op, *tensors)
 
+    functools.update_wrapper(call, inspect.unwrap(kernel), ("__module__", "__qualname__", "__doc__"), ())
     call.__name__ = op.name
-    call.__doc__ = getattr(kernel, "__doc__", None)
     call.op = op
     return call
 

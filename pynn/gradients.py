@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import warnings
 from collections.abc import Callable, Iterable, Sequence
+from types import FunctionType
 
 from pynn.dtypes import is_float, is_whole
 from pynn.engine.call_tape import CallTape
@@ -33,6 +34,11 @@ def _check_function(name: str, f, values: tuple = ()) -> None:
         f"[{name}] the first argument must be a function: gradients are taken of a computation, and {kind} no longer knows how it was "
         f"made. Received: {kind}. Write the computation as a function of what you differentiate by: {line}."
     )
+
+
+def _named_like(f: Callable):
+    """`functools.wraps`, without the attributes of an object that can be called: those of a model or a captured function are its state."""
+    return functools.wraps(f, updated=functools.WRAPPER_UPDATES if isinstance(f, FunctionType) else ())
 
 
 def _differentiable(name: str, index: int, value) -> Tensor:
@@ -109,7 +115,7 @@ def value_and_grad(f: Callable, argnum: int = 0) -> Callable:
     """
     _check_function("value_and_grad", f)
 
-    @functools.wraps(f)
+    @_named_like(f)
     def wrapped(*args, **kwargs):
         value, gradients = _value_and_grads("value_and_grad", f, args, (_position("value_and_grad", argnum, args),), kwargs)
         return value, gradients[0]
@@ -127,7 +133,7 @@ def grad(f: Callable, argnum: int = 0) -> Callable:
     """
     _check_function("grad", f)
 
-    @functools.wraps(f)
+    @_named_like(f)
     def wrapped(*args, **kwargs):
         return _value_and_grads("grad", f, args, (_position("grad", argnum, args),), kwargs)[1][0]
 
@@ -145,7 +151,7 @@ def value_and_grads(f: Callable, *values) -> Callable:
     """
     _check_function("value_and_grads", f, values)
 
-    @functools.wraps(f)
+    @_named_like(f)
     def wrapped(*args, **kwargs):
         return _value_and_grads("value_and_grads", f, args, range(len(args)), kwargs)
 
@@ -156,7 +162,7 @@ def grads(f: Callable, *values) -> Callable:
     """A function that returns the gradients of `f` by all of its arguments, as a tuple."""
     _check_function("grads", f, values)
 
-    @functools.wraps(f)
+    @_named_like(f)
     def wrapped(*args, **kwargs):
         return _value_and_grads("grads", f, args, range(len(args)), kwargs)[1]
 
@@ -227,7 +233,7 @@ def custom_grad(f: Callable) -> Callable:
     """
     _check_function("custom_grad", f)
 
-    @functools.wraps(f)
+    @_named_like(f)
     def wrapped(*args):
         inputs = tuple(as_tensor(a) for a in args)
         tapes = active.tapes

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import gc
+import pickle
 import subprocess
 import sys
 import weakref
@@ -300,3 +301,16 @@ print(first.tolist(), kept == [id(result)])
 """
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert found == "[2.0, 2.0, 2.0] True\n"
+
+
+@pn.custom_op
+def halved(x):
+    """Half of it."""
+    return x / 2
+
+
+def test_an_op_is_pickled_by_its_name():
+    assert pickle.loads(pickle.dumps(halved)) is halved
+    assert (halved.__module__, halved.__qualname__, halved.__doc__) == (__name__, "halved", "Half of it.")
+    again = pickle.loads(pickle.dumps(pn.Sequential([pn.layers.Dense(2, activation=halved, input_shape=(2,))])))
+    assert again.layers[0].activation is halved

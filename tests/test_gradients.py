@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import pickle
+
 import numpy as np
 import pytest
 
 import pynn as pn
+from pynn.engine.op import active
 
 X = pn.tensor([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])
 W = pn.tensor([[0.5], [-0.5]])
@@ -323,3 +326,19 @@ def test_looking_at_values_is_no_loss():
     assert float(pn.grad(lambda w: pn.grad(lambda v: cost(v, 2.0))(w))(3.0)) == 4.0
     w = pn.Variable(3.0)
     assert float(pn.variable_grads(lambda: cost(w, 1.0))[1][0][1]) == 12.0
+
+
+def test_what_wraps_an_object_has_its_name_but_not_its_state():
+    square = pn.function(lambda x: x * x)
+    square.__name__ = "square"
+    model = pn.Sequential([pn.layers.Dense(1, input_shape=(2,), name="last")])
+    for wrap in (pn.grad, pn.grads, pn.value_and_grad, pn.value_and_grads, pn.custom_grad):
+        assert wrap(square).__name__ == "square" and set(vars(wrap(square))) == {"__wrapped__"}
+        assert set(vars(wrap(model))) == {"__wrapped__"}
+    cost.unit = "metres"
+    assert pn.grad(cost).unit == "metres" and pn.grad(cost).__name__ == "cost"
+    del cost.unit
+
+
+def test_what_listens_to_calls_is_pickled_by_name():
+    assert pickle.loads(pickle.dumps(active)) is active  # as a part of functions that cloudpickle writes whole

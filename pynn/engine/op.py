@@ -227,6 +227,9 @@ class _Active(threading.local):
         self.capture: Any = None
         self.tapes: list[Any] = []
 
+    def __reduce__(self) -> str:
+        return "active"  # by name, with functions of this package that are pickled by value: those that wrap a user's
+
 
 active = _Active()
 
