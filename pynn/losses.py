@@ -5,12 +5,13 @@ The functions (`mean_squared_error`, ...) give a value per example, reduced over
 
 from __future__ import annotations
 
+import inspect
 import math
 from typing import TYPE_CHECKING
 
 from pynn import ops
 from pynn.engine.tensor import Tensor, as_tensor
-from pynn.serialization import Configurable, Register, constructor_arguments, plain, snake_case
+from pynn.serialization import Configurable, Register, kept_in_class, plain, snake_case
 from pynn.targets import categorical_targets, dense_targets, sparse_targets, values_of, weights_like
 
 _REGISTER = Register("loss")
@@ -270,13 +271,19 @@ class FunctionLoss(Loss):
 
 
 class _Named(Loss):
-    """A loss over one of the functions above; constructor arguments beside the common ones go to it."""
+    """A loss over one of the functions above. What it takes beside y_true and y_pred is here an attribute of the same name."""
 
     _function: staticmethod
 
     def call(self, y_true, y_pred):
-        words = [a for a in constructor_arguments(type(self)) if a not in ("reduction", "name")]
+        words = [a for a in _more_words(type(self)) if hasattr(self, a)]
         return type(self)._function(y_true, y_pred, **{a: getattr(self, a) for a in words})
+
+
+@kept_in_class
+def _more_words(cls: type[_Named]) -> tuple[str, ...]:
+    """Names of the arguments of the loss's function beside y_true and y_pred: a user's subclass may have others."""
+    return tuple(inspect.signature(cls._function).parameters)[2:]
 
 
 def _loss_class(name: str, function, *aliases: str) -> type:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import re
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,23 @@ def is_ours(value: Any) -> bool:
     return getattr(value, "__module__", "").startswith("pynn.")
 
 
-@functools.cache
+def kept_in_class(compute: Callable[..., Any]) -> Callable[..., Any]:
+    """`compute(cls, *others)`, once per class and others. The class keeps what came out: a table of classes would keep them for ever."""
+    name = f"_{compute.__name__}"
+
+    @functools.wraps(compute)
+    def found(cls: type, *others):
+        try:
+            return cls.__dict__[name][others]  # not a base's
+        except KeyError:
+            made = compute(cls, *others)
+            setattr(cls, name, {**cls.__dict__.get(name, {}), others: made})
+            return made
+
+    return found
+
+
+@kept_in_class
 def constructor_arguments(cls: type, until: type = object) -> tuple[str, ...]:
     """Names of the arguments that `cls(...)` takes, those of base classes (below `until`) behind `**kwargs` included.
 
@@ -95,6 +112,30 @@ def plain(value):
     return getattr(value, "__name__", value) if callable(value) else value
 
 
+def described_by_attributes(owner, names: Iterable[str]) -> dict[str, Any]:
+    """The constructor's arguments, each kept in an attribute of the same name, in the words of JSON.
+
+    Raises:
+        AttributeError: one isn't kept.
+    """
+    missing = [name for name in names if not hasattr(owner, name)]
+    if missing:
+        raise AttributeError(
+            f"[{type(owner).__name__}] get_config reads each argument of the constructor from an attribute of the same name. "
+            f"Received: no attribute {missing[0]!r}. Write self.{missing[0]} = {missing[0]} in __init__, or a get_config of its own."
+        )
+    return {name: plain(getattr(owner, name)) for name in names}
+
+
+def shown_by_config(owner, without: tuple[str, ...] = ()) -> str:
+    """What `repr` gives: the class and its config; of a user's class that has none that can be had, the name."""
+    try:
+        config = owner.get_config()
+    except Exception:  # whatever a user's code raises: a debugger shows the object all the same
+        config = {"name": vars(owner)["name"]} if "name" in vars(owner) else {}
+    return f"{type(owner).__name__}({', '.join(f'{k}={v!r}' for k, v in config.items() if k not in without)})"
+
+
 class Configurable:
     """Base of objects that `get_config` describes and `from_config` makes again.
 
@@ -115,7 +156,7 @@ class Configurable:
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments, in the words of JSON."""
-        return {name: plain(getattr(self, name)) for name in constructor_arguments(type(self))}
+        return described_by_attributes(self, constructor_arguments(type(self)))
 
     @classmethod
     def from_config(cls, config: dict[str, Any]):
@@ -123,8 +164,7 @@ class Configurable:
         return cls(**config)
 
     def __repr__(self) -> str:
-        inside = ", ".join(f"{k}={v!r}" for k, v in self.get_config().items())
-        return f"{type(self).__name__}({inside})"
+        return shown_by_config(self)
 
 
 word_refusals(Configurable)

@@ -181,3 +181,16 @@ def test_outputs_of_an_activation_are_the_probabilities_that_they_are(name, acti
     function, y_true = getattr(losses, name), labels if name.startswith("sparse") else one_hot
     wanted = function(y_true, pn.tensor(outputs.numpy()), axis=axis)
     np.testing.assert_allclose(function(y_true, outputs, axis=axis).numpy(), wanted.numpy(), rtol=1e-6)
+
+
+def test_losses_derived_from_those_with_arguments():
+    class Scaled(losses.Huber):
+        def __init__(self, by, width=0.5):
+            super().__init__(delta=width)
+            self.by = by
+
+        def call(self, y_true, y_pred):
+            return super().call(y_true, y_pred) * self.by
+
+    y_true, y_pred = pn.zeros((2, 2)), pn.tensor([[0.1, 2.0], [3.0, -0.4]])
+    assert float(Scaled(3.0)(y_true, y_pred)) == pytest.approx(3 * float(losses.Huber(0.5)(y_true, y_pred)), rel=1e-6)

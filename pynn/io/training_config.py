@@ -53,8 +53,9 @@ MOST_THRESHOLDS = 100_000
 def training_config(model) -> tuple[dict[str, Any] | None, str]:
     """(`trainingConfig`, reason why there is none)."""
     optimizer = model.optimizer
-    name, config = _their_name(optimizer), optimizer.get_config()
-    if not _has_optimizer(name, optimizer, config):
+    name, ours = _their_name(optimizer), is_ours(type(optimizer))
+    config = optimizer.get_config() if ours else {}  # nobody else needs one
+    if not ours or not _has_optimizer(name, optimizer, config):
         return None, f"it has no {type(optimizer).__name__} with these settings"
     if not trains_all(model):
         return None, "layers were frozen or unfrozen since the training began"
@@ -85,7 +86,6 @@ def _their_name(optimizer) -> str:
 def _has_optimizer(name: str, optimizer, config: dict[str, Any]) -> bool:
     return (
         name in _FIELDS
-        and is_ours(type(optimizer))
         and isinstance(config["learning_rate"], float)
         and not any(config.get(setting) for setting in _UNKNOWN_SETTINGS)
         and len(optimizer.slots_in_use()) <= len(_STATE_NAMES[name])

@@ -23,7 +23,7 @@ from pynn.layers.structure import flatten, map_structure
 from pynn.layers.symbolic import Home, SymbolicTensor, call_symbolic, inferred_shape
 from pynn.layers.tracking import Tracking
 from pynn.seeds import key_for, next_stream
-from pynn.serialization import constructor_arguments, is_ours, plain, word_refusals
+from pynn.serialization import constructor_arguments, described_by_attributes, is_ours, plain, shown_by_config, word_refusals
 
 
 class InputSpec(NamedTuple):
@@ -415,8 +415,7 @@ class Layer(Tracking):
         config = {"name": self.name, "trainable": self.trainable, "dtype": self.dtype.name}
         if self.batch_input_shape is not None:
             config["batch_input_shape"] = list(self.batch_input_shape)
-        for name in constructor_arguments(type(self), Layer):
-            config[name] = plain(getattr(self, name))
+        config |= described_by_attributes(self, constructor_arguments(type(self), Layer))
         if self.activity_regularizer is not None:
             config["activity_regularizer"] = plain(self.activity_regularizer)
         return config
@@ -459,8 +458,7 @@ class Layer(Tracking):
         return self._inbound_nodes[0]
 
     def __repr__(self) -> str:
-        words = [f"{k}={v!r}" for k, v in self.get_config().items() if k not in ("trainable", "dtype")]
-        return f"{type(self).__name__}({', '.join(words)})"
+        return shown_by_config(self, ("trainable", "dtype"))
 
 
 word_refusals(Layer)

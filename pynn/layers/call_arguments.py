@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
 from typing import Any
+
+from pynn.serialization import kept_in_class
 
 CONTEXT = ("training", "mask")  # what a layer is given from outside where the call says nothing
 
 
-@functools.cache
+@kept_in_class
 def call_words(cls: type) -> frozenset[str]:
     """Names of the arguments of `cls.call`; "**" stands for any."""
     parameters = inspect.signature(cls.call).parameters.values()
     return frozenset("**" if p.kind is p.VAR_KEYWORD else p.name for p in parameters)
 
 
-@functools.cache
+@kept_in_class
 def call_places(cls: type) -> tuple[str, ...]:
     """Names of the arguments of `cls.call` that may come without one, in order, `self` not among them."""
     parameters = list(inspect.signature(cls.call).parameters.values())[1:]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pynn import losses, ops
 from pynn.engine.tensor import Tensor
 from pynn.metrics.base import REGISTER, MeanMetricWrapper
-from pynn.serialization import constructor_arguments, snake_case
+from pynn.serialization import constructor_arguments, described_by_attributes, snake_case
 from pynn.targets import categorical_targets, dense_targets, sparse_targets
 
 # -- accuracies --------------------------------------------------------------------------------------------------------
@@ -80,7 +80,8 @@ class _Named(MeanMetricWrapper):
     def get_config(self):
         """The constructor's arguments."""
         words = [a for a in constructor_arguments(type(self)) if a != "name"]
-        return {"name": self.name, **{a: self.arguments[a] for a in words}}
+        others = described_by_attributes(self, [a for a in words if a not in self.arguments])  # of a user's subclass
+        return {"name": self.name, **{a: self.arguments[a] for a in words if a in self.arguments}, **others}
 
 
 def _metric_class(name: str, function, *aliases: str, direction: str = "down") -> type:

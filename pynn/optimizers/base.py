@@ -17,7 +17,7 @@ from pynn.gradients import found_gradients
 from pynn.optimizers.captured_steps import CapturedSteps, knows_its_step
 from pynn.optimizers.schedules import LearningRateSchedule, takes
 from pynn.optimizers.schedules import get as get_schedule
-from pynn.serialization import Configurable, constructor_arguments, plain, snake_case
+from pynn.serialization import Configurable, constructor_arguments, described_by_attributes, plain, snake_case
 
 
 class Optimizer(Configurable):
@@ -370,7 +370,7 @@ class Optimizer(Configurable):
 
     def get_config(self) -> dict:
         """The constructor's arguments, the learning rate as it is now."""
-        config = {k: plain(getattr(self, k)) for k in constructor_arguments(type(self)) if k != "learning_rate"}
+        config = described_by_attributes(self, [k for k in constructor_arguments(type(self)) if k != "learning_rate"])
         schedule = self._schedule
         return {"learning_rate": plain(schedule) if schedule is not None else float(self._rate.item()), **config}
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 import numpy as np
 import pytest
 
@@ -271,3 +274,96 @@ def test_a_model_in_a_layer_trains_with_it(graph):
         assert set(np.unique(Around(inner)(x, training=True).numpy())) == {0, 2}
         np.testing.assert_array_equal(Around(inner, training=False)(x, training=True).numpy(), x)
     assert set(np.unique(pn.Sequential([Around(inner)])(x, training=True).numpy())) == {0, 2}
+
+
+def _layer_class():
+    class Scaled(pn.Layer):
+        def __init__(self, by=2.0, **kwargs):
+            super().__init__(**kwargs)
+            self.by = by
+
+        def call(self, x, *, training=False):
+            return x * self.by
+
+    return Scaled
+
+
+def _loss_class():
+    class Shifted(pn.losses.MeanSquaredError):
+        def __init__(self, by=0.0):
+            super().__init__()
+            self.by = by
+
+        def call(self, y_true, y_pred):
+            return super().call(y_true + self.by, y_pred)
+
+    return Shifted
+
+
+def test_classes_that_nobody_has_any_more_are_let_go():
+    left = []
+    for _ in range(3):
+        scaled, shifted = _layer_class(), _loss_class()
+        model = pn.Sequential([scaled(input_shape=(3,)), L.Dense(1)])
+        model.compile("sgd", shifted())
+        model.fit(X, X[:, :1], verbose=0)
+        assert model.layers[0].get_config()["by"] == 2.0 and repr(model.layers[0])
+        left += [weakref.ref(scaled), weakref.ref(shifted)]
+        del scaled, shifted, model
+    gc.collect()
+    assert [c() for c in left] == [None] * 6
+
+
+def test_a_subclass_has_arguments_of_its_own():
+    base = _layer_class()
+    assert base(by=3.0).get_config()["by"] == 3.0
+
+    class Sum(base):
+        def __init__(self, plus=1.0, **kwargs):
+            super().__init__(**kwargs)
+            self.plus = plus
+
+        def call(self, x, training=False):
+            return x * self.by + self.plus + (100.0 if training else 0.0)
+
+    config = Sum(by=3.0, plus=0.5).get_config()
+    assert (config["by"], config["plus"]) == (3.0, 0.5)
+    assert Sum()(X, True).tolist() == (X * 2 + 101).tolist() and base()(X).tolist() == (X * 2).tolist()
+
+
+class Reticent(pn.Layer):
+    def __init__(self, units):
+        super().__init__(name="reticent")
+        self.dense = L.Dense(units)
+
+    def call(self, x):
+        return self.dense(x)
+
+
+def test_a_layer_that_keeps_no_arguments_is_shown_and_says_why_it_has_no_config(tmp_path):
+    layer = Reticent(2)
+    assert repr(layer) == "Reticent(name='reticent')"
+    model = pn.Sequential([layer])
+    model(X)
+    for describe in (layer.get_config, lambda: model.save(tmp_path / "m")):
+        with pytest.raises(AttributeError, match=r"\[Reticent\] get_config reads .* no attribute 'units'. Write self.units = units in"):
+            describe()
+
+
+def test_a_model_is_saved_with_an_optimizer_and_metrics_that_keep_no_arguments(tmp_path):
+    class Own(pn.optimizers.SGD):
+        def __init__(self, rate):
+            super().__init__(learning_rate=rate)
+
+    class Above(pn.metrics.BinaryAccuracy):
+        def __init__(self, at, unit="%"):
+            super().__init__(threshold=at)
+            self.unit, self.at = unit, at
+
+    assert repr(Own(0.5)) == "Own(name='own')" and Above(0.25).get_config() == {"name": "above", "at": 0.25, "unit": "%"}
+    model = pn.Sequential([L.Dense(1, input_shape=(3,))])
+    model.compile(Own(0.5), "mse", metrics=[Above(0.25)])
+    model.fit(X, X[:, :1], verbose=0)
+    with pytest.warns(UserWarning, match="saved without the optimizer|without its optimizer: it has no Own"):
+        model.save(tmp_path / "m")
+    np.testing.assert_array_equal(pn.load_model(tmp_path / "m").predict(X, verbose=0), model.predict(X, verbose=0))
