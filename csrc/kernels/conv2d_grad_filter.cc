@@ -1,7 +1,7 @@
 // conv2d_grad_filter: dfilter[kh, kw, ci, co] = sum over n, oh, ow of x[n, oh * sh - top + kh * dh, ow * sw - left + kw * dw, ci] *
 // dy[n, oh, ow, co]. Operands x, dy, then dfilter; shapes and attributes as in conv2d. Order of additions: conv_filter_grad.h.
 #include "kernels/conv_filter_grad.h"
-#include "kernels/expected.h"
+#include "kernels/prefetch.h"
 #include "kernels/winograd_filter.h"
 #include "registry.h"
 

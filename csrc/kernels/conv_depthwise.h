@@ -6,7 +6,7 @@
 #pragma once
 
 #include "kernels/conv_tile.h"
-#include "kernels/expected.h"
+#include "kernels/prefetch.h"
 
 namespace pynn {
 namespace PYNN_TARGET {

@@ -6,7 +6,7 @@
 #include "kernels/conv_depthwise_grad.h"
 
 #include "kernels/conv_taps.h"
-#include "kernels/expected.h"
+#include "kernels/prefetch.h"
 
 namespace pynn {
 namespace PYNN_TARGET {

@@ -1,6 +1,6 @@
 // Compiled once for all kernels that need the gradient by a filter.
 #include "kernels/conv_filter_tile.h"
-#include "kernels/expected.h"
+#include "kernels/prefetch.h"
 
 namespace pynn {
 namespace PYNN_TARGET {

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "kernels/conv_taps.h"
-#include "kernels/expected.h"
+#include "kernels/prefetch.h"
 #include "simd/short.h"
 
 namespace pynn {

@@ -1,6 +1,6 @@
 // Rows picked by index, and sums scattered back to them. Every index is checked where it is used: failure 1, values (index, its
 // position, number of rows). Copies don't look at the elements, so they serve all dtypes.
-#include "kernels/expected.h"
+#include "kernels/prefetch.h"
 #include "kernels/ranges.h"
 #include "registry.h"
 #include "simd/vec.h"

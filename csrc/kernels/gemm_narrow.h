@@ -2,9 +2,9 @@
 // which are summed from zero each, go side by side instead. Their sums are added in order, so the bits are those of the tiles.
 #pragma once
 
-#include "kernels/expected.h"
 #include "kernels/gemm_tasks.h"
 #include "kernels/integers.h"
+#include "kernels/prefetch.h"
 
 namespace pynn {
 namespace PYNN_TARGET {

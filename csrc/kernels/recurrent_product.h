@@ -6,9 +6,9 @@
 #pragma once
 
 #include "base/kernel.h"
-#include "kernels/expected.h"
 #include "kernels/gemm_tile.h"
 #include "kernels/integers.h"
+#include "kernels/prefetch.h"
 
 namespace pynn {
 namespace PYNN_TARGET {

@@ -6,8 +6,8 @@
 // alone: blocks change no bit.
 #pragma once
 
-#include "kernels/expected.h"
 #include "kernels/pool_windows.h"
+#include "kernels/prefetch.h"
 #include "kernels/winograd_points.h"
 #include "kernels/winograd_products.h"
 

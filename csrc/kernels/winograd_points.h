@@ -1,6 +1,7 @@
 // U, the transformed filter of Winograd's algorithm: where it lies, how it is computed, and when it may be kept.
 #pragma once
 
+#include "kernels/prefetch.h"
 #include "kernels/winograd_shape.h"
 
 namespace pynn {
