@@ -26,12 +26,13 @@ const KernelEntry& kernel_at(int index);
 }  // namespace pynn
 
 // CMake defines PYNN_TARGET (a namespace) and PYNN_TARGET_<NAME>, and PYNN_HAS_AVX2 / PYNN_HAS_AVX512 where those passes exist.
-#if defined(PYNN_HAS_AVX2)
-#define PYNN_DECLARE_AVX2(name)                                                            \
-  namespace pynn { namespace avx2 {                                                        \
+#define PYNN_DECLARE_IN(target, name)                                                      \
+  namespace pynn { namespace target {                                                      \
   bool prepare_##name(const Problem*, Plan*) noexcept;                                     \
   void run_##name(const Call*, std::int32_t, std::int64_t, std::int64_t, void*) noexcept;  \
   }}
+#if defined(PYNN_HAS_AVX2)
+#define PYNN_DECLARE_AVX2(name) PYNN_DECLARE_IN(avx2, name)
 #define PYNN_PREPARE_AVX2(name) ::pynn::avx2::prepare_##name
 #define PYNN_RUN_AVX2(name) ::pynn::avx2::run_##name
 #else
@@ -40,11 +41,7 @@ const KernelEntry& kernel_at(int index);
 #define PYNN_RUN_AVX2(name) nullptr
 #endif
 #if defined(PYNN_HAS_AVX512)
-#define PYNN_DECLARE_AVX512(name)                                                          \
-  namespace pynn { namespace avx512 {                                                      \
-  bool prepare_##name(const Problem*, Plan*) noexcept;                                     \
-  void run_##name(const Call*, std::int32_t, std::int64_t, std::int64_t, void*) noexcept;  \
-  }}
+#define PYNN_DECLARE_AVX512(name) PYNN_DECLARE_IN(avx512, name)
 #define PYNN_PREPARE_AVX512(name) ::pynn::avx512::prepare_##name
 #define PYNN_RUN_AVX512(name) ::pynn::avx512::run_##name
 #else
@@ -65,3 +62,23 @@ const KernelEntry& kernel_at(int index);
 #else
 #define PYNN_KERNEL(name) static_assert(true, "");
 #endif
+#define PYNN_FLOAT_KERNELS(name) PYNN_KERNEL(name##_f32) PYNN_KERNEL(name##_f64)
+
+// Defines prepare_<name> by an expression of `problem` and `plan`, and run_<name> by one of `call`, `phase`, `begin`, `end` and `scratch`.
+// Use inside pynn::PYNN_TARGET.
+#define PYNN_ENTRY(name, prepare, ...) PYNN_TYPED_ENTRY(name, void, prepare, __VA_ARGS__)
+// By expressions of the type T as well, and of both <name>_f32 and <name>_f64.
+#define PYNN_TYPED_ENTRY(name, Type, prepare, ...)                                                           \
+  bool prepare_##name([[maybe_unused]] const Problem* problem, [[maybe_unused]] Plan* plan) noexcept {       \
+    using T [[maybe_unused]] = Type;                                                                         \
+    return prepare;                                                                                          \
+  }                                                                                                          \
+  void run_##name([[maybe_unused]] const Call* call, [[maybe_unused]] std::int32_t phase,                    \
+                  [[maybe_unused]] std::int64_t begin, [[maybe_unused]] std::int64_t end,                    \
+                  [[maybe_unused]] void* scratch) noexcept {                                                 \
+    using T [[maybe_unused]] = Type;                                                                         \
+    __VA_ARGS__;                                                                                             \
+  }
+#define PYNN_FLOAT_ENTRIES(name, prepare, ...)               \
+  PYNN_TYPED_ENTRY(name##_f32, float, prepare, __VA_ARGS__)  \
+  PYNN_TYPED_ENTRY(name##_f64, double, prepare, __VA_ARGS__)

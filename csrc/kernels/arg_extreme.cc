@@ -142,17 +142,9 @@ void run_index(const Call* call, std::int64_t begin, std::int64_t end) {
 
 }  // namespace
 
-bool prepare_arg_extreme_f32(const Problem* problem, Plan* plan) noexcept { return prepare_index<float>(problem, plan); }
-void run_arg_extreme_f32(const Call* call, std::int32_t, std::int64_t begin, std::int64_t end, void*) noexcept {
-  run_index<float>(call, begin, end);
-}
-bool prepare_arg_extreme_f64(const Problem* problem, Plan* plan) noexcept { return prepare_index<double>(problem, plan); }
-void run_arg_extreme_f64(const Call* call, std::int32_t, std::int64_t begin, std::int64_t end, void*) noexcept {
-  run_index<double>(call, begin, end);
-}
+PYNN_FLOAT_ENTRIES(arg_extreme, prepare_index<T>(problem, plan), run_index<T>(call, begin, end))
 
 }  // namespace PYNN_TARGET
 }  // namespace pynn
 
-PYNN_KERNEL(arg_extreme_f32)
-PYNN_KERNEL(arg_extreme_f64)
+PYNN_FLOAT_KERNELS(arg_extreme)

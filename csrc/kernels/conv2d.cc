@@ -38,28 +38,11 @@ void run_conv2d_bias_act(const Call* call, std::int32_t phase, std::int64_t begi
 
 }  // namespace
 
-bool prepare_conv2d_f32(const Problem* problem, Plan* plan) noexcept { return prepare_forward<float>(problem, plan); }
-bool prepare_conv2d_f64(const Problem* problem, Plan* plan) noexcept { return prepare_forward<double>(problem, plan); }
-bool prepare_conv2d_bias_act_f32(const Problem* problem, Plan* plan) noexcept { return prepare_forward<float>(problem, plan); }
-bool prepare_conv2d_bias_act_f64(const Problem* problem, Plan* plan) noexcept { return prepare_forward<double>(problem, plan); }
-
-void run_conv2d_f32(const Call* call, std::int32_t phase, std::int64_t begin, std::int64_t end, void* scratch) noexcept {
-  run_conv2d<float>(call, phase, begin, end, scratch);
-}
-void run_conv2d_f64(const Call* call, std::int32_t phase, std::int64_t begin, std::int64_t end, void* scratch) noexcept {
-  run_conv2d<double>(call, phase, begin, end, scratch);
-}
-void run_conv2d_bias_act_f32(const Call* call, std::int32_t phase, std::int64_t begin, std::int64_t end, void* scratch) noexcept {
-  run_conv2d_bias_act<float>(call, phase, begin, end, scratch);
-}
-void run_conv2d_bias_act_f64(const Call* call, std::int32_t phase, std::int64_t begin, std::int64_t end, void* scratch) noexcept {
-  run_conv2d_bias_act<double>(call, phase, begin, end, scratch);
-}
+PYNN_FLOAT_ENTRIES(conv2d, prepare_forward<T>(problem, plan), run_conv2d<T>(call, phase, begin, end, scratch))
+PYNN_FLOAT_ENTRIES(conv2d_bias_act, prepare_forward<T>(problem, plan), run_conv2d_bias_act<T>(call, phase, begin, end, scratch))
 
 }  // namespace PYNN_TARGET
 }  // namespace pynn
 
-PYNN_KERNEL(conv2d_f32)
-PYNN_KERNEL(conv2d_f64)
-PYNN_KERNEL(conv2d_bias_act_f32)
-PYNN_KERNEL(conv2d_bias_act_f64)
+PYNN_FLOAT_KERNELS(conv2d)
+PYNN_FLOAT_KERNELS(conv2d_bias_act)

@@ -73,18 +73,9 @@ void run_grad_filter(const Call* call, std::int32_t phase, std::int64_t begin, s
 
 }  // namespace
 
-bool prepare_conv2d_grad_filter_f32(const Problem* problem, Plan* plan) noexcept { return prepare_grad_filter<float>(problem, plan); }
-bool prepare_conv2d_grad_filter_f64(const Problem* problem, Plan* plan) noexcept { return prepare_grad_filter<double>(problem, plan); }
-
-void run_conv2d_grad_filter_f32(const Call* call, std::int32_t phase, std::int64_t begin, std::int64_t end, void* scratch) noexcept {
-  run_grad_filter<float>(call, phase, begin, end, scratch);
-}
-void run_conv2d_grad_filter_f64(const Call* call, std::int32_t phase, std::int64_t begin, std::int64_t end, void* scratch) noexcept {
-  run_grad_filter<double>(call, phase, begin, end, scratch);
-}
+PYNN_FLOAT_ENTRIES(conv2d_grad_filter, prepare_grad_filter<T>(problem, plan), run_grad_filter<T>(call, phase, begin, end, scratch))
 
 }  // namespace PYNN_TARGET
 }  // namespace pynn
 
-PYNN_KERNEL(conv2d_grad_filter_f32)
-PYNN_KERNEL(conv2d_grad_filter_f64)
+PYNN_FLOAT_KERNELS(conv2d_grad_filter)

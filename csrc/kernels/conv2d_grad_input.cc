@@ -27,18 +27,9 @@ void run_grad_input(const Call* call, std::int32_t phase, std::int64_t begin, st
 
 }  // namespace
 
-bool prepare_conv2d_grad_input_f32(const Problem* problem, Plan* plan) noexcept { return prepare_grad_input<float>(problem, plan); }
-bool prepare_conv2d_grad_input_f64(const Problem* problem, Plan* plan) noexcept { return prepare_grad_input<double>(problem, plan); }
-
-void run_conv2d_grad_input_f32(const Call* call, std::int32_t phase, std::int64_t begin, std::int64_t end, void* scratch) noexcept {
-  run_grad_input<float>(call, phase, begin, end, scratch);
-}
-void run_conv2d_grad_input_f64(const Call* call, std::int32_t phase, std::int64_t begin, std::int64_t end, void* scratch) noexcept {
-  run_grad_input<double>(call, phase, begin, end, scratch);
-}
+PYNN_FLOAT_ENTRIES(conv2d_grad_input, prepare_grad_input<T>(problem, plan), run_grad_input<T>(call, phase, begin, end, scratch))
 
 }  // namespace PYNN_TARGET
 }  // namespace pynn
 
-PYNN_KERNEL(conv2d_grad_input_f32)
-PYNN_KERNEL(conv2d_grad_input_f64)
+PYNN_FLOAT_KERNELS(conv2d_grad_input)

@@ -155,18 +155,9 @@ void run_conv_pool(const Call* call, std::int32_t phase, std::int64_t begin, std
 
 }  // namespace
 
-bool prepare_conv2d_bias_relu_pool_f32(const Problem* problem, Plan* plan) noexcept { return prepare_conv_pool<float>(problem, plan); }
-bool prepare_conv2d_bias_relu_pool_f64(const Problem* problem, Plan* plan) noexcept { return prepare_conv_pool<double>(problem, plan); }
-
-void run_conv2d_bias_relu_pool_f32(const Call* call, std::int32_t phase, std::int64_t begin, std::int64_t end, void* scratch) noexcept {
-  run_conv_pool<float>(call, phase, begin, end, scratch);
-}
-void run_conv2d_bias_relu_pool_f64(const Call* call, std::int32_t phase, std::int64_t begin, std::int64_t end, void* scratch) noexcept {
-  run_conv_pool<double>(call, phase, begin, end, scratch);
-}
+PYNN_FLOAT_ENTRIES(conv2d_bias_relu_pool, prepare_conv_pool<T>(problem, plan), run_conv_pool<T>(call, phase, begin, end, scratch))
 
 }  // namespace PYNN_TARGET
 }  // namespace pynn
 
-PYNN_KERNEL(conv2d_bias_relu_pool_f32)
-PYNN_KERNEL(conv2d_bias_relu_pool_f64)
+PYNN_FLOAT_KERNELS(conv2d_bias_relu_pool)

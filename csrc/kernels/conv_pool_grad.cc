@@ -241,40 +241,12 @@ void run_pool_grad_input(const Call* call, std::int32_t phase, std::int64_t begi
 
 }  // namespace
 
-bool prepare_conv2d_bias_relu_pool_grad_params_f32(const Problem* problem, Plan* plan) noexcept {
-  return prepare_grad_params<float>(problem, plan);
-}
-bool prepare_conv2d_bias_relu_pool_grad_params_f64(const Problem* problem, Plan* plan) noexcept {
-  return prepare_grad_params<double>(problem, plan);
-}
-bool prepare_conv2d_bias_relu_pool_grad_input_f32(const Problem* problem, Plan* plan) noexcept {
-  return prepare_pool_grad_input<float>(problem, plan);
-}
-bool prepare_conv2d_bias_relu_pool_grad_input_f64(const Problem* problem, Plan* plan) noexcept {
-  return prepare_pool_grad_input<double>(problem, plan);
-}
-
-void run_conv2d_bias_relu_pool_grad_params_f32(const Call* call, std::int32_t phase, std::int64_t begin, std::int64_t end,
-                                               void* scratch) noexcept {
-  run_grad_params<float>(call, phase, begin, end, scratch);
-}
-void run_conv2d_bias_relu_pool_grad_params_f64(const Call* call, std::int32_t phase, std::int64_t begin, std::int64_t end,
-                                               void* scratch) noexcept {
-  run_grad_params<double>(call, phase, begin, end, scratch);
-}
-void run_conv2d_bias_relu_pool_grad_input_f32(const Call* call, std::int32_t phase, std::int64_t begin, std::int64_t end,
-                                              void* scratch) noexcept {
-  run_pool_grad_input<float>(call, phase, begin, end, scratch);
-}
-void run_conv2d_bias_relu_pool_grad_input_f64(const Call* call, std::int32_t phase, std::int64_t begin, std::int64_t end,
-                                              void* scratch) noexcept {
-  run_pool_grad_input<double>(call, phase, begin, end, scratch);
-}
+PYNN_FLOAT_ENTRIES(conv2d_bias_relu_pool_grad_params, prepare_grad_params<T>(problem, plan), run_grad_params<T>(call, phase, begin, end, scratch))
+PYNN_FLOAT_ENTRIES(conv2d_bias_relu_pool_grad_input, prepare_pool_grad_input<T>(problem, plan),
+                   run_pool_grad_input<T>(call, phase, begin, end, scratch))
 
 }  // namespace PYNN_TARGET
 }  // namespace pynn
 
-PYNN_KERNEL(conv2d_bias_relu_pool_grad_params_f32)
-PYNN_KERNEL(conv2d_bias_relu_pool_grad_params_f64)
-PYNN_KERNEL(conv2d_bias_relu_pool_grad_input_f32)
-PYNN_KERNEL(conv2d_bias_relu_pool_grad_input_f64)
+PYNN_FLOAT_KERNELS(conv2d_bias_relu_pool_grad_params)
+PYNN_FLOAT_KERNELS(conv2d_bias_relu_pool_grad_input)

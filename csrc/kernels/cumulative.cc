@@ -242,23 +242,13 @@ void run_grad(const Call* call, std::int64_t begin, std::int64_t end) {
 
 }  // namespace
 
-#define PYNN_ALONG(name, prepare, run)                                                                     \
-  bool prepare_##name(const Problem* problem, Plan* plan) noexcept { return prepare(problem, plan); }      \
-  void run_##name(const Call* call, std::int32_t, std::int64_t begin, std::int64_t end, void*) noexcept {  \
-    run(call, begin, end);                                                                                 \
-  }
-
-PYNN_ALONG(cumulative_f32, prepare_cumulative<float>, run_cumulative<float>)
-PYNN_ALONG(cumulative_f64, prepare_cumulative<double>, run_cumulative<double>)
-PYNN_ALONG(cumulative_i64, prepare_cumulative<std::uint64_t>, run_cumulative<std::uint64_t>)
-PYNN_ALONG(cumprod_grad_f32, prepare_grad<float>, run_grad<float>)
-PYNN_ALONG(cumprod_grad_f64, prepare_grad<double>, run_grad<double>)
+PYNN_FLOAT_ENTRIES(cumulative, prepare_cumulative<T>(problem, plan), run_cumulative<T>(call, begin, end))
+PYNN_TYPED_ENTRY(cumulative_i64, std::uint64_t, prepare_cumulative<T>(problem, plan), run_cumulative<T>(call, begin, end))
+PYNN_FLOAT_ENTRIES(cumprod_grad, prepare_grad<T>(problem, plan), run_grad<T>(call, begin, end))
 
 }  // namespace PYNN_TARGET
 }  // namespace pynn
 
-PYNN_KERNEL(cumulative_f32)
-PYNN_KERNEL(cumulative_f64)
+PYNN_FLOAT_KERNELS(cumulative)
 PYNN_KERNEL(cumulative_i64)
-PYNN_KERNEL(cumprod_grad_f32)
-PYNN_KERNEL(cumprod_grad_f64)
+PYNN_FLOAT_KERNELS(cumprod_grad)

@@ -121,15 +121,9 @@ void run_whole(const Call* call, std::int64_t begin, std::int64_t end) {
 
 }  // namespace
 
-#define PYNN_WHOLE_KERNEL(suffix, T, dtype)                                                                                 \
-  bool prepare_elementwise_##suffix(const Problem* problem, Plan* plan) noexcept { return prepare_whole<T>(problem, plan, dtype); } \
-  void run_elementwise_##suffix(const Call* call, std::int32_t, std::int64_t begin, std::int64_t end, void*) noexcept {     \
-    run_whole<T>(call, begin, end);                                                                                         \
-  }
-PYNN_WHOLE_KERNEL(i32, std::int32_t, kI32)
-PYNN_WHOLE_KERNEL(i64, std::int64_t, kI64)
-PYNN_WHOLE_KERNEL(u8, std::uint8_t, kU8)
-#undef PYNN_WHOLE_KERNEL
+PYNN_TYPED_ENTRY(elementwise_i32, std::int32_t, prepare_whole<T>(problem, plan, kI32), run_whole<T>(call, begin, end))
+PYNN_TYPED_ENTRY(elementwise_i64, std::int64_t, prepare_whole<T>(problem, plan, kI64), run_whole<T>(call, begin, end))
+PYNN_TYPED_ENTRY(elementwise_u8, std::uint8_t, prepare_whole<T>(problem, plan, kU8), run_whole<T>(call, begin, end))
 
 }  // namespace PYNN_TARGET
 }  // namespace pynn

@@ -301,16 +301,8 @@ void run_one_hot(const Call* call, std::int32_t, std::int64_t begin, std::int64_
   else run_one_hot_rows<double>(call, range);
 }
 
-#define PYNN_SCATTER(name, prepare, run)                                                                        \
-  bool prepare_##name(const Problem* problem, Plan* plan) noexcept { return prepare(problem, plan); }           \
-  void run_##name(const Call* call, std::int32_t, std::int64_t begin, std::int64_t end, void*) noexcept {       \
-    run(call, begin, end);                                                                                      \
-  }
-
-PYNN_SCATTER(take_grad_f32, prepare_take_grad, run_take_grad<float>)
-PYNN_SCATTER(take_grad_f64, prepare_take_grad, run_take_grad<double>)
-PYNN_SCATTER(scatter_add_f32, prepare_scatter, run_scatter_add<float>)
-PYNN_SCATTER(scatter_add_f64, prepare_scatter, run_scatter_add<double>)
+PYNN_FLOAT_ENTRIES(take_grad, prepare_take_grad(problem, plan), run_take_grad<T>(call, begin, end))
+PYNN_FLOAT_ENTRIES(scatter_add, prepare_scatter(problem, plan), run_scatter_add<T>(call, begin, end))
 
 }  // namespace PYNN_TARGET
 }  // namespace pynn
@@ -318,7 +310,5 @@ PYNN_SCATTER(scatter_add_f64, prepare_scatter, run_scatter_add<double>)
 PYNN_KERNEL(take)
 PYNN_KERNEL(gather_batch)
 PYNN_KERNEL(one_hot)
-PYNN_KERNEL(take_grad_f32)
-PYNN_KERNEL(take_grad_f64)
-PYNN_KERNEL(scatter_add_f32)
-PYNN_KERNEL(scatter_add_f64)
+PYNN_FLOAT_KERNELS(take_grad)
+PYNN_FLOAT_KERNELS(scatter_add)

@@ -412,15 +412,11 @@ void run_gru_grad(const Call* call, std::int32_t phase, std::int64_t begin, std:
 
 }  // namespace
 
-PYNN_RECURRENT(gru_f32, gru, float)
-PYNN_RECURRENT(gru_f64, gru, double)
-PYNN_RECURRENT(gru_grad_f32, gru_grad, float)
-PYNN_RECURRENT(gru_grad_f64, gru_grad, double)
+PYNN_FLOAT_ENTRIES(gru, prepare_gru<T>(problem, plan), run_gru<T>(call, phase, begin, end, scratch))
+PYNN_FLOAT_ENTRIES(gru_grad, prepare_gru_grad<T>(problem, plan), run_gru_grad<T>(call, phase, begin, end, scratch))
 
 }  // namespace PYNN_TARGET
 }  // namespace pynn
 
-PYNN_KERNEL(gru_f32)
-PYNN_KERNEL(gru_f64)
-PYNN_KERNEL(gru_grad_f32)
-PYNN_KERNEL(gru_grad_f64)
+PYNN_FLOAT_KERNELS(gru)
+PYNN_FLOAT_KERNELS(gru_grad)

@@ -30,17 +30,9 @@ void run_guard(const Call* call, std::int64_t begin, std::int64_t end) noexcept 
 }  // namespace
 
 // Fails with code 1 and values[0] = ints[0] (the label) if an element of x is NaN or infinite. No output.
-bool prepare_guard_finite_f32(const Problem* problem, Plan* plan) noexcept { return prepare_guard<float>(problem, plan); }
-bool prepare_guard_finite_f64(const Problem* problem, Plan* plan) noexcept { return prepare_guard<double>(problem, plan); }
-void run_guard_finite_f32(const Call* call, std::int32_t, std::int64_t begin, std::int64_t end, void*) noexcept {
-  run_guard<float>(call, begin, end);
-}
-void run_guard_finite_f64(const Call* call, std::int32_t, std::int64_t begin, std::int64_t end, void*) noexcept {
-  run_guard<double>(call, begin, end);
-}
+PYNN_FLOAT_ENTRIES(guard_finite, prepare_guard<T>(problem, plan), run_guard<T>(call, begin, end))
 
 }  // namespace PYNN_TARGET
 }  // namespace pynn
 
-PYNN_KERNEL(guard_finite_f32)
-PYNN_KERNEL(guard_finite_f64)
+PYNN_FLOAT_KERNELS(guard_finite)

@@ -93,17 +93,9 @@ void run_guard(const Call* call, void* scratch) {
 }  // namespace
 
 // ints = [transpose_a, transpose_b, label]. Fails with code 1 and values[0] = label. No output.
-bool prepare_guard_product_f32(const Problem* problem, Plan* plan) noexcept { return prepare_guard<float>(problem, plan); }
-bool prepare_guard_product_f64(const Problem* problem, Plan* plan) noexcept { return prepare_guard<double>(problem, plan); }
-void run_guard_product_f32(const Call* call, std::int32_t, std::int64_t, std::int64_t, void* scratch) noexcept {
-  run_guard<float>(call, scratch);
-}
-void run_guard_product_f64(const Call* call, std::int32_t, std::int64_t, std::int64_t, void* scratch) noexcept {
-  run_guard<double>(call, scratch);
-}
+PYNN_FLOAT_ENTRIES(guard_product, prepare_guard<T>(problem, plan), run_guard<T>(call, scratch))
 
 }  // namespace PYNN_TARGET
 }  // namespace pynn
 
-PYNN_KERNEL(guard_product_f32)
-PYNN_KERNEL(guard_product_f64)
+PYNN_FLOAT_KERNELS(guard_product)

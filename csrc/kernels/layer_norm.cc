@@ -18,7 +18,7 @@ bool prepare_layer(const Problem* problem, Plan* plan) {
 }
 
 template <class T>
-void run_layer(const Call* call, std::int32_t, std::int64_t begin, std::int64_t end) {
+void run_layer(const Call* call, std::int64_t begin, std::int64_t end) {
   typedef typename Simd<T>::V V;
   const Shape shape(call->problem->specs[0]);
   const std::int64_t n = shape.columns;
@@ -114,21 +114,11 @@ void run_layer_grad(const Call* call, std::int32_t phase, std::int64_t begin, st
 
 }  // namespace
 
-#define PYNN_NORM(name, prepare_call, run)                                                                       \
-  bool prepare_##name(const Problem* problem, Plan* plan) noexcept { return prepare_call; }                      \
-  void run_##name(const Call* call, std::int32_t phase, std::int64_t begin, std::int64_t end, void*) noexcept {  \
-    run(call, phase, begin, end);                                                                                \
-  }
-
-PYNN_NORM(layer_norm_f32, prepare_layer<float>(problem, plan), run_layer<float>)
-PYNN_NORM(layer_norm_f64, prepare_layer<double>(problem, plan), run_layer<double>)
-PYNN_NORM(layer_norm_grad_f32, prepare_layer_grad<float>(problem, plan), run_layer_grad<float>)
-PYNN_NORM(layer_norm_grad_f64, prepare_layer_grad<double>(problem, plan), run_layer_grad<double>)
+PYNN_FLOAT_ENTRIES(layer_norm, prepare_layer<T>(problem, plan), run_layer<T>(call, begin, end))
+PYNN_FLOAT_ENTRIES(layer_norm_grad, prepare_layer_grad<T>(problem, plan), run_layer_grad<T>(call, phase, begin, end))
 
 }  // namespace PYNN_TARGET
 }  // namespace pynn
 
-PYNN_KERNEL(layer_norm_f32)
-PYNN_KERNEL(layer_norm_f64)
-PYNN_KERNEL(layer_norm_grad_f32)
-PYNN_KERNEL(layer_norm_grad_f64)
+PYNN_FLOAT_KERNELS(layer_norm)
+PYNN_FLOAT_KERNELS(layer_norm_grad)

@@ -314,15 +314,11 @@ void run_lstm_grad(const Call* call, std::int32_t phase, std::int64_t begin, std
 
 }  // namespace
 
-PYNN_RECURRENT(lstm_f32, lstm, float)
-PYNN_RECURRENT(lstm_f64, lstm, double)
-PYNN_RECURRENT(lstm_grad_f32, lstm_grad, float)
-PYNN_RECURRENT(lstm_grad_f64, lstm_grad, double)
+PYNN_FLOAT_ENTRIES(lstm, prepare_lstm<T>(problem, plan), run_lstm<T>(call, phase, begin, end, scratch))
+PYNN_FLOAT_ENTRIES(lstm_grad, prepare_lstm_grad<T>(problem, plan), run_lstm_grad<T>(call, phase, begin, end, scratch))
 
 }  // namespace PYNN_TARGET
 }  // namespace pynn
 
-PYNN_KERNEL(lstm_f32)
-PYNN_KERNEL(lstm_f64)
-PYNN_KERNEL(lstm_grad_f32)
-PYNN_KERNEL(lstm_grad_f64)
+PYNN_FLOAT_KERNELS(lstm)
+PYNN_FLOAT_KERNELS(lstm_grad)

@@ -334,30 +334,14 @@ void run_matrix_product(const Call* call, std::int32_t phase, std::int64_t begin
 }
 
 // c = op(a) @ op(b), ints = [transpose_a, transpose_b]. a: (..., m, k) or (..., k, m), b: (..., k, n) or (..., n, k), c: (..., m, n).
-bool prepare_matmul_f32(const Problem* problem, Plan* plan) noexcept { return prepare_product<float>(problem, plan); }
-bool prepare_matmul_f64(const Problem* problem, Plan* plan) noexcept { return prepare_product<double>(problem, plan); }
-void run_matmul_f32(const Call* call, std::int32_t phase, std::int64_t begin, std::int64_t end, void* scratch) noexcept {
-  run_product<float>(call, phase, begin, end, nullptr, kLinear, scratch);
-}
-void run_matmul_f64(const Call* call, std::int32_t phase, std::int64_t begin, std::int64_t end, void* scratch) noexcept {
-  run_product<double>(call, phase, begin, end, nullptr, kLinear, scratch);
-}
+PYNN_FLOAT_ENTRIES(matmul, prepare_product<T>(problem, plan), run_product<T>(call, phase, begin, end, nullptr, kLinear, scratch))
 
 // y = act(op(a) @ op(b) + bias), ints = [transpose_a, transpose_b, activation], activation 0 linear, 1 relu; bias (n,) or absent.
 // The same bits as matmul, then add, then relu.
-bool prepare_linear_f32(const Problem* problem, Plan* plan) noexcept { return prepare_product<float>(problem, plan); }
-bool prepare_linear_f64(const Problem* problem, Plan* plan) noexcept { return prepare_product<double>(problem, plan); }
-void run_linear_f32(const Call* call, std::int32_t phase, std::int64_t begin, std::int64_t end, void* scratch) noexcept {
-  run_linear<float>(call, phase, begin, end, scratch);
-}
-void run_linear_f64(const Call* call, std::int32_t phase, std::int64_t begin, std::int64_t end, void* scratch) noexcept {
-  run_linear<double>(call, phase, begin, end, scratch);
-}
+PYNN_FLOAT_ENTRIES(linear, prepare_product<T>(problem, plan), run_linear<T>(call, phase, begin, end, scratch))
 
 }  // namespace PYNN_TARGET
 }  // namespace pynn
 
-PYNN_KERNEL(matmul_f32)
-PYNN_KERNEL(matmul_f64)
-PYNN_KERNEL(linear_f32)
-PYNN_KERNEL(linear_f64)
+PYNN_FLOAT_KERNELS(matmul)
+PYNN_FLOAT_KERNELS(linear)

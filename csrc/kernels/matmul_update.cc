@@ -156,17 +156,9 @@ void run_product_step(const Call* call, std::int64_t begin, std::int64_t end, vo
 }  // namespace
 
 // ints = [transpose_a, transpose_b, step, the step's own], floats = the step's. The weight is (m, n), the product's inner length k.
-bool prepare_matmul_update_f32(const Problem* problem, Plan* plan) noexcept { return prepare_product_step<float>(problem, plan); }
-bool prepare_matmul_update_f64(const Problem* problem, Plan* plan) noexcept { return prepare_product_step<double>(problem, plan); }
-void run_matmul_update_f32(const Call* call, std::int32_t, std::int64_t begin, std::int64_t end, void* scratch) noexcept {
-  run_product_step<float>(call, begin, end, scratch);
-}
-void run_matmul_update_f64(const Call* call, std::int32_t, std::int64_t begin, std::int64_t end, void* scratch) noexcept {
-  run_product_step<double>(call, begin, end, scratch);
-}
+PYNN_FLOAT_ENTRIES(matmul_update, prepare_product_step<T>(problem, plan), run_product_step<T>(call, begin, end, scratch))
 
 }  // namespace PYNN_TARGET
 }  // namespace pynn
 
-PYNN_KERNEL(matmul_update_f32)
-PYNN_KERNEL(matmul_update_f64)
+PYNN_FLOAT_KERNELS(matmul_update)

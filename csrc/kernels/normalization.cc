@@ -206,25 +206,13 @@ void run_inference(const Call* call, std::int32_t phase, std::int64_t begin, std
 
 }  // namespace
 
-#define PYNN_NORM(name, prepare_call, run)                                                                       \
-  bool prepare_##name(const Problem* problem, Plan* plan) noexcept { return prepare_call; }                      \
-  void run_##name(const Call* call, std::int32_t phase, std::int64_t begin, std::int64_t end, void*) noexcept {  \
-    run(call, phase, begin, end);                                                                                \
-  }
-
-PYNN_NORM(batch_norm_f32, prepare_batch<float>(problem, plan, 4), run_batch<float>)
-PYNN_NORM(batch_norm_f64, prepare_batch<double>(problem, plan, 4), run_batch<double>)
-PYNN_NORM(batch_norm_grad_f32, prepare_batch<float>(problem, plan, 6), run_batch_grad<float>)
-PYNN_NORM(batch_norm_grad_f64, prepare_batch<double>(problem, plan, 6), run_batch_grad<double>)
-PYNN_NORM(batch_norm_inference_f32, prepare_inference<float>(problem, plan), run_inference<float>)
-PYNN_NORM(batch_norm_inference_f64, prepare_inference<double>(problem, plan), run_inference<double>)
+PYNN_FLOAT_ENTRIES(batch_norm, prepare_batch<T>(problem, plan, 4), run_batch<T>(call, phase, begin, end))
+PYNN_FLOAT_ENTRIES(batch_norm_grad, prepare_batch<T>(problem, plan, 6), run_batch_grad<T>(call, phase, begin, end))
+PYNN_FLOAT_ENTRIES(batch_norm_inference, prepare_inference<T>(problem, plan), run_inference<T>(call, phase, begin, end))
 
 }  // namespace PYNN_TARGET
 }  // namespace pynn
 
-PYNN_KERNEL(batch_norm_f32)
-PYNN_KERNEL(batch_norm_f64)
-PYNN_KERNEL(batch_norm_grad_f32)
-PYNN_KERNEL(batch_norm_grad_f64)
-PYNN_KERNEL(batch_norm_inference_f32)
-PYNN_KERNEL(batch_norm_inference_f64)
+PYNN_FLOAT_KERNELS(batch_norm)
+PYNN_FLOAT_KERNELS(batch_norm_grad)
+PYNN_FLOAT_KERNELS(batch_norm_inference)

@@ -291,15 +291,7 @@ bool prepare_rate(Plan* plan) {
 
 }  // namespace
 
-#define PYNN_UPDATE(name, rule)                                                                                   \
-  bool prepare_##name(const Problem* problem, Plan* plan) noexcept { return prepare_update<rule>(problem, plan); } \
-  void run_##name(const Call* call, std::int32_t, std::int64_t begin, std::int64_t end, void*) noexcept {         \
-    run_update<rule>(call, begin, end);                                                                           \
-  }
-#define PYNN_UPDATES(name, rule)           \
-  PYNN_UPDATE(name##_f32, rule<float>)     \
-  PYNN_UPDATE(name##_f64, rule<double>)
-
+#define PYNN_UPDATES(name, Rule) PYNN_FLOAT_ENTRIES(name, prepare_update<Rule<T>>(problem, plan), run_update<Rule<T>>(call, begin, end))
 PYNN_UPDATES(adam_update, Adam)
 PYNN_UPDATES(adamw_update, AdamW)
 PYNN_UPDATES(amsgrad_update, Amsgrad)
@@ -310,49 +302,24 @@ PYNN_UPDATES(rmsprop_centered_update, RmsPropCentered)
 PYNN_UPDATES(adagrad_update, Adagrad)
 PYNN_UPDATES(adadelta_update, Adadelta)
 PYNN_UPDATES(weight_decay_update, WeightDecay)
-
-bool prepare_sgd_update_f32(const Problem* problem, Plan* plan) noexcept { return prepare_descent<float>(problem, plan); }
-bool prepare_sgd_update_f64(const Problem* problem, Plan* plan) noexcept { return prepare_descent<double>(problem, plan); }
-void run_sgd_update_f32(const Call* call, std::int32_t, std::int64_t begin, std::int64_t end, void*) noexcept {
-  run_update<Sgd<float>>(call, begin, end);
-}
-void run_sgd_update_f64(const Call* call, std::int32_t, std::int64_t begin, std::int64_t end, void*) noexcept {
-  run_update<Sgd<double>>(call, begin, end);
-}
-
-bool prepare_momentum_update_f32(const Problem* problem, Plan* plan) noexcept {
-  return prepare_update<Momentum<float, false>>(problem, plan);
-}
-bool prepare_momentum_update_f64(const Problem* problem, Plan* plan) noexcept {
-  return prepare_update<Momentum<double, false>>(problem, plan);
-}
-void run_momentum_update_f32(const Call* call, std::int32_t, std::int64_t begin, std::int64_t end, void*) noexcept {
-  run_momentum<float>(call, begin, end);
-}
-void run_momentum_update_f64(const Call* call, std::int32_t, std::int64_t begin, std::int64_t end, void*) noexcept {
-  run_momentum<double>(call, begin, end);
-}
-
-bool prepare_adam_rate_f32(const Problem*, Plan* plan) noexcept { return prepare_rate(plan); }
-bool prepare_adam_rate_f64(const Problem*, Plan* plan) noexcept { return prepare_rate(plan); }
-void run_adam_rate_f32(const Call* call, std::int32_t, std::int64_t, std::int64_t, void*) noexcept { run_rate<float>(call); }
-void run_adam_rate_f64(const Call* call, std::int32_t, std::int64_t, std::int64_t, void*) noexcept { run_rate<double>(call); }
+#undef PYNN_UPDATES
+PYNN_FLOAT_ENTRIES(sgd_update, prepare_descent<T>(problem, plan), run_update<Sgd<T>>(call, begin, end))
+PYNN_FLOAT_ENTRIES(momentum_update, (prepare_update<Momentum<T, false>>(problem, plan)), run_momentum<T>(call, begin, end))
+PYNN_FLOAT_ENTRIES(adam_rate, prepare_rate(plan), run_rate<T>(call))
 
 }  // namespace PYNN_TARGET
 }  // namespace pynn
 
-#define PYNN_BOTH(name) PYNN_KERNEL(name##_f32) PYNN_KERNEL(name##_f64)
-
-PYNN_BOTH(sgd_update)
-PYNN_BOTH(momentum_update)
-PYNN_BOTH(adam_update)
-PYNN_BOTH(adamw_update)
-PYNN_BOTH(amsgrad_update)
-PYNN_BOTH(adamax_update)
-PYNN_BOTH(rmsprop_update)
-PYNN_BOTH(rmsprop_momentum_update)
-PYNN_BOTH(rmsprop_centered_update)
-PYNN_BOTH(adagrad_update)
-PYNN_BOTH(adadelta_update)
-PYNN_BOTH(weight_decay_update)
-PYNN_BOTH(adam_rate)
+PYNN_FLOAT_KERNELS(sgd_update)
+PYNN_FLOAT_KERNELS(momentum_update)
+PYNN_FLOAT_KERNELS(adam_update)
+PYNN_FLOAT_KERNELS(adamw_update)
+PYNN_FLOAT_KERNELS(amsgrad_update)
+PYNN_FLOAT_KERNELS(adamax_update)
+PYNN_FLOAT_KERNELS(rmsprop_update)
+PYNN_FLOAT_KERNELS(rmsprop_momentum_update)
+PYNN_FLOAT_KERNELS(rmsprop_centered_update)
+PYNN_FLOAT_KERNELS(adagrad_update)
+PYNN_FLOAT_KERNELS(adadelta_update)
+PYNN_FLOAT_KERNELS(weight_decay_update)
+PYNN_FLOAT_KERNELS(adam_rate)

@@ -255,55 +255,23 @@ void run_average_grad(const Call* call, std::int64_t begin, std::int64_t end) {
   }
 }
 
-template <class T>
-bool prepare_max(const Problem* problem, Plan* plan) {
-  return prepare_pool<T>(problem, plan, problem->specs[0], problem->specs[1].dims[1], true);
-}
-template <class T>
-bool prepare_max_grad(const Problem* problem, Plan* plan) {
-  return prepare_pool<T>(problem, plan, problem->specs[2], problem->specs[2].dims[1], true);
-}
-template <class T>
-bool prepare_take(const Problem* problem, Plan* plan) {
-  return prepare_pool<T>(problem, plan, problem->specs[0], problem->specs[2].dims[1], true);
-}
-template <class T>
-bool prepare_average(const Problem* problem, Plan* plan) {
-  return prepare_pool<T>(problem, plan, problem->specs[0], problem->specs[1].dims[1], false);
-}
-template <class T>
-bool prepare_average_grad(const Problem* problem, Plan* plan) {
-  return prepare_pool<T>(problem, plan, problem->specs[1], problem->specs[1].dims[1], false);
-}
-
 }  // namespace
 
-#define PYNN_POOL(name, type, prepare, run)                                                                                   \
-  bool prepare_##name(const Problem* problem, Plan* plan) noexcept { return prepare<type>(problem, plan); }                   \
-  void run_##name(const Call* call, std::int32_t, std::int64_t begin, std::int64_t end, void*) noexcept { run<type>(call, begin, end); }
-
-PYNN_POOL(max_pool2d_f32, float, prepare_max, run_max)
-PYNN_POOL(max_pool2d_f64, double, prepare_max, run_max)
-PYNN_POOL(max_pool2d_grad_f32, float, prepare_max_grad, run_max_grad)
-PYNN_POOL(max_pool2d_grad_f64, double, prepare_max_grad, run_max_grad)
-PYNN_POOL(max_pool2d_take_f32, float, prepare_take, run_take)
-PYNN_POOL(max_pool2d_take_f64, double, prepare_take, run_take)
-PYNN_POOL(average_pool2d_f32, float, prepare_average, run_average)
-PYNN_POOL(average_pool2d_f64, double, prepare_average, run_average)
-PYNN_POOL(average_pool2d_grad_f32, float, prepare_average_grad, run_average_grad)
-PYNN_POOL(average_pool2d_grad_f64, double, prepare_average_grad, run_average_grad)
-#undef PYNN_POOL
+PYNN_FLOAT_ENTRIES(max_pool2d, prepare_pool<T>(problem, plan, problem->specs[0], problem->specs[1].dims[1], true), run_max<T>(call, begin, end))
+PYNN_FLOAT_ENTRIES(max_pool2d_grad, prepare_pool<T>(problem, plan, problem->specs[2], problem->specs[2].dims[1], true),
+                   run_max_grad<T>(call, begin, end))
+PYNN_FLOAT_ENTRIES(max_pool2d_take, prepare_pool<T>(problem, plan, problem->specs[0], problem->specs[2].dims[1], true),
+                   run_take<T>(call, begin, end))
+PYNN_FLOAT_ENTRIES(average_pool2d, prepare_pool<T>(problem, plan, problem->specs[0], problem->specs[1].dims[1], false),
+                   run_average<T>(call, begin, end))
+PYNN_FLOAT_ENTRIES(average_pool2d_grad, prepare_pool<T>(problem, plan, problem->specs[1], problem->specs[1].dims[1], false),
+                   run_average_grad<T>(call, begin, end))
 
 }  // namespace PYNN_TARGET
 }  // namespace pynn
 
-PYNN_KERNEL(max_pool2d_f32)
-PYNN_KERNEL(max_pool2d_f64)
-PYNN_KERNEL(max_pool2d_grad_f32)
-PYNN_KERNEL(max_pool2d_grad_f64)
-PYNN_KERNEL(max_pool2d_take_f32)
-PYNN_KERNEL(max_pool2d_take_f64)
-PYNN_KERNEL(average_pool2d_f32)
-PYNN_KERNEL(average_pool2d_f64)
-PYNN_KERNEL(average_pool2d_grad_f32)
-PYNN_KERNEL(average_pool2d_grad_f64)
+PYNN_FLOAT_KERNELS(max_pool2d)
+PYNN_FLOAT_KERNELS(max_pool2d_grad)
+PYNN_FLOAT_KERNELS(max_pool2d_take)
+PYNN_FLOAT_KERNELS(average_pool2d)
+PYNN_FLOAT_KERNELS(average_pool2d_grad)

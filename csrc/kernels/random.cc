@@ -235,31 +235,18 @@ bool is_float(const Spec& spec) { return spec.dtype == kF32 || spec.dtype == kF6
 
 }  // namespace
 
-#define PYNN_DROPOUT(name, T)                                                                              \
-  bool prepare_##name(const Problem* problem, Plan* plan) noexcept {                                       \
-    return prepare_random(problem->specs[0], 0.8, plan);                                                   \
-  }                                                                                                        \
-  void run_##name(const Call* call, std::int32_t, std::int64_t begin, std::int64_t end, void*) noexcept {  \
-    run_dropout<T>(call, begin, end);                                                                      \
-  }
+PYNN_FLOAT_ENTRIES(dropout, prepare_random(problem->specs[0], 0.8, plan), run_dropout<T>(call, begin, end))
 
 // Ops that read nothing but the counter: the dtype is the output's.
-#define PYNN_DISTRIBUTION(name, function, ns)                                                              \
-  bool prepare_##name(const Problem* problem, Plan* plan) noexcept {                                       \
-    return is_float(problem->specs[1]) && prepare_random(problem->specs[1], ns, plan);                     \
-  }                                                                                                        \
-  void run_##name(const Call* call, std::int32_t, std::int64_t begin, std::int64_t end, void*) noexcept {  \
-    if (call->problem->specs[1].dtype == kF32) function<float>(call, begin, end);                          \
-    else function<double>(call, begin, end);                                                               \
-  }
-
-PYNN_DROPOUT(dropout_f32, float)
-PYNN_DROPOUT(dropout_f64, double)
-
+#define PYNN_DISTRIBUTION(name, function, ns)                                                                    \
+  PYNN_ENTRY(name, is_float(problem->specs[1]) && prepare_random(problem->specs[1], ns, plan),                   \
+             if (call->problem->specs[1].dtype == kF32) function<float>(call, begin, end);                       \
+             else function<double>(call, begin, end))
 PYNN_DISTRIBUTION(random_uniform, run_uniform, 1.2)
 PYNN_DISTRIBUTION(random_normal, run_normal, 2.5)
 PYNN_DISTRIBUTION(random_truncated_normal, run_truncated_normal, 8)
 PYNN_DISTRIBUTION(random_bernoulli, run_bernoulli, 1)
+#undef PYNN_DISTRIBUTION
 
 bool prepare_random_integers(const Problem* problem, Plan* plan) noexcept {
   const Spec& out = problem->specs[1];
@@ -290,8 +277,7 @@ void run_increment(const Call* call, std::int32_t, std::int64_t, std::int64_t, v
 }  // namespace PYNN_TARGET
 }  // namespace pynn
 
-PYNN_KERNEL(dropout_f32)
-PYNN_KERNEL(dropout_f64)
+PYNN_FLOAT_KERNELS(dropout)
 PYNN_KERNEL(random_uniform)
 PYNN_KERNEL(random_normal)
 PYNN_KERNEL(random_truncated_normal)

@@ -384,10 +384,3 @@ PYNN_INLINE void put_inputs_and_states(const Backward& f, std::int64_t b, std::i
 }  // namespace
 }  // namespace PYNN_TARGET
 }  // namespace pynn
-
-// The entry points of kernel `name`, inside pynn::PYNN_TARGET, from the templates prepare_<cell> and run_<cell>.
-#define PYNN_RECURRENT(name, cell, T)                                                                             \
-  bool prepare_##name(const Problem* problem, Plan* plan) noexcept { return prepare_##cell<T>(problem, plan); }   \
-  void run_##name(const Call* call, std::int32_t phase, std::int64_t begin, std::int64_t end, void* scratch) noexcept { \
-    run_##cell<T>(call, phase, begin, end, scratch);                                                              \
-  }

@@ -247,17 +247,9 @@ void run_reduce(const Call* call, std::int32_t phase, std::int64_t begin, std::i
 
 }  // namespace
 
-bool prepare_reduce_f32(const Problem* problem, Plan* plan) noexcept { return prepare_reduce<float>(problem, plan); }
-void run_reduce_f32(const Call* call, std::int32_t phase, std::int64_t begin, std::int64_t end, void*) noexcept {
-  run_reduce<float>(call, phase, begin, end);
-}
-bool prepare_reduce_f64(const Problem* problem, Plan* plan) noexcept { return prepare_reduce<double>(problem, plan); }
-void run_reduce_f64(const Call* call, std::int32_t phase, std::int64_t begin, std::int64_t end, void*) noexcept {
-  run_reduce<double>(call, phase, begin, end);
-}
+PYNN_FLOAT_ENTRIES(reduce, prepare_reduce<T>(problem, plan), run_reduce<T>(call, phase, begin, end))
 
 }  // namespace PYNN_TARGET
 }  // namespace pynn
 
-PYNN_KERNEL(reduce_f32)
-PYNN_KERNEL(reduce_f64)
+PYNN_FLOAT_KERNELS(reduce)

@@ -178,27 +178,15 @@ void run_index(const Call* call, std::int64_t begin, std::int64_t end) {
 
 }  // namespace
 
-#define PYNN_INDEX(name, T)                                                                                \
-  bool prepare_##name(const Problem* problem, Plan* plan) noexcept { return prepare_index(problem, plan); } \
-  void run_##name(const Call* call, std::int32_t, std::int64_t begin, std::int64_t end, void*) noexcept {  \
-    run_index<T>(call, begin, end);                                                                        \
-  }
+PYNN_TYPED_ENTRY(arg_extreme_i32, std::int32_t, prepare_index(problem, plan), run_index<T>(call, begin, end))
+PYNN_TYPED_ENTRY(arg_extreme_i64, std::int64_t, prepare_index(problem, plan), run_index<T>(call, begin, end))
+PYNN_TYPED_ENTRY(arg_extreme_u8, std::uint8_t, prepare_index(problem, plan), run_index<T>(call, begin, end))
+PYNN_TYPED_ENTRY(arg_extreme_bool, std::uint8_t, prepare_index(problem, plan), run_index<T>(call, begin, end))
 
-PYNN_INDEX(arg_extreme_i32, std::int32_t)
-PYNN_INDEX(arg_extreme_i64, std::int64_t)
-PYNN_INDEX(arg_extreme_u8, std::uint8_t)
-PYNN_INDEX(arg_extreme_bool, std::uint8_t)
-
-#define PYNN_REDUCTION(name, T, dtype)                                                                           \
-  bool prepare_##name(const Problem* problem, Plan* plan) noexcept { return prepare_reduce<T>(problem, plan, dtype); } \
-  void run_##name(const Call* call, std::int32_t phase, std::int64_t begin, std::int64_t end, void*) noexcept {  \
-    run_reduce<T>(call, phase, begin, end);                                                                      \
-  }
-
-PYNN_REDUCTION(reduce_i32, std::int32_t, kI32)
-PYNN_REDUCTION(reduce_i64, std::int64_t, kI64)
-PYNN_REDUCTION(reduce_u8, std::uint8_t, kU8)
-PYNN_REDUCTION(reduce_bool, std::uint8_t, kBool)
+PYNN_TYPED_ENTRY(reduce_i32, std::int32_t, prepare_reduce<T>(problem, plan, kI32), run_reduce<T>(call, phase, begin, end))
+PYNN_TYPED_ENTRY(reduce_i64, std::int64_t, prepare_reduce<T>(problem, plan, kI64), run_reduce<T>(call, phase, begin, end))
+PYNN_TYPED_ENTRY(reduce_u8, std::uint8_t, prepare_reduce<T>(problem, plan, kU8), run_reduce<T>(call, phase, begin, end))
+PYNN_TYPED_ENTRY(reduce_bool, std::uint8_t, prepare_reduce<T>(problem, plan, kBool), run_reduce<T>(call, phase, begin, end))
 
 }  // namespace PYNN_TARGET
 }  // namespace pynn

@@ -221,19 +221,14 @@ void spread_rows(char* to, std::int64_t stride, const char* from, std::int64_t b
 
 }  // namespace
 
-#define PYNN_READ(name, covered, walk)                                                                     \
-  bool prepare_##name(const Problem* problem, Plan* plan) noexcept {                                       \
-    return covered && plan_read(walk, problem->specs[1], plan);                                            \
-  }                                                                                                        \
-  void run_##name(const Call* call, std::int32_t, std::int64_t begin, std::int64_t end, void*) noexcept {  \
-    const Problem* problem = call->problem;                                                                \
-    run_read(call, walk, begin, end);                                                                      \
-  }
-
+#define PYNN_READ(name, covered, walk)                                           \
+  PYNN_ENTRY(name, (covered) && plan_read(walk, problem->specs[1], plan),        \
+             const Problem* problem = call->problem; run_read(call, walk, begin, end))
 PYNN_READ(transpose, transposes(problem), transpose_walk(problem))
 PYNN_READ(slice, lies_within(problem, problem->specs[0], problem->specs[1]), slice_walk(problem, problem->specs[0], problem->specs[1]))
 PYNN_READ(broadcast_to, broadcasts(problem), broadcast_walk(problem))
 PYNN_READ(tile, tiles(problem), tile_walk(problem))
+#undef PYNN_READ
 
 // out = value everywhere, then out[begin + i * step, ...] = x[i, ...]; ints: begin and step of each axis, floats: value.
 // The padding of x (step 1) and the gradient of a slice (value 0).

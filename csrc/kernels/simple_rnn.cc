@@ -220,15 +220,11 @@ void run_simple_rnn_grad(const Call* call, std::int32_t phase, std::int64_t begi
 
 }  // namespace
 
-PYNN_RECURRENT(simple_rnn_f32, simple_rnn, float)
-PYNN_RECURRENT(simple_rnn_f64, simple_rnn, double)
-PYNN_RECURRENT(simple_rnn_grad_f32, simple_rnn_grad, float)
-PYNN_RECURRENT(simple_rnn_grad_f64, simple_rnn_grad, double)
+PYNN_FLOAT_ENTRIES(simple_rnn, prepare_simple_rnn<T>(problem, plan), run_simple_rnn<T>(call, phase, begin, end, scratch))
+PYNN_FLOAT_ENTRIES(simple_rnn_grad, prepare_simple_rnn_grad<T>(problem, plan), run_simple_rnn_grad<T>(call, phase, begin, end, scratch))
 
 }  // namespace PYNN_TARGET
 }  // namespace pynn
 
-PYNN_KERNEL(simple_rnn_f32)
-PYNN_KERNEL(simple_rnn_f64)
-PYNN_KERNEL(simple_rnn_grad_f32)
-PYNN_KERNEL(simple_rnn_grad_f64)
+PYNN_FLOAT_KERNELS(simple_rnn)
+PYNN_FLOAT_KERNELS(simple_rnn_grad)

@@ -106,6 +106,10 @@ struct LogSoftmaxGrad {
   }
 };
 
+// An estimate for an element of float, or of double.
+template <class T>
+constexpr double ns_of(double f32, double f64) { return sizeof(T) == 4 ? f32 : f64; }
+
 bool plan_rows(const Spec& x, double ns_per_element, Plan* plan) {
   const std::int64_t columns = x.rank > 0 ? x.dims[x.rank - 1] : 0;
   if (columns <= 0) return false;
@@ -304,47 +308,28 @@ bool labels_covered(const Spec& labels) { return labels.dtype == kI32 || labels.
 
 }  // namespace
 
-#define PYNN_ROWS(name, plan_call, run_call)                                                              \
-  bool prepare_##name(const Problem* problem, Plan* plan) noexcept { return plan_call; }                  \
-  void run_##name(const Call* call, std::int32_t, std::int64_t begin, std::int64_t end, void*) noexcept { \
-    run_call(call, begin, end);                                                                           \
-  }
-#define PYNN_COMMA ,
-
-PYNN_ROWS(softmax_f32, plan_rows(problem->specs[0], 1.2, plan), run_rows<float PYNN_COMMA Softmax<float>>)
-PYNN_ROWS(softmax_f64, plan_rows(problem->specs[0], 3, plan), run_rows<double PYNN_COMMA Softmax<double>>)
-PYNN_ROWS(log_softmax_f32, plan_rows(problem->specs[0], 1.2, plan), run_rows<float PYNN_COMMA LogSoftmax<float>>)
-PYNN_ROWS(log_softmax_f64, plan_rows(problem->specs[0], 3, plan), run_rows<double PYNN_COMMA LogSoftmax<double>>)
-PYNN_ROWS(softmax_grad_f32, plan_rows(problem->specs[0], 0.5, plan), run_grad_rows<float PYNN_COMMA SoftmaxGrad<float>>)
-PYNN_ROWS(softmax_grad_f64, plan_rows(problem->specs[0], 1, plan), run_grad_rows<double PYNN_COMMA SoftmaxGrad<double>>)
-PYNN_ROWS(log_softmax_grad_f32, plan_rows(problem->specs[0], 1, plan), run_grad_rows<float PYNN_COMMA LogSoftmaxGrad<float>>)
-PYNN_ROWS(log_softmax_grad_f64, plan_rows(problem->specs[0], 3, plan), run_grad_rows<double PYNN_COMMA LogSoftmaxGrad<double>>)
-PYNN_ROWS(softmax_cross_entropy_f32, plan_rows(problem->specs[0], 1.5, plan), run_dense<float>)
-PYNN_ROWS(softmax_cross_entropy_f64, plan_rows(problem->specs[0], 4, plan), run_dense<double>)
-PYNN_ROWS(softmax_cross_entropy_grad_f32, plan_rows(problem->specs[1], 0.5, plan), run_dense_grad<float>)
-PYNN_ROWS(softmax_cross_entropy_grad_f64, plan_rows(problem->specs[1], 1, plan), run_dense_grad<double>)
-PYNN_ROWS(sparse_softmax_cross_entropy_f32, labels_covered(problem->specs[1]) && plan_rows(problem->specs[0], 1.2, plan),
-          run_sparse<float>)
-PYNN_ROWS(sparse_softmax_cross_entropy_f64, labels_covered(problem->specs[1]) && plan_rows(problem->specs[0], 3, plan),
-          run_sparse<double>)
-PYNN_ROWS(sparse_softmax_cross_entropy_grad_f32, labels_covered(problem->specs[2]) && plan_rows(problem->specs[1], 0.3, plan),
-          run_sparse_grad<float>)
-PYNN_ROWS(sparse_softmax_cross_entropy_grad_f64, labels_covered(problem->specs[2]) && plan_rows(problem->specs[1], 0.6, plan),
-          run_sparse_grad<double>)
-PYNN_ROWS(sigmoid_cross_entropy_f32, plan_sigmoid(problem->specs[0], plan), run_sigmoid<float>)
-PYNN_ROWS(sigmoid_cross_entropy_f64, plan_sigmoid(problem->specs[0], plan), run_sigmoid<double>)
+PYNN_FLOAT_ENTRIES(softmax, plan_rows(problem->specs[0], ns_of<T>(1.2, 3), plan), run_rows<T, Softmax<T>>(call, begin, end))
+PYNN_FLOAT_ENTRIES(log_softmax, plan_rows(problem->specs[0], ns_of<T>(1.2, 3), plan), run_rows<T, LogSoftmax<T>>(call, begin, end))
+PYNN_FLOAT_ENTRIES(softmax_grad, plan_rows(problem->specs[0], ns_of<T>(0.5, 1), plan), run_grad_rows<T, SoftmaxGrad<T>>(call, begin, end))
+PYNN_FLOAT_ENTRIES(log_softmax_grad, plan_rows(problem->specs[0], ns_of<T>(1, 3), plan), run_grad_rows<T, LogSoftmaxGrad<T>>(call, begin, end))
+PYNN_FLOAT_ENTRIES(softmax_cross_entropy, plan_rows(problem->specs[0], ns_of<T>(1.5, 4), plan), run_dense<T>(call, begin, end))
+PYNN_FLOAT_ENTRIES(softmax_cross_entropy_grad, plan_rows(problem->specs[1], ns_of<T>(0.5, 1), plan), run_dense_grad<T>(call, begin, end))
+PYNN_FLOAT_ENTRIES(sparse_softmax_cross_entropy, labels_covered(problem->specs[1]) && plan_rows(problem->specs[0], ns_of<T>(1.2, 3), plan),
+                   run_sparse<T>(call, begin, end))
+PYNN_FLOAT_ENTRIES(sparse_softmax_cross_entropy_grad,
+                   labels_covered(problem->specs[2]) && plan_rows(problem->specs[1], ns_of<T>(0.3, 0.6), plan),
+                   run_sparse_grad<T>(call, begin, end))
+PYNN_FLOAT_ENTRIES(sigmoid_cross_entropy, plan_sigmoid(problem->specs[0], plan), run_sigmoid<T>(call, begin, end))
 
 }  // namespace PYNN_TARGET
 }  // namespace pynn
 
-#define PYNN_BOTH(name) PYNN_KERNEL(name##_f32) PYNN_KERNEL(name##_f64)
-
-PYNN_BOTH(softmax)
-PYNN_BOTH(log_softmax)
-PYNN_BOTH(softmax_grad)
-PYNN_BOTH(log_softmax_grad)
-PYNN_BOTH(softmax_cross_entropy)
-PYNN_BOTH(softmax_cross_entropy_grad)
-PYNN_BOTH(sparse_softmax_cross_entropy)
-PYNN_BOTH(sparse_softmax_cross_entropy_grad)
-PYNN_BOTH(sigmoid_cross_entropy)
+PYNN_FLOAT_KERNELS(softmax)
+PYNN_FLOAT_KERNELS(log_softmax)
+PYNN_FLOAT_KERNELS(softmax_grad)
+PYNN_FLOAT_KERNELS(log_softmax_grad)
+PYNN_FLOAT_KERNELS(softmax_cross_entropy)
+PYNN_FLOAT_KERNELS(softmax_cross_entropy_grad)
+PYNN_FLOAT_KERNELS(sparse_softmax_cross_entropy)
+PYNN_FLOAT_KERNELS(sparse_softmax_cross_entropy_grad)
+PYNN_FLOAT_KERNELS(sigmoid_cross_entropy)
