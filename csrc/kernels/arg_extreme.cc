@@ -1,7 +1,8 @@
 // The index of the first largest or smallest float along an axis; the first NaN wins over all.
 #include "kernels/arg_extreme.h"
-#include "kernels/rows.h"
 #include "registry.h"
+#include "simd/fold.h"
+#include "simd/lanes.h"
 
 namespace pynn {
 namespace PYNN_TARGET {
@@ -132,7 +133,7 @@ AlongAxis along_axis(const Problem& problem) {
 
 template <class T>
 bool prepare_index(const Problem* problem, Plan* plan) {
-  return axis_exists(*problem) && plan_index(*problem, along_axis<T>(*problem), plan);
+  return has_axis(problem->specs[0], problem->ints[1]) && plan_index(*problem, along_axis<T>(*problem), plan);
 }
 
 template <class T>

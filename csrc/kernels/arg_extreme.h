@@ -3,7 +3,9 @@
 // out[o, i] = the index of the first largest (ints[0] == 0) or smallest (1) element of x[o, :, i]; ints[1] is the axis; out is int64.
 #pragma once
 
+#include "kernels/operands.h"
 #include "kernels/ranges.h"
+#include "kernels/specs.h"
 
 namespace pynn {
 namespace PYNN_TARGET {
@@ -13,20 +15,19 @@ constexpr std::int64_t kIndexChunk = 8192;  // elements
 
 // An item is a row, or up to `together` columns.
 struct AlongAxis {
-  std::int64_t outer = 1, n, inner = 1, together;
+  std::int64_t outer, n, inner, together;
 
   AlongAxis(const Problem& problem, std::int64_t columns) {
     const Spec& x = problem.specs[0];
-    const int axis = static_cast<int>(problem.ints[1]);
+    const std::int64_t axis = problem.ints[1];
+    outer = elements(x, 0, axis);
     n = x.dims[axis];
-    for (int k = 0; k < x.rank; ++k) (k < axis ? outer : inner) *= k == axis ? 1 : x.dims[k];
+    inner = elements(x, axis + 1, x.rank);
     together = inner == 1 ? 1 : columns;
   }
   std::int64_t groups() const { return ceil_divide(inner, together); }
   std::int64_t items() const { return outer * groups(); }
 };
-
-inline bool axis_exists(const Problem& problem) { return problem.ints[1] >= 0 && problem.ints[1] < problem.specs[0].rank; }
 
 inline bool plan_index(const Problem& problem, const AlongAxis& along, Plan* plan) {
   if (problem.specs[1].dtype != kI64 || problem.specs[1].size != along.outer * along.inner) return false;
@@ -42,8 +43,8 @@ template <class T, class Row, class Columns>
 PYNN_INLINE void find_indices(const Call* call, const AlongAxis& along, std::int64_t begin, std::int64_t end, const Row& row,
                               const Columns& columns) {
   const bool smallest = call->problem->ints[0] != 0;
-  const T* x = static_cast<const T*>(call->data[0]);
-  std::int64_t* out = static_cast<std::int64_t*>(call->data[1]);
+  const T* x = operand<const T>(call, 0);
+  std::int64_t* out = operand<std::int64_t>(call, 1);
   const Range items = chunk_range(begin, end, call->plan->params[0], along.items());
   if (along.inner == 1) {
     for (std::int64_t i = items.first; i < items.last; ++i) out[i] = row(x + i * along.n, along.n, smallest);

@@ -1,7 +1,6 @@
 // Conversion between dtypes, element by element: floats to integers towards zero, anything to bool as x != 0.
 #include "kernels/ranges.h"
 #include "registry.h"
-#include "simd/vec.h"
 
 namespace pynn {
 namespace PYNN_TARGET {

@@ -2,6 +2,7 @@
 // block. The order is fixed by the shape; a chunk takes some blocks of some columns.
 #pragma once
 
+#include "kernels/operands.h"
 #include "kernels/rows.h"
 
 namespace pynn {
@@ -76,14 +77,6 @@ PYNN_INLINE typename Simd<T>::V join_blocks(const T* partials, const Shape& shap
   return sum;
 }
 
-template <class T>
-PYNN_INLINE const T* input(const Call* call, int operand) {
-  return static_cast<const T*>(call->data[operand]);
-}
-template <class T>
-PYNN_INLINE T* output(const Call* call, int index) {
-  return static_cast<T*>(call->data[call->problem->num_inputs + index]);
-}
 // An optional operand's vector, or the value it stands for when it is absent.
 template <class T>
 PYNN_INLINE typename Simd<T>::V vector_or(const T* p, std::int64_t c, int count, T value) {

@@ -4,6 +4,7 @@
 // x and y are NHWC, filter is (kh, kw, in_channels / groups, out_channels); group g of the outputs sees group g of the inputs. Where
 // x[...] is padding the term is left out.
 #include "kernels/conv_pass.h"
+#include "kernels/operands.h"
 #include "registry.h"
 
 namespace pynn {
@@ -21,19 +22,19 @@ template <class T>
 void run_forward(const Call* call, std::int32_t phase, std::int64_t begin, std::int64_t end, void* scratch, const T* bias,
                  bool relu, T* y) {
   const Problem& problem = *call->problem;
-  const PassOperands<T> operands{static_cast<const T*>(call->data[0]), static_cast<const T*>(call->data[1]), y, bias, relu};
+  const PassOperands<T> operands{operand<const T>(call, 0), operand<const T>(call, 1), y, bias, relu};
   run_pass(call, conv_shape(problem.specs[0], problem.specs[1], problem.ints), false, operands, phase, begin, end, scratch);
 }
 
 template <class T>
 void run_conv2d(const Call* call, std::int32_t phase, std::int64_t begin, std::int64_t end, void* scratch) {
-  run_forward<T>(call, phase, begin, end, scratch, nullptr, false, static_cast<T*>(call->data[2]));
+  run_forward<T>(call, phase, begin, end, scratch, nullptr, false, operand<T>(call, 2));
 }
 
 template <class T>
 void run_conv2d_bias_act(const Call* call, std::int32_t phase, std::int64_t begin, std::int64_t end, void* scratch) {
   const bool relu = call->problem->ints[kActivation] != 0;
-  run_forward<T>(call, phase, begin, end, scratch, static_cast<const T*>(call->data[2]), relu, static_cast<T*>(call->data[3]));
+  run_forward<T>(call, phase, begin, end, scratch, operand<const T>(call, 2), relu, operand<T>(call, 3));
 }
 
 }  // namespace

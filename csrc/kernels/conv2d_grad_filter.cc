@@ -1,6 +1,7 @@
 // conv2d_grad_filter: dfilter[kh, kw, ci, co] = sum over n, oh, ow of x[n, oh * sh - top + kh * dh, ow * sw - left + kw * dw, ci] *
 // dy[n, oh, ow, co]. Operands x, dy, then dfilter; shapes and attributes as in conv2d. Order of additions: conv_filter_grad.h.
 #include "kernels/conv_filter_grad.h"
+#include "kernels/operands.h"
 #include "kernels/prefetch.h"
 #include "kernels/winograd_filter.h"
 #include "registry.h"
@@ -51,9 +52,9 @@ void pack_gradient(const ConvShape& s, const Panels& panels, const PackedGradien
 template <class T>
 void run_winograd(const Call* call, const ConvShape& s, std::int32_t phase, std::int64_t begin, std::int64_t end, void* scratch) {
   const WinogradFilter f = winograd_filter<T>(s);
-  const DenseSource<T> x = dense_source(static_cast<const T*>(call->data[0]), input_image(s));
-  const DenseSource<T> dy = dense_source(static_cast<const T*>(call->data[1]), output_image(s));
-  run_winograd_filter(f, x, dy, static_cast<T*>(call->shared), static_cast<T*>(call->data[2]), phase, begin, end, scratch);
+  const DenseSource<T> x = dense_source(operand<const T>(call, 0), input_image(s));
+  const DenseSource<T> dy = dense_source(operand<const T>(call, 1), output_image(s));
+  run_winograd_filter(f, x, dy, static_cast<T*>(call->shared), operand<T>(call, 2), phase, begin, end, scratch);
 }
 
 template <class T>
@@ -63,9 +64,9 @@ void run_grad_filter(const Call* call, std::int32_t phase, std::int64_t begin, s
   if constexpr (has_winograd<T>())
     if (call->plan->variant == kWinogradVariant) return run_winograd<T>(call, s, phase, begin, end, scratch);
   const FilterGrad f = filter_grad<T>(s, GradientIs::kArray);
-  const T *x = static_cast<const T*>(call->data[0]), *dy = static_cast<const T*>(call->data[1]);
+  const T *x = operand<const T>(call, 0), *dy = operand<const T>(call, 1);
   T* sums = static_cast<T*>(call->shared);
-  if (phase == 1) return reduce_filter_grad(f, sums, static_cast<T*>(call->data[2]), begin, end);
+  if (phase == 1) return reduce_filter_grad(f, sums, operand<T>(call, 2), begin, end);
   sum_filter_grad(f, x, dy, sums, begin, end, scratch, [&](const PackedGradient<T>& packed, const Region& block) {
     pack_gradient(s, f.panels, packed, dy, block);
   });

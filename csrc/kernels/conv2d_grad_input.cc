@@ -4,6 +4,7 @@
 // It is the forward pass over dy with the filter turned round and transposed; pixels of one class see the same taps, whatever the
 // stride (conv_taps.h), so nothing is padded or spread with zeros.
 #include "kernels/conv_pass.h"
+#include "kernels/operands.h"
 #include "registry.h"
 
 namespace pynn {
@@ -20,7 +21,7 @@ bool prepare_grad_input(const Problem* problem, Plan* plan) {
 template <class T>
 void run_grad_input(const Call* call, std::int32_t phase, std::int64_t begin, std::int64_t end, void* scratch) {
   const Problem& problem = *call->problem;
-  const PassOperands<T> operands{static_cast<const T*>(call->data[0]), static_cast<const T*>(call->data[1]), static_cast<T*>(call->data[2]), nullptr,
+  const PassOperands<T> operands{operand<const T>(call, 0), operand<const T>(call, 1), operand<T>(call, 2), nullptr,
                                  false};
   run_pass(call, conv_shape(problem.specs[2], problem.specs[1], problem.ints), true, operands, phase, begin, end, scratch);
 }

@@ -4,6 +4,7 @@
 // each y: the number 0..3 of the largest value in its window, or 4 where relu let nothing through. The full-size result lives in
 // scratch only, a panel of a block at a time.
 #include "kernels/conv_scatter.h"
+#include "kernels/operands.h"
 #include "kernels/winograd.h"
 #include "registry.h"
 
@@ -117,10 +118,10 @@ template <class T>
 void run_winograd(const Call* call, const ConvShape& s, std::int32_t phase, std::int64_t begin, std::int64_t end, void* scratch,
                   const PooledOutput<T>& out) {
   const WinogradShape w = pooled_shape<T>(s);
-  const WinogradFilters<T> filters{static_cast<const T*>(call->data[1]), false, static_cast<T*>(call->shared)};
+  const WinogradFilters<T> filters{operand<const T>(call, 1), false, static_cast<T*>(call->shared)};
   if (phase == 0) return prepare_filters(w, *call->plan, filters, begin, end);
-  const DenseSource<T> source = dense_source(static_cast<const T*>(call->data[0]), input_image(s));
-  const PoolSink<T> sink{out, s.rows.out_size / 2, s.cols.out_size / 2, s.out_channels, static_cast<const T*>(call->data[2])};
+  const DenseSource<T> source = dense_source(operand<const T>(call, 0), input_image(s));
+  const PoolSink<T> sink{out, s.rows.out_size / 2, s.cols.out_size / 2, s.out_channels, operand<const T>(call, 2)};
   winograd_pass(w, *call->plan, source, filters, sink, begin, end, scratch);
 }
 
@@ -128,18 +129,18 @@ template <class T>
 void run_conv_pool(const Call* call, std::int32_t phase, std::int64_t begin, std::int64_t end, void* scratch) {
   const Problem& problem = *call->problem;
   const ConvShape s = conv_shape(problem.specs[0], problem.specs[1], problem.ints);
-  const PooledOutput<T> pooled{static_cast<T*>(call->data[3]), static_cast<std::uint8_t*>(call->data[4])};
+  const PooledOutput<T> pooled{operand<T>(call, 3), operand<std::uint8_t>(call, 4)};
   if constexpr (has_winograd<T>())
     if (call->plan->variant == kWinogradVariant) return run_winograd(call, s, phase, begin, end, scratch, pooled);
   const Panels panels = filter_panels<T>(s, false);
-  const T* filter = static_cast<const T*>(call->data[1]);
-  const T* bias = static_cast<const T*>(call->data[2]);
+  const T* filter = operand<const T>(call, 1);
+  const T* bias = operand<const T>(call, 2);
   const bool scatter = call->plan->variant == kScatterVariant;
   if (phase == 0 && scatter) return pack_scattered(s, false, filter, static_cast<T*>(call->shared), begin, end);
   if (phase == 0) return pack_panels(panels, false, filter, static_cast<T*>(call->shared), begin, end);
   const T* packed = call->plan->chunks[0] ? static_cast<const T*>(call->shared) : filter;
   const Correlation g = planned(pooled_correlation(s), *call->plan);
-  const Pixels<const T> source = dense_pixels(static_cast<const T*>(call->data[0]), input_image(s));
+  const Pixels<const T> source = dense_pixels(operand<const T>(call, 0), input_image(s));
   for_each_part(*call->plan, panels, whole(s.rows.out_size), begin, end, [&](const Region& region, const PanelSpan& span) {
     for (std::int64_t i = span.first; i < span.last; ++i) {
       const Panel panel = panel_at(panels, i);

@@ -6,6 +6,7 @@
 // conv2d_bias_relu_pool_grad_input: dy, residual, filter -> dx, as conv2d_grad_input does over dz.
 // dz exists for one block at a time, in scratch.
 #include "kernels/conv_sparse_input.h"
+#include "kernels/operands.h"
 #include "kernels/winograd_filter.h"
 #include "registry.h"
 
@@ -109,7 +110,7 @@ void run_bias(const Call* call, const ConvShape& s, std::int32_t phase, std::int
   T* sums = static_cast<T*>(call->shared) + call->plan->params[0];
   const std::int64_t blocks = bias_blocks(s), chunks = call->plan->chunks[phase];
   if (phase == 1) {
-    if (end == chunks) reduce_bias(sums, blocks, s.out_channels, static_cast<T*>(call->data[4]));
+    if (end == chunks) reduce_bias(sums, blocks, s.out_channels, operand<T>(call, 4));
     return;
   }
   const PooledGradient<T> g = pooled_gradient<T>(s, call->data[1], call->data[2]);
@@ -119,9 +120,9 @@ void run_bias(const Call* call, const ConvShape& s, std::int32_t phase, std::int
 template <class T>
 void run_winograd_params(const Call* call, const ConvShape& s, std::int32_t phase, std::int64_t begin, std::int64_t end, void* scratch) {
   const WinogradFilter f = winograd_filter<T>(s);
-  const DenseSource<T> x = dense_source(static_cast<const T*>(call->data[0]), input_image(s));
+  const DenseSource<T> x = dense_source(operand<const T>(call, 0), input_image(s));
   const PooledSource<T> dy{pooled_gradient<T>(s, call->data[1], call->data[2]), s.rows.out_size, s.cols.out_size};
-  run_winograd_filter(f, x, dy, static_cast<T*>(call->shared), static_cast<T*>(call->data[3]), phase, begin, end, scratch);
+  run_winograd_filter(f, x, dy, static_cast<T*>(call->shared), operand<T>(call, 3), phase, begin, end, scratch);
 }
 
 template <class T>
@@ -133,8 +134,8 @@ void run_grad_params(const Call* call, std::int32_t phase, std::int64_t begin, s
     if (call->plan->variant == kWinogradVariant) return run_winograd_params<T>(call, s, phase, begin, end, scratch);
   const FilterGrad f = filter_grad<T>(s, GradientIs::kComputed);
   const PooledGradient<T> g = pooled_gradient<T>(s, call->data[1], call->data[2]);
-  const T* x = static_cast<const T*>(call->data[0]);
-  T *sums = static_cast<T*>(call->shared), *dfilter = static_cast<T*>(call->data[3]);
+  const T* x = operand<const T>(call, 0);
+  T *sums = static_cast<T*>(call->shared), *dfilter = operand<T>(call, 3);
   const std::int64_t last = least(end, panel_count(f.panels));
   if (call->plan->variant == kSparseVariant) {
     const SparseFilter sparse = sparse_filter<T>(f);
@@ -193,10 +194,10 @@ bool prepare_pool_grad_input(const Problem* problem, Plan* plan) {
 template <class T>
 void run_winograd_input(const Call* call, const ConvShape& s, std::int32_t phase, std::int64_t begin, std::int64_t end, void* scratch) {
   const WinogradShape w = winograd_shape<T>(s, true, true);
-  const WinogradFilters<T> filters{static_cast<const T*>(call->data[2]), true, static_cast<T*>(call->shared)};
+  const WinogradFilters<T> filters{operand<const T>(call, 2), true, static_cast<T*>(call->shared)};
   if (phase == 0) return prepare_filters(w, *call->plan, filters, begin, end);
   const PooledSource<T> source{pooled_gradient<T>(s, call->data[0], call->data[1]), s.rows.out_size, s.cols.out_size};
-  const DenseSink<T> sink = dense_sink(static_cast<T*>(call->data[3]), input_image(s), static_cast<const T*>(nullptr), false);
+  const DenseSink<T> sink = dense_sink(operand<T>(call, 3), input_image(s), static_cast<const T*>(nullptr), false);
   winograd_pass(w, *call->plan, source, filters, sink, begin, end, scratch);
   const Pixels<T> to = dense_pixels(sink.base, input_image(s));
   for_each_edge(w, *call->plan, s, true, begin, end, [&](const Correlation& g, const Region& region) {
@@ -218,13 +219,13 @@ void run_pool_grad_input(const Call* call, std::int32_t phase, std::int64_t begi
   if constexpr (has_winograd<T>())
     if (call->plan->variant == kWinogradVariant) return run_winograd_input<T>(call, s, phase, begin, end, scratch);
   const PooledGradient<T> g = pooled_gradient<T>(s, call->data[0], call->data[1]);
-  T* dx = static_cast<T*>(call->data[3]);
+  T* dx = operand<T>(call, 3);
   if (call->plan->variant == kSparseVariant)
-    return run_sparse_input(sparse_input<T>(s), g, static_cast<const T*>(call->data[2]), dx, call, phase, begin, end, scratch);
+    return run_sparse_input(sparse_input<T>(s), g, operand<const T>(call, 2), dx, call, phase, begin, end, scratch);
   const bool scatter = call->plan->variant == kScatterVariant;
   const Panels panels = scatter ? scatter_panels<T>(s) : filter_panels<T>(s, true);
   T* packed = static_cast<T*>(call->shared);
-  if (phase == 0) return pack_panels(panels, true, static_cast<const T*>(call->data[2]), packed, begin, end);
+  if (phase == 0) return pack_panels(panels, true, operand<const T>(call, 2), packed, begin, end);
   const Pixels<T> out = dense_pixels(dx, input_image(s));
   const Correlation correlation = planned(correlation_of(s, true), *call->plan);
   for_each_part(*call->plan, panels, s.rows.size, begin, end, [&](const Region& region, const PanelSpan& span) {

@@ -1,5 +1,7 @@
 // Copies between tensors of the same bytes.
 #include "kernels/micro.h"
+#include "kernels/operands.h"
+#include "kernels/ranges.h"
 #include "registry.h"
 
 namespace pynn {
@@ -25,18 +27,16 @@ bool prepare_copy(const Problem* problem, Plan* plan) noexcept {
   const Spec& x = problem->specs[0];
   const std::int64_t bytes = x.size * dtype_bytes(x.dtype);
   plan->params[0] = bytes;
-  plan->chunks[0] = (bytes + kCopyChunkBytes - 1) / kCopyChunkBytes;
+  plan->chunks[0] = ceil_divide(bytes, kCopyChunkBytes);
   plan->cost_ns = static_cast<double>(bytes) / 30;
   plan->micro = micro_copy_form;
   return true;
 }
 
 void run_copy(const Call* call, std::int32_t, std::int64_t begin, std::int64_t end, void*) noexcept {
-  const std::int64_t bytes = call->plan->params[0];
-  const std::int64_t first = begin * kCopyChunkBytes;
-  const std::int64_t last = end * kCopyChunkBytes < bytes ? end * kCopyChunkBytes : bytes;
-  std::memcpy(static_cast<char*>(call->data[1]) + first, static_cast<const char*>(call->data[0]) + first,
-              static_cast<std::size_t>(last - first));
+  const Range range = chunk_range(begin, end, kCopyChunkBytes, call->plan->params[0]);
+  std::memcpy(operand<char>(call, 1) + range.first, operand<const char>(call, 0) + range.first,
+              static_cast<std::size_t>(range.last - range.first));
 }
 
 }  // namespace PYNN_TARGET

@@ -7,7 +7,9 @@
 // `exclusive` leaves out element i itself (then s[i] = dy[i + 1] + x[i + 1] * s[i + 1]), `reverse` runs from the end. A line is one chain of
 // operations, whatever its neighbours. Lines that are neighbours in memory go side by side in vectors; along the last axis a few of
 // them go together, so that one computes while another waits.
+#include "kernels/operands.h"
 #include "kernels/ranges.h"
+#include "kernels/specs.h"
 #include "registry.h"
 #include "simd/lanes.h"
 
@@ -112,15 +114,9 @@ struct Layout {
   std::int64_t items() const { return inner == 1 ? ceil_divide(outer, width<T>()) : outer * ceil_divide(inner, width<T>()); }
 };
 
-bool has_axis(const Spec& x, std::int64_t axis) { return axis >= 0 && axis < x.rank; }
-
 Layout layout_of(const Spec& x, const std::int64_t* ints) {
-  Layout layout{1, x.dims[ints[0]], 1, ints[1] != 0, ints[2] != 0};
-  for (int axis = 0; axis < x.rank; ++axis) {
-    if (axis < ints[0]) layout.outer *= x.dims[axis];
-    if (axis > ints[0]) layout.inner *= x.dims[axis];
-  }
-  return layout;
+  const std::int64_t axis = ints[0];
+  return Layout{elements(x, 0, axis), x.dims[axis], elements(x, axis + 1, x.rank), ints[1] != 0, ints[2] != 0};
 }
 
 // visit(bundle type, course) for the bundles [items.first, items.last).
@@ -206,8 +202,8 @@ bool prepare_cumulative(const Problem* problem, Plan* plan) {
 template <class T, class Op>
 void run_kind(const Call* call, std::int64_t begin, std::int64_t end, T unit) {
   const Layout layout = layout_of(call->problem->specs[0], call->problem->ints + 1);
-  const T* x = static_cast<const T*>(call->data[0]);
-  T* out = static_cast<T*>(call->data[1]);
+  const T* x = operand<const T>(call, 0);
+  T* out = operand<T>(call, 1);
   for_each_bundle<T>(layout, planned_items<T>(call, layout, begin, end), [&](auto bundle, const Course& course) {
     run_along<Op, decltype(bundle)>(course, layout.n, layout.exclusive, unit, x, out);
   });
@@ -232,8 +228,8 @@ bool prepare_grad(const Problem* problem, Plan* plan) {
 template <class T>
 void run_grad(const Call* call, std::int64_t begin, std::int64_t end) {
   const Layout layout = layout_of(call->problem->specs[0], call->problem->ints);
-  const T *x = static_cast<const T*>(call->data[0]), *dy = static_cast<const T*>(call->data[1]);
-  T* out = static_cast<T*>(call->data[2]);
+  const T *x = operand<const T>(call, 0), *dy = operand<const T>(call, 1);
+  T* out = operand<T>(call, 2);
   for_each_bundle<T>(layout, planned_items<T>(call, layout, begin, end), [&](auto bundle, const Course& course) {
     run_along<Product, decltype(bundle)>(course, layout.n, true, T(1), x, out);
     multiply_by_tails<decltype(bundle)>(course, layout.n, layout.exclusive, x, dy, out);

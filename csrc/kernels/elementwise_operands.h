@@ -3,6 +3,7 @@
 
 #include "kernels/elementwise_small.h"
 #include "kernels/elementwise_strips.h"
+#include "kernels/operands.h"
 
 namespace pynn {
 namespace PYNN_TARGET {
@@ -87,7 +88,7 @@ struct Operands {
   }
 
   const T* load_whole(int k, std::int64_t at, std::int64_t n) {
-    if (way[k] == kAsItLies) return static_cast<const T*>(call->data[k]) + at;
+    if (way[k] == kAsItLies) return operand<const T>(call, k) + at;
     load_run(place[k], call->data[k], dtype(k), at, n);
     return place[k];
   }
@@ -119,7 +120,7 @@ struct Operands {
   void unroll_column(int k, std::int64_t at, std::int64_t n) {
     const Walk& walk = repeated[k].walk;
     const std::int64_t length = walk.inner(), step = walk.strides[0];
-    const T* from = static_cast<const T*>(call->data[k]) + at / length * step;
+    const T* from = operand<const T>(call, k) + at / length * step;
     std::int64_t count = length - at % length;
     for (std::int64_t done = 0; done < n; done += count, count = length, from += step)
       repeat_run(place[k] + done, *from, least(count, n - done));

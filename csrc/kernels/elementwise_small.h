@@ -3,6 +3,8 @@
 
 #include "kernels/elementwise_blocks.h"
 #include "kernels/elementwise_layout.h"
+#include "kernels/operands.h"
+#include "kernels/specs.h"
 
 namespace pynn {
 namespace PYNN_TARGET {
@@ -27,11 +29,6 @@ struct Code {
   PYNN_INLINE int output(int k) const { return static_cast<int>(words[4 * count + k]); }
   PYNN_INLINE int registers() const { return inputs + count; }
 };
-
-template <class T>
-constexpr std::int32_t dtype_of() {
-  return sizeof(T) == 4 ? kF32 : kF64;
-}
 
 // ---- one instruction from memory to memory ----------------------------------------------------------------------------
 
@@ -66,8 +63,8 @@ void run_direct(const Call* call, std::int32_t, std::int64_t begin, std::int64_t
   const Direct<T> direct = direct_of<T>(*call->plan);
   const Range range = chunk_range(begin, end, call->plan->params[kChunkParam], direct.columns);
   const T* operands[3];
-  for (int k = 0; k < 3; ++k) operands[k] = static_cast<const T*>(call->data[direct.operand[k]]) + direct.step[k] * range.first;
-  direct.function(operands[0], operands[1], operands[2], static_cast<T*>(call->data[direct.operand[3]]) + range.first,
+  for (int k = 0; k < 3; ++k) operands[k] = operand<const T>(call, direct.operand[k]) + direct.step[k] * range.first;
+  direct.function(operands[0], operands[1], operands[2], operand<T>(call, direct.operand[3]) + range.first,
                   range.last - range.first, direct.p, direct.q);
 }
 
@@ -77,8 +74,8 @@ void run_direct_rows(const Call* call, std::int32_t, std::int64_t begin, std::in
   const Range rows = chunk_range(begin, end, call->plan->params[kChunkParam], direct.rows);
   for (std::int64_t row = rows.first; row < rows.last; ++row) {
     const T* operands[3];
-    for (int k = 0; k < 3; ++k) operands[k] = static_cast<const T*>(call->data[direct.operand[k]]) + direct.row_step[k] * row;
-    direct.function(operands[0], operands[1], operands[2], static_cast<T*>(call->data[direct.operand[3]]) + row * direct.columns,
+    for (int k = 0; k < 3; ++k) operands[k] = operand<const T>(call, direct.operand[k]) + direct.row_step[k] * row;
+    direct.function(operands[0], operands[1], operands[2], operand<T>(call, direct.operand[3]) + row * direct.columns,
                     direct.columns, direct.p, direct.q);
   }
 }
@@ -168,7 +165,7 @@ void run_small(const Call* call, std::int32_t, std::int64_t, std::int64_t, void*
   T* place = static_cast<T*>(scratch);
   for (int k = 0; k < code.inputs; ++k, place += stride) data[k] = small_input(call, small, k, place);
   for (int i = 0; i < code.count; ++i, place += stride) {
-    T* to = small.direct && i + 1 == code.count ? static_cast<T*>(call->data[code.inputs]) : place;
+    T* to = small.direct && i + 1 == code.count ? operand<T>(call, code.inputs) : place;
     const T* operands[3] = {nullptr, nullptr, nullptr};
     for (int k = 0; k < 3; ++k)
       if (code.operand(i, k) >= 0) operands[k] = data[code.operand(i, k)];

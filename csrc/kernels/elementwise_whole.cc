@@ -3,6 +3,7 @@
 // wrap around; a quotient or remainder by zero is zero.
 #include "kernels/elementwise_layout.h"
 #include "kernels/elementwise_opcodes.h"
+#include "kernels/operands.h"
 #include "registry.h"
 
 namespace pynn {
@@ -106,7 +107,7 @@ void run_whole(const Call* call, std::int64_t begin, std::int64_t end) {
     const Range range = chunk_range(begin, end, call->plan->params[kChunkParam], 1);
     const std::int64_t step_x = layout.is_full(0), step_y = layout.is_full(inputs - 1);
     if (range.first < range.last)
-      run_row_of(code, static_cast<const T*>(call->data[0]), step_x, static_cast<const T*>(call->data[inputs - 1]), step_y,
+      run_row_of(code, operand<const T>(call, 0), step_x, operand<const T>(call, inputs - 1), step_y,
                  call->data[inputs], 0, layout.inner());
     return;
   }
@@ -115,8 +116,8 @@ void run_whole(const Call* call, std::int64_t begin, std::int64_t end) {
   const Range rows = chunk_range(begin, end, call->plan->params[kChunkParam], row ? layout.size / row : 0);
   Odometer x(first, rows.first), y(second, rows.first);
   for (std::int64_t r = rows.first; r < rows.last; ++r, x.next(), y.next())
-    run_row_of(code, static_cast<const T*>(call->data[0]) + x.at, first.inner_stride(),
-               static_cast<const T*>(call->data[inputs - 1]) + y.at, second.inner_stride(), call->data[inputs], r * row, row);
+    run_row_of(code, operand<const T>(call, 0) + x.at, first.inner_stride(),
+               operand<const T>(call, inputs - 1) + y.at, second.inner_stride(), call->data[inputs], r * row, row);
 }
 
 }  // namespace

@@ -1,7 +1,9 @@
 // Rows picked by index, and sums scattered back to them. Every index is checked where it is used: failure 1, values (index, its
 // position, number of rows). Copies don't look at the elements, so they serve all dtypes.
+#include "kernels/operands.h"
 #include "kernels/prefetch.h"
 #include "kernels/ranges.h"
+#include "kernels/specs.h"
 #include "registry.h"
 #include "simd/vec.h"
 
@@ -11,20 +13,6 @@ namespace {
 
 constexpr std::int64_t kCopyBytes = 24 << 10;  // of a chunk
 constexpr std::int32_t kIndexFailure = 1, kCursorFailure = 2;
-
-void fail(Failure* failure, std::int32_t code, std::int64_t a, std::int64_t b, std::int64_t c) {
-  if (failure->code) return;
-  failure->values[0] = a;
-  failure->values[1] = b;
-  failure->values[2] = c;
-  failure->code = code;
-}
-
-PYNN_INLINE std::int64_t index_at(const void* indices, std::int32_t dtype, std::int64_t i) {
-  return dtype == kI32 ? static_cast<const std::int32_t*>(indices)[i] : static_cast<const std::int64_t*>(indices)[i];
-}
-
-PYNN_INLINE bool is_index(const Spec& spec) { return spec.dtype == kI32 || spec.dtype == kI64; }
 
 PYNN_INLINE void copy_row(char* to, const char* from, std::int64_t bytes) {
   if (bytes == 4) std::memcpy(to, from, 4);
@@ -126,14 +114,6 @@ bool plan_picks(std::int64_t items, std::int64_t row_bytes, Plan* plan) {
   return true;
 }
 
-PYNN_INLINE bool has_axis(const Spec& spec, std::int64_t axis) { return axis >= 0 && axis < spec.rank; }
-
-PYNN_INLINE std::int64_t product(const Spec& spec, std::int32_t first, std::int32_t last) {
-  std::int64_t size = 1;
-  for (std::int32_t axis = first; axis < last; ++axis) size *= spec.dims[axis];
-  return size;
-}
-
 PYNN_INLINE Range planned_range(const Call* call, std::int64_t begin, std::int64_t end) {
   return chunk_range(begin, end, call->plan->params[0], call->plan->params[1]);
 }
@@ -200,9 +180,9 @@ template <class T>
 void run_take_grad(const Call* call, std::int64_t begin, std::int64_t end) {
   const Range range = scatter_range(call, begin, end);
   const std::int64_t width = call->plan->params[3];
-  T* out = static_cast<T*>(call->data[2]);
+  T* out = operand<T>(call, 2);
   std::memset(out + range.first * width, 0, static_cast<std::size_t>((range.last - range.first) * width) * sizeof(T));
-  scatter(call, static_cast<const T*>(call->data[0]), call->data[1], call->problem->specs[1].dtype, out, range);
+  scatter(call, operand<const T>(call, 0), call->data[1], call->problem->specs[1].dtype, out, range);
 }
 
 // Base x; operands (x, indices, updates) -> out, which may be x's memory, a variable's: then each chunk looks at all indices before it writes.
@@ -210,29 +190,27 @@ template <class T>
 void run_scatter_add(const Call* call, std::int64_t begin, std::int64_t end) {
   const Range range = scatter_range(call, begin, end);
   const std::int64_t width = call->plan->params[3];
-  T* out = static_cast<T*>(call->data[3]);
-  const T* x = static_cast<const T*>(call->data[0]);
+  T* out = operand<T>(call, 3);
+  const T* x = operand<const T>(call, 0);
   if (out == x && !all_are_rows(call, call->data[1], call->problem->specs[1].dtype)) return;
   if (out != x)
     std::memcpy(out + range.first * width, x + range.first * width,
                 static_cast<std::size_t>((range.last - range.first) * width) * sizeof(T));
-  scatter(call, static_cast<const T*>(call->data[2]), call->data[1], call->problem->specs[1].dtype, out, range);
+  scatter(call, operand<const T>(call, 2), call->data[1], call->problem->specs[1].dtype, out, range);
 }
 
 bool prepare_take_grad(const Problem* problem, Plan* plan) {
-  const Spec& dy = problem->specs[0];
-  const Spec& indices = problem->specs[1];
-  const std::int32_t axis = static_cast<std::int32_t>(problem->ints[0]);
-  const Spec& out = problem->specs[2];
+  const Spec &dy = problem->specs[0], &indices = problem->specs[1], &out = problem->specs[2];
+  const std::int64_t axis = problem->ints[0];
   if (!is_index(indices) || !has_axis(out, axis) || axis > dy.rank) return false;
-  const std::int64_t outer = product(out, 0, axis);
-  return dy.size == outer * indices.size * product(out, axis + 1, out.rank) && plan_scatter(out, outer, out.dims[axis], indices.size, plan);
+  const std::int64_t outer = elements(out, 0, axis);
+  return dy.size == outer * indices.size * elements(out, axis + 1, out.rank) && plan_scatter(out, outer, out.dims[axis], indices.size, plan);
 }
 
 bool prepare_scatter(const Problem* problem, Plan* plan) {
   const Spec &indices = problem->specs[1], &updates = problem->specs[2], &out = problem->specs[3];
   if (!is_index(indices) || !has_axis(out, 0) || problem->specs[0].size != out.size) return false;
-  return updates.size == indices.size * product(out, 1, out.rank) && plan_scatter(out, 1, out.dims[0], indices.size, plan);
+  return updates.size == indices.size * elements(out, 1, out.rank) && plan_scatter(out, 1, out.dims[0], indices.size, plan);
 }
 
 // ---- one_hot: out[p, c] = on where c == indices[p], else off ------------------------------------------------------------------
@@ -242,7 +220,7 @@ void run_one_hot_rows(const Call* call, Range range) {
   const Spec& out = call->problem->specs[1];
   const std::int64_t depth = call->problem->ints[0];
   const T on = static_cast<T>(call->problem->floats[0]), off = static_cast<T>(call->problem->floats[1]);
-  T* y = static_cast<T*>(call->data[1]);
+  T* y = operand<T>(call, 1);
   for (std::int64_t p = range.first; p < range.last; ++p) {
     const std::int64_t index = index_at(call->data[0], call->problem->specs[0].dtype, p);
     for (std::int64_t c = 0; c < depth; ++c) y[p * depth + c] = off;
@@ -256,15 +234,15 @@ void run_one_hot_rows(const Call* call, Range range) {
 bool prepare_take(const Problem* problem, Plan* plan) noexcept {
   const Spec& data = problem->specs[0];
   const Spec& indices = problem->specs[1];
-  const std::int32_t axis = static_cast<std::int32_t>(problem->ints[0]);
+  const std::int64_t axis = problem->ints[0];
   if (!is_index(indices) || !has_axis(data, axis)) return false;
   plan->params[3] = data.dims[axis];
-  const std::int64_t rows = product(data, 0, axis) * indices.size, row = product(data, axis + 1, data.rank);
+  const std::int64_t rows = elements(data, 0, axis) * indices.size, row = elements(data, axis + 1, data.rank);
   return problem->specs[2].size == rows * row && plan_picks(rows, row * dtype_bytes(data.dtype), plan);
 }
 void run_take(const Call* call, std::int32_t, std::int64_t begin, std::int64_t end, void*) noexcept {
   const Spec& indices = call->problem->specs[1];
-  const Picking picking{static_cast<const char*>(call->data[0]), call->data[1], static_cast<char*>(call->data[2]),
+  const Picking picking{operand<const char>(call, 0), call->data[1], operand<char>(call, 2),
                         call->plan->params[3], call->plan->params[2], indices.size, indices.dtype};
   pick(picking, planned_range(call, begin, end), call->failure);
 }
@@ -276,15 +254,15 @@ bool prepare_gather_batch(const Problem* problem, Plan* plan) noexcept {
   const Spec& out = problem->specs[3];
   if (problem->specs[1].dtype != kI64 || problem->specs[2].dtype != kI64 || problem->specs[2].size != 1) return false;
   if (!has_axis(data, 0) || !has_axis(out, 0)) return false;
-  const std::int64_t row = product(data, 1, data.rank);
+  const std::int64_t row = elements(data, 1, data.rank);
   return out.size == out.dims[0] * row && plan_picks(out.dims[0], row * dtype_bytes(data.dtype), plan);
 }
 void run_gather_batch(const Call* call, std::int32_t, std::int64_t begin, std::int64_t end, void*) noexcept {
-  const std::int64_t cursor = *static_cast<const std::int64_t*>(call->data[2]);
+  const std::int64_t cursor = *operand<const std::int64_t>(call, 2);
   const std::int64_t batch = call->plan->params[1], length = call->problem->specs[1].size;
   if (cursor < 0 || cursor > length - batch) return fail(call->failure, kCursorFailure, cursor, batch, length);
-  const Picking picking{static_cast<const char*>(call->data[0]), static_cast<const std::int64_t*>(call->data[1]) + cursor,
-                        static_cast<char*>(call->data[3]), call->problem->specs[0].dims[0], call->plan->params[2], batch, kI64};
+  const Picking picking{operand<const char>(call, 0), operand<const std::int64_t>(call, 1) + cursor,
+                        operand<char>(call, 3), call->problem->specs[0].dims[0], call->plan->params[2], batch, kI64};
   pick(picking, planned_range(call, begin, end), call->failure);
 }
 
@@ -293,7 +271,7 @@ bool prepare_one_hot(const Problem* problem, Plan* plan) noexcept {
   const Spec& out = problem->specs[1];
   plan->params[0] = split(plan, 0, problem->specs[0].size, 8192 / most(problem->ints[0], 1), 1);
   plan->cost_ns = static_cast<double>(out.size) * 0.3;
-  return is_index(problem->specs[0]) && (out.dtype == kF32 || out.dtype == kF64) && out.size == problem->specs[0].size * problem->ints[0];
+  return is_index(problem->specs[0]) && is_float(out) && out.size == problem->specs[0].size * problem->ints[0];
 }
 void run_one_hot(const Call* call, std::int32_t, std::int64_t begin, std::int64_t end, void*) noexcept {
   const Range range = chunk_range(begin, end, call->plan->params[0], call->problem->specs[0].size);

@@ -1,5 +1,7 @@
 // A guard stops a step before anything of it is committed.
 #include "kernels/finite.h"
+#include "kernels/operands.h"
+#include "kernels/ranges.h"
 #include "registry.h"
 
 namespace pynn {
@@ -10,21 +12,18 @@ constexpr std::int64_t kGuardChunk = 1 << 15;  // elements
 constexpr std::int32_t kNotFinite = 1;
 
 template <class T>
-bool prepare_guard(const Problem* problem, Plan* plan) noexcept {
+bool prepare_guard(const Problem* problem, Plan* plan) {
   const std::int64_t n = problem->specs[0].size;
-  plan->chunks[0] = (n + kGuardChunk - 1) / kGuardChunk;
+  plan->chunks[0] = ceil_divide(n, kGuardChunk);
   plan->cost_ns = static_cast<double>(n) * sizeof(T) / 60;
   return true;
 }
 
 template <class T>
-void run_guard(const Call* call, std::int64_t begin, std::int64_t end) noexcept {
-  const std::int64_t n = call->problem->specs[0].size;
-  const std::int64_t first = begin * kGuardChunk;
-  const std::int64_t last = end * kGuardChunk < n ? end * kGuardChunk : n;
-  if (all_finite(static_cast<const T*>(call->data[0]) + first, last - first)) return;
-  call->failure->values[0] = call->problem->ints[0];
-  call->failure->code = kNotFinite;
+void run_guard(const Call* call, std::int64_t begin, std::int64_t end) {
+  const Range range = chunk_range(begin, end, kGuardChunk, call->problem->specs[0].size);
+  if (all_finite(operand<const T>(call, 0) + range.first, range.last - range.first)) return;
+  fail(call->failure, kNotFinite, call->problem->ints[0]);
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 // squares: where that is far from overflow, nothing has to be multiplied. A NaN or infinite operand spoils its sum of squares.
 // Only else is the product computed, block by block.
 #include "kernels/gemm_block.h"
+#include "kernels/operands.h"
 #include "registry.h"
 
 namespace pynn {
@@ -44,8 +45,8 @@ T sum_of_squares(const T* x, std::int64_t n) {
 template <class T>
 bool surely_finite(const Call* call) {
   const Spec* specs = call->problem->specs;
-  const T a = sum_of_squares(static_cast<const T*>(call->data[0]), specs[0].size);
-  const T b = sum_of_squares(static_cast<const T*>(call->data[1]), specs[1].size);
+  const T a = sum_of_squares(operand<const T>(call, 0), specs[0].size);
+  const T b = sum_of_squares(operand<const T>(call, 1), specs[1].size);
   return static_cast<double>(a) * static_cast<double>(b) < safe_square<T>();  // false for NaN
 }
 
@@ -62,7 +63,7 @@ template <class T>
 bool product_is_finite(const Call* call, T* block) {
   const std::int64_t* p = call->plan->params;
   const std::int64_t* ints = call->problem->ints;
-  const Factors<T> factors{static_cast<const T*>(call->data[0]), static_cast<const T*>(call->data[1]), p[kM], p[kN], p[kK],
+  const Factors<T> factors{operand<const T>(call, 0), operand<const T>(call, 1), p[kM], p[kN], p[kK],
                            ints[0] != 0, ints[1] != 0};
   for (std::int64_t row = 0; row < p[kM]; row += kSquare)
     for (std::int64_t column = 0; column < p[kN]; column += kSquare)
@@ -86,8 +87,7 @@ bool prepare_guard(const Problem* problem, Plan* plan) {
 template <class T>
 void run_guard(const Call* call, void* scratch) {
   if (surely_finite<T>(call) || product_is_finite<T>(call, static_cast<T*>(scratch))) return;
-  call->failure->values[0] = call->problem->ints[2];
-  call->failure->code = kNotFinite;
+  fail(call->failure, kNotFinite, call->problem->ints[2]);
 }
 
 }  // namespace

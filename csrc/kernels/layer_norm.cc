@@ -1,5 +1,6 @@
 // Layer normalisation over the last axis and its gradient. A row is done in one piece, with a two-pass variance.
 #include "kernels/columns.h"
+#include "kernels/operands.h"
 #include "registry.h"
 #include "simd/vec.h"
 
@@ -23,10 +24,10 @@ void run_layer(const Call* call, std::int64_t begin, std::int64_t end) {
   const Shape shape(call->problem->specs[0]);
   const std::int64_t n = shape.columns;
   const Range rows = chunk_range(begin, end, call->plan->params[0], shape.rows);
-  const T *gamma = input<T>(call, 1), *beta = input<T>(call, 2);
+  const T *gamma = operand<const T>(call, 1), *beta = operand<const T>(call, 2);
   const T share = T(1) / static_cast<T>(n), epsilon = static_cast<T>(call->problem->floats[0]);
   for (std::int64_t row = rows.first; row < rows.last; ++row) {
-    const T* x = input<T>(call, 0) + row * n;
+    const T* x = operand<const T>(call, 0) + row * n;
     T* y = output<T>(call, 0) + row * n;
     const V mean = broadcast(sum_vectors<T>(n, [&](std::int64_t i, int count) { return load_lanes(x + i, count); }) * share);
     const T squares = sum_vectors<T>(n, [&](std::int64_t i, int count) {
@@ -64,12 +65,12 @@ template <class T>
 void layer_dx(const Call* call, const Shape& shape, Range rows) {
   typedef typename Simd<T>::V V;
   const std::int64_t n = shape.columns;
-  const T* gamma = input<T>(call, 4);
+  const T* gamma = operand<const T>(call, 4);
   const T share = T(1) / static_cast<T>(n);
   for (std::int64_t row = rows.first; row < rows.last; ++row) {
-    const T *dy = input<T>(call, 0) + row * n, *x = input<T>(call, 1) + row * n;
+    const T *dy = operand<const T>(call, 0) + row * n, *x = operand<const T>(call, 1) + row * n;
     T* dx = output<T>(call, 0) + row * n;
-    const V mean = broadcast(input<T>(call, 2)[row]), inverse = broadcast(input<T>(call, 3)[row]);
+    const V mean = broadcast(operand<const T>(call, 2)[row]), inverse = broadcast(operand<const T>(call, 3)[row]);
     const auto g = [&](std::int64_t i, int count) { return load_lanes(dy + i, count) * vector_or(gamma, i, count, T(1)); };
     const auto normal = [&](std::int64_t i, int count) { return (load_lanes(x + i, count) - mean) * inverse; };
     const V sum = broadcast(sum_vectors<T>(n, g) * share);
@@ -85,7 +86,7 @@ template <class T>
 void layer_products(const Call* call, T* sums, T* products, const Shape& shape, Range items) {
   typedef typename Simd<T>::V V;
   const std::int64_t n = shape.columns;
-  const T *dy = input<T>(call, 0), *x = input<T>(call, 1), *mean = input<T>(call, 2), *inverse = input<T>(call, 3);
+  const T *dy = operand<const T>(call, 0), *x = operand<const T>(call, 1), *mean = operand<const T>(call, 2), *inverse = operand<const T>(call, 3);
   for_items(shape, items, [&](std::int64_t block, std::int64_t first, std::int64_t last, Range columns) {
     sum_columns<T>(first, last, columns, sums + block * n,
                    [&](V acc, std::int64_t row, std::int64_t c, int count) { return acc + load_lanes(dy + row * n + c, count); });

@@ -7,6 +7,8 @@
 #include "kernels/matmul_micro.h"
 #include "kernels/matmul_plan.h"
 #include "kernels/matrix_product.h"
+#include "kernels/operands.h"
+#include "kernels/specs.h"
 #include "registry.h"
 
 namespace pynn {
@@ -40,13 +42,13 @@ bool prepare_product(const Problem* problem, Plan* plan) {
   const bool transpose_a = problem->ints[0] != 0, transpose_b = problem->ints[1] != 0;
   std::int64_t* params = plan->params;
   const bool fold = b.rank == 2 && !transpose_a;
-  params[kM] = fold ? product(a.dims, a.rank - 1) : a.dims[a.rank - (transpose_a ? 1 : 2)];
+  params[kM] = fold ? elements(a, 0, a.rank - 1) : a.dims[a.rank - (transpose_a ? 1 : 2)];
   params[kN] = c.dims[c.rank - 1];
   params[kK] = b.dims[b.rank - (transpose_b ? 1 : 2)];
   params[kTransposeA] = transpose_a;
   params[kTransposeB] = transpose_b;
   params[kDepthOfBatch] = fold ? 0 : c.rank - 2;
-  params[kBatch] = fold ? 1 : product(c.dims, c.rank - 2);
+  params[kBatch] = fold ? 1 : elements(c, 0, c.rank - 2);
   settle_form(params);
   plan_chunks<T>(plan);
   plan->micro = micro_form<T>;
@@ -116,8 +118,8 @@ template <class T>
 PYNN_INLINE Operands<T> operands_of(const Call* call, std::int64_t index) {
   const Problem& problem = *call->problem;
   const std::int64_t* params = call->plan->params;
-  Operands<T> at{static_cast<const T*>(call->data[0]), static_cast<const T*>(call->data[1]),
-                 static_cast<T*>(call->data[problem.num_inputs])};
+  Operands<T> at{operand<const T>(call, 0), operand<const T>(call, 1),
+                 operand<T>(call, problem.num_inputs)};
   if (params[kDepthOfBatch]) {
     const Spec& c = problem.specs[problem.num_inputs];
     at.a += batch_offset(problem.specs[0], c, index);
@@ -319,7 +321,7 @@ void plan_single(const MatrixProduct& product, Plan* plan) {
 
 template <class T>
 void run_linear(const Call* call, std::int32_t phase, std::int64_t begin, std::int64_t end, void* scratch) {
-  run_product<T>(call, phase, begin, end, static_cast<const T*>(call->data[2]), static_cast<std::int32_t>(call->problem->ints[2]), scratch);
+  run_product<T>(call, phase, begin, end, operand<const T>(call, 2), static_cast<std::int32_t>(call->problem->ints[2]), scratch);
 }
 
 }  // namespace

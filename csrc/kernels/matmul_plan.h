@@ -63,12 +63,6 @@ PYNN_INLINE Range group_range(std::int64_t index, std::int64_t groups, std::int6
   return {least(size, index * units / groups * unit), least(size, (index + 1) * units / groups * unit)};
 }
 
-std::int64_t product(const std::int64_t* dims, int count) {
-  std::int64_t size = 1;
-  for (int i = 0; i < count; ++i) size *= dims[i];
-  return size;
-}
-
 // The number of blocks of K that are chunks of their own, 1 if K stays whole.
 template <class T>
 std::int64_t depth_blocks(const std::int64_t* params, double flops) {

@@ -9,6 +9,7 @@
 #include <cstring>
 
 #include "kernels/gemm_block.h"
+#include "kernels/operands.h"
 #include "registry.h"
 
 namespace pynn {
@@ -96,11 +97,11 @@ void step_elements(const Call* call, std::int64_t offset, std::int64_t count, T*
   const int tensors = updated(fused);
   void* data[kMostOperands];
   int n = 0;
-  for (int i = 0; i < tensors; ++i) data[n++] = static_cast<T*>(call->data[i]) + offset;
+  for (int i = 0; i < tensors; ++i) data[n++] = operand<T>(call, i) + offset;
   data[n++] = gradient;
   for (int i = tensors + 2; i < fused.num_inputs; ++i) data[n++] = call->data[i];
   const int inputs = n;
-  for (int i = 0; i < tensors; ++i) data[n++] = static_cast<T*>(call->data[fused.num_inputs + i]) + offset;
+  for (int i = 0; i < tensors; ++i) data[n++] = operand<T>(call, fused.num_inputs + i) + offset;
   Spec spec = fused.specs[0];
   spec.size = count;
   const Problem problem{&spec, fused.ints + 3, fused.floats, inputs, tensors, fused.num_ints - 3, fused.num_floats};
@@ -114,17 +115,17 @@ template <class T>
 Factors<T> factors_of(const Call* call) {
   const std::int64_t* p = call->plan->params;
   const int first = updated(*call->problem);
-  return {static_cast<const T*>(call->data[first]), static_cast<const T*>(call->data[first + 1]), p[kM], p[kN], p[kK],
+  return {operand<const T>(call, first), operand<const T>(call, first + 1), p[kM], p[kN], p[kK],
           call->problem->ints[0] != 0, call->problem->ints[1] != 0};
 }
 
 // Takes the plain step for the block of the weight at element `offset`.
 template <class T>
 void descend_block(const Call* call, std::int64_t offset, Gemm<T>* g, T* packing) {
-  const T* weight = static_cast<const T*>(call->data[0]) + offset;
-  g->c = static_cast<T*>(call->data[call->problem->num_inputs]) + offset;
+  const T* weight = operand<const T>(call, 0) + offset;
+  g->c = operand<T>(call, call->problem->num_inputs) + offset;
   g->c_stride = call->plan->params[kN];
-  g->rate = static_cast<const T*>(call->data[3]);
+  g->rate = operand<const T>(call, 3);
   for (std::int64_t i = 0; i < g->m && g->c != weight; ++i)
     std::memcpy(g->c + i * g->c_stride, weight + i * g->c_stride, static_cast<std::size_t>(g->n) * sizeof(T));
   gemm(*g, packing);

@@ -2,6 +2,7 @@
 //
 // Variances are two-pass inside a block of rows, and blocks are joined by sum(m_b + n_b (mean_b - mean)^2), so no digits cancel.
 #include "kernels/columns.h"
+#include "kernels/operands.h"
 #include "registry.h"
 #include "simd/vec.h"
 
@@ -84,7 +85,7 @@ PYNN_INLINE typename Simd<T>::V join_squares(const BatchWorkspace<T>& work, cons
 template <class T>
 void join_moments(const Call* call, const BatchWorkspace<T>& work, const Shape& shape, Range columns) {
   typedef typename Simd<T>::V V;
-  const T *gamma = input<T>(call, 1), *beta = input<T>(call, 2);
+  const T *gamma = operand<const T>(call, 1), *beta = operand<const T>(call, 2);
   const V share = broadcast(T(1) / static_cast<T>(shape.rows)), one = broadcast(T(1));
   const V epsilon = broadcast(static_cast<T>(call->problem->floats[0]));
   for_vectors<T>(columns.last - columns.first, [&](std::int64_t i, int count) {
@@ -105,7 +106,7 @@ void run_batch(const Call* call, std::int32_t phase, std::int64_t begin, std::in
   const Shape shape(call->problem->specs[0]);
   const BatchWorkspace<T> work(call->shared, shape);
   const std::int64_t length = call->plan->params[phase];
-  const T* x = input<T>(call, 0);
+  const T* x = operand<const T>(call, 0);
   if (phase == 0) return block_moments(x, work, shape, chunk_range(begin, end, length, shape.blocks * shape.groups));
   if (phase == 1) return join_moments(call, work, shape, chunk_range(begin, end, length, shape.columns));
   scale_rows(x, output<T>(call, 1), work.scale, work.shift, output<T>(call, 0), shape,
@@ -119,7 +120,7 @@ template <class T>
 void block_products(const Call* call, T* sums, T* products, const Shape& shape, Range items) {
   typedef typename Simd<T>::V V;
   const std::int64_t n = shape.columns;
-  const T *dy = input<T>(call, 0), *x = input<T>(call, 1), *mean = input<T>(call, 2);
+  const T *dy = operand<const T>(call, 0), *x = operand<const T>(call, 1), *mean = operand<const T>(call, 2);
   for_items(shape, items, [&](std::int64_t block, std::int64_t first, std::int64_t last, Range columns) {
     sum_columns<T>(first, last, columns, sums + block * shape.columns,
                    [&](V acc, std::int64_t row, std::int64_t c, int count) { return acc + load_lanes(dy + row * n + c, count); });
@@ -135,7 +136,7 @@ void block_products(const Call* call, T* sums, T* products, const Shape& shape, 
 template <class T>
 void join_products(const Call* call, const BatchWorkspace<T>& work, const Shape& shape, Range columns) {
   typedef typename Simd<T>::V V;
-  const T *inverse = input<T>(call, 3), *gamma = input<T>(call, 4);
+  const T *inverse = operand<const T>(call, 3), *gamma = operand<const T>(call, 4);
   const V share = broadcast(T(1) / static_cast<T>(shape.rows));
   for_vectors<T>(columns.last - columns.first, [&](std::int64_t i, int count) {
     const std::int64_t c = columns.first + i;
@@ -152,7 +153,7 @@ void join_products(const Call* call, const BatchWorkspace<T>& work, const Shape&
 
 template <class T>
 void batch_dx(const Call* call, const BatchWorkspace<T>& work, const Shape& shape, Range rows) {
-  const T *dy = input<T>(call, 0), *x = input<T>(call, 1), *mean = input<T>(call, 2);
+  const T *dy = operand<const T>(call, 0), *x = operand<const T>(call, 1), *mean = operand<const T>(call, 2);
   T* dx = output<T>(call, 0);
   for (std::int64_t row = rows.first; row < rows.last; ++row)
     for_vectors<T>(shape.columns, [&](std::int64_t c, int count) {
@@ -194,13 +195,13 @@ void run_inference(const Call* call, std::int32_t phase, std::int64_t begin, std
   const Shape shape(call->problem->specs[0]);
   T *scale = static_cast<T*>(call->shared), *shift = scale + shape.columns;
   if (phase == 1)
-    return scale_rows(input<T>(call, 0), input<T>(call, 1), scale, shift, output<T>(call, 0), shape,
+    return scale_rows(operand<const T>(call, 0), operand<const T>(call, 1), scale, shift, output<T>(call, 0), shape,
                       chunk_range(begin, end, call->plan->params[1], shape.rows));
   const V epsilon = broadcast(static_cast<T>(call->problem->floats[0]));
   for_vectors<T>(shape.columns, [&](std::int64_t c, int count) {
-    const V inverse = broadcast(T(1)) / vsqrt(load_lanes(input<T>(call, 2) + c, count) + epsilon);
-    store_lanes(scale + c, inverse * vector_or(input<T>(call, 3), c, count, T(1)), count);
-    store_lanes(shift + c, vector_or(input<T>(call, 4), c, count, T(0)), count);
+    const V inverse = broadcast(T(1)) / vsqrt(load_lanes(operand<const T>(call, 2) + c, count) + epsilon);
+    store_lanes(scale + c, inverse * vector_or(operand<const T>(call, 3), c, count, T(1)), count);
+    store_lanes(shift + c, vector_or(operand<const T>(call, 4), c, count, T(0)), count);
   });
 }
 

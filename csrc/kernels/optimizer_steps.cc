@@ -4,6 +4,7 @@
 // the same order. An output may be the very memory of its input. Multiplies and adds are not fused, so every step has the bits
 // of the same formula in NumPy.
 #include "kernels/micro.h"
+#include "kernels/operands.h"
 #include "kernels/ranges.h"
 #include "registry.h"
 #include "simd/math.h"
@@ -16,8 +17,8 @@ namespace {
 constexpr std::int64_t kUpdateChunk = 4096;
 
 template <class T>
-PYNN_INLINE T scalar_operand(const Call* call, int operand) {
-  return *static_cast<const T*>(call->data[operand]);
+PYNN_INLINE T scalar_operand(const Call* call, int k) {
+  return *operand<const T>(call, k);
 }
 
 // The i-th float attribute, and one minus it rounded once, in every lane.
@@ -248,8 +249,8 @@ void run_update(const Call* call, std::int64_t begin, std::int64_t end) {
   V x[R::kTensors], y[R::kUpdated];
   const T* in[R::kTensors];
   T* out[R::kUpdated];
-  for (int k = 0; k < R::kTensors; ++k) in[k] = static_cast<const T*>(call->data[k]);
-  for (int k = 0; k < R::kUpdated; ++k) out[k] = static_cast<T*>(call->data[call->problem->num_inputs + k]);
+  for (int k = 0; k < R::kTensors; ++k) in[k] = operand<const T>(call, k);
+  for (int k = 0; k < R::kUpdated; ++k) out[k] = operand<T>(call, call->problem->num_inputs + k);
   std::int64_t i = range.first;
   for (; i + lanes <= range.last; i += lanes) {
     for (int k = 0; k < R::kTensors; ++k) x[k] = load(in[k] + i);
@@ -281,7 +282,7 @@ void run_rate(const Call* call) {
   const double rate = static_cast<double>(scalar_operand<T>(call, 0));
   const double step = static_cast<double>(scalar_operand<std::int64_t>(call, 1)) + 1;
   const double* betas = call->problem->floats;
-  *static_cast<T*>(call->data[2]) = static_cast<T>(rate * sqrt(1 - pow(betas[1], step)) / (1 - pow(betas[0], step)));
+  *operand<T>(call, 2) = static_cast<T>(rate * sqrt(1 - pow(betas[1], step)) / (1 - pow(betas[0], step)));
 }
 
 bool prepare_rate(Plan* plan) {

@@ -1,5 +1,5 @@
 // What the processor can do, as kernels: the benchmarks print every figure as a share of these. No op uses them.
-#include "kernels/gemm_tile.h"
+#include "kernels/operands.h"
 #include "registry.h"
 #include "simd/vec.h"
 
@@ -38,8 +38,8 @@ bool prepare_peak_fma_f32(const Problem* problem, Plan* plan) noexcept {
 
 void run_peak_fma_f32(const Call* call, std::int32_t, std::int64_t begin, std::int64_t end, void*) noexcept {
   const std::int64_t rounds = call->problem->ints[0];
-  const float* x = static_cast<const float*>(call->data[0]);
-  float* out = static_cast<float*>(call->data[1]);
+  const float* x = operand<const float>(call, 0);
+  float* out = operand<float>(call, 1);
   for (std::int64_t chunk = begin; chunk < end; ++chunk) {
     out[2 * chunk] = reduce_add(fma_chains(broadcast(x[0]), broadcast(x[1]), rounds));
     out[2 * chunk + 1] = static_cast<float>(2 * kChains * Simd<float>::kLanes) * static_cast<float>(rounds);
@@ -56,10 +56,10 @@ bool prepare_peak_triad_f32(const Problem* problem, Plan* plan) noexcept {
 }
 
 void run_peak_triad_f32(const Call* call, std::int32_t, std::int64_t begin, std::int64_t end, void*) noexcept {
-  const float* a = static_cast<const float*>(call->data[0]);
-  const float* b = static_cast<const float*>(call->data[1]);
-  const VecF x = broadcast(*static_cast<const float*>(call->data[2]));
-  float* out = static_cast<float*>(call->data[3]);
+  const float* a = operand<const float>(call, 0);
+  const float* b = operand<const float>(call, 1);
+  const VecF x = broadcast(*operand<const float>(call, 2));
+  float* out = operand<float>(call, 3);
   for (std::int64_t i = begin * kTriadChunk; i < end * kTriadChunk; i += Simd<float>::kLanes)
     store(out + i, fma(load(b + i), x, load(a + i)));
 }

@@ -6,6 +6,7 @@
 // max_pool2d_take: y[n, oh, ow, c] = x at the argmax, the gradient of max_pool2d_grad. Operands x, argmax, y.
 // average_pool2d: y = mean of x over the positions of the window that exist. average_pool2d_grad: dx = sum of dy / count over the
 //   windows of a position. Windows are added row by row.
+#include "kernels/operands.h"
 #include "kernels/pool_windows.h"
 #include "registry.h"
 
@@ -86,15 +87,15 @@ template <class T>
 void run_max(const Call* call, std::int64_t begin, std::int64_t end) {
   const PoolShape s = pool_shape(call->problem->specs[0], call->problem->ints);
   const RowRange range = chunk_rows(call, begin, end);
-  const T* x = static_cast<const T*>(call->data[0]);
+  const T* x = operand<const T>(call, 0);
   const bool squares = s.rows.window == 2 && s.cols.window == 2 && inside(s.rows) && inside(s.cols);
   for (std::int64_t row = range.first; row < range.last; ++row) {
     const T* image = x + row / s.rows.out_size * s.rows.size * s.cols.size * s.channels;
     const std::int64_t oh = row % s.rows.out_size;
     const T* corner = image + oh * s.rows.stride * s.cols.size * s.channels;
     for (std::int64_t ow = 0; ow < s.cols.out_size; ++ow, corner += s.cols.stride * s.channels) {
-      T* y = static_cast<T*>(call->data[1]) + (row * s.cols.out_size + ow) * s.channels;
-      std::uint8_t* argmax = static_cast<std::uint8_t*>(call->data[2]) + (row * s.cols.out_size + ow) * s.channels;
+      T* y = operand<T>(call, 1) + (row * s.cols.out_size + ow) * s.channels;
+      std::uint8_t* argmax = operand<std::uint8_t>(call, 2) + (row * s.cols.out_size + ow) * s.channels;
       if (squares) max_square(s, corner, y, argmax);
       else max_window(s, image, oh, ow, y, argmax);
     }
@@ -155,9 +156,9 @@ void run_max_grad(const Call* call, std::int64_t begin, std::int64_t end) {
   const RowRange range = chunk_rows(call, begin, end);
   for (std::int64_t row = range.first; row < range.last; ++row) {
     const std::int64_t image = row / s.rows.size * s.rows.out_size * s.cols.out_size * s.channels;
-    const T* dy = static_cast<const T*>(call->data[0]) + image;
-    const std::uint8_t* argmax = static_cast<const std::uint8_t*>(call->data[1]) + image;
-    T* dx = static_cast<T*>(call->data[2]) + row * s.cols.size * s.channels;
+    const T* dy = operand<const T>(call, 0) + image;
+    const std::uint8_t* argmax = operand<const std::uint8_t>(call, 1) + image;
+    T* dx = operand<T>(call, 2) + row * s.cols.size * s.channels;
     if (tiled(s.rows) && tiled(s.cols)) max_grad_tiled_row(s, dy, argmax, row % s.rows.size, dx);
     else max_grad_row(s, dy, argmax, row % s.rows.size, dx);
   }
@@ -178,11 +179,11 @@ void run_take(const Call* call, std::int64_t begin, std::int64_t end) {
   const PoolShape s = pool_shape(call->problem->specs[0], call->problem->ints);
   const RowRange range = chunk_rows(call, begin, end);
   for (std::int64_t row = range.first; row < range.last; ++row) {
-    const T* image = static_cast<const T*>(call->data[0]) + row / s.rows.out_size * s.rows.size * s.cols.size * s.channels;
+    const T* image = operand<const T>(call, 0) + row / s.rows.out_size * s.rows.size * s.cols.size * s.channels;
     for (std::int64_t ow = 0; ow < s.cols.out_size; ++ow) {
       const std::int64_t at = (row * s.cols.out_size + ow) * s.channels;
-      take_window(s, image, row % s.rows.out_size, ow, static_cast<const std::uint8_t*>(call->data[1]) + at,
-                  static_cast<T*>(call->data[2]) + at);
+      take_window(s, image, row % s.rows.out_size, ow, operand<const std::uint8_t>(call, 1) + at,
+                  operand<T>(call, 2) + at);
     }
   }
 }
@@ -208,8 +209,8 @@ void run_average(const Call* call, std::int64_t begin, std::int64_t end) {
   const PoolShape s = pool_shape(call->problem->specs[0], call->problem->ints);
   const RowRange range = chunk_rows(call, begin, end);
   for (std::int64_t row = range.first; row < range.last; ++row) {
-    const T* image = static_cast<const T*>(call->data[0]) + row / s.rows.out_size * s.rows.size * s.cols.size * s.channels;
-    T* y = static_cast<T*>(call->data[1]) + row * s.cols.out_size * s.channels;
+    const T* image = operand<const T>(call, 0) + row / s.rows.out_size * s.rows.size * s.cols.size * s.channels;
+    T* y = operand<T>(call, 1) + row * s.cols.out_size * s.channels;
     for (std::int64_t ow = 0; ow < s.cols.out_size; ++ow, y += s.channels)
       average_window(s, image, window_span(s.rows, row % s.rows.out_size), window_span(s.cols, ow), y);
   }
@@ -248,8 +249,8 @@ void run_average_grad(const Call* call, std::int64_t begin, std::int64_t end) {
   const PoolShape s = pool_shape(call->problem->specs[1], call->problem->ints);
   const RowRange range = chunk_rows(call, begin, end);
   for (std::int64_t row = range.first; row < range.last; ++row) {
-    const T* dy = static_cast<const T*>(call->data[0]) + row / s.rows.size * s.rows.out_size * s.cols.out_size * s.channels;
-    T* dx = static_cast<T*>(call->data[1]) + row * s.cols.size * s.channels;
+    const T* dy = operand<const T>(call, 0) + row / s.rows.size * s.rows.out_size * s.cols.out_size * s.channels;
+    T* dx = operand<T>(call, 1) + row * s.cols.size * s.channels;
     if (tiled(s.rows) && tiled(s.cols)) average_grad_tiled_row(s, dy, row % s.rows.size, dx);
     else average_grad_row(s, dy, row % s.rows.size, dx);
   }

@@ -3,7 +3,9 @@
 // ints of every op: key0, key1 first. The counter is a 0-d i64 operand that the caller moves on. Element i takes word i, of a uniform float64
 // tensor the words 2i and 2i + 1; so no element's number depends on shapes, chunks or threads.
 #include "kernels/box_muller.h"
+#include "kernels/operands.h"
 #include "kernels/ranges.h"
+#include "kernels/specs.h"
 #include "registry.h"
 #include "simd/philox.h"
 #include "simd/vec.h"
@@ -20,7 +22,7 @@ PYNN_INLINE PhiloxKey stream_key(const Call* call, int counter_operand) {
   PhiloxKey key;
   key.key[0] = static_cast<std::uint32_t>(ints[0]);
   key.key[1] = static_cast<std::uint32_t>(ints[1]);
-  key.counter = static_cast<std::uint64_t>(*static_cast<const std::int64_t*>(call->data[counter_operand]));
+  key.counter = static_cast<std::uint64_t>(*operand<const std::int64_t>(call, counter_operand));
   return key;
 }
 
@@ -76,8 +78,8 @@ void run_dropout(const Call* call, std::int64_t begin, std::int64_t end) {
   const std::uint64_t wanted = word_bound(rate);
   const std::uint32_t bound = static_cast<std::uint32_t>(wanted >> 32 ? 0xFFFFFFFFu : wanted);
   const typename Simd<T>::V scale = broadcast(static_cast<T>(rate < 1 ? 1 / (1 - rate) : 0));
-  const T* x = static_cast<const T*>(call->data[0]);
-  T* y = static_cast<T*>(call->data[2]);
+  const T* x = operand<const T>(call, 0);
+  T* y = operand<T>(call, 2);
   for_words<1>(call, stream_key(call, 1), call->problem->specs[0].size, begin, end,
                [&](std::int64_t first, int count, const std::uint32_t* words) {
                  int i = 0;
@@ -104,7 +106,7 @@ template <class T>
 void run_uniform(const Call* call, std::int64_t begin, std::int64_t end) {
   const double* floats = call->problem->floats;
   const T low = static_cast<T>(floats[0]), width = static_cast<T>(floats[1] - floats[0]);
-  T* y = static_cast<T*>(call->data[1]);
+  T* y = operand<T>(call, 1);
   for_words<static_cast<int>(sizeof(T) / 4)>(call, stream_key(call, 0), call->problem->specs[1].size, begin, end,
                                              [&](std::int64_t first, int count, const std::uint32_t* words) {
                                                for (int i = 0; i < count; ++i) y[first + i] = low + unit(words, i, T(0)) * width;
@@ -120,7 +122,7 @@ void run_normal<float>(const Call* call, std::int64_t begin, std::int64_t end) {
   constexpr int lanes = Simd<float>::kLanes;
   const VecF mean = broadcast(static_cast<float>(call->problem->floats[0]));
   const VecF stddev = broadcast(static_cast<float>(call->problem->floats[1]));
-  float* y = static_cast<float*>(call->data[1]);
+  float* y = operand<float>(call, 1);
   for_words<1>(call, stream_key(call, 0), call->problem->specs[1].size, begin, end,
                [&](std::int64_t first, int count, const std::uint32_t* words) {
                  for (int i = 0; i < count; i += lanes) {
@@ -134,7 +136,7 @@ void run_normal<float>(const Call* call, std::int64_t begin, std::int64_t end) {
 template <>
 void run_normal<double>(const Call* call, std::int64_t begin, std::int64_t end) {
   const double mean = call->problem->floats[0], stddev = call->problem->floats[1];
-  double* y = static_cast<double*>(call->data[1]);
+  double* y = operand<double>(call, 1);
   for_words<1>(call, stream_key(call, 0), call->problem->specs[1].size, begin, end,
                [&](std::int64_t first, int count, const std::uint32_t* words) {
                  for (int i = 0; i < count; i += 2) {
@@ -177,7 +179,7 @@ template <class T>
 void run_truncated_normal(const Call* call, std::int64_t begin, std::int64_t end) {
   constexpr double below = 0.022750131948179195;  // P(z < -2)
   const double mean = call->problem->floats[0], stddev = call->problem->floats[1];
-  T* y = static_cast<T*>(call->data[1]);
+  T* y = operand<T>(call, 1);
   for_words<1>(call, stream_key(call, 0), call->problem->specs[1].size, begin, end,
                [&](std::int64_t first, int count, const std::uint32_t* words) {
                  for (int i = 0; i < count; ++i) {
@@ -191,7 +193,7 @@ void run_truncated_normal(const Call* call, std::int64_t begin, std::int64_t end
 template <class T>
 void run_bernoulli(const Call* call, std::int64_t begin, std::int64_t end) {
   const std::uint64_t bound = word_bound(call->problem->floats[0]);
-  T* y = static_cast<T*>(call->data[1]);
+  T* y = operand<T>(call, 1);
   for_words<1>(call, stream_key(call, 0), call->problem->specs[1].size, begin, end,
                [&](std::int64_t first, int count, const std::uint32_t* words) {
                  for (int i = 0; i < count; ++i) y[first + i] = words[i] < bound ? T(1) : T(0);
@@ -203,7 +205,7 @@ template <class T>
 void run_integers(const Call* call, std::int64_t begin, std::int64_t end) {
   const std::int64_t low = call->problem->ints[2];
   const std::uint64_t range = static_cast<std::uint64_t>(call->problem->ints[3]);
-  T* y = static_cast<T*>(call->data[1]);
+  T* y = operand<T>(call, 1);
   for_words<1>(call, stream_key(call, 0), call->problem->specs[1].size, begin, end,
                [&](std::int64_t first, int count, const std::uint32_t* words) {
                  for (int i = 0; i < count; ++i) {
@@ -217,7 +219,7 @@ void run_integers(const Call* call, std::int64_t begin, std::int64_t end) {
 void run_shuffle(const Call* call) {
   const std::int64_t n = call->problem->specs[1].size;
   const PhiloxKey key = stream_key(call, 0);
-  std::int64_t* out = static_cast<std::int64_t*>(call->data[1]);
+  std::int64_t* out = operand<std::int64_t>(call, 1);
   for (std::int64_t i = 0; i < n; ++i) out[i] = i;
   alignas(64) std::uint32_t words[kPhiloxBatch];
   for (std::int64_t base = (n - 1) / kPhiloxBatch * kPhiloxBatch; base >= 0; base -= kPhiloxBatch) {
@@ -230,8 +232,6 @@ void run_shuffle(const Call* call) {
     }
   }
 }
-
-bool is_float(const Spec& spec) { return spec.dtype == kF32 || spec.dtype == kF64; }
 
 }  // namespace
 
@@ -250,7 +250,7 @@ PYNN_DISTRIBUTION(random_bernoulli, run_bernoulli, 1)
 
 bool prepare_random_integers(const Problem* problem, Plan* plan) noexcept {
   const Spec& out = problem->specs[1];
-  return (out.dtype == kI32 || out.dtype == kI64) && prepare_random(out, 1, plan);
+  return is_index(out) && prepare_random(out, 1, plan);
 }
 void run_random_integers(const Call* call, std::int32_t, std::int64_t begin, std::int64_t end, void*) noexcept {
   if (call->problem->specs[1].dtype == kI32) run_integers<std::int32_t>(call, begin, end);
@@ -270,8 +270,8 @@ bool prepare_increment(const Problem* problem, Plan* plan) noexcept {
   return problem->specs[0].dtype == kI64 && problem->specs[0].size == 1;
 }
 void run_increment(const Call* call, std::int32_t, std::int64_t, std::int64_t, void*) noexcept {
-  const std::uint64_t counter = static_cast<std::uint64_t>(*static_cast<const std::int64_t*>(call->data[0]));
-  *static_cast<std::int64_t*>(call->data[1]) = static_cast<std::int64_t>(counter + static_cast<std::uint64_t>(call->problem->ints[0]));
+  const std::uint64_t counter = static_cast<std::uint64_t>(*operand<const std::int64_t>(call, 0));
+  *operand<std::int64_t>(call, 1) = static_cast<std::int64_t>(counter + static_cast<std::uint64_t>(call->problem->ints[0]));
 }
 
 }  // namespace PYNN_TARGET

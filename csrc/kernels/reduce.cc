@@ -1,6 +1,7 @@
 // Sum, mean, max, min, product, any and all over any axes of a float tensor; see reduce_stages.h for the order of the arithmetic.
 #include "kernels/micro.h"
 #include "kernels/reduce_passes.h"
+#include "kernels/specs.h"
 #include "registry.h"
 #include "simd/math.h"
 
@@ -229,7 +230,7 @@ int micro_reduce(const Problem*, const Plan* plan, MicroCode* codes) noexcept {
 template <class T>
 bool prepare_reduce(const Problem* problem, Plan* plan) {
   const std::int64_t kind = problem->ints[0];
-  const std::int32_t dtype = sizeof(T) == 4 ? kF32 : kF64;
+  constexpr std::int32_t dtype = dtype_of<T>();
   if (problem->specs[0].dtype != dtype || kind < 0 || kind >= kReduceEnd) return false;
   if (problem->specs[1].dtype != (kind == kAny || kind == kAll ? kBool : dtype)) return false;
   Stages stages;

@@ -168,7 +168,7 @@ void index_in_columns(const T* x, std::int64_t n, std::int64_t stride, int count
 }
 
 bool prepare_index(const Problem* problem, Plan* plan) {
-  return axis_exists(*problem) && plan_index(*problem, AlongAxis(*problem, kColumnsTogether), plan);
+  return has_axis(problem->specs[0], problem->ints[1]) && plan_index(*problem, AlongAxis(*problem, kColumnsTogether), plan);
 }
 
 template <class T>

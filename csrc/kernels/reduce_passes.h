@@ -7,6 +7,7 @@
 //   R::result(partial, count) -> Out     what is stored of a join of `count` elements
 #pragma once
 
+#include "kernels/operands.h"
 #include "kernels/reduce_stages.h"
 
 namespace pynn {
@@ -30,7 +31,7 @@ struct Pass {
       return;
     }
     const std::int64_t elements = call->plan->params[kCountParam];
-    Out* out = static_cast<Out*>(call->data[1]) + at;
+    Out* out = operand<Out>(call, 1) + at;
     for (std::int64_t i = 0; i < count; ++i) out[i] = R::result(values[i], elements);
   }
 };

@@ -1,9 +1,10 @@
 // Ops that move elements without looking at them: transpose, slice, broadcast, tile, concat, and their reverse, which fills and
 // places. All dtypes; an element is 1, 4 or 8 bytes.
+#include "kernels/operands.h"
 #include "kernels/ranges.h"
+#include "kernels/specs.h"
 #include "kernels/strided.h"
 #include "registry.h"
-#include "simd/vec.h"
 
 namespace pynn {
 namespace PYNN_TARGET {
@@ -29,8 +30,8 @@ bool plan_read(const Walk& walk, const Spec& out, Plan* plan) {
 
 template <class U>
 void read_as(const Call* call, const Walk& walk, Range range) {
-  const U* x = static_cast<const U*>(call->data[0]);
-  U* out = static_cast<U*>(call->data[1]);
+  const U* x = operand<const U>(call, 0);
+  U* out = operand<U>(call, 1);
   if (call->plan->variant == kRows) read_rows(walk, x, out, range);
   else transpose_strips(Strips(walk, unit_axis(walk)), x, out, range);
 }
@@ -150,13 +151,13 @@ void fill(U* out, T value, std::int64_t n) {
 
 template <class U, class T>
 void place_as(const Call* call, const Walk& walk, std::int32_t phase, std::int64_t begin, std::int64_t end, T value) {
-  U* out = static_cast<U*>(call->data[1]);
+  U* out = operand<U>(call, 1);
   if (phase == 0) {
     const Range range = chunk_range(begin, end, call->plan->params[0], call->problem->specs[1].size);
     return fill(out + range.first, value, range.last - range.first);
   }
   const Range rows = chunk_range(begin, end, call->plan->params[2], call->plan->params[1]);
-  write_rows(walk, out, static_cast<const U*>(call->data[0]), rows);
+  write_rows(walk, out, operand<const U>(call, 0), rows);
 }
 
 void run_place_walk(const Call* call, std::int32_t phase, std::int64_t begin, std::int64_t end) {
@@ -174,17 +175,13 @@ void run_place_walk(const Call* call, std::int32_t phase, std::int64_t begin, st
 
 // ---- concat -------------------------------------------------------------------------------------------------------------------
 
-std::int64_t inner_bytes(const Spec& spec, std::int64_t axis) {
-  std::int64_t bytes = dtype_bytes(spec.dtype);
-  for (std::int64_t i = axis; i < spec.rank; ++i) bytes *= spec.dims[i];
-  return bytes;
-}
+std::int64_t inner_bytes(const Spec& spec, std::int64_t axis) { return elements(spec, axis, spec.rank) * dtype_bytes(spec.dtype); }
 
 // Whether the operands, one after another along the axis, are out.
 bool concatenates(const Problem& problem) {
   const Spec& out = problem.specs[problem.num_inputs];
   const std::int64_t along = problem.ints[0];
-  if (along < 0 || along >= out.rank) return false;
+  if (!has_axis(out, along)) return false;
   std::int64_t length = 0;
   for (std::int32_t k = 0; k < problem.num_inputs; ++k) {
     const Spec& x = problem.specs[k];
@@ -245,8 +242,7 @@ bool prepare_concat(const Problem* problem, Plan* plan) noexcept {
   if (!concatenates(*problem)) return false;
   const Spec& out = problem->specs[problem->num_inputs];
   const std::int64_t axis = problem->ints[0];
-  std::int64_t outer = out.size ? 1 : 0;
-  for (std::int64_t i = 0; i < axis; ++i) outer *= out.dims[i];
+  const std::int64_t outer = out.size ? elements(out, 0, axis) : 0;
   const std::int64_t row_bytes = inner_bytes(out, axis);
   plan->params[0] = split(plan, 0, outer, kMoveBytes / most(row_bytes, 1), 1);
   plan->params[1] = outer;
@@ -259,10 +255,10 @@ void run_concat(const Call* call, std::int32_t, std::int64_t begin, std::int64_t
   const Range rows = chunk_range(begin, end, call->plan->params[0], call->plan->params[1]);
   const std::int64_t stride = call->plan->params[2], together = most(1, kSpreadBytes / most(stride, 1));
   for (std::int64_t row = rows.first; row < rows.last; row += together) {
-    char* out = static_cast<char*>(call->data[problem->num_inputs]) + row * stride;
+    char* out = operand<char>(call, problem->num_inputs) + row * stride;
     for (std::int32_t k = 0; k < problem->num_inputs; ++k) {
       const std::int64_t bytes = inner_bytes(problem->specs[k], problem->ints[0]);
-      spread_rows(out, stride, static_cast<const char*>(call->data[k]) + row * bytes, bytes, least(together, rows.last - row));
+      spread_rows(out, stride, operand<const char>(call, k) + row * bytes, bytes, least(together, rows.last - row));
       out += bytes;
     }
   }

@@ -1,6 +1,8 @@
 // Softmax over the last axis, its logarithm, their gradients, and the losses built on them. A row is one of all leading axes'
 // slices; each is done in one piece, so its value depends on nothing else. The largest element is taken off before exp.
+#include "kernels/operands.h"
 #include "kernels/rows.h"
+#include "kernels/specs.h"
 #include "registry.h"
 #include "simd/math.h"
 #include "simd/vec.h"
@@ -128,8 +130,8 @@ template <class T, class Op>
 void run_rows(const Call* call, std::int64_t begin, std::int64_t end) {
   const std::int64_t n = call->plan->params[1];
   const Range rows = planned_rows(call, begin, end);
-  const T* x = static_cast<const T*>(call->data[0]);
-  T* y = static_cast<T*>(call->data[1]);
+  const T* x = operand<const T>(call, 0);
+  T* y = operand<T>(call, 1);
   for (std::int64_t row = rows.first; row < rows.last; ++row) Op::row(x + row * n, y + row * n, n);
 }
 
@@ -137,9 +139,9 @@ template <class T, class Op>
 void run_grad_rows(const Call* call, std::int64_t begin, std::int64_t end) {
   const std::int64_t n = call->plan->params[1];
   const Range rows = planned_rows(call, begin, end);
-  const T* dy = static_cast<const T*>(call->data[0]);
-  const T* y = static_cast<const T*>(call->data[1]);
-  T* dx = static_cast<T*>(call->data[2]);
+  const T* dy = operand<const T>(call, 0);
+  const T* y = operand<const T>(call, 1);
+  T* dx = operand<T>(call, 2);
   for (std::int64_t row = rows.first; row < rows.last; ++row) Op::row(dy + row * n, y + row * n, dx + row * n, n);
 }
 
@@ -156,15 +158,9 @@ struct Classes {
       : labels(call->data[operand]), dtype(call->problem->specs[operand].dtype), classes(call->plan->params[1]),
         failure(call->failure) {}
   std::int64_t at(std::int64_t row) const {
-    const std::int64_t label =
-        dtype == kI32 ? static_cast<const std::int32_t*>(labels)[row] : static_cast<const std::int64_t*>(labels)[row];
+    const std::int64_t label = index_at(labels, dtype, row);
     if (label >= 0 && label < classes) return label;
-    if (!failure->code) {
-      failure->values[0] = label;
-      failure->values[1] = row;
-      failure->values[2] = classes;
-      failure->code = kLabelFailure;
-    }
+    fail(failure, kLabelFailure, label, row, classes);
     return -1;
   }
 };
@@ -203,9 +199,9 @@ template <class T, class F>
 PYNN_INLINE void run_cross_entropy(const Call* call, std::int64_t begin, std::int64_t end, const F& target) {
   const std::int64_t n = call->plan->params[1];
   const Range rows = planned_rows(call, begin, end);
-  const T* x = static_cast<const T*>(call->data[0]);
-  T* losses = static_cast<T*>(call->data[2]);
-  T* p = static_cast<T*>(call->data[3]);
+  const T* x = operand<const T>(call, 0);
+  T* losses = operand<T>(call, 2);
+  T* p = operand<T>(call, 3);
   for (std::int64_t first = rows.first; first < rows.last; first += LossGroup<T>::kRows) {
     const int count = static_cast<int>(least(LossGroup<T>::kRows, rows.last - first));
     LossGroup<T> group;
@@ -233,7 +229,7 @@ void run_sparse(const Call* call, std::int64_t begin, std::int64_t end) {
 template <class T>
 void run_dense(const Call* call, std::int64_t begin, std::int64_t end) {
   const std::int64_t n = call->plan->params[1];
-  const T* labels = static_cast<const T*>(call->data[1]);
+  const T* labels = operand<const T>(call, 1);
   const Smoothed<T> smoothed(call);
   run_cross_entropy<T>(call, begin, end, [&](std::int64_t row, const T* x, T max, LossGroup<T>* group, int k) {
     const T* y = labels + row * n;
@@ -253,9 +249,9 @@ void run_sparse_grad(const Call* call, std::int64_t begin, std::int64_t end) {
   const std::int64_t n = call->plan->params[1];
   const Range rows = planned_rows(call, begin, end);
   const Classes classes(call, 2);
-  const T* dloss = static_cast<const T*>(call->data[0]);
-  const T* p = static_cast<const T*>(call->data[1]);
-  T* dx = static_cast<T*>(call->data[3]);
+  const T* dloss = operand<const T>(call, 0);
+  const T* p = operand<const T>(call, 1);
+  T* dx = operand<T>(call, 3);
   for (std::int64_t row = rows.first; row < rows.last; ++row) {
     const std::int64_t label = classes.at(row);
     if (label < 0) return;
@@ -273,11 +269,11 @@ void run_dense_grad(const Call* call, std::int64_t begin, std::int64_t end) {
   const std::int64_t n = call->plan->params[1];
   const Range rows = planned_rows(call, begin, end);
   const Smoothed<T> smoothed(call);
-  const T* dloss = static_cast<const T*>(call->data[0]);
-  T* dx = static_cast<T*>(call->data[3]);
+  const T* dloss = operand<const T>(call, 0);
+  T* dx = operand<T>(call, 3);
   for (std::int64_t row = rows.first; row < rows.last; ++row) {
-    const T* p = static_cast<const T*>(call->data[1]) + row * n;
-    const T* y = static_cast<const T*>(call->data[2]) + row * n;
+    const T* p = operand<const T>(call, 1) + row * n;
+    const T* y = operand<const T>(call, 2) + row * n;
     const typename Simd<T>::V scale = broadcast(dloss[row]), sum = broadcast(smoothed.sum(y, n));
     for_vectors<T>(n, [&](std::int64_t i, int count) {
       store_lanes(dx + row * n + i, (load_lanes(p + i, count) * sum - smoothed.at(y + i, count)) * scale, count);
@@ -289,9 +285,9 @@ void run_dense_grad(const Call* call, std::int64_t begin, std::int64_t end) {
 template <class T>
 void run_sigmoid(const Call* call, std::int64_t begin, std::int64_t end) {
   const Range range = chunk_range(begin, end, call->plan->params[0], call->problem->specs[0].size);
-  const T* x = static_cast<const T*>(call->data[0]) + range.first;
-  const T* z = static_cast<const T*>(call->data[1]) + range.first;
-  T* y = static_cast<T*>(call->data[2]) + range.first;
+  const T* x = operand<const T>(call, 0) + range.first;
+  const T* z = operand<const T>(call, 1) + range.first;
+  T* y = operand<T>(call, 2) + range.first;
   for_vectors<T>(range.last - range.first, [&](std::int64_t i, int count) {
     const typename Simd<T>::V v = load_lanes(x + i, count);
     store_lanes(y + i, vmax(v, zero<T>()) - v * load_lanes(z + i, count) + vlog1p(vexp(-magnitude(v))), count);
@@ -304,8 +300,6 @@ bool plan_sigmoid(const Spec& x, Plan* plan) {
   return true;
 }
 
-bool labels_covered(const Spec& labels) { return labels.dtype == kI32 || labels.dtype == kI64; }
-
 }  // namespace
 
 PYNN_FLOAT_ENTRIES(softmax, plan_rows(problem->specs[0], ns_of<T>(1.2, 3), plan), run_rows<T, Softmax<T>>(call, begin, end))
@@ -314,10 +308,10 @@ PYNN_FLOAT_ENTRIES(softmax_grad, plan_rows(problem->specs[0], ns_of<T>(0.5, 1), 
 PYNN_FLOAT_ENTRIES(log_softmax_grad, plan_rows(problem->specs[0], ns_of<T>(1, 3), plan), run_grad_rows<T, LogSoftmaxGrad<T>>(call, begin, end))
 PYNN_FLOAT_ENTRIES(softmax_cross_entropy, plan_rows(problem->specs[0], ns_of<T>(1.5, 4), plan), run_dense<T>(call, begin, end))
 PYNN_FLOAT_ENTRIES(softmax_cross_entropy_grad, plan_rows(problem->specs[1], ns_of<T>(0.5, 1), plan), run_dense_grad<T>(call, begin, end))
-PYNN_FLOAT_ENTRIES(sparse_softmax_cross_entropy, labels_covered(problem->specs[1]) && plan_rows(problem->specs[0], ns_of<T>(1.2, 3), plan),
+PYNN_FLOAT_ENTRIES(sparse_softmax_cross_entropy, is_index(problem->specs[1]) && plan_rows(problem->specs[0], ns_of<T>(1.2, 3), plan),
                    run_sparse<T>(call, begin, end))
 PYNN_FLOAT_ENTRIES(sparse_softmax_cross_entropy_grad,
-                   labels_covered(problem->specs[2]) && plan_rows(problem->specs[1], ns_of<T>(0.3, 0.6), plan),
+                   is_index(problem->specs[2]) && plan_rows(problem->specs[1], ns_of<T>(0.3, 0.6), plan),
                    run_sparse_grad<T>(call, begin, end))
 PYNN_FLOAT_ENTRIES(sigmoid_cross_entropy, plan_sigmoid(problem->specs[0], plan), run_sigmoid<T>(call, begin, end))
 
