@@ -84,6 +84,9 @@ void reduce_bias(const T* sums, std::int64_t blocks, std::int64_t channels, T* d
 
 inline std::int64_t bias_blocks(const ConvShape& s) { return ceil_divide(out_pixels(s), kSumRows); }
 
+// Position in Plan::params: where the sums of the bias start in the workspace, in elements.
+constexpr int kBiasParam = 0;
+
 template <class T>
 void plan_pooled_filter(const ConvShape& s, Plan* plan) {
   plan_winograd_filter<T>(winograd_filter<T>(s), conv_cost_ns<T>(s), plan);
@@ -98,7 +101,7 @@ bool prepare_grad_params(const Problem* problem, Plan* plan) {
     plan_pooled_filter<T>(s, plan);
   else if (prefers_sparse_filter<T>(s)) plan_sparse_filter<T>(sparse_filter<T>(filter_grad<T>(s, GradientIs::kComputed)), plan);
   else plan_filter_grad<T>(filter_grad<T>(s, GradientIs::kComputed), plan);
-  plan->params[0] = plan->shared_bytes / static_cast<std::int64_t>(sizeof(T));  // where the sums of the bias start
+  plan->params[kBiasParam] = plan->shared_bytes / static_cast<std::int64_t>(sizeof(T));
   plan->chunks[1] += 1;  // the bias
   plan->shared_bytes += bias_blocks(s) * s.out_channels * static_cast<std::int64_t>(sizeof(T));
   return true;
@@ -107,7 +110,7 @@ bool prepare_grad_params(const Problem* problem, Plan* plan) {
 // dbias: blocks in phase 0, shared among its chunks, and their sum in the last chunk of phase 1.
 template <class T>
 void run_bias(const Call* call, const ConvShape& s, std::int32_t phase, std::int64_t begin, std::int64_t end) {
-  T* sums = static_cast<T*>(call->shared) + call->plan->params[0];
+  T* sums = static_cast<T*>(call->shared) + call->plan->params[kBiasParam];
   const std::int64_t blocks = bias_blocks(s), chunks = call->plan->chunks[phase];
   if (phase == 1) {
     if (end == chunks) reduce_bias(sums, blocks, s.out_channels, operand<T>(call, 4));

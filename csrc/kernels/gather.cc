@@ -14,6 +14,13 @@ namespace {
 constexpr std::int64_t kCopyBytes = 24 << 10;  // of a chunk
 constexpr std::int32_t kIndexFailure = 1, kCursorFailure = 2;
 
+// False, and a failure, if the index at a position is none of the rows.
+PYNN_INLINE bool is_row(std::int64_t index, std::int64_t position, std::int64_t rows, Failure* failure) {
+  if (index >= 0 && index < rows) return true;
+  fail(failure, kIndexFailure, index, position, rows);
+  return false;
+}
+
 PYNN_INLINE void copy_row(char* to, const char* from, std::int64_t bytes) {
   if (bytes == 4) std::memcpy(to, from, 4);
   else if (bytes == 8) std::memcpy(to, from, 8);
@@ -32,9 +39,8 @@ struct Picking {
 // Where the row of item o * positions + p lies; null and a failure where its index is no row.
 PYNN_INLINE const char* picked_row(const Picking& picking, std::int64_t outer, std::int64_t position, Failure* failure) {
   const std::int64_t index = index_at(picking.indices, picking.dtype, position);
-  if (index >= 0 && index < picking.rows) return picking.data + (outer * picking.rows + index) * picking.row_bytes;
-  fail(failure, kIndexFailure, index, position, picking.rows);
-  return nullptr;
+  if (!is_row(index, position, picking.rows, failure)) return nullptr;
+  return picking.data + (outer * picking.rows + index) * picking.row_bytes;
 }
 
 void pick_short_rows(const Picking& picking, Range range, Failure* failure) {
@@ -106,31 +112,40 @@ void pick(const Picking& picking, Range range, Failure* failure) {
   else pick_long_rows(picking, range, failure);
 }
 
-bool plan_picks(std::int64_t items, std::int64_t row_bytes, Plan* plan) {
-  plan->params[0] = split(plan, 0, items, kCopyBytes / most(row_bytes, 1), kRowsTogether);
-  plan->params[1] = items;
-  plan->params[2] = row_bytes;
+// Positions in Plan::params: items of a chunk and in all, bytes of one, and the rows that they are picked from.
+enum PickParam { kPickLength, kPickItems, kPickBytes, kPickRows };
+
+bool plan_picks(std::int64_t items, std::int64_t row_bytes, std::int64_t rows, Plan* plan) {
+  plan->params[kPickLength] = split(plan, 0, items, kCopyBytes / most(row_bytes, 1), kRowsTogether);
+  plan->params[kPickItems] = items;
+  plan->params[kPickBytes] = row_bytes;
+  plan->params[kPickRows] = rows;
   plan->cost_ns = static_cast<double>(items) * (3 + static_cast<double>(row_bytes) / 30);
   return true;
 }
 
 PYNN_INLINE Range planned_range(const Call* call, std::int64_t begin, std::int64_t end) {
-  return chunk_range(begin, end, call->plan->params[0], call->plan->params[1]);
+  return chunk_range(begin, end, call->plan->params[kPickLength], call->plan->params[kPickItems]);
 }
 
 // ---- scattered sums: out[o, indices[p]] = base + the sum of all its dy[o, p], added in the order of p ------------------------
 
 // A chunk owns a range of the (outer, rows) of out and scans all indices for those that fall in it.
 constexpr std::int64_t kScatterChunks = 8;
+constexpr std::int64_t kScatterElements = 4096;  // of a chunk, at least
+
+// Positions in Plan::params: out as (outer, rows, width), the number of indices, rows of a chunk.
+enum ScatterParam { kOuter, kRows, kWidth, kPositions, kScatterLength };
 
 bool plan_scatter(const Spec& out, std::int64_t outer, std::int64_t rows, std::int64_t positions, Plan* plan) {
   const std::int64_t items = outer * rows, width = items > 0 ? out.size / items : 0;
-  plan->params[0] = outer;
-  plan->params[1] = rows;
-  plan->params[2] = positions;
-  plan->params[3] = width;
-  plan->params[4] = most(ceil_divide(items, kScatterChunks), ceil_divide(4096, most(width, 1)));
-  plan->chunks[0] = most(ceil_divide(items, plan->params[4]), positions > 0 ? 1 : 0);  // without a row, all indices are wrong
+  const std::int64_t length = most(ceil_divide(items, kScatterChunks), ceil_divide(kScatterElements, most(width, 1)));
+  plan->params[kOuter] = outer;
+  plan->params[kRows] = rows;
+  plan->params[kWidth] = width;
+  plan->params[kPositions] = positions;
+  plan->params[kScatterLength] = length;
+  plan->chunks[0] = most(ceil_divide(items, length), positions > 0 ? 1 : 0);  // without a row, all indices are wrong
   plan->cost_ns = static_cast<double>(out.size * 4 + outer * positions * (width * 8 + 40)) / 30;
   return true;
 }
@@ -143,60 +158,57 @@ PYNN_INLINE void add_row(T* to, const T* from, std::int64_t width) {
   for (; i < width; ++i) to[i] += from[i];
 }
 
-// False, and a failure, if the index at position p is none of the rows.
-PYNN_INLINE bool is_row(const Call* call, std::int64_t index, std::int64_t p) {
-  const std::int64_t rows = call->plan->params[1];
-  if (index >= 0 && index < rows) return true;
-  fail(call->failure, kIndexFailure, index, p, rows);
-  return false;
-}
-
-bool all_are_rows(const Call* call, const void* indices, std::int32_t dtype) {
-  for (std::int64_t p = 0; p < call->plan->params[2]; ++p)
-    if (!is_row(call, index_at(indices, dtype, p), p)) return false;
+bool all_are_rows(const Call* call) {
+  const std::int64_t* params = call->plan->params;
+  for (std::int64_t p = 0; p < params[kPositions]; ++p)
+    if (!is_row(index_at(call->data[1], call->problem->specs[1].dtype, p), p, params[kRows], call->failure)) return false;
   return true;
 }
 
-// The (outer, rows) items in `range`, where out holds the base already.
+// The (outer, rows) items in `range`, where out holds the base already; the indices are operand 1.
 template <class T>
-void scatter(const Call* call, const T* dy, const void* indices, std::int32_t dtype, T* out, Range range) {
-  const std::int64_t rows = call->plan->params[1], positions = call->plan->params[2], width = call->plan->params[3];
-  if (rows == 0) all_are_rows(call, indices, dtype);
+void scatter(const Call* call, const T* dy, T* out, Range range) {
+  const std::int64_t* params = call->plan->params;
+  const std::int64_t rows = params[kRows], positions = params[kPositions], width = params[kWidth];
+  const void* indices = call->data[1];
+  const std::int32_t dtype = call->problem->specs[1].dtype;
+  if (rows == 0) all_are_rows(call);
   for (std::int64_t o = range.first / most(rows, 1); o * rows < range.last; ++o)
     for (std::int64_t p = 0; p < positions; ++p) {
       const std::int64_t index = index_at(indices, dtype, p);
-      if (!is_row(call, index, p)) return;
+      if (!is_row(index, p, rows, call->failure)) return;
       const std::int64_t item = o * rows + index;
       if (item >= range.first && item < range.last) add_row(out + item * width, dy + (o * positions + p) * width, width);
     }
 }
 
 PYNN_INLINE Range scatter_range(const Call* call, std::int64_t begin, std::int64_t end) {
-  return chunk_range(begin, end, call->plan->params[4], call->plan->params[0] * call->plan->params[1]);
+  const std::int64_t* params = call->plan->params;
+  return chunk_range(begin, end, params[kScatterLength], params[kOuter] * params[kRows]);
 }
 
 // Base zero; operands (dy, indices) -> out.
 template <class T>
 void run_take_grad(const Call* call, std::int64_t begin, std::int64_t end) {
   const Range range = scatter_range(call, begin, end);
-  const std::int64_t width = call->plan->params[3];
+  const std::int64_t width = call->plan->params[kWidth];
   T* out = operand<T>(call, 2);
   std::memset(out + range.first * width, 0, static_cast<std::size_t>((range.last - range.first) * width) * sizeof(T));
-  scatter(call, operand<const T>(call, 0), call->data[1], call->problem->specs[1].dtype, out, range);
+  scatter(call, operand<const T>(call, 0), out, range);
 }
 
 // Base x; operands (x, indices, updates) -> out, which may be x's memory, a variable's: then each chunk looks at all indices before it writes.
 template <class T>
 void run_scatter_add(const Call* call, std::int64_t begin, std::int64_t end) {
   const Range range = scatter_range(call, begin, end);
-  const std::int64_t width = call->plan->params[3];
-  T* out = operand<T>(call, 3);
+  const std::int64_t width = call->plan->params[kWidth];
   const T* x = operand<const T>(call, 0);
-  if (out == x && !all_are_rows(call, call->data[1], call->problem->specs[1].dtype)) return;
+  T* out = operand<T>(call, 3);
+  if (out == x && !all_are_rows(call)) return;
   if (out != x)
     std::memcpy(out + range.first * width, x + range.first * width,
                 static_cast<std::size_t>((range.last - range.first) * width) * sizeof(T));
-  scatter(call, operand<const T>(call, 2), call->data[1], call->problem->specs[1].dtype, out, range);
+  scatter(call, operand<const T>(call, 2), out, range);
 }
 
 bool prepare_take_grad(const Problem* problem, Plan* plan) {
@@ -232,37 +244,35 @@ void run_one_hot_rows(const Call* call, Range range) {
 
 // (data, indices) -> out; ints: axis. out = data with `axis` replaced by the axes of indices.
 bool prepare_take(const Problem* problem, Plan* plan) noexcept {
-  const Spec& data = problem->specs[0];
-  const Spec& indices = problem->specs[1];
+  const Spec &data = problem->specs[0], &indices = problem->specs[1];
   const std::int64_t axis = problem->ints[0];
   if (!is_index(indices) || !has_axis(data, axis)) return false;
-  plan->params[3] = data.dims[axis];
-  const std::int64_t rows = elements(data, 0, axis) * indices.size, row = elements(data, axis + 1, data.rank);
-  return problem->specs[2].size == rows * row && plan_picks(rows, row * dtype_bytes(data.dtype), plan);
+  const std::int64_t items = elements(data, 0, axis) * indices.size, row = elements(data, axis + 1, data.rank);
+  return problem->specs[2].size == items * row && plan_picks(items, row * dtype_bytes(data.dtype), data.dims[axis], plan);
 }
 void run_take(const Call* call, std::int32_t, std::int64_t begin, std::int64_t end, void*) noexcept {
   const Spec& indices = call->problem->specs[1];
-  const Picking picking{operand<const char>(call, 0), call->data[1], operand<char>(call, 2),
-                        call->plan->params[3], call->plan->params[2], indices.size, indices.dtype};
+  const std::int64_t* params = call->plan->params;
+  const Picking picking{operand<const char>(call, 0), call->data[1], operand<char>(call, 2), params[kPickRows], params[kPickBytes],
+                        indices.size, indices.dtype};
   pick(picking, planned_range(call, begin, end), call->failure);
 }
 
 // (data, permutation, cursor) -> out; out[i] = data[permutation[cursor + i]] for a batch of out.dims[0] rows.
 // Failure 2, values (cursor, batch, length of the permutation): the cursor has left the permutation.
 bool prepare_gather_batch(const Problem* problem, Plan* plan) noexcept {
-  const Spec& data = problem->specs[0];
-  const Spec& out = problem->specs[3];
+  const Spec &data = problem->specs[0], &out = problem->specs[3];
   if (problem->specs[1].dtype != kI64 || problem->specs[2].dtype != kI64 || problem->specs[2].size != 1) return false;
   if (!has_axis(data, 0) || !has_axis(out, 0)) return false;
   const std::int64_t row = elements(data, 1, data.rank);
-  return out.size == out.dims[0] * row && plan_picks(out.dims[0], row * dtype_bytes(data.dtype), plan);
+  return out.size == out.dims[0] * row && plan_picks(out.dims[0], row * dtype_bytes(data.dtype), data.dims[0], plan);
 }
 void run_gather_batch(const Call* call, std::int32_t, std::int64_t begin, std::int64_t end, void*) noexcept {
-  const std::int64_t cursor = *operand<const std::int64_t>(call, 2);
-  const std::int64_t batch = call->plan->params[1], length = call->problem->specs[1].size;
+  const std::int64_t* params = call->plan->params;
+  const std::int64_t cursor = *operand<const std::int64_t>(call, 2), batch = params[kPickItems], length = call->problem->specs[1].size;
   if (cursor < 0 || cursor > length - batch) return fail(call->failure, kCursorFailure, cursor, batch, length);
-  const Picking picking{operand<const char>(call, 0), operand<const std::int64_t>(call, 1) + cursor,
-                        operand<char>(call, 3), call->problem->specs[0].dims[0], call->plan->params[2], batch, kI64};
+  const Picking picking{operand<const char>(call, 0), operand<const std::int64_t>(call, 1) + cursor, operand<char>(call, 3),
+                        params[kPickRows], params[kPickBytes], batch, kI64};
   pick(picking, planned_range(call, begin, end), call->failure);
 }
 

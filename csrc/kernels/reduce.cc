@@ -215,7 +215,7 @@ MicroCode micro_reduction(const Stage& stage) {
 
 template <class T>
 int micro_reduce(const Problem*, const Plan* plan, MicroCode* codes) noexcept {
-  const Stage stage = restored_stages(*plan).stage[0];
+  const Stage stage = restored_stage(*plan, 0);
   const std::int64_t kind = plan->params[kKindParam];
   if (!stage.rows() && stage.outer > 1) return 0;
   codes[0] = kind == kLargest    ? micro_reduction<T, Largest>(stage)

@@ -107,9 +107,8 @@ void run_pass(const Call* call, std::int32_t phase, std::int64_t begin, std::int
 template <class R>
 void run_simple(const Call* call, std::int32_t, std::int64_t begin, std::int64_t end, void*) noexcept {
   typedef typename R::Element Element;
-  const std::int64_t* params = call->plan->params;
-  const Stage stage{params[1], params[2], params[3]};
-  const Range items = chunk_range(begin, end, params[kLengthParam], stage.outer);
+  const Stage stage = restored_stage(*call->plan, 0);
+  const Range items = chunk_range(begin, end, call->plan->params[kLengthParam], stage.outer);
   const Pass<R> pass{call, stage, call->data[0], nullptr};
   for (std::int64_t outer = items.first; outer < items.last; ++outer) {
     typename R::Partial values[kColumnGroup];

@@ -96,23 +96,29 @@ PYNN_INLINE bool make_stages(const Problem& problem, Stages* stages) {
   return true;
 }
 
+// Positions in Plan::params: how many stages there are, (outer, n, inner) of each, items of a chunk in each phase, the elements that a
+// result stands for, the ReduceKind.
+enum ReduceParam { kStageCountParam, kStageParam, kLengthParam = kStageParam + 3 * kMaxStages, kCountParam = kLengthParam + kMaxPhases, kKindParam };
+
 PYNN_INLINE void save_stages(const Stages& stages, Plan* plan) {
-  plan->params[0] = stages.count;
+  plan->params[kStageCountParam] = stages.count;
   for (int s = 0; s < stages.count; ++s) {
-    plan->params[1 + 3 * s] = stages.stage[s].outer;
-    plan->params[2 + 3 * s] = stages.stage[s].n;
-    plan->params[3 + 3 * s] = stages.stage[s].inner;
+    std::int64_t* params = plan->params + kStageParam + 3 * s;
+    params[0] = stages.stage[s].outer;
+    params[1] = stages.stage[s].n;
+    params[2] = stages.stage[s].inner;
   }
+}
+PYNN_INLINE Stage restored_stage(const Plan& plan, int s) {
+  const std::int64_t* params = plan.params + kStageParam + 3 * s;
+  return {params[0], params[1], params[2]};
 }
 PYNN_INLINE Stages restored_stages(const Plan& plan) {
   Stages stages;
-  stages.count = static_cast<int>(plan.params[0]);
-  for (int s = 0; s < stages.count; ++s) stages.stage[s] = {plan.params[1 + 3 * s], plan.params[2 + 3 * s], plan.params[3 + 3 * s]};
+  stages.count = static_cast<int>(plan.params[kStageCountParam]);
+  for (int s = 0; s < stages.count; ++s) stages.stage[s] = restored_stage(plan, s);
   return stages;
 }
-constexpr int kLengthParam = 8;  // items of a chunk, for each phase
-constexpr int kCountParam = 12;  // elements that a result stands for
-constexpr int kKindParam = 13;
 
 }  // namespace
 }  // namespace PYNN_TARGET

@@ -16,14 +16,17 @@ enum Variant : std::int32_t { kRows = 0, kStrips = 1 };
 
 // ---- reading: out = strided view of x ---------------------------------------------------------------------------------------
 
+// Positions in Plan::params: items of a chunk and in all.
+enum ReadParam { kReadLength, kReadItems };
+
 bool plan_read(const Walk& walk, const Spec& out, Plan* plan) {
   const std::int64_t bytes = dtype_bytes(out.dtype);
   const int unit = unit_axis(walk);
   plan->variant = unit < 0 ? kRows : kStrips;
   const std::int64_t items = out.size == 0 ? 0 : unit < 0 ? walk.rows() : Strips(walk, unit).count();
   const std::int64_t per_item = unit < 0 ? walk.inner() * bytes : walk.inner() * bytes * kStrip;
-  plan->params[1] = items;
-  plan->params[0] = split(plan, 0, items, kMoveBytes / most(per_item, 1), 1);
+  plan->params[kReadItems] = items;
+  plan->params[kReadLength] = split(plan, 0, items, kMoveBytes / most(per_item, 1), 1);
   plan->cost_ns = static_cast<double>(out.size * bytes) / 15 + static_cast<double>(items) * 2;
   return true;
 }
@@ -37,7 +40,7 @@ void read_as(const Call* call, const Walk& walk, Range range) {
 }
 
 void run_read(const Call* call, const Walk& walk, std::int64_t begin, std::int64_t end) {
-  const Range range = chunk_range(begin, end, call->plan->params[0], call->plan->params[1]);
+  const Range range = chunk_range(begin, end, call->plan->params[kReadLength], call->plan->params[kReadItems]);
   switch (dtype_bytes(call->problem->specs[0].dtype)) {
     case 1: return read_as<std::uint8_t>(call, walk, range);
     case 4: return read_as<std::uint32_t>(call, walk, range);
@@ -131,13 +134,17 @@ Walk tile_walk(const Problem* problem) {
 
 // ---- placing: out = value, then x at a strided place in it --------------------------------------------------------------------
 
+// Positions in Plan::params: elements of a chunk that fills, rows to place, rows of a chunk that places.
+enum PlaceParam { kFillLength, kPlacedRows, kPlaceLength };
+
 bool plan_place(const Walk& walk, const Spec& x, const Spec& out, Plan* plan) {
   const std::int64_t bytes = dtype_bytes(out.dtype);
   plan->phases = 2;
-  plan->params[0] = split(plan, 0, x.size == out.size ? 0 : out.size, kMoveBytes / bytes, 64);
-  plan->params[1] = x.size == 0 ? 0 : walk.rows();
-  plan->params[2] = split(plan, 1, plan->params[1], kMoveBytes / most(walk.inner() * bytes, 1), 1);
-  plan->cost_ns = static_cast<double>((out.size + 2 * x.size) * bytes) / 30 + static_cast<double>(plan->params[1]) * 2;
+  plan->params[kFillLength] = split(plan, 0, x.size == out.size ? 0 : out.size, kMoveBytes / bytes, 64);
+  const std::int64_t rows = x.size == 0 ? 0 : walk.rows();
+  plan->params[kPlacedRows] = rows;
+  plan->params[kPlaceLength] = split(plan, 1, rows, kMoveBytes / most(walk.inner() * bytes, 1), 1);
+  plan->cost_ns = static_cast<double>((out.size + 2 * x.size) * bytes) / 30 + static_cast<double>(rows) * 2;
   return true;
 }
 
@@ -153,10 +160,10 @@ template <class U, class T>
 void place_as(const Call* call, const Walk& walk, std::int32_t phase, std::int64_t begin, std::int64_t end, T value) {
   U* out = operand<U>(call, 1);
   if (phase == 0) {
-    const Range range = chunk_range(begin, end, call->plan->params[0], call->problem->specs[1].size);
+    const Range range = chunk_range(begin, end, call->plan->params[kFillLength], call->problem->specs[1].size);
     return fill(out + range.first, value, range.last - range.first);
   }
-  const Range rows = chunk_range(begin, end, call->plan->params[2], call->plan->params[1]);
+  const Range rows = chunk_range(begin, end, call->plan->params[kPlaceLength], call->plan->params[kPlacedRows]);
   write_rows(walk, out, operand<const U>(call, 0), rows);
 }
 
@@ -174,6 +181,9 @@ void run_place_walk(const Call* call, std::int32_t phase, std::int64_t begin, st
 }
 
 // ---- concat -------------------------------------------------------------------------------------------------------------------
+
+// Positions in Plan::params: rows of a chunk and in all, bytes of one.
+enum ConcatParam { kConcatLength, kConcatRows, kConcatBytes };
 
 std::int64_t inner_bytes(const Spec& spec, std::int64_t axis) { return elements(spec, axis, spec.rank) * dtype_bytes(spec.dtype); }
 
@@ -244,16 +254,16 @@ bool prepare_concat(const Problem* problem, Plan* plan) noexcept {
   const std::int64_t axis = problem->ints[0];
   const std::int64_t outer = out.size ? elements(out, 0, axis) : 0;
   const std::int64_t row_bytes = inner_bytes(out, axis);
-  plan->params[0] = split(plan, 0, outer, kMoveBytes / most(row_bytes, 1), 1);
-  plan->params[1] = outer;
-  plan->params[2] = row_bytes;
+  plan->params[kConcatLength] = split(plan, 0, outer, kMoveBytes / most(row_bytes, 1), 1);
+  plan->params[kConcatRows] = outer;
+  plan->params[kConcatBytes] = row_bytes;
   plan->cost_ns = static_cast<double>(outer * row_bytes) / 15 + static_cast<double>(outer * problem->num_inputs) * 2;
   return true;
 }
 void run_concat(const Call* call, std::int32_t, std::int64_t begin, std::int64_t end, void*) noexcept {
   const Problem* problem = call->problem;
-  const Range rows = chunk_range(begin, end, call->plan->params[0], call->plan->params[1]);
-  const std::int64_t stride = call->plan->params[2], together = most(1, kSpreadBytes / most(stride, 1));
+  const Range rows = chunk_range(begin, end, call->plan->params[kConcatLength], call->plan->params[kConcatRows]);
+  const std::int64_t stride = call->plan->params[kConcatBytes], together = most(1, kSpreadBytes / most(stride, 1));
   for (std::int64_t row = rows.first; row < rows.last; row += together) {
     char* out = operand<char>(call, problem->num_inputs) + row * stride;
     for (std::int32_t k = 0; k < problem->num_inputs; ++k) {

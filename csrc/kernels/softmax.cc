@@ -112,23 +112,27 @@ struct LogSoftmaxGrad {
 template <class T>
 constexpr double ns_of(double f32, double f64) { return sizeof(T) == 4 ? f32 : f64; }
 
+// Positions in Plan::params: rows (or elements) of a chunk, the length of a row, the number of rows.
+enum Param { kChunkLength, kColumns, kNumRows };
+
 bool plan_rows(const Spec& x, double ns_per_element, Plan* plan) {
   const std::int64_t columns = x.rank > 0 ? x.dims[x.rank - 1] : 0;
   if (columns <= 0) return false;
-  plan->params[1] = columns;
-  plan->params[2] = x.size / columns;
-  plan->params[0] = split(plan, 0, plan->params[2], kChunkElements / columns, 1);
-  plan->cost_ns = static_cast<double>(x.size) * ns_per_element + static_cast<double>(plan->params[2]) * 15;
+  const std::int64_t rows = x.size / columns;
+  plan->params[kColumns] = columns;
+  plan->params[kNumRows] = rows;
+  plan->params[kChunkLength] = split(plan, 0, rows, kChunkElements / columns, 1);
+  plan->cost_ns = static_cast<double>(x.size) * ns_per_element + static_cast<double>(rows) * 15;
   return true;
 }
 
 PYNN_INLINE Range planned_rows(const Call* call, std::int64_t begin, std::int64_t end) {
-  return chunk_range(begin, end, call->plan->params[0], call->plan->params[2]);
+  return chunk_range(begin, end, call->plan->params[kChunkLength], call->plan->params[kNumRows]);
 }
 
 template <class T, class Op>
 void run_rows(const Call* call, std::int64_t begin, std::int64_t end) {
-  const std::int64_t n = call->plan->params[1];
+  const std::int64_t n = call->plan->params[kColumns];
   const Range rows = planned_rows(call, begin, end);
   const T* x = operand<const T>(call, 0);
   T* y = operand<T>(call, 1);
@@ -137,7 +141,7 @@ void run_rows(const Call* call, std::int64_t begin, std::int64_t end) {
 
 template <class T, class Op>
 void run_grad_rows(const Call* call, std::int64_t begin, std::int64_t end) {
-  const std::int64_t n = call->plan->params[1];
+  const std::int64_t n = call->plan->params[kColumns];
   const Range rows = planned_rows(call, begin, end);
   const T* dy = operand<const T>(call, 0);
   const T* y = operand<const T>(call, 1);
@@ -155,7 +159,7 @@ struct Classes {
   Failure* failure;
 
   Classes(const Call* call, int operand)
-      : labels(call->data[operand]), dtype(call->problem->specs[operand].dtype), classes(call->plan->params[1]),
+      : labels(call->data[operand]), dtype(call->problem->specs[operand].dtype), classes(call->plan->params[kColumns]),
         failure(call->failure) {}
   std::int64_t at(std::int64_t row) const {
     const std::int64_t label = index_at(labels, dtype, row);
@@ -171,7 +175,7 @@ struct Smoothed {
   typename Simd<T>::V keep, rest;
   Smoothed(const Call* call)
       : keep(broadcast(static_cast<T>(1 - call->problem->floats[0]))),
-        rest(broadcast(static_cast<T>(call->problem->floats[0] / static_cast<double>(call->plan->params[1])))) {}
+        rest(broadcast(static_cast<T>(call->problem->floats[0] / static_cast<double>(call->plan->params[kColumns])))) {}
   PYNN_INLINE typename Simd<T>::V at(const T* y, int count) const {
     return keep_lanes<T>(load_lanes(y, count) * keep + rest, T(0), count);
   }
@@ -197,7 +201,7 @@ struct LossGroup {
 // (logits, labels) -> loss, probabilities; `target(row, x, max, group, k)` sets weight and dot of row k of the group.
 template <class T, class F>
 PYNN_INLINE void run_cross_entropy(const Call* call, std::int64_t begin, std::int64_t end, const F& target) {
-  const std::int64_t n = call->plan->params[1];
+  const std::int64_t n = call->plan->params[kColumns];
   const Range rows = planned_rows(call, begin, end);
   const T* x = operand<const T>(call, 0);
   T* losses = operand<T>(call, 2);
@@ -228,7 +232,7 @@ void run_sparse(const Call* call, std::int64_t begin, std::int64_t end) {
 
 template <class T>
 void run_dense(const Call* call, std::int64_t begin, std::int64_t end) {
-  const std::int64_t n = call->plan->params[1];
+  const std::int64_t n = call->plan->params[kColumns];
   const T* labels = operand<const T>(call, 1);
   const Smoothed<T> smoothed(call);
   run_cross_entropy<T>(call, begin, end, [&](std::int64_t row, const T* x, T max, LossGroup<T>* group, int k) {
@@ -246,7 +250,7 @@ void run_dense(const Call* call, std::int64_t begin, std::int64_t end) {
 // (dloss, probabilities, labels) -> dlogits = (p - one_hot(label)) * dloss
 template <class T>
 void run_sparse_grad(const Call* call, std::int64_t begin, std::int64_t end) {
-  const std::int64_t n = call->plan->params[1];
+  const std::int64_t n = call->plan->params[kColumns];
   const Range rows = planned_rows(call, begin, end);
   const Classes classes(call, 2);
   const T* dloss = operand<const T>(call, 0);
@@ -266,7 +270,7 @@ void run_sparse_grad(const Call* call, std::int64_t begin, std::int64_t end) {
 // (dloss, probabilities, labels) -> dlogits = (p * sum(y) - y) * dloss
 template <class T>
 void run_dense_grad(const Call* call, std::int64_t begin, std::int64_t end) {
-  const std::int64_t n = call->plan->params[1];
+  const std::int64_t n = call->plan->params[kColumns];
   const Range rows = planned_rows(call, begin, end);
   const Smoothed<T> smoothed(call);
   const T* dloss = operand<const T>(call, 0);
@@ -284,7 +288,7 @@ void run_dense_grad(const Call* call, std::int64_t begin, std::int64_t end) {
 // loss = max(x, 0) - x * z + ln(1 + e^-|x|), the cross entropy of z with sigmoid(x), element by element
 template <class T>
 void run_sigmoid(const Call* call, std::int64_t begin, std::int64_t end) {
-  const Range range = chunk_range(begin, end, call->plan->params[0], call->problem->specs[0].size);
+  const Range range = chunk_range(begin, end, call->plan->params[kChunkLength], call->problem->specs[0].size);
   const T* x = operand<const T>(call, 0) + range.first;
   const T* z = operand<const T>(call, 1) + range.first;
   T* y = operand<T>(call, 2) + range.first;
@@ -295,7 +299,7 @@ void run_sigmoid(const Call* call, std::int64_t begin, std::int64_t end) {
 }
 
 bool plan_sigmoid(const Spec& x, Plan* plan) {
-  plan->params[0] = split(plan, 0, x.size, kChunkElements, 64);
+  plan->params[kChunkLength] = split(plan, 0, x.size, kChunkElements, 64);
   plan->cost_ns = static_cast<double>(x.size) * 1.5;
   return true;
 }
