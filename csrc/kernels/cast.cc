@@ -106,7 +106,7 @@ PYNN_INLINE void convert_groups(std::int32_t* to, const std::uint8_t* from, std:
 
 template <class From>
 void convert_to(std::int32_t dtype, void* to, const From* from, Range range) {
-  const std::int64_t first = range.first, n = range.last - range.first;
+  const std::int64_t first = range.first, n = range.length();
   switch (dtype) {
     case kF32: return convert_groups(static_cast<float*>(to) + first, from + first, n);
     case kF64: return convert_groups(static_cast<double*>(to) + first, from + first, n);

@@ -1,15 +1,14 @@
-// Sums over the rows of a (rows, columns) tensor, by columns: in blocks of kBlock rows from zero in the order of rows, then block by
-// block. The order is fixed by the shape; a chunk takes some blocks of some columns.
+// Sums over the rows of a (rows, columns) tensor, by columns, in the canonical order (sum.h). A chunk takes some blocks of some columns.
 #pragma once
 
 #include "kernels/operands.h"
 #include "kernels/rows.h"
+#include "kernels/sum.h"
 
 namespace pynn {
 namespace PYNN_TARGET {
 namespace {
 
-constexpr std::int64_t kBlock = 128;        // rows
 constexpr std::int64_t kGroup = 64;         // columns that a chunk sums together
 constexpr std::int64_t kChunkElements = 4096;
 
@@ -18,7 +17,7 @@ struct Shape {
 
   explicit Shape(const Spec& x) : columns(x.dims[x.rank - 1]) {
     rows = x.size / columns;
-    blocks = ceil_divide(rows, kBlock);
+    blocks = ceil_divide(rows, kColumnSumRows);
     groups = ceil_divide(columns, kGroup);
   }
 };
@@ -27,7 +26,7 @@ bool covered(const Spec& x) { return x.rank > 0 && x.size > 0; }
 
 // Items of column_items are (block, group of columns); those of a row pass are rows.
 void split_items(const Shape& shape, int phase, Plan* plan) {
-  const std::int64_t per_item = least(shape.rows, kBlock) * least(shape.columns, kGroup);
+  const std::int64_t per_item = least(shape.rows, kColumnSumRows) * least(shape.columns, kGroup);
   plan->params[phase] = split(plan, phase, shape.blocks * shape.groups, kChunkElements / per_item, 1);
 }
 void split_rows(const Shape& shape, int phase, Plan* plan) {
@@ -65,7 +64,7 @@ template <class F>
 PYNN_INLINE void for_items(const Shape& shape, Range items, const F& fn) {
   for (std::int64_t item = items.first; item < items.last; ++item) {
     const std::int64_t block = item / shape.groups, column = item % shape.groups * kGroup;
-    fn(block, block * kBlock, least((block + 1) * kBlock, shape.rows), Range{column, least(column + kGroup, shape.columns)});
+    fn(block, block * kColumnSumRows, least((block + 1) * kColumnSumRows, shape.rows), Range{column, least(column + kGroup, shape.columns)});
   }
 }
 

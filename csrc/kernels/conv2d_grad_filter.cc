@@ -1,8 +1,8 @@
 // conv2d_grad_filter: dfilter[kh, kw, ci, co] = sum over n, oh, ow of x[n, oh * sh - top + kh * dh, ow * sw - left + kw * dw, ci] *
 // dy[n, oh, ow, co]. Operands x, dy, then dfilter; shapes and attributes as in conv2d. Order of additions: conv_filter_grad.h.
+#include "kernels/cache.h"
 #include "kernels/conv_filter_grad.h"
 #include "kernels/operands.h"
-#include "kernels/prefetch.h"
 #include "kernels/winograd_filter.h"
 #include "registry.h"
 
@@ -29,7 +29,7 @@ void pack_gradient(const ConvShape& s, const Panels& panels, const PackedGradien
   const std::int64_t pixels = (block.row1 - block.row0) * s.cols.out_size;
   Panel group[kPanelsTogether];
   T* to[kPanelsTogether];
-  const int count = static_cast<int>(packed.panels.last - packed.panels.first);
+  const int count = static_cast<int>(packed.panels.length());
   for (int i = 0; i < count; ++i) {
     group[i] = panel_at(panels, packed.panels.first + i);
     to[i] = packed.to + i * packed.stride;
@@ -41,7 +41,7 @@ void pack_gradient(const ConvShape& s, const Panels& panels, const PackedGradien
         const Panel& panel = group[i];
         const T* at = from + output_column(panels, panel);
         for (std::int64_t j = 0; j < panel.width; j += kLanes) {
-          prefetch<Use::kRead>(at + j + kAheadBytes / static_cast<std::int64_t>(sizeof(T)));
+          prefetch<Use::kRead>(at + j + kAheadBytes / kSizeOf<T>);
           store<T>(to[i] + j, load_lanes<T>(at + j, lanes_of<T>(static_cast<int>(panel.columns - j), 0)));
         }
         to[i] += panel.width;

@@ -77,7 +77,7 @@ inline std::int64_t taps_time(const TileCost& tile, const Correlation& g, std::i
 template <class T>
 bool prefers_taps(const Panels& p, const Correlation& g, std::int64_t rows, std::int64_t images) {
   constexpr std::int64_t kNear = 32 << 10, kFarPercent = 105;
-  const std::int64_t tap = p.depth * least(p.columns, kPanelVectors * p.lanes) * static_cast<std::int64_t>(sizeof(T));
+  const std::int64_t tap = p.depth * least(p.columns, kPanelVectors * p.lanes) * kSizeOf<T>;
   const std::int64_t percent = tap <= kNear && tap * p.taps > kNear ? kFarPercent : 100;
   const TileCost tile = tile_cost(p);
   return !g.depthwise && 100 * taps_time(tile, g, rows, images) < percent * g.depth * tile_time(tile, g, rows, images);
@@ -117,7 +117,7 @@ inline void plan_blocks(const BlockRequest& q, Plan* plan) {
 // Phase 1 of a convolution by register tiles. A few images are divided by panels first, if there is more in the filter than in an image.
 template <class T>
 void plan_tiles(const Correlation& g, const Panels& p, BlockRequest q, Plan* plan) {
-  const bool by_panels = is_small(q) && !g.depthwise && packed_size(p) * static_cast<std::int64_t>(sizeof(T)) > q.image_bytes;
+  const bool by_panels = is_small(q) && !g.depthwise && packed_size(p) * kSizeOf<T> > q.image_bytes;
   if (by_panels) q.sections = least(panel_count(p), ceil_divide(kFewParts, q.batch));
   q.together = images_together(p, g, q);
   plan_blocks(q, plan);
@@ -143,13 +143,13 @@ PYNN_INLINE void for_each_block(const Plan& plan, std::int64_t rows, std::int64_
   }
 }
 
-// visit(Region, PanelSpan) for the blocks of chunks [begin, end) of any sections.
+// visit(Region, Range) for the blocks of chunks [begin, end) of any sections.
 template <class Visit>
 PYNN_INLINE void for_each_part(const Plan& plan, const Panels& p, std::int64_t rows, std::int64_t begin, std::int64_t end, Visit visit) {
   const std::int64_t sections = plan.params[kPanelSections], chunks = plan.chunks[1] / sections, panels = panel_count(p);
   while (begin < end) {
     const std::int64_t section = begin / chunks, first = section * chunks, stop = least(end, first + chunks);
-    const PanelSpan span{panels * section / sections, panels * (section + 1) / sections};
+    const Range span{panels * section / sections, panels * (section + 1) / sections};
     for_each_block(plan, rows, begin - first, stop - first, [&](const Region& region) { visit(region, span); });
     begin = stop;
   }
@@ -179,7 +179,7 @@ void plan_packing(const Panels& p, bool adjoint, Plan* plan) {
   const bool pack = adjoint || !packed_already(p);
   plan->phases = 2;
   plan->chunks[0] = pack ? panel_count(p) : 0;
-  plan->shared_bytes = pack ? packed_size(p) * static_cast<std::int64_t>(sizeof(T)) : 0;
+  plan->shared_bytes = pack ? packed_size(p) * kSizeOf<T> : 0;
 }
 
 template <class T>
@@ -197,7 +197,7 @@ inline std::int64_t output_column(const Panels& p, const Panel& panel) { return 
 // A span of panels, at least one, over a region; `source` begins with the first channel of all, `out` with the first column of the span. Depthwise
 // panels share the memory that they read, so they go together.
 template <class T>
-void correlate_span(Correlation g, const Panels& p, const PanelSpan& span, const Pixels<const T>& source, const Pixels<T>& out,
+void correlate_span(Correlation g, const Panels& p, const Range& span, const Pixels<const T>& source, const Pixels<T>& out,
                     const T* packed, const Region& region, const T* bias, bool relu) {
   const Panel first = panel_at(p, span.first), last = panel_at(p, span.last - 1);
   const std::int64_t first_column = output_column(p, first);
@@ -221,7 +221,7 @@ void correlate_span(Correlation g, const Panels& p, const PanelSpan& span, const
 
 // The same with `out` at the first column of all panels, of which there may be none.
 template <class T>
-void correlate_panels(const Correlation& g, const Panels& p, const PanelSpan& span, const Pixels<const T>& source, const Pixels<T>& out,
+void correlate_panels(const Correlation& g, const Panels& p, const Range& span, const Pixels<const T>& source, const Pixels<T>& out,
                       const T* packed, const Region& region, const T* bias, bool relu) {
   if (span.first == span.last) return;
   Pixels<T> to = out;

@@ -5,8 +5,8 @@
 // memory is waited for, that saves nothing, and reading neighbouring cache lines together is faster.
 #pragma once
 
+#include "kernels/cache.h"
 #include "kernels/conv_tile.h"
-#include "kernels/prefetch.h"
 
 namespace pynn {
 namespace PYNN_TARGET {

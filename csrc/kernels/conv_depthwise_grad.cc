@@ -5,8 +5,8 @@
 // pixels at the left and right edges have such taps. A tap's pixels of one row are summed from zero, then added to its sum, row by row.
 #include "kernels/conv_depthwise_grad.h"
 
+#include "kernels/cache.h"
 #include "kernels/conv_taps.h"
-#include "kernels/prefetch.h"
 
 namespace pynn {
 namespace PYNN_TARGET {

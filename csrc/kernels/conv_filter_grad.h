@@ -47,7 +47,7 @@ void copy_pixels(T* to, const T* from, std::int64_t count, std::int64_t channels
     return;
   }
   for (std::int64_t c = 0; c < count; ++c, to += channels, from += stride)
-    for_each_channels<T>(channels, [&](std::int64_t i, int lanes) { store_lanes<T>(to + i, load_lanes<T>(from + i, lanes), lanes); });
+    for_vectors<T>(channels, [&](std::int64_t i, int lanes) { store_lanes<T>(to + i, load_lanes<T>(from + i, lanes), lanes); });
 }
 
 template <class T>
@@ -150,7 +150,7 @@ void sum_by_inputs(const FilterGrad& f, const Panel& panel, const BlockSource<T>
 // A few panels whose output gradient is copied together: the elements of panel i are at to + (i - first) * stride.
 template <class T>
 struct PackedGradient {
-  PanelSpan panels;
+  Range panels;
   T* to;
   std::int64_t stride;
 };
@@ -166,11 +166,11 @@ BlockSource<T> block_source(const FilterGrad& f, const T* x, std::int64_t channe
 
 // Panels over one block. dy is the output gradient, if it is an array; pack(gradient, block) writes the block's, [pixels][panel width] for each panel.
 template <class T, class Pack>
-void sum_panels(const FilterGrad& f, const PanelSpan& span, const T* x, const T* dy, const Region& block, T* sums, bool first, void* scratch,
+void sum_panels(const FilterGrad& f, const Range& span, const T* x, const T* dy, const Region& block, T* sums, bool first, void* scratch,
                 Pack pack) {
   const ConvShape& s = f.shape;
   T* const packed = static_cast<T*>(scratch);
-  const std::int64_t stride = f.panel_bytes / static_cast<std::int64_t>(sizeof(T));
+  const std::int64_t stride = f.panel_bytes / kSizeOf<T>;
   const std::int64_t begin = (block.image0 * s.rows.out_size + block.row0) * s.cols.out_size * s.out_channels;
   const bool copies = copies_block(f, block);
   BlockSource<T> source{};
@@ -216,7 +216,7 @@ void sum_depthwise_panel(const FilterGrad& f, std::int64_t index, const T* x, co
 // The chunks [begin, end).
 template <class T, class Pack>
 void sum_filter_grad(const FilterGrad& f, const T* x, const T* dy, T* sums, std::int64_t begin, std::int64_t end, void* scratch, Pack pack) {
-  for_each_filter_block(f, begin, end, [&](std::int64_t partial, const PanelSpan& span, const Region& block, bool first) {
+  for_each_filter_block(f, begin, end, [&](std::int64_t partial, const Range& span, const Region& block, bool first) {
     T* const own = sums + partial * sums_of_partial(f);
     if (!is_depthwise(f.shape)) return sum_panels(f, span, x, dy, block, own, first, scratch, pack);
     for (std::int64_t i = span.first; i < span.last; ++i) sum_depthwise_panel(f, i, x, dy, block, own, first, scratch, pack);

@@ -53,7 +53,7 @@ inline bool prefers_inputs(const FilterGrad& f) {
 template <class T>
 bool reads_in_place(const FilterGrad& f) {
   if (is_depthwise(f.shape) || f.lanes_are_inputs) return true;
-  return gradient_rows(f) <= kMostFilterRows || f.shape.out_channels * static_cast<std::int64_t>(sizeof(T)) <= kNearPixels;
+  return gradient_rows(f) <= kMostFilterRows || f.shape.out_channels * kSizeOf<T> <= kNearPixels;
 }
 
 // The end of the output gradient is copied if whole vectors would reach beyond it.
@@ -76,12 +76,11 @@ inline std::int64_t sums_of_panel(const FilterGrad& f, const Panel& panel) {
 
 template <class T>
 FilterGrad filter_grad(const ConvShape& s, GradientIs dy) {
-  constexpr std::int64_t kBytes = static_cast<std::int64_t>(sizeof(T));
   FilterGrad f;
   f.shape = s;
   f.panels = filter_panels<T>(s, false);
   const std::int64_t wanted = ceil_divide(kFilterGradChunks, most(1, panel_count(f.panels)));
-  const std::int64_t affordable = kPartialsBytes / most(1, packed_size(f.panels) * kBytes);
+  const std::int64_t affordable = kPartialsBytes / most(1, packed_size(f.panels) * kSizeOf<T>);
   f.partials = s.batch == 0 ? 0 : clamped(most(wanted, affordable), 1, least(kMaxPartials, s.batch));
   // Depthwise panels share the memory that they read, so one section does them all, block by block.
   const std::int64_t chunks = is_depthwise(s) ? kMaxPartials / 2 : kFilterGradChunks;
@@ -89,20 +88,20 @@ FilterGrad filter_grad(const ConvShape& s, GradientIs dy) {
   f.padded = !is_depthwise(s) && (!inside(s.rows) || !inside(s.cols) || s.rows.pad || s.cols.pad);
   f.padded_width = (s.cols.out_size - 1) * s.cols.stride + (s.cols.window - 1) * s.cols.dilation + 1;
   const std::int64_t row_pixels = most(1, s.cols.out_size);
-  const std::int64_t row_bytes = s.rows.stride * most(1, s.cols.size * s.in_channels) * kBytes;
+  const std::int64_t row_bytes = s.rows.stride * most(1, s.cols.size * s.in_channels) * kSizeOf<T>;
   const std::int64_t width = kPanelVectors * Simd<T>::kLanes;
-  const std::int64_t panel_rows = is_depthwise(s) ? kImageBlockBytes / row_bytes : kPanelBlockBytes / (row_pixels * width * kBytes);
+  const std::int64_t panel_rows = is_depthwise(s) ? kImageBlockBytes / row_bytes : kPanelBlockBytes / (row_pixels * width * kSizeOf<T>);
   const std::int64_t most_rows = most(1, least(panel_rows, kImageBlockBytes / row_bytes));
   const std::int64_t rows = most(1, s.rows.out_size);
   f.block_rows = most_rows >= rows ? rows : most(1, least(rows, most_rows / 2 * 2));
   f.block_images = clamped(most_rows / rows, 1, most(1, s.batch));
   f.source_rows = (f.block_rows - 1) * s.rows.stride + (s.rows.window - 1) * s.rows.dilation + 1;
-  f.panel_bytes = aligned_bytes(f.block_images * f.block_rows * row_pixels * width * kBytes);
+  f.panel_bytes = aligned_bytes(f.block_images * f.block_rows * row_pixels * width * kSizeOf<T>);
   f.run = s.cols.dilation == 1 && (f.padded || s.groups == 1) ? s.cols.window * s.group_in : s.group_in;
   f.lanes_are_inputs = prefers_inputs(f);
   f.in_place = dy == GradientIs::kArray && reads_in_place<T>(f);
   f.together = is_depthwise(s) ? (f.in_place ? 0 : 1) : clamped(ceil_divide(panel_count(f.panels), f.sections), 1, kPanelsTogether);
-  f.padded_bytes = f.padded ? bounded_product(bounded_product(f.source_rows, f.padded_width), f.block_images * s.group_in * kBytes) : 0;
+  f.padded_bytes = f.padded ? bounded_product(bounded_product(f.source_rows, f.padded_width), f.block_images * s.group_in * kSizeOf<T>) : 0;
   return f;
 }
 
@@ -115,7 +114,7 @@ PYNN_INLINE void for_each_filter_block(const FilterGrad& f, std::int64_t begin, 
   for (std::int64_t chunk = begin, next; chunk < end; chunk = next) {
     const std::int64_t partial = chunk / f.sections, start = partial * f.sections;
     next = least(end, start + f.sections);
-    const PanelSpan span{panels * (chunk - start) / f.sections, panels * (next - start) / f.sections};
+    const Range span{panels * (chunk - start) / f.sections, panels * (next - start) / f.sections};
     const std::int64_t first_image = s.batch * partial / f.partials, last_image = s.batch * (partial + 1) / f.partials;
     bool first = true;
     for (std::int64_t n = first_image; n < last_image; n += f.block_images)
@@ -133,7 +132,7 @@ void plan_filter_grad(const FilterGrad& f, Plan* plan) {
   plan->phases = 2;
   plan->chunks[0] = f.partials * f.sections;
   plan->chunks[1] = panels;
-  plan->shared_bytes = f.partials * sums_of_partial(f) * static_cast<std::int64_t>(sizeof(T));
+  plan->shared_bytes = f.partials * sums_of_partial(f) * kSizeOf<T>;
   plan->scratch_bytes = f.together * f.panel_bytes + f.padded_bytes;
   plan->cost_ns = conv_cost_ns<T>(f.shape);
 }

@@ -1,6 +1,6 @@
 // Compiled once for all kernels that need the gradient by a filter.
+#include "kernels/cache.h"
 #include "kernels/conv_filter_tile.h"
-#include "kernels/prefetch.h"
 
 namespace pynn {
 namespace PYNN_TARGET {

@@ -41,13 +41,8 @@ Panels panels_of(std::int64_t groups, std::int64_t columns, std::int64_t depth, 
   return Panels{groups, columns, (columns + width - 1) / width, depth, taps, Simd<T>::kLanes};
 }
 
-// Panels [first, last) of a filter.
-struct PanelSpan {
-  std::int64_t first, last;
-};
-
 inline std::int64_t panel_count(const Panels& p) { return p.groups * p.per_group; }
-inline PanelSpan all_panels(const Panels& p) { return PanelSpan{0, panel_count(p)}; }
+inline Range all_panels(const Panels& p) { return Range{0, panel_count(p)}; }
 // Columns of a group with the padding of its last panel.
 inline std::int64_t padded_columns(const Panels& p) { return (p.columns + p.lanes - 1) / p.lanes * p.lanes; }
 inline std::int64_t packed_size(const Panels& p) { return p.groups * padded_columns(p) * p.taps * p.depth; }

@@ -75,7 +75,7 @@ void run_tiles(const Call* call, const ConvShape& s, bool adjoint, const PassOpe
   if (phase == 0) return pack_panels(panels, adjoint, o.filter, packed, begin, end);
   const Correlation g = planned(correlation_of(s, adjoint), *call->plan);
   const ImageSize to = result_image(s, adjoint);
-  for_each_part(*call->plan, panels, to.rows, begin, end, [&](const Region& region, const PanelSpan& span) {
+  for_each_part(*call->plan, panels, to.rows, begin, end, [&](const Region& region, const Range& span) {
     correlate_panels<T>(g, panels, span, dense_pixels(o.source, source_image(s, adjoint)), dense_pixels(o.out, to),
                         call->plan->chunks[0] ? packed : o.filter, region, o.bias, o.relu);
   });

@@ -25,7 +25,7 @@ inline Correlation pooled_correlation(const ConvShape& s) {
 
 template <class T>
 std::int64_t panel_row_bytes(const ConvShape& s) {
-  return whole(s.cols.out_size) * kPanelVectors * Simd<T>::kLanes * static_cast<std::int64_t>(sizeof(T));
+  return whole(s.cols.out_size) * kPanelVectors * Simd<T>::kLanes * kSizeOf<T>;
 }
 
 // What the tiles leave out is no whole window, so there are no edges.
@@ -70,7 +70,7 @@ template <class T>
 void pool_row(const T* upper, const T* lower, std::int64_t width, std::int64_t columns, std::int64_t pooled, std::int64_t channels, T* y,
               std::uint8_t* residual) {
   for (std::int64_t p = 0; p < pooled; ++p, upper += 2 * width, lower += 2 * width, y += channels, residual += channels)
-    for_each_channels<T>(columns, [&](std::int64_t j, int lanes) {
+    for_vectors<T>(columns, [&](std::int64_t j, int lanes) {
       const Largest<T> best = largest_of_four<T>(load<T>(upper + j), load<T>(upper + width + j), load<T>(lower + j),
                                                  load<T>(lower + width + j));
       store_pooled<T>(best, lanes, y + j, residual + j);
@@ -141,14 +141,14 @@ void run_conv_pool(const Call* call, std::int32_t phase, std::int64_t begin, std
   const T* packed = call->plan->chunks[0] ? static_cast<const T*>(call->shared) : filter;
   const Correlation g = planned(pooled_correlation(s), *call->plan);
   const Pixels<const T> source = dense_pixels(operand<const T>(call, 0), input_image(s));
-  for_each_part(*call->plan, panels, whole(s.rows.out_size), begin, end, [&](const Region& region, const PanelSpan& span) {
+  for_each_part(*call->plan, panels, whole(s.rows.out_size), begin, end, [&](const Region& region, const Range& span) {
     for (std::int64_t i = span.first; i < span.last; ++i) {
       const Panel panel = panel_at(panels, i);
       Pixels<T> to = dense_pixels(static_cast<T*>(scratch), ImageSize{region.row1 - region.row0, g.last_column, panel.width});
       to.base -= region.image0 * to.image + region.row0 * to.row;
       T* room = reinterpret_cast<T*>(static_cast<char*>(scratch) + call->plan->params[kFreeParam]);
       if (scatter) scatter_region<T>(scattered(s, false), source, packed, region, g.last_column, to, bias, false, call->plan->params[kBandRows], room);
-      else correlate_span<T>(g, panels, PanelSpan{i, i + 1}, source, to, packed, region, bias, false);
+      else correlate_span<T>(g, panels, Range{i, i + 1}, source, to, packed, region, bias, false);
       pool_block(s, region, panel, output_column(panels, panel), static_cast<const T*>(scratch), pooled);
     }
   });

@@ -2,19 +2,18 @@
 // dz of the convolution's result is: dz[n, oh, ow, co] = dy[n, oh / 2, ow / 2, co] where the residual is 2 * (oh % 2) + ow % 2, else 0.
 //
 // conv2d_bias_relu_pool_grad_params: x, dy, residual -> dfilter, dbias. The filter's gradient adds as conv2d_grad_filter does over dz;
-//   dbias is the column sum of dz over pixels: blocks of 128 pixels, added pixel by pixel from zero, then block by block.
+//   dbias is the canonical column sum (sum.h) of dz, whose rows are pixels.
 // conv2d_bias_relu_pool_grad_input: dy, residual, filter -> dx, as conv2d_grad_input does over dz.
 // dz exists for one block at a time, in scratch.
 #include "kernels/conv_sparse_input.h"
 #include "kernels/operands.h"
+#include "kernels/sum.h"
 #include "kernels/winograd_filter.h"
 #include "registry.h"
 
 namespace pynn {
 namespace PYNN_TARGET {
 namespace {
-
-constexpr std::int64_t kSumRows = 128;  // of the canonical column sum
 
 // dz for Winograd's algorithm, which asks for strips of rows.
 template <class T>
@@ -56,10 +55,10 @@ PYNN_INLINE typename Simd<T>::V add_row(typename Simd<T>::V sum, const T* p, con
 // sums[c] = sum of dz[p, c] over the pixels p of block `block`
 template <class T>
 void sum_bias_block(const ConvShape& s, const PooledGradient<T>& g, std::int64_t block, T* sums) {
-  const std::int64_t last = least(out_pixels(s), (block + 1) * kSumRows);
-  for_each_channels<T>(g.channels, [&](std::int64_t c, int lanes) {
+  const std::int64_t last = least(out_pixels(s), (block + 1) * kColumnSumRows);
+  for_vectors<T>(g.channels, [&](std::int64_t c, int lanes) {
     typename Simd<T>::V sum = zero<T>();
-    for (std::int64_t p = block * kSumRows; p < last;) {
+    for (std::int64_t p = block * kColumnSumRows; p < last;) {
       const std::int64_t row = p / s.cols.out_size, ow = p % s.cols.out_size;
       const std::int64_t row_end = least(s.cols.out_size, ow + last - p);
       const std::int64_t n = row / s.rows.out_size, oh = row % s.rows.out_size;
@@ -82,7 +81,7 @@ void reduce_bias(const T* sums, std::int64_t blocks, std::int64_t channels, T* d
   }
 }
 
-inline std::int64_t bias_blocks(const ConvShape& s) { return ceil_divide(out_pixels(s), kSumRows); }
+inline std::int64_t bias_blocks(const ConvShape& s) { return ceil_divide(out_pixels(s), kColumnSumRows); }
 
 // Position in Plan::params: where the sums of the bias start in the workspace, in elements.
 constexpr int kBiasParam = 0;
@@ -90,7 +89,7 @@ constexpr int kBiasParam = 0;
 template <class T>
 void plan_pooled_filter(const ConvShape& s, Plan* plan) {
   plan_winograd_filter<T>(winograd_filter<T>(s), conv_cost_ns<T>(s), plan);
-  plan->scratch_bytes += strip_elements(s) * static_cast<std::int64_t>(sizeof(T));
+  plan->scratch_bytes += strip_elements(s) * kSizeOf<T>;
 }
 
 template <class T>
@@ -101,9 +100,9 @@ bool prepare_grad_params(const Problem* problem, Plan* plan) {
     plan_pooled_filter<T>(s, plan);
   else if (prefers_sparse_filter<T>(s)) plan_sparse_filter<T>(sparse_filter<T>(filter_grad<T>(s, GradientIs::kComputed)), plan);
   else plan_filter_grad<T>(filter_grad<T>(s, GradientIs::kComputed), plan);
-  plan->params[kBiasParam] = plan->shared_bytes / static_cast<std::int64_t>(sizeof(T));
+  plan->params[kBiasParam] = plan->shared_bytes / kSizeOf<T>;
   plan->chunks[1] += 1;  // the bias
-  plan->shared_bytes += bias_blocks(s) * s.out_channels * static_cast<std::int64_t>(sizeof(T));
+  plan->shared_bytes += bias_blocks(s) * s.out_channels * kSizeOf<T>;
   return true;
 }
 
@@ -161,7 +160,7 @@ inline std::int64_t edge_images(const ConvShape& s) { return clamped((kSourceBlo
 
 // Some rows of one image's dz, all channels; returns the end of them.
 template <class T>
-T* expand_rows(const PooledGradient<T>& g, const ConvShape& s, std::int64_t n, Span rows, T* dz) {
+T* expand_rows(const PooledGradient<T>& g, const ConvShape& s, std::int64_t n, Range rows, T* dz) {
   const ExpandTo e{0, s.out_channels, s.out_channels, s.out_channels};
   for (std::int64_t r = rows.first; r < rows.last; ++r, dz += s.cols.out_size * e.stride) expand_row(g, n, r, s.cols.out_size, e, dz);
   return dz;
@@ -175,7 +174,7 @@ bool prepare_pool_grad_input(const Problem* problem, Plan* plan) {
     const WinogradShape w = winograd_shape<T>(s, true, true);
     plan_winograd<T>(w, conv_cost_ns<T>(s), plan);
     const std::int64_t edges = edge_images(s) * image_elements(output_image(s)), tiles = winograd_room<T>(w) + strip_elements(s);
-    plan->scratch_bytes = most(tiles, edges) * static_cast<std::int64_t>(sizeof(T));
+    plan->scratch_bytes = most(tiles, edges) * kSizeOf<T>;
     return true;
   }
   if (prefers_sparse_input<T>(s)) {
@@ -184,7 +183,7 @@ bool prepare_pool_grad_input(const Problem* problem, Plan* plan) {
   }
   const bool scatter = use_scatter<T>(s);
   plan_packing<T>(scatter ? scatter_panels<T>(s) : filter_panels<T>(s, true), true, plan);
-  const std::int64_t row_bytes = s.cols.out_size * s.out_channels * static_cast<std::int64_t>(sizeof(T));
+  const std::int64_t row_bytes = s.cols.out_size * s.out_channels * kSizeOf<T>;
   const BlockRequest blocks{s.batch, s.rows.size, s.rows.stride, image_bytes<T>(output_image(s)), kSourceBlockBytes, conv_cost_ns<T>(s)};
   if (scatter) plan_blocks(blocks, plan);
   else plan_tiles<T>(correlation_of(s, true), filter_panels<T>(s, true), blocks, plan);
@@ -208,7 +207,7 @@ void run_winograd_input(const Call* call, const ConvShape& s, std::int32_t phase
     for (std::int64_t n = region.image0; n < region.image1; n += together) {
       const Region some{n, least(n + together, region.image1), region.row0, region.row1};
       T* dz = static_cast<T*>(scratch);
-      for (std::int64_t i = some.image0; i < some.image1; ++i) dz = expand_rows(source.g, s, i, Span{0, s.rows.out_size}, dz);
+      for (std::int64_t i = some.image0; i < some.image1; ++i) dz = expand_rows(source.g, s, i, Range{0, s.rows.out_size}, dz);
       const Pixels<const T> from = dense_pixels(static_cast<const T*>(scratch) - n * image_elements(output_image(s)), output_image(s));
       correlate_panels<T>(g, edge_panels(w), all_panels(w.panels), from, to, edge_filter(w, filters), some, nullptr, false);
     }
@@ -231,11 +230,11 @@ void run_pool_grad_input(const Call* call, std::int32_t phase, std::int64_t begi
   if (phase == 0) return pack_panels(panels, true, operand<const T>(call, 2), packed, begin, end);
   const Pixels<T> out = dense_pixels(dx, input_image(s));
   const Correlation correlation = planned(correlation_of(s, true), *call->plan);
-  for_each_part(*call->plan, panels, s.rows.size, begin, end, [&](const Region& region, const PanelSpan& span) {
-    const Span rows = reached_rows(s.rows, region.row0, region.row1);
+  for_each_part(*call->plan, panels, s.rows.size, begin, end, [&](const Region& region, const Range& span) {
+    const Range rows = reached_rows(s.rows, region.row0, region.row1);
     T* dz = static_cast<T*>(scratch);
     for (std::int64_t n = region.image0; n < region.image1; ++n) dz = expand_rows(g, s, n, rows, dz);
-    Pixels<const T> source = dense_pixels(static_cast<const T*>(scratch), ImageSize{rows.last - rows.first, s.cols.out_size, s.out_channels});
+    Pixels<const T> source = dense_pixels(static_cast<const T*>(scratch), ImageSize{rows.length(), s.cols.out_size, s.out_channels});
     source.base -= region.image0 * source.image + rows.first * source.row;
     T* room = reinterpret_cast<T*>(static_cast<char*>(scratch) + call->plan->params[kFreeParam]);
     if (scatter) scatter_region<T>(s, source, packed, region, s.cols.size, out, nullptr, false, call->plan->params[kBandRows], room);

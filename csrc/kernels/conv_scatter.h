@@ -67,11 +67,11 @@ void pack_scattered(const ConvShape& s, bool adjoint, const T* filter, T* packed
 }
 
 // The rows of the output gradient that rows [row0, row1) of the input reach.
-inline Span reached_rows(const WindowAxis& axis, std::int64_t row0, std::int64_t row1) {
+inline Range reached_rows(const WindowAxis& axis, std::int64_t row0, std::int64_t row1) {
   const std::int64_t first = ceil_divide(row0 + axis.pad - (axis.window - 1) * axis.dilation, axis.stride);
   const std::int64_t last = (row1 - 1 + axis.pad) / axis.stride + 1;
-  const Span span{clamped(first, 0, axis.out_size), clamped(last, 0, axis.out_size)};
-  return Span{span.first, most(span.first, span.last)};
+  const Range span{clamped(first, 0, axis.out_size), clamped(last, 0, axis.out_size)};
+  return Range{span.first, most(span.first, span.last)};
 }
 // How many they are for any `rows` rows of the input, at most.
 inline std::int64_t most_reached(const WindowAxis& axis, std::int64_t rows) {
@@ -87,12 +87,12 @@ std::int64_t taps_row(const ConvShape& s) {
 }
 template <class T>
 std::int64_t taps_rows(const ConvShape& s, std::int64_t band_rows) {
-  const std::int64_t row_bytes = taps_row<T>(s) * static_cast<std::int64_t>(sizeof(T));
+  const std::int64_t row_bytes = taps_row<T>(s) * kSizeOf<T>;
   return least(most(2 * most_reached(s.rows, 1), kTapsBytes / most(1, row_bytes)), most_reached(s.rows, band_rows));
 }
 template <class T>
 std::int64_t scattered_bytes(const ConvShape& s, std::int64_t band_rows) {
-  return (taps_rows<T>(s, band_rows) * taps_row<T>(s) + Simd<T>::kLanes) * static_cast<std::int64_t>(sizeof(T));
+  return (taps_rows<T>(s, band_rows) * taps_row<T>(s) + Simd<T>::kLanes) * kSizeOf<T>;
 }
 
 // In a plan whose blocks have scratch of their own: t begins behind that, at params[kFreeParam].
@@ -120,7 +120,7 @@ class TapProducts {
       : panels_(scatter_panels<T>(s)), cols_(s.cols.out_size), packed_(packed), room_(room), most_(rows) {}
 
   // Rows before `first` and from `last` on won't be wanted.
-  void start(const T* dy, std::int64_t row, std::int64_t pixel, Span rows) {
+  void start(const T* dy, std::int64_t row, std::int64_t pixel, Range rows) {
     dy_ = dy;
     dy_row_ = row;
     dy_pixel_ = pixel;
@@ -129,7 +129,7 @@ class TapProducts {
   }
 
   // Row rows.first, and the others up to rows.last behind it.
-  const T* get(const Span& rows) {
+  const T* get(const Range& rows) {
     if (rows.last > first_ + most_) keep_from(rows.first);
     if (rows.last > end_) compute(least(first_ + most_, last_));
     return room_ + (rows.first - first_) * row();
@@ -164,22 +164,22 @@ class TapProducts {
 };
 
 // The taps through which position `at` is reached.
-PYNN_INLINE Span reaching_taps(const WindowAxis& axis, std::int64_t at) {
+PYNN_INLINE Range reaching_taps(const WindowAxis& axis, std::int64_t at) {
   const std::int64_t first = at + axis.pad - axis.out_size + 1, last = at + axis.pad + 1;
-  if (axis.dilation == 1) return Span{most(0, first), least(axis.window, last)};  // a division takes as long as three taps
-  return Span{most(0, ceil_divide(first, axis.dilation)), least(axis.window, ceil_divide(last, axis.dilation))};
+  if (axis.dilation == 1) return Range{most(0, first), least(axis.window, last)};  // a division takes as long as three taps
+  return Range{most(0, ceil_divide(first, axis.dilation)), least(axis.window, ceil_divide(last, axis.dilation))};
 }
 
 // One row of dx, `cols` pixels of it, through the taps kh; t begins with the row of dy that the last of them meets. S holds all channels.
 template <class S, class T>
-void gather_row(const ConvShape& s, const Span& kh, const T* t, std::int64_t cols, T* dx, std::int64_t dx_pixel, const Epilogue<T>& e) {
+void gather_row(const ConvShape& s, const Range& kh, const T* t, std::int64_t cols, T* dx, std::int64_t dx_pixel, const Epilogue<T>& e) {
   const WindowAxis& axis = s.cols;
   const std::int64_t pixel = padded_columns(scatter_panels<T>(s)), row = axis.window * s.in_channels;
   const std::int64_t up = s.rows.dilation * axis.out_size * pixel - row, left = axis.dilation * pixel - s.in_channels;
   const std::int64_t all_first = (axis.window - 1) * axis.dilation - axis.pad, all_end = axis.out_size - axis.pad;  // every tap meets dy
   const T* top = t + (kh.last - 1 - kh.first) * s.rows.dilation * axis.out_size * pixel + kh.first * row;
   for (std::int64_t iw = 0; iw < cols; ++iw, dx += dx_pixel) {
-    const Span kw = iw >= all_first && iw < all_end ? Span{0, axis.window} : reaching_taps(axis, iw);
+    const Range kw = iw >= all_first && iw < all_end ? Range{0, axis.window} : reaching_taps(axis, iw);
     const T* corner = top + (iw + axis.pad) * pixel - kw.first * left;
     typename S::V sum[1][1] = {{S::broadcast(0)}};
     for (std::int64_t i = kh.first; i < kh.last; ++i, corner -= up) {
@@ -200,9 +200,9 @@ void scatter_region(const ConvShape& s, const Pixels<const T>& dy, const T* pack
   for (std::int64_t n = region.image0; n < region.image1; ++n) {
     taps.start(dy.base + n * dy.image, dy.row, dy.pixel, reached_rows(s.rows, region.row0, region.row1));
     for (std::int64_t r = region.row0; r < region.row1; ++r) {
-      const Span kh = reaching_taps(s.rows, r);
+      const Range kh = reaching_taps(s.rows, r);
       const std::int64_t last = r + s.rows.pad - kh.first * s.rows.dilation;  // row of dy
-      const Span rows = kh.first < kh.last ? Span{r + s.rows.pad - (kh.last - 1) * s.rows.dilation, last + 1} : Span{0, 0};
+      const Range rows = kh.first < kh.last ? Range{r + s.rows.pad - (kh.last - 1) * s.rows.dilation, last + 1} : Range{0, 0};
       const T* t = kh.first < kh.last ? taps.get(rows) : room;
       T* to = dx.base + n * dx.image + r * dx.row;
       if (s.in_channels <= Short<T>::kLanes) gather_row<Short<T>>(s, kh, t, cols, to, dx.pixel, e);

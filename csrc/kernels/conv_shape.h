@@ -3,7 +3,7 @@
 
 #include "base/kernel.h"
 #include "kernels/gemm_tile.h"
-#include "kernels/integers.h"
+#include "kernels/rows.h"
 
 namespace pynn {
 namespace PYNN_TARGET {
@@ -25,15 +25,6 @@ enum PaddingMode { kValid, kSame, kExplicit };
 
 // The ways of a convolution kernel, Plan::variant.
 enum ConvVariant { kTilesVariant, kWinogradVariant, kScatterVariant, kSparseVariant, kProductVariant };
-
-// visit(first element, lanes) for the vectors of `channels` channels; `lanes` is a compile-time kLanes where the vector is full.
-template <class T, class Visit>
-PYNN_INLINE void for_each_channels(std::int64_t channels, Visit visit) {
-  constexpr int kLanes = Simd<T>::kLanes;
-  std::int64_t c = 0;
-  for (; c + kLanes <= channels; c += kLanes) visit(c, kLanes);
-  if (c < channels) visit(c, static_cast<int>(channels - c));
-}
 
 inline WindowAxis window_axis(std::int64_t size, std::int64_t window, std::int64_t stride, std::int64_t dilation, std::int64_t mode,
                               std::int64_t pad_before, std::int64_t pad_after) {
@@ -102,7 +93,7 @@ inline ImageSize output_image(const ConvShape& s) { return ImageSize{s.rows.out_
 inline std::int64_t image_elements(const ImageSize& size) { return size.rows * size.cols * size.channels; }
 template <class T>
 std::int64_t image_bytes(const ImageSize& size) {
-  return image_elements(size) * static_cast<std::int64_t>(sizeof(T));
+  return image_elements(size) * kSizeOf<T>;
 }
 
 // What a pass reads and what it computes: forward, or adjoint, the gradient by the input.

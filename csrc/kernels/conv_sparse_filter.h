@@ -58,7 +58,7 @@ struct TermLists {
 
 template <class T>
 std::int64_t lists_bytes(std::int64_t columns, std::int64_t length) {
-  return columns * (length * static_cast<std::int64_t>(sizeof(Term<T>)) + static_cast<std::int64_t>(sizeof(Term<T>*)));
+  return columns * (length * kSizeOf<Term<T>> + kSizeOf<Term<T>*>);
 }
 
 template <class T>
@@ -103,11 +103,11 @@ struct SparseScratch {
 
 template <class T>
 std::int64_t source_bytes(const SparseFilter& f) {
-  return aligned_bytes((f.source_elements + Short<T>::kLanes) * static_cast<std::int64_t>(sizeof(T)));
+  return aligned_bytes((f.source_elements + Short<T>::kLanes) * kSizeOf<T>);
 }
 template <class T>
 std::int64_t row_bytes(const SparseFilter& f) {
-  return most(1, f.f.shape.cols.out_size) * kPanelVectors * Simd<T>::kLanes * static_cast<std::int64_t>(sizeof(T));
+  return most(1, f.f.shape.cols.out_size) * kPanelVectors * Simd<T>::kLanes * kSizeOf<T>;
 }
 
 template <class T>
@@ -175,7 +175,7 @@ void sum_sparse_panel(const SparseFilter& f, const PooledGradient<T>& g, const P
 template <class T>
 void sum_sparse_filter(const SparseFilter& f, const PooledGradient<T>& g, const T* x, T* sums, std::int64_t begin, std::int64_t end, void* scratch) {
   const SparseScratch<T> room = sparse_scratch<T>(f, scratch);
-  for_each_filter_block(f.f, begin, end, [&](std::int64_t partial, const PanelSpan& span, const Region& block, bool first) {
+  for_each_filter_block(f.f, begin, end, [&](std::int64_t partial, const Range& span, const Region& block, bool first) {
     const BlockSource<T> source = pad_block(f.f, x, 0, f.f.shape.in_channels, block, room.source);
     const bool finite = all_finite(source.base, (block.image1 - block.image0) * source.image);
     for (std::int64_t i = span.first; i < span.last; ++i)
@@ -207,7 +207,7 @@ template <class T>
 void plan_sparse_filter(const SparseFilter& f, Plan* plan) {
   plan_filter_grad<T>(f.f, plan);
   plan->variant = kSparseVariant;
-  plan->shared_bytes = f.f.partials * sums_of_partial(f) * static_cast<std::int64_t>(sizeof(T));
+  plan->shared_bytes = f.f.partials * sums_of_partial(f) * kSizeOf<T>;
   plan->scratch_bytes = source_bytes<T>(f) + row_bytes<T>(f) + lists_bytes<T>(kPanelVectors * Simd<T>::kLanes, f.pixels);
   plan->cost_ns *= kSparseCost;
 }

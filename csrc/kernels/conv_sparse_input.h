@@ -79,8 +79,8 @@ struct PixelLists {
 // In scratch; null to count the bytes only.
 template <class T>
 PixelLists<T> pixel_lists(const ConvShape& s, void* scratch) {
-  const std::int64_t row_at = (terms_of_pair(s) + 1) * static_cast<std::int64_t>(sizeof(Term<T>));
-  const std::int64_t ends_at = row_at + s.cols.out_size * s.out_channels * static_cast<std::int64_t>(sizeof(T));
+  const std::int64_t row_at = (terms_of_pair(s) + 1) * kSizeOf<Term<T>>;
+  const std::int64_t ends_at = row_at + s.cols.out_size * s.out_channels * kSizeOf<T>;
   const std::uintptr_t base = reinterpret_cast<std::uintptr_t>(scratch);
   return {static_cast<Term<T>*>(scratch), reinterpret_cast<T*>(base + static_cast<std::uintptr_t>(row_at)),
           reinterpret_cast<std::int32_t*>(base + static_cast<std::uintptr_t>(ends_at)), ends_at + 2 * s.cols.out_size * 4};
@@ -142,7 +142,7 @@ void add_pixels(const SparseInput& f, const T* packed, const PixelLists<T>& list
 
 // Rows of dz that a region's dx depends on, of one image, added to dx with its borders; `room` starts with what row rows.first reaches.
 template <class T>
-void add_image(const SparseInput& f, const PooledGradient<T>& g, std::int64_t n, const Span& rows, const T* packed, bool finite, T* room, void* scratch) {
+void add_image(const SparseInput& f, const PooledGradient<T>& g, std::int64_t n, const Range& rows, const T* packed, bool finite, T* room, void* scratch) {
   const ConvShape& s = f.shape;
   const PixelLists<T> lists = pixel_lists<T>(s, scratch);
   const std::int64_t first = rows.first / 2, last = ceil_divide(rows.last, 2);
@@ -177,8 +177,8 @@ void take_rows(const SparseInput& f, const Region& region, std::int64_t n, std::
 template <class T>
 void sparse_region(const SparseInput& f, const PooledGradient<T>& g, const T* packed, bool finite, const Region& region, T* dx, T* room, void* scratch) {
   const ConvShape& s = f.shape;
-  const Span rows = reached_rows(s.rows, region.row0, region.row1);
-  const std::int64_t count = rows_under(s, rows.last - rows.first);
+  const Range rows = reached_rows(s.rows, region.row0, region.row1);
+  const std::int64_t count = rows_under(s, rows.length());
   for (std::int64_t n = region.image0; n < region.image1; ++n) {
     fill_zeros(room, count * f.row);
     add_image(f, g, n, rows, packed, finite, room, scratch);
@@ -191,15 +191,14 @@ inline std::int64_t pack_chunks(const SparseInput& f) { return ceil_divide(f.sha
 // Phase 0 packs the filter, phase 1 goes over the blocks.
 template <class T>
 void plan_sparse_input(const SparseInput& f, Plan* plan) {
-  constexpr std::int64_t kBytes = static_cast<std::int64_t>(sizeof(T));
   const ConvShape& s = f.shape;
   plan->variant = kSparseVariant;
   plan->phases = 2;
   plan->chunks[0] = pack_chunks(f);
-  plan->shared_bytes = (s.out_channels * filter_of_channel(f) + pack_chunks(f)) * kBytes;
-  plan_blocks(BlockRequest{s.batch, s.rows.size, s.rows.stride, rows_under(s, s.rows.out_size) * f.row * kBytes, kSourceBlockBytes,
+  plan->shared_bytes = (s.out_channels * filter_of_channel(f) + pack_chunks(f)) * kSizeOf<T>;
+  plan_blocks(BlockRequest{s.batch, s.rows.size, s.rows.stride, rows_under(s, s.rows.out_size) * f.row * kSizeOf<T>, kSourceBlockBytes,
                            conv_cost_ns<T>(s) * kSparseCost}, plan);
-  const std::int64_t room = rows_under(s, most_reached(s.rows, plan->params[kBandRows])) * f.row * kBytes;
+  const std::int64_t room = rows_under(s, most_reached(s.rows, plan->params[kBandRows])) * f.row * kSizeOf<T>;
   plan->params[kFreeParam] = aligned_bytes(room);
   plan->scratch_bytes = plan->params[kFreeParam] + pixel_lists<T>(s, nullptr).bytes;
 }

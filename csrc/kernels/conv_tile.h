@@ -1,8 +1,8 @@
 // Register tiles of a convolution: a few output pixels x one panel of output columns.
 #pragma once
 
+#include "kernels/cache.h"
 #include "kernels/conv_taps.h"
-#include "kernels/prefetch.h"
 #include "simd/short.h"
 
 namespace pynn {
@@ -124,7 +124,7 @@ PYNN_NOINLINE void correlate_tile(const T* const* source, T* const* out, const T
         const std::int64_t depth = least(left, kAskDepth);
         PYNN_UNROLL
         for (int i = 0; i < MR; ++i)
-          for (std::int64_t p = 0; p < depth; p += kCacheLine / static_cast<std::int64_t>(sizeof(T)))
+          for (std::int64_t p = 0; p < depth; p += kCacheLine / kSizeOf<T>)
             prefetch<Use::kRead>(rows.row[i] + rows.offset + runs.ahead + p);
         accumulate(tile, rows, weights, kWidth, depth);
         rows.offset += depth;

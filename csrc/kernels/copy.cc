@@ -36,7 +36,7 @@ bool prepare_copy(const Problem* problem, Plan* plan) noexcept {
 void run_copy(const Call* call, std::int32_t, std::int64_t begin, std::int64_t end, void*) noexcept {
   const Range range = chunk_range(begin, end, kCopyChunkBytes, call->plan->params[0]);
   std::memcpy(operand<char>(call, 1) + range.first, operand<const char>(call, 0) + range.first,
-              static_cast<std::size_t>(range.last - range.first));
+              static_cast<std::size_t>(range.length()));
 }
 
 }  // namespace PYNN_TARGET

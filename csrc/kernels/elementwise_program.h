@@ -77,7 +77,7 @@ template <class T>
 std::int64_t block_length(const Problem& problem, const Layout& layout) {
   const int copies = count_copied<T>(problem, layout);
   if (!copies) return most(layout.size, 1);
-  std::int64_t block = kCopiedBytes / (static_cast<std::int64_t>(sizeof(T)) * copies);
+  std::int64_t block = kCopiedBytes / (kSizeOf<T> * copies);
   block = most(strip_length<T>(), least(block, kMaxBlock) / strip_length<T>() * strip_length<T>());
   if (layout.rank > 1 && layout.size > 0 && !rows_are_wide<T>(layout) && layout.inner() <= block) return block / layout.inner() * layout.inner();
   return block;
@@ -87,7 +87,7 @@ template <class T>
 std::int64_t scratch_bytes(const Problem& problem, const Layout& layout, std::int64_t block) {
   std::int64_t elements = Code(problem).count * strip_length<T>();
   for (int k = 0; k < problem.num_inputs; ++k) elements += room_for<T>(way_of<T>(problem, layout, k), block);
-  return elements * static_cast<std::int64_t>(sizeof(T));
+  return elements * kSizeOf<T>;
 }
 
 template <class T>

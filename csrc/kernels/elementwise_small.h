@@ -65,7 +65,7 @@ void run_direct(const Call* call, std::int32_t, std::int64_t begin, std::int64_t
   const T* operands[3];
   for (int k = 0; k < 3; ++k) operands[k] = operand<const T>(call, direct.operand[k]) + direct.step[k] * range.first;
   direct.function(operands[0], operands[1], operands[2], operand<T>(call, direct.operand[3]) + range.first,
-                  range.last - range.first, direct.p, direct.q);
+                  range.length(), direct.p, direct.q);
 }
 
 template <class T>
@@ -204,7 +204,7 @@ bool prepare_small(const Problem& problem, const Layout& layout, Plan* plan) {
   const int last = code.registers() - 1;
   small.direct = code.output(0) == last && problem.specs[code.inputs].dtype == dtype_of<T>() && !(small.scalars >> last & 1);
   keep<T>(plan, small);
-  plan->scratch_bytes = code.registers() * small_stride(layout.size) * static_cast<std::int64_t>(sizeof(T));
+  plan->scratch_bytes = code.registers() * small_stride(layout.size) * kSizeOf<T>;
   plan->run = run_small<T>;
   return true;
 }

@@ -1,7 +1,7 @@
 // Rows picked by index, and sums scattered back to them. Every index is checked where it is used: failure 1, values (index, its
 // position, number of rows). Copies don't look at the elements, so they serve all dtypes.
+#include "kernels/cache.h"
 #include "kernels/operands.h"
-#include "kernels/prefetch.h"
 #include "kernels/ranges.h"
 #include "kernels/specs.h"
 #include "registry.h"
@@ -193,7 +193,7 @@ void run_take_grad(const Call* call, std::int64_t begin, std::int64_t end) {
   const Range range = scatter_range(call, begin, end);
   const std::int64_t width = call->plan->params[kWidth];
   T* out = operand<T>(call, 2);
-  std::memset(out + range.first * width, 0, static_cast<std::size_t>((range.last - range.first) * width) * sizeof(T));
+  std::memset(out + range.first * width, 0, static_cast<std::size_t>(range.length() * width) * sizeof(T));
   scatter(call, operand<const T>(call, 0), out, range);
 }
 
@@ -207,7 +207,7 @@ void run_scatter_add(const Call* call, std::int64_t begin, std::int64_t end) {
   if (out == x && !all_are_rows(call)) return;
   if (out != x)
     std::memcpy(out + range.first * width, x + range.first * width,
-                static_cast<std::size_t>((range.last - range.first) * width) * sizeof(T));
+                static_cast<std::size_t>(range.length() * width) * sizeof(T));
   scatter(call, operand<const T>(call, 2), out, range);
 }
 

@@ -65,37 +65,30 @@ constexpr std::int64_t gemm_block(std::int64_t k) { return k <= kDepth ? k : (ce
 template <class T>
 PYNN_INLINE std::int64_t gemm_group(std::int64_t n, std::int64_t depth) {
   constexpr std::int64_t width = tile_columns<T>();
-  const std::int64_t columns = kGroupBytes / static_cast<std::int64_t>(sizeof(T)) / (depth > 0 ? depth : 1) / width * width;
+  const std::int64_t columns = kGroupBytes / kSizeOf<T> / (depth > 0 ? depth : 1) / width * width;
   return least(ceil_divide(n, width) * width, most(columns, width));
 }
 
 // Whether gemm packs B.
 template <class T>
 PYNN_INLINE bool packs(std::int64_t m, std::int64_t k, bool b_columns, std::int64_t b_stride) {
-  const std::int64_t row = b_stride * static_cast<std::int64_t>(sizeof(T));
+  const std::int64_t row = b_stride * kSizeOf<T>;
   return b_columns || (m > kDirectRows && k * row > kDirectBytes && gemm_block(k) * row > kDirectBlock);
 }
 
-// The distance of the rows of a copied block of A: an odd number of cache lines, so that neighbours are in other sets.
-template <class T>
-constexpr std::int64_t copy_stride(std::int64_t length) {
-  constexpr std::int64_t line = 64 / static_cast<std::int64_t>(sizeof(T));
-  return (ceil_divide(length, line) | 1) * line;
-}
-
-// Bytes of such a block, by rows or by columns; 0 for products that never copy.
+// Bytes of a copied block of A, by rows or by columns; 0 for products that never copy.
 template <class T>
 constexpr std::int64_t copy_bytes(std::int64_t n, std::int64_t k) {
-  const std::int64_t depth = gemm_block(k), by_rows = kRowBlock * copy_stride<T>(depth), by_columns = depth * copy_stride<T>(kRowBlock);
+  const std::int64_t depth = gemm_block(k), by_rows = kRowBlock * odd_stride<T>(depth), by_columns = depth * odd_stride<T>(kRowBlock);
   if (n < kFarCopyStrips * tile_columns<T>()) return 0;
-  return (by_rows > by_columns ? by_rows : by_columns) * static_cast<std::int64_t>(sizeof(T));
+  return (by_rows > by_columns ? by_rows : by_columns) * kSizeOf<T>;
 }
 
 // Bytes that the packed strips of one group need. A shorter k may take a wider group, up to kGroupBytes.
 template <class T>
 constexpr std::int64_t group_bytes(std::int64_t n, std::int64_t k) {
   constexpr std::int64_t width = tile_columns<T>();
-  const std::int64_t column = gemm_block(k) * static_cast<std::int64_t>(sizeof(T));
+  const std::int64_t column = gemm_block(k) * kSizeOf<T>;
   const std::int64_t whole = ceil_divide(n, width) * width * column, strip = width * column;
   return least(whole, strip > kGroupBytes ? strip : kGroupBytes);
 }
@@ -263,7 +256,7 @@ PYNN_INLINE void run_resident(const Gemm<T>& g, T* scratch) {
 // Whether blocks of A are copied together.
 template <class T>
 PYNN_INLINE bool copies(const Gemm<T>& g, std::int64_t columns) {
-  const std::int64_t stride = g.a_stride * static_cast<std::int64_t>(sizeof(T));
+  const std::int64_t stride = g.a_stride * kSizeOf<T>;
   const std::int64_t strips = !g.a_columns && stride % (2 * kCopyStride) == 0 ? kFarCopyStrips : kCopyStrips;
   return columns >= strips * tile_columns<T>() && stride % kCopyStride == 0 && g.m >= tile_rows<T>(kTileVectors);
 }
@@ -273,7 +266,7 @@ template <class T, bool kColumns>
 PYNN_NOINLINE RowBlock<T> copy_block(const RowBlock<T>& rows, std::int64_t depth, T* to) {
   const std::int64_t height = rows.end - rows.begin;
   const std::int64_t length = kColumns ? height : depth, lines = kColumns ? depth : height;
-  const std::int64_t stride = copy_stride<T>(length);
+  const std::int64_t stride = odd_stride<T>(length);
   for (std::int64_t i = 0; i < lines; ++i) std::memcpy(to + i * stride, rows.a + i * rows.stride, static_cast<std::size_t>(length) * sizeof(T));
   return {rows.begin, rows.end, to, stride};
 }
@@ -282,7 +275,7 @@ PYNN_NOINLINE RowBlock<T> copy_block(const RowBlock<T>& rows, std::int64_t depth
 // than K these come often, and then the tile's rows are written to their end: the hardware foresees that, but not two lines of each of many rows.
 template <class T>
 PYNN_INLINE std::int64_t block_rows(const Gemm<T>& g, std::int64_t columns) {
-  const bool wide = columns >= kWrittenColumns * g.k && least(g.m, kRowBlock) * columns * static_cast<std::int64_t>(sizeof(T)) > kWrittenBytes;
+  const bool wide = columns >= kWrittenColumns * g.k && least(g.m, kRowBlock) * columns * kSizeOf<T> > kWrittenBytes;
   return kVectorBytes >= 64 && wide && g.k <= kDepth ? tile_rows<T>(kTileVectors) : kRowBlock;
 }
 
@@ -295,7 +288,7 @@ PYNN_INLINE void run_group(const Gemm<T>& g, std::int64_t first, std::int64_t en
   Strips<T> strips(g, first, p, depth, panels, scratch);
   for (std::int64_t block = 0; block < blocks; ++block) {
     RowBlock<T> rows = rows_in_place<T, kColumns>(g, block * g.m / blocks, (block + 1) * g.m / blocks, p);
-    if (copy) rows = copy_block<T, kColumns>(rows, depth, scratch + group_bytes<T>(g.n, g.k) / static_cast<std::int64_t>(sizeof(T)));
+    if (copy) rows = copy_block<T, kColumns>(rows, depth, scratch + group_bytes<T>(g.n, g.k) / kSizeOf<T>);
     for (std::int64_t j = first; j < end;) {
       const Strip<T>& strip = strips.at(j);
       run_strip<T, kColumns>(g, strip, rows, p, depth);
@@ -344,7 +337,7 @@ template <class T, bool kColumns>
 PYNN_INLINE void gemm_by_access(const Gemm<T>& g, T* scratch) {
   const bool rows = g.m == 1 || (g.m < kFewRows && g.n <= tile_columns<T>());
   if (rows && !g.b_columns && !g.panels && !g.rate) return run_rows<T, kColumns>(g, scratch);
-  const std::int64_t b_bytes = g.k * g.n * static_cast<std::int64_t>(sizeof(T));
+  const std::int64_t b_bytes = g.k * g.n * kSizeOf<T>;
   const bool pack = g.panels || packs<T>(g.m, g.k, g.b_columns, g.b_stride);
   if (!pack && g.k <= kDepth && b_bytes <= kResidentBytes && g.m > kTileRows) run_resident<T, kColumns>(g, scratch);
   else run_strips<T, kColumns>(g, pack, scratch);

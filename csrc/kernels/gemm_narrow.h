@@ -2,9 +2,9 @@
 // which are summed from zero each, go side by side instead. Their sums are added in order, so the bits are those of the tiles.
 #pragma once
 
+#include "kernels/cache.h"
 #include "kernels/gemm_tasks.h"
 #include "kernels/integers.h"
-#include "kernels/prefetch.h"
 
 namespace pynn {
 namespace PYNN_TARGET {
@@ -133,7 +133,7 @@ PYNN_NOINLINE void wide_block(const TileTask<T>& task, std::int64_t first, std::
 // k > 0; `scratch` has room for the sums.
 template <class T, bool kColumns>
 PYNN_INLINE void wide_row(TileTask<T> task, std::int64_t columns, std::int64_t block, T* scratch) {
-  constexpr std::int64_t most_columns = kWideBytes / static_cast<std::int64_t>(sizeof(T));
+  constexpr std::int64_t most_columns = kWideBytes / kSizeOf<T>;
   while (columns > 0) {
     const std::int64_t here = least(columns, most_columns);
     for (std::int64_t first = 0; first < task.k; first += block) {
@@ -153,7 +153,7 @@ PYNN_INLINE void wide_row(TileTask<T> task, std::int64_t columns, std::int64_t b
 // The row at task.a; `block` > 0 is the length of K's blocks.
 template <class T, bool kColumns>
 PYNN_INLINE void whole_row(const TileTask<T>& task, std::int64_t columns, std::int64_t block, T* scratch) {
-  const bool far = task.k * columns * static_cast<std::int64_t>(sizeof(T)) > kFarBytes;
+  const bool far = task.k * columns * kSizeOf<T> > kFarBytes;
   if (far && columns > 8 * Simd<T>::kLanes) wide_row<T, kColumns>(task, columns, block, scratch);
   else row_of_strips<T, kColumns>(task, columns, block);
 }

@@ -71,8 +71,8 @@ GruForward<T> gru_forward(const Problem* problem, void* const* data, void* share
   if (!after) f.candidate_kernel = f.packing.pack_if_worth(last, width, g.units, g.units, carried, f.shared, shared);
   f.cost_ns = sequence_cost_ns(g, 3, 1, 3);
   f.blocks = block_count(g.batch, f.cost_ns);
-  f.z_stride = scratch_stride<T>(width);
-  f.state_stride = scratch_stride<T>(g.units);
+  f.z_stride = odd_stride<T>(width);
+  f.state_stride = odd_stride<T>(g.units);
   const std::int64_t rows = block_rows(g.batch, f.blocks);
   f.zx_at = f.scratch.template take<T>(input_rows(rows) * f.z_stride);
   f.zh_at = f.scratch.template take<T>(rows * f.z_stride);
@@ -268,7 +268,7 @@ GruGradient<T> gru_gradient(const Problem* problem, void* const* data, void* sha
   gru_weight_gradients(f, problem, data, shared);
   f.cost_ns = sequence_cost_ns(g, 3, 2, 0);
   f.blocks = block_count(g.batch, f.cost_ns / 2);
-  f.state_stride = scratch_stride<T>(g.units);
+  f.state_stride = odd_stride<T>(g.units);
   const std::int64_t rows = block_rows(g.batch, f.blocks);
   f.dh_at = f.scratch.template take<T>(rows * f.state_stride);
   f.product_at = f.scratch.template take<T>(f.attributes.reset_after ? 0 : rows * f.state_stride);

@@ -22,7 +22,7 @@ bool prepare_guard(const Problem* problem, Plan* plan) {
 template <class T>
 void run_guard(const Call* call, std::int64_t begin, std::int64_t end) {
   const Range range = chunk_range(begin, end, kGuardChunk, call->problem->specs[0].size);
-  if (all_finite(operand<const T>(call, 0) + range.first, range.last - range.first)) return;
+  if (all_finite(operand<const T>(call, 0) + range.first, range.length())) return;
   fail(call->failure, kNotFinite, call->problem->ints[0]);
 }
 

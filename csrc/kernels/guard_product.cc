@@ -79,8 +79,8 @@ bool prepare_guard(const Problem* problem, Plan* plan) {
   plan->params[kM] = a.dims[problem->ints[0] ? 1 : 0];
   plan->params[kN] = b.dims[problem->ints[1] ? 0 : 1];
   plan->params[kK] = a.dims[problem->ints[0] ? 0 : 1];
-  plan->scratch_bytes = kSquare * kSquare * static_cast<std::int64_t>(sizeof(T)) + gemm_scratch_bytes<T>(kSquare, plan->params[kK]);
-  plan->cost_ns = static_cast<double>((a.size + b.size) * static_cast<std::int64_t>(sizeof(T))) / 60;
+  plan->scratch_bytes = kSquare * kSquare * kSizeOf<T> + gemm_scratch_bytes<T>(kSquare, plan->params[kK]);
+  plan->cost_ns = static_cast<double>((a.size + b.size) * kSizeOf<T>) / 60;
   return true;
 }
 

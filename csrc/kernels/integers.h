@@ -1,11 +1,14 @@
-// Whole numbers: the smaller and the larger of two, rounding up, and products that may be too large.
+// Whole numbers: sizes, the smaller and the larger of two, rounding up, and products that may be too large.
 #pragma once
 
-#include "simd/vec.h"
+#include "simd/types.h"
 
 namespace pynn {
 namespace PYNN_TARGET {
 namespace {
+
+template <class T>
+constexpr std::int64_t kSizeOf = static_cast<std::int64_t>(sizeof(T));
 
 PYNN_INLINE constexpr std::int64_t least(std::int64_t a, std::int64_t b) { return a < b ? a : b; }
 PYNN_INLINE constexpr std::int64_t most(std::int64_t a, std::int64_t b) { return a > b ? a : b; }

@@ -14,7 +14,7 @@ template <class T>
 bool prepare_layer(const Problem* problem, Plan* plan) {
   if (!covered(problem->specs[0])) return false;
   split_rows(Shape(problem->specs[0]), 0, plan);
-  plan->cost_ns = static_cast<double>(problem->specs[0].size * static_cast<std::int64_t>(sizeof(T))) / 10;
+  plan->cost_ns = static_cast<double>(problem->specs[0].size * kSizeOf<T>) / 10;
   return true;
 }
 
@@ -56,8 +56,8 @@ bool prepare_layer_grad(const Problem* problem, Plan* plan) {
   split_rows(shape, 0, plan);
   split_items(shape, 1, plan);
   split_columns(shape, 2, plan);
-  plan->shared_bytes = 2 * shape.blocks * shape.columns * static_cast<std::int64_t>(sizeof(T));
-  plan->cost_ns = static_cast<double>(problem->specs[0].size * static_cast<std::int64_t>(sizeof(T))) / 6;
+  plan->shared_bytes = 2 * shape.blocks * shape.columns * kSizeOf<T>;
+  plan->cost_ns = static_cast<double>(problem->specs[0].size * kSizeOf<T>) / 6;
   return true;
 }
 
@@ -106,7 +106,7 @@ void run_layer_grad(const Call* call, std::int32_t phase, std::int64_t begin, st
   if (phase == 1)
     return layer_products(call, sums, products, shape, chunk_range(begin, end, length, shape.blocks * shape.groups));
   const Range columns = chunk_range(begin, end, length, shape.columns);
-  for_vectors<T>(columns.last - columns.first, [&](std::int64_t i, int count) {
+  for_vectors<T>(columns.length(), [&](std::int64_t i, int count) {
     const std::int64_t c = columns.first + i;
     store_lanes(output<T>(call, 1) + c, join_blocks(products, shape, c, count), count);
     store_lanes(output<T>(call, 2) + c, join_blocks(sums, shape, c, count), count);

@@ -59,8 +59,8 @@ LstmForward<T> lstm_forward(const Problem* problem, void* const* data, void* sha
   f.recurrent_kernel = f.packing.pack_if_worth(operand<T>(data, 2), width, g.units, width, carried, f.shared, shared);
   f.cost_ns = sequence_cost_ns(g, 4, 1, 5);
   f.blocks = block_count(g.batch, f.cost_ns);
-  f.z_stride = scratch_stride<T>(width);
-  f.state_stride = scratch_stride<T>(g.units);
+  f.z_stride = odd_stride<T>(width);
+  f.state_stride = odd_stride<T>(g.units);
   const std::int64_t rows = block_rows(g.batch, f.blocks);
   f.z_at = f.scratch.template take<T>(input_rows(rows) * f.z_stride);
   f.h_at = f.scratch.template take<T>(rows * f.state_stride);
@@ -208,7 +208,7 @@ LstmGradient<T> lstm_gradient(const Problem* problem, void* const* data, void* s
   lstm_weight_gradients(f, problem, data, shared);
   f.cost_ns = sequence_cost_ns(g, 4, 2, 2);
   f.blocks = block_count(g.batch, f.cost_ns / 2);
-  f.state_stride = scratch_stride<T>(g.units);
+  f.state_stride = odd_stride<T>(g.units);
   const std::int64_t rows = block_rows(g.batch, f.blocks);
   f.dh_at = f.scratch.template take<T>(rows * f.state_stride);
   f.dc_at = f.scratch.template take<T>(rows * f.state_stride);

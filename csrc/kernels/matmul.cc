@@ -156,7 +156,7 @@ template <class T>
 void copy_rows(const Call* call, const T* from, std::int64_t chunk) {
   const std::int64_t* params = call->plan->params;
   const Stored a = stored_a(params);
-  const std::int64_t stride = copy_stride<T>(a.length), last = (chunk + 1) * a.rows / params[kCopyChunks];
+  const std::int64_t stride = odd_stride<T>(a.length), last = (chunk + 1) * a.rows / params[kCopyChunks];
   T* to = reinterpret_cast<T*>(static_cast<char*>(call->shared) + copy_offset<T>(params));
   for (std::int64_t i = chunk * a.rows / params[kCopyChunks]; i < last; ++i)
     std::memcpy(to + i * stride, from + i * a.length, static_cast<std::size_t>(a.length) * sizeof(T));
@@ -214,8 +214,8 @@ void run_block(const Call* call, std::int64_t index, Range rows, Range columns, 
   const Operands<T> at = operands_of<T>(call, index);
   if (params[kDot]) return run_dots(params, at, rows, bias, activation);
   Gemm<T> g = whole_product(params, at);
-  g.m = rows.last - rows.first;
-  g.n = columns.last - columns.first;
+  g.m = rows.length();
+  g.n = columns.length();
   g.a += rows.first * (g.a_columns ? 1 : k);
   g.b += columns.first * (g.b_columns ? k : 1);
   g.c += rows.first * n + columns.first;
@@ -225,7 +225,7 @@ void run_block(const Call* call, std::int64_t index, Range rows, Range columns, 
     g.panel_columns = params[kPanelColumns];
   }
   if (params[kCopyChunks]) {
-    g.a_stride = copy_stride<T>(g.a_stride);
+    g.a_stride = odd_stride<T>(g.a_stride);
     g.a = reinterpret_cast<const T*>(static_cast<const char*>(call->shared) + copy_offset<T>(params));
     g.a += rows.first * (g.a_columns ? 1 : g.a_stride);
   }
@@ -273,7 +273,7 @@ void add_depth_blocks(const Call* call, const T* bias, std::int32_t activation) 
 // Groups of whole rows that may be computed as one, so that each block of B is read once for all of them: as many as share L2.
 template <class T>
 std::int64_t groups_together(const std::int64_t* params) {
-  const std::int64_t row = (gemm_block(params[kK]) + params[kN]) * static_cast<std::int64_t>(sizeof(T));
+  const std::int64_t row = (gemm_block(params[kK]) + params[kN]) * kSizeOf<T>;
   const std::int64_t rows = ceil_divide(params[kM], params[kRowGroups]);
   return clamped(kTogetherBytes / (rows * row), 1, params[kRowGroups]);
 }

@@ -38,7 +38,7 @@ constexpr std::int64_t turned_sums(std::int64_t n, std::int64_t rows) {
 }
 template <class T>
 PYNN_INLINE std::int64_t narrow_scratch_bytes(std::int64_t n, std::int64_t k) {
-  const std::int64_t by_columns = turned_sums<T>(n, kNarrowRows) * static_cast<std::int64_t>(sizeof(T)) + gemm_scratch_bytes<T>(kNarrowRows, k);
+  const std::int64_t by_columns = turned_sums<T>(n, kNarrowRows) * kSizeOf<T> + gemm_scratch_bytes<T>(kNarrowRows, k);
   const std::int64_t by_rows = gemm_scratch_bytes<T>(n, k);  // of a part with too few rows
   return by_columns > by_rows ? by_columns : by_rows;
 }
@@ -172,7 +172,7 @@ PYNN_INLINE void for_turned_groups(const Gemm<T>& g, const Finish& finish) {
 template <class T, int N, bool kBColumns, class Finish>
 PYNN_INLINE void for_turned_rows(const Gemm<T>& g, const Finish& finish) {
   if constexpr (kVectorRegisters >= 32 && N <= 4) {
-    if (g.a_stride * static_cast<std::int64_t>(sizeof(T)) % (2 * kCopyStride) != 0) return for_turned_groups<T, N, kBColumns, 2>(g, finish);
+    if (g.a_stride * kSizeOf<T> % (2 * kCopyStride) != 0) return for_turned_groups<T, N, kBColumns, 2>(g, finish);
   }
   for_turned_groups<T, N, kBColumns, 1>(g, finish);
 }

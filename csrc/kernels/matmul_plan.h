@@ -47,9 +47,9 @@ template <class T>
 void split_output(double flops, std::int64_t m, std::int64_t n, std::int64_t k, std::int64_t* row_groups, std::int64_t* column_groups) {
   const std::int64_t most_chunks = flops > 100 * kChunkFlops ? kMostChunks : kManyChunks;
   const std::int64_t wanted = clamped(static_cast<std::int64_t>(flops / kChunkFlops), 1, most_chunks);
-  const std::int64_t strips = n * k * static_cast<std::int64_t>(sizeof(T)) > kDirectBytes ? kChunkStrips : 1;
+  const std::int64_t strips = n * k * kSizeOf<T> > kDirectBytes ? kChunkStrips : 1;
   const std::int64_t columns = clamped(ceil_divide(n, strips * tile_columns<T>()), 1, kMostChunks);
-  const std::int64_t fewest = n * k * static_cast<std::int64_t>(sizeof(T)) > kLargeBytes ? clamped(m / 4, kChunkRows, kRowsOfLarge) : kChunkRows;
+  const std::int64_t fewest = n * k * kSizeOf<T> > kLargeBytes ? clamped(m / 4, kChunkRows, kRowsOfLarge) : kChunkRows;
   const std::int64_t rows = clamped(ceil_divide(m, fewest), 1, kMostChunks);
   const std::int64_t blocks = clamped(ceil_divide(m, 2 * kRowBlock), 1, wanted);
   *column_groups = m > n ? 1 : clamped(wanted / blocks, 1, columns);
@@ -68,7 +68,7 @@ template <class T>
 std::int64_t depth_blocks(const std::int64_t* params, double flops) {
   const std::int64_t m = params[kM], n = params[kN], k = params[kK];
   const std::int64_t blocks = k > 0 ? ceil_divide(k, gemm_block(k)) : 1;
-  const std::int64_t size = static_cast<std::int64_t>(sizeof(T));
+  const std::int64_t size = kSizeOf<T>;
   const bool skinny = m <= kSkinnyRows && n * k * size >= kSkinnyBytes && blocks * m * n * size <= kPartialBytes;
   return skinny && params[kBatch] == 1 && !params[kDot] && flops > 2 * kChunkFlops ? blocks : 1;
 }
@@ -78,7 +78,7 @@ template <class T>
 bool shares_panels(const std::int64_t* params) {
   const std::int64_t m = params[kM], n = params[kN], k = params[kK];
   if (params[kBatch] != 1 || params[kDot] || params[kNarrow] == n || params[kRowGroups] == 1 || params[kDepthBlocks] > 1 || k == 0) return false;
-  return packs<T>(m, k, params[kTransposeB] != 0, n) && n * k * static_cast<std::int64_t>(sizeof(T)) <= kPanelBytes;
+  return packs<T>(m, k, params[kTransposeB] != 0, n) && n * k * kSizeOf<T> <= kPanelBytes;
 }
 
 // A as it is stored: rows of `length` elements.
@@ -94,7 +94,7 @@ PYNN_INLINE Stored stored_a(const std::int64_t* params) {
 template <class T>
 std::int64_t copy_chunks(const std::int64_t* params) {
   const Stored a = stored_a(params);
-  const std::int64_t row = a.length * static_cast<std::int64_t>(sizeof(T)), bytes = a.rows * row;
+  const std::int64_t row = a.length * kSizeOf<T>, bytes = a.rows * row;
   if (params[kColumnGroups] == 1 || row % kCopyStride != 0 || bytes <= kCopyFrom || bytes > kPanelBytes) return 0;
   return clamped(bytes / kCopyChunkBytes, 1, least(a.rows, kMostChunks));
 }
@@ -102,7 +102,7 @@ std::int64_t copy_chunks(const std::int64_t* params) {
 // Where the copy is in the shared workspace, behind the panels of B.
 template <class T>
 std::int64_t copy_offset(const std::int64_t* params) {
-  return aligned_bytes(params[kPanelColumns] * params[kK] * static_cast<std::int64_t>(sizeof(T)));
+  return aligned_bytes(params[kPanelColumns] * params[kK] * kSizeOf<T>);
 }
 
 // The chunks of `batch` products of m x n x k, and what they cost.
@@ -125,7 +125,7 @@ void plan_chunks(Plan* plan) {
     plan->phases = 2;
     plan->chunks[0] = params[kDepthBlocks];
     plan->chunks[1] = 1;
-    plan->shared_bytes = params[kDepthBlocks] * m * n * static_cast<std::int64_t>(sizeof(T));
+    plan->shared_bytes = params[kDepthBlocks] * m * n * kSizeOf<T>;
   }
   if (shares_panels<T>(params)) {
     const std::int64_t packed = n - params[kNarrow];
@@ -133,12 +133,12 @@ void plan_chunks(Plan* plan) {
     plan->phases = 2;
     plan->chunks[1] = plan->chunks[0];
     plan->chunks[0] = ceil_divide(k, gemm_block(k)) * ceil_divide(packed, kChunkStrips * tile_columns<T>());
-    plan->shared_bytes = params[kPanelColumns] * k * static_cast<std::int64_t>(sizeof(T));
+    plan->shared_bytes = params[kPanelColumns] * k * kSizeOf<T>;
     params[kCopyChunks] = copy_chunks<T>(params);
     plan->chunks[0] += params[kCopyChunks];
     const Stored a = stored_a(params);
     if (params[kCopyChunks])
-      plan->shared_bytes = copy_offset<T>(params) + a.rows * copy_stride<T>(a.length) * static_cast<std::int64_t>(sizeof(T));
+      plan->shared_bytes = copy_offset<T>(params) + a.rows * odd_stride<T>(a.length) * kSizeOf<T>;
   }
   plan->scratch_bytes = params[kDot] ? 0 : gemm_scratch_bytes<T>(n, k);
   const std::int64_t narrow = params[kNarrow] ? narrow_scratch_bytes<T>(params[kNarrow], k) : 0;

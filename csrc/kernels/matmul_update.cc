@@ -57,7 +57,7 @@ template <class T>
 void plan_blocks(Plan* plan) {
   std::int64_t* p = plan->params;
   p[kBlockColumns] = p[kN] <= kWidest ? p[kN] : kWidest;
-  const std::int64_t row_bytes = most(p[kBlockColumns] * static_cast<std::int64_t>(sizeof(T)), 1);
+  const std::int64_t row_bytes = most(p[kBlockColumns] * kSizeOf<T>, 1);
   p[kBlockRows] = most(kBlockBytes / row_bytes / kRowUnit, 1) * kRowUnit;
   p[kColumnBlocks] = p[kN] > 0 ? ceil_divide(p[kN], p[kBlockColumns]) : 0;
   p[kBlocks] = p[kColumnBlocks] * ceil_divide(p[kM], p[kBlockRows]);
@@ -84,7 +84,7 @@ bool prepare_product_step(const Problem* problem, Plan* plan) {
   plan->params[kK] = a.dims[ints[0] ? 0 : 1];
   plan->variant = ints[2] == kPlainStep && plan->params[kK] <= kDepth ? kDescent : kStepOfBlock;
   plan_blocks<T>(plan);
-  plan->scratch_bytes = gradient_elements(*plan) * static_cast<std::int64_t>(sizeof(T)) + gemm_scratch_bytes<T>(plan->params[kBlockColumns], plan->params[kK]);
+  plan->scratch_bytes = gradient_elements(*plan) * kSizeOf<T> + gemm_scratch_bytes<T>(plan->params[kBlockColumns], plan->params[kK]);
   const double elements = static_cast<double>(weight.size) * sizeof(T);
   plan->cost_ns = elements * (2.0 * static_cast<double>(plan->params[kK]) / (4 * kFlopsPerNs) + 2.0 * first / 30);
   return true;

@@ -33,7 +33,7 @@ struct BatchWorkspace {
     shift = scale + shape.columns;
   }
   static std::int64_t bytes(const Shape& shape) {
-    return 2 * (shape.blocks + 1) * shape.columns * static_cast<std::int64_t>(sizeof(T));
+    return 2 * (shape.blocks + 1) * shape.columns * kSizeOf<T>;
   }
 };
 
@@ -46,7 +46,7 @@ bool prepare_batch(const Problem* problem, Plan* plan, double passes) {
   split_columns(shape, 1, plan);
   split_rows(shape, 2, plan);
   plan->shared_bytes = BatchWorkspace<T>::bytes(shape);
-  plan->cost_ns = static_cast<double>(problem->specs[0].size * static_cast<std::int64_t>(sizeof(T))) * passes / 30;
+  plan->cost_ns = static_cast<double>(problem->specs[0].size * kSizeOf<T>) * passes / 30;
   return true;
 }
 
@@ -75,7 +75,7 @@ PYNN_INLINE typename Simd<T>::V join_squares(const BatchWorkspace<T>& work, cons
   typedef typename Simd<T>::V V;
   V total = zero<T>();
   for (std::int64_t block = 0; block < shape.blocks; ++block) {
-    const T rows = static_cast<T>(least(kBlock, shape.rows - block * kBlock));
+    const T rows = static_cast<T>(least(kColumnSumRows, shape.rows - block * kColumnSumRows));
     const V d = load_lanes(work.sums + block * shape.columns + c, count) * broadcast(T(1) / rows) - mean;
     total = total + fma(d * broadcast(rows), d, load_lanes(work.squares + block * shape.columns + c, count));
   }
@@ -88,7 +88,7 @@ void join_moments(const Call* call, const BatchWorkspace<T>& work, const Shape& 
   const T *gamma = operand<const T>(call, 1), *beta = operand<const T>(call, 2);
   const V share = broadcast(T(1) / static_cast<T>(shape.rows)), one = broadcast(T(1));
   const V epsilon = broadcast(static_cast<T>(call->problem->floats[0]));
-  for_vectors<T>(columns.last - columns.first, [&](std::int64_t i, int count) {
+  for_vectors<T>(columns.length(), [&](std::int64_t i, int count) {
     const std::int64_t c = columns.first + i;
     const V mean = join_blocks(work.sums, shape, c, count) * share;
     const V variance = join_squares(work, shape, mean, c, count) * share;
@@ -138,7 +138,7 @@ void join_products(const Call* call, const BatchWorkspace<T>& work, const Shape&
   typedef typename Simd<T>::V V;
   const T *inverse = operand<const T>(call, 3), *gamma = operand<const T>(call, 4);
   const V share = broadcast(T(1) / static_cast<T>(shape.rows));
-  for_vectors<T>(columns.last - columns.first, [&](std::int64_t i, int count) {
+  for_vectors<T>(columns.length(), [&](std::int64_t i, int count) {
     const std::int64_t c = columns.first + i;
     const V inv = load_lanes(inverse + c, count);
     const V dbeta = join_blocks(work.sums, shape, c, count), dgamma = join_blocks(work.squares, shape, c, count) * inv;
@@ -184,8 +184,8 @@ bool prepare_inference(const Problem* problem, Plan* plan) {
   plan->phases = 2;
   plan->chunks[0] = 1;
   split_rows(shape, 1, plan);
-  plan->shared_bytes = 2 * shape.columns * static_cast<std::int64_t>(sizeof(T));
-  plan->cost_ns = static_cast<double>(problem->specs[0].size * static_cast<std::int64_t>(sizeof(T))) / 15;
+  plan->shared_bytes = 2 * shape.columns * kSizeOf<T>;
+  plan->cost_ns = static_cast<double>(problem->specs[0].size * kSizeOf<T>) / 15;
   return true;
 }
 

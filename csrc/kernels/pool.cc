@@ -24,13 +24,9 @@ inline void plan_rows(std::int64_t rows, std::int64_t bytes, Plan* plan) {
   plan->chunks[0] = rows == 0 ? 0 : clamped(bytes >> 15, 1, least(kPoolChunks, rows));
 }
 
-struct RowRange {
-  std::int64_t first, last;
-};
-
-inline RowRange chunk_rows(const Call* call, std::int64_t begin, std::int64_t end) {
+inline Range chunk_rows(const Call* call, std::int64_t begin, std::int64_t end) {
   const std::int64_t rows = call->plan->params[0], chunks = call->plan->chunks[0];
-  return RowRange{rows * begin / chunks, rows * end / chunks};
+  return Range{rows * begin / chunks, rows * end / chunks};
 }
 
 // Whether all operands but x have the pooled shape.
@@ -49,7 +45,7 @@ template <class T>
 bool prepare_pool(const Problem* problem, Plan* plan, const Spec& x, std::int64_t rows, bool bytes_argmax) {
   if (!window_fits(x.dims, 4) || !window_fits(problem->ints, kPoolRight + 1)) return false;
   const PoolShape s = pool_shape(x, problem->ints);
-  plan_rows(s.batch * rows, x.size * static_cast<std::int64_t>(sizeof(T)), plan);
+  plan_rows(s.batch * rows, x.size * kSizeOf<T>, plan);
   return pooled_alike(*problem, x, s) && (!bytes_argmax || s.rows.window * s.cols.window <= kLargestByteWindow);
 }
 
@@ -57,9 +53,9 @@ bool prepare_pool(const Problem* problem, Plan* plan, const Spec& x, std::int64_
 
 template <class T>
 void max_window(const PoolShape& s, const T* image, std::int64_t oh, std::int64_t ow, T* y, std::uint8_t* argmax) {
-  const Span rows = window_span(s.rows, oh), cols = window_span(s.cols, ow);
+  const Range rows = window_span(s.rows, oh), cols = window_span(s.cols, ow);
   const std::int64_t row0 = oh * s.rows.stride - s.rows.pad, col0 = ow * s.cols.stride - s.cols.pad;
-  for_each_channels<T>(s.channels, [&](std::int64_t c, int lanes) {
+  for_vectors<T>(s.channels, [&](std::int64_t c, int lanes) {
     typename Simd<T>::V best = load_lanes<T>(image + (rows.first * s.cols.size + cols.first) * s.channels + c, lanes);
     Codes<T> best_at = code<T>((rows.first - row0) * s.cols.window + cols.first - col0);
     for (std::int64_t h = rows.first; h < rows.last; ++h)
@@ -75,7 +71,7 @@ void max_window(const PoolShape& s, const T* image, std::int64_t oh, std::int64_
 template <class T>
 void max_square(const PoolShape& s, const T* corner, T* y, std::uint8_t* argmax) {
   const T* below = corner + s.cols.size * s.channels;
-  for_each_channels<T>(s.channels, [&](std::int64_t c, int lanes) {
+  for_vectors<T>(s.channels, [&](std::int64_t c, int lanes) {
     const Largest<T> best = largest_of_four<T>(load_lanes<T>(corner + c, lanes), load_lanes<T>(corner + s.channels + c, lanes),
                                                load_lanes<T>(below + c, lanes), load_lanes<T>(below + s.channels + c, lanes));
     store_lanes<T>(y + c, best.value, lanes);
@@ -86,7 +82,7 @@ void max_square(const PoolShape& s, const T* corner, T* y, std::uint8_t* argmax)
 template <class T>
 void run_max(const Call* call, std::int64_t begin, std::int64_t end) {
   const PoolShape s = pool_shape(call->problem->specs[0], call->problem->ints);
-  const RowRange range = chunk_rows(call, begin, end);
+  const Range range = chunk_rows(call, begin, end);
   const T* x = operand<const T>(call, 0);
   const bool squares = s.rows.window == 2 && s.cols.window == 2 && inside(s.rows) && inside(s.cols);
   for (std::int64_t row = range.first; row < range.last; ++row) {
@@ -105,10 +101,10 @@ void run_max(const Call* call, std::int64_t begin, std::int64_t end) {
 // One input row of the gradient where windows may overlap.
 template <class T>
 void max_grad_row(const PoolShape& s, const T* dy, const std::uint8_t* argmax, std::int64_t ih, T* dx) {
-  const Span rows = windows_over(s.rows, ih);
+  const Range rows = windows_over(s.rows, ih);
   for (std::int64_t iw = 0; iw < s.cols.size; ++iw, dx += s.channels) {
-    const Span cols = windows_over(s.cols, iw);
-    for_each_channels<T>(s.channels, [&](std::int64_t c, int lanes) {
+    const Range cols = windows_over(s.cols, iw);
+    for_vectors<T>(s.channels, [&](std::int64_t c, int lanes) {
       typename Simd<T>::V sum = zero<T>();
       for (std::int64_t oh = rows.first; oh < rows.last; ++oh)
         for (std::int64_t ow = cols.first; ow < cols.last; ++ow) {
@@ -141,7 +137,7 @@ template <class T>
 void max_grad_tiled_row(const PoolShape& s, const T* dy, const std::uint8_t* argmax, std::int64_t ih, T* dx) {
   tiled_row(s, ih, dx, [&](std::int64_t oh, std::int64_t ow, std::int64_t place, T* to) {
     const std::int64_t at = (oh * s.cols.out_size + ow) * s.channels;
-    for_each_channels<T>(s.channels, [&](std::int64_t c, int lanes) {
+    for_vectors<T>(s.channels, [&](std::int64_t c, int lanes) {
       const typename Simd<T>::V d = load_lanes<T>(dy + at + c, lanes);
       store_lanes<T>(to + c, where_code<T>(load_codes<T>(argmax + at + c, lanes), code<T>(place), d), lanes);
     });
@@ -153,7 +149,7 @@ inline bool tiled(const WindowAxis& axis) { return axis.window <= axis.stride &&
 template <class T>
 void run_max_grad(const Call* call, std::int64_t begin, std::int64_t end) {
   const PoolShape s = pool_shape(call->problem->specs[2], call->problem->ints);
-  const RowRange range = chunk_rows(call, begin, end);
+  const Range range = chunk_rows(call, begin, end);
   for (std::int64_t row = range.first; row < range.last; ++row) {
     const std::int64_t image = row / s.rows.size * s.rows.out_size * s.cols.out_size * s.channels;
     const T* dy = operand<const T>(call, 0) + image;
@@ -177,7 +173,7 @@ void take_window(const PoolShape& s, const T* image, std::int64_t oh, std::int64
 template <class T>
 void run_take(const Call* call, std::int64_t begin, std::int64_t end) {
   const PoolShape s = pool_shape(call->problem->specs[0], call->problem->ints);
-  const RowRange range = chunk_rows(call, begin, end);
+  const Range range = chunk_rows(call, begin, end);
   for (std::int64_t row = range.first; row < range.last; ++row) {
     const T* image = operand<const T>(call, 0) + row / s.rows.out_size * s.rows.size * s.cols.size * s.channels;
     for (std::int64_t ow = 0; ow < s.cols.out_size; ++ow) {
@@ -190,12 +186,10 @@ void run_take(const Call* call, std::int64_t begin, std::int64_t end) {
 
 // ---- mean ---------------------------------------------------------------------------------------------------------
 
-inline std::int64_t span_length(Span span) { return span.last - span.first; }
-
 template <class T>
-void average_window(const PoolShape& s, const T* image, Span rows, Span cols, T* y) {
-  const typename Simd<T>::V count = broadcast(static_cast<T>(span_length(rows) * span_length(cols)));
-  for_each_channels<T>(s.channels, [&](std::int64_t c, int lanes) {
+void average_window(const PoolShape& s, const T* image, Range rows, Range cols, T* y) {
+  const typename Simd<T>::V count = broadcast(static_cast<T>(rows.length() * cols.length()));
+  for_vectors<T>(s.channels, [&](std::int64_t c, int lanes) {
     typename Simd<T>::V sum = zero<T>();
     for (std::int64_t h = rows.first; h < rows.last; ++h)
       for (std::int64_t w = cols.first; w < cols.last; ++w)
@@ -207,7 +201,7 @@ void average_window(const PoolShape& s, const T* image, Span rows, Span cols, T*
 template <class T>
 void run_average(const Call* call, std::int64_t begin, std::int64_t end) {
   const PoolShape s = pool_shape(call->problem->specs[0], call->problem->ints);
-  const RowRange range = chunk_rows(call, begin, end);
+  const Range range = chunk_rows(call, begin, end);
   for (std::int64_t row = range.first; row < range.last; ++row) {
     const T* image = operand<const T>(call, 0) + row / s.rows.out_size * s.rows.size * s.cols.size * s.channels;
     T* y = operand<T>(call, 1) + row * s.cols.out_size * s.channels;
@@ -218,14 +212,14 @@ void run_average(const Call* call, std::int64_t begin, std::int64_t end) {
 
 template <class T>
 void average_grad_row(const PoolShape& s, const T* dy, std::int64_t ih, T* dx) {
-  const Span rows = windows_over(s.rows, ih);
+  const Range rows = windows_over(s.rows, ih);
   for (std::int64_t iw = 0; iw < s.cols.size; ++iw, dx += s.channels) {
-    const Span cols = windows_over(s.cols, iw);
-    for_each_channels<T>(s.channels, [&](std::int64_t c, int lanes) {
+    const Range cols = windows_over(s.cols, iw);
+    for_vectors<T>(s.channels, [&](std::int64_t c, int lanes) {
       typename Simd<T>::V sum = zero<T>();
       for (std::int64_t oh = rows.first; oh < rows.last; ++oh)
         for (std::int64_t ow = cols.first; ow < cols.last; ++ow) {
-          const std::int64_t count = span_length(window_span(s.rows, oh)) * span_length(window_span(s.cols, ow));
+          const std::int64_t count = window_span(s.rows, oh).length() * window_span(s.cols, ow).length();
           sum = sum + load_lanes<T>(dy + (oh * s.cols.out_size + ow) * s.channels + c, lanes) / broadcast(static_cast<T>(count));
         }
       store_lanes<T>(dx + c, sum, lanes);
@@ -236,9 +230,9 @@ void average_grad_row(const PoolShape& s, const T* dy, std::int64_t ih, T* dx) {
 template <class T>
 void average_grad_tiled_row(const PoolShape& s, const T* dy, std::int64_t ih, T* dx) {
   tiled_row(s, ih, dx, [&](std::int64_t oh, std::int64_t ow, std::int64_t, T* to) {
-    const T count = static_cast<T>(span_length(window_span(s.rows, oh)) * span_length(window_span(s.cols, ow)));
+    const T count = static_cast<T>(window_span(s.rows, oh).length() * window_span(s.cols, ow).length());
     const T* d = dy + (oh * s.cols.out_size + ow) * s.channels;
-    for_each_channels<T>(s.channels, [&](std::int64_t c, int lanes) {
+    for_vectors<T>(s.channels, [&](std::int64_t c, int lanes) {
       store_lanes<T>(to + c, load_lanes<T>(d + c, lanes) / broadcast(count), lanes);
     });
   });
@@ -247,7 +241,7 @@ void average_grad_tiled_row(const PoolShape& s, const T* dy, std::int64_t ih, T*
 template <class T>
 void run_average_grad(const Call* call, std::int64_t begin, std::int64_t end) {
   const PoolShape s = pool_shape(call->problem->specs[1], call->problem->ints);
-  const RowRange range = chunk_rows(call, begin, end);
+  const Range range = chunk_rows(call, begin, end);
   for (std::int64_t row = range.first; row < range.last; ++row) {
     const T* dy = operand<const T>(call, 0) + row / s.rows.size * s.rows.out_size * s.cols.out_size * s.channels;
     T* dx = operand<T>(call, 1) + row * s.cols.size * s.channels;

@@ -26,22 +26,17 @@ inline PoolShape pool_shape(const Spec& x, const std::int64_t* ints) {
       x.dims[0], x.dims[3]};
 }
 
-// Positions [first, last) of an axis.
-struct Span {
-  std::int64_t first, last;
-};
-
 // The input positions of window `o`.
-inline Span window_span(const WindowAxis& axis, std::int64_t o) {
+inline Range window_span(const WindowAxis& axis, std::int64_t o) {
   const std::int64_t begin = o * axis.stride - axis.pad;
-  return Span{most(begin, 0), least(begin + axis.window, axis.size)};
+  return Range{most(begin, 0), least(begin + axis.window, axis.size)};
 }
 
 // The windows that input position `i` is in.
-inline Span windows_over(const WindowAxis& axis, std::int64_t i) {
+inline Range windows_over(const WindowAxis& axis, std::int64_t i) {
   const std::int64_t reach = i + axis.pad;
   const std::int64_t before = reach - axis.window;
-  return Span{before < 0 ? 0 : before / axis.stride + 1, least(reach / axis.stride + 1, axis.out_size)};
+  return Range{before < 0 ? 0 : before / axis.stride + 1, least(reach / axis.stride + 1, axis.out_size)};
 }
 
 template <class T>

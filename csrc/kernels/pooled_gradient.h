@@ -37,7 +37,7 @@ void expand_row(const PooledGradient<T>& g, std::int64_t n, std::int64_t oh, std
   const T* d = g.dy + at;
   const std::uint8_t* codes = g.residual + at;
   for (std::int64_t p = 0; p < pooled; ++p, to += 2 * e.stride, d += g.channels, codes += g.channels)
-    for_each_channels<T>(e.columns, [&](std::int64_t j, int lanes) {
+    for_vectors<T>(e.columns, [&](std::int64_t j, int lanes) {
       const int stored = lanes == Simd<T>::kLanes || e.stored > e.columns ? Simd<T>::kLanes : lanes;
       const typename Simd<T>::V value = load_lanes<T>(d + j, lanes);
       const Codes<T> place = load_codes<T>(codes + j, lanes);

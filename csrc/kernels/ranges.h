@@ -8,8 +8,10 @@ namespace pynn {
 namespace PYNN_TARGET {
 namespace {
 
+// From `first` up to `last`, which is behind the last one.
 struct Range {
   std::int64_t first, last;
+  PYNN_INLINE std::int64_t length() const { return last - first; }
 };
 
 // Length of a chunk: at least `smallest`, a multiple of `unit`, and long enough that `total` makes 32 chunks at most.

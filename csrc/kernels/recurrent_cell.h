@@ -119,21 +119,13 @@ PYNN_INLINE std::int64_t block_count(std::int64_t batch, double cost_ns) {
   return blocks > 0 ? blocks : batch > 0;
 }
 
-// A row of `n` elements of scratch, its stride odd in cache lines so that rows don't fall on one another in the L1 cache.
-template <class T>
-PYNN_INLINE std::int64_t scratch_stride(std::int64_t n) {
-  const std::int64_t line = 64 / static_cast<std::int64_t>(sizeof(T));
-  const std::int64_t lines = ceil_divide(n, line);
-  return (lines | 1) * line;
-}
-
 // Hands out pieces of a workspace, each aligned to a cache line.
 struct Layout {
   std::int64_t bytes = 0;
   template <class T>
   std::int64_t take(std::int64_t count) {
     const std::int64_t at = bytes;
-    bytes += ceil_divide(count * static_cast<std::int64_t>(sizeof(T)), 64) * 64;
+    bytes += aligned_bytes(count * kSizeOf<T>);
     return at;
   }
 };

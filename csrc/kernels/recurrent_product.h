@@ -6,9 +6,10 @@
 #pragma once
 
 #include "base/kernel.h"
+#include "kernels/cache.h"
 #include "kernels/gemm_tile.h"
 #include "kernels/integers.h"
-#include "kernels/prefetch.h"
+#include "kernels/sum.h"
 
 namespace pynn {
 namespace PYNN_TARGET {
@@ -18,8 +19,6 @@ namespace {
 constexpr int kMostRows = kVectorRegisters >= 32 ? 8 : kTileRows;
 // Rows over which a weight gradient is summed in registers; a panel of the gate gradients then stays in L1.
 constexpr std::int64_t kReductionBlock = 256;
-// Rows of one partial of a bias gradient, the same as for any column sum.
-constexpr std::int64_t kColumnSumBlock = 128;
 // An unpacked matrix above this size loses more in the caches than packing costs.
 constexpr std::int64_t kUnpackedBytes = 1 << 15;
 // And from so many rows on packing pays for itself.
@@ -54,7 +53,7 @@ PYNN_INLINE PanelMatrix<T> plain_matrix(const T* data, std::int64_t row_length, 
 template <class T>
 PYNN_INLINE bool worth_packing(std::int64_t k, std::int64_t n, std::int64_t rows) {
   if (n % Simd<T>::kLanes != 0) return true;  // a plain matrix has no padding to read
-  return rows >= kPackedRows && k * n * static_cast<std::int64_t>(sizeof(T)) > kUnpackedBytes;
+  return rows >= kPackedRows && k * n * kSizeOf<T> > kUnpackedBytes;
 }
 
 // Panel q of the (k, n) matrix at b with rows `stride` apart -> to.
@@ -323,7 +322,7 @@ void reduce_panel(const Rows<const T>& a, std::int64_t width, const Rows<const T
   }
 }
 
-// to[j] = [to[j] +] sum over `count` rows for the columns of a panel; part by part, in the canonical order of column sums.
+// to[j] = [to[j] +] sum over `count` rows for the columns of a panel; part by part, in the canonical order (sum.h).
 template <class T>
 void sum_panel(const Rows<const T>& b, std::int64_t count, T* to, int columns, bool first) {
   typedef typename Simd<T>::V V;
@@ -332,7 +331,7 @@ void sum_panel(const Rows<const T>& b, std::int64_t count, T* to, int columns, b
   const std::int64_t second = tail ? lanes : 0;
   std::int64_t r = 0;
   do {
-    const std::int64_t end = least(count, r + kColumnSumBlock);
+    const std::int64_t end = least(count, r + kColumnSumRows);
     V part0 = zero<T>(), part1 = zero<T>();
     for (; r < end; ++r) {
       part0 = part0 + load<T>(b.row(r));

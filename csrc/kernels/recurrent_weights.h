@@ -110,7 +110,7 @@ struct WeightGradients {
   int add_source(const T* from, bool gathered, std::int64_t width, Layout& layout, void* shared) {
     Rows<T> lines{const_cast<T*>(from), width};
     if (gathered) {
-      lines.stride = scratch_stride<T>(width);
+      lines.stride = odd_stride<T>(width);
       lines.data = at_offset<T>(shared, layout.take<T>(rows * lines.stride));
     }
     sources[num_sources] = Source<T>{lines, width, gathered};
@@ -189,7 +189,7 @@ struct WeightGradients {
 // Gate gradients of all rows, `width` to a row, in the workspace: a product may read a whole panel from any column on.
 template <class T>
 PYNN_INLINE Rows<T> gate_gradients(std::int64_t rows, std::int64_t width, Layout& layout, void* shared) {
-  const std::int64_t stride = scratch_stride<T>(width);
+  const std::int64_t stride = odd_stride<T>(width);
   return {at_offset<T>(shared, layout.take<T>(rows * stride + panel_columns<T>())), stride};
 }
 
@@ -241,7 +241,7 @@ constexpr std::int64_t kExpectedStates = 256 << 10;
 template <class T>
 PYNN_INLINE bool expects(const Sequence<T>& sequence, const RowBlock& part, std::int64_t step) {
   const Geometry& g = sequence.geometry;
-  return part.rows >= kExpectedRows && step >= 0 && g.rows * g.units * static_cast<std::int64_t>(sizeof(T)) >= kExpectedStates;
+  return part.rows >= kExpectedRows && step >= 0 && g.rows * g.units * kSizeOf<T> >= kExpectedStates;
 }
 // Adds the rows of a block at a step of a (batch, steps, n) tensor, null for none.
 template <Use kUse, class T>

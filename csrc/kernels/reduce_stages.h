@@ -2,7 +2,7 @@
 //
 // Neighbouring axes that are both reduced or both kept are one. A stage removes the last reduced axis: seen by it the tensor
 // is (outer, n, inner), and it gives (outer, inner). With inner == 1 it reduces rows (pieces of kSumGroup elements, see sum.h),
-// otherwise columns (pieces of kPieceRows rows, each reduced in the order of rows). A second phase joins the pieces in order.
+// otherwise columns (pieces of kColumnSumRows rows, each reduced in the order of rows). A second phase joins the pieces in order.
 // Two stages are enough for what occurs.
 #pragma once
 
@@ -15,7 +15,6 @@ namespace {
 
 enum ReduceKind { kSum = 0, kMean, kLargest, kSmallest, kProduct, kAny, kAll, kReduceEnd };
 
-constexpr std::int64_t kPieceRows = 128;        // rows of a piece of a column sum
 constexpr std::int64_t kColumnGroup = 256;      // columns that an item takes
 constexpr std::int64_t kItemElements = 8192;    // at least, in a chunk
 constexpr int kMaxStages = 2;
@@ -24,7 +23,7 @@ struct Stage {
   std::int64_t outer, n, inner;
 
   bool rows() const { return inner == 1; }
-  std::int64_t piece() const { return rows() ? kSumGroup : kPieceRows; }
+  std::int64_t piece() const { return rows() ? kSumGroup : kColumnSumRows; }
   std::int64_t pieces() const { return most(1, ceil_divide(n, piece())); }
   std::int64_t groups() const { return ceil_divide(inner, kColumnGroup); }
   std::int64_t results() const { return outer * inner; }

@@ -9,7 +9,7 @@ namespace pynn {
 namespace PYNN_TARGET {
 namespace {
 
-// Calls fn(first element, lanes in use) for each vector of a row of n elements.
+// Calls fn(first element, lanes in use) for each vector of a row of n elements; `lanes` is a compile-time kLanes where the vector is full.
 template <class T, class F>
 PYNN_INLINE void for_vectors(std::int64_t n, const F& fn) {
   constexpr int lanes = Simd<T>::kLanes;

@@ -161,7 +161,7 @@ void place_as(const Call* call, const Walk& walk, std::int32_t phase, std::int64
   U* out = operand<U>(call, 1);
   if (phase == 0) {
     const Range range = chunk_range(begin, end, call->plan->params[kFillLength], call->problem->specs[1].size);
-    return fill(out + range.first, value, range.last - range.first);
+    return fill(out + range.first, value, range.length());
   }
   const Range rows = chunk_range(begin, end, call->plan->params[kPlaceLength], call->plan->params[kPlacedRows]);
   write_rows(walk, out, operand<const U>(call, 0), rows);

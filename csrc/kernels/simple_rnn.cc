@@ -47,7 +47,7 @@ SimpleRnnForward<T> simple_rnn_forward(const Problem* problem, void* const* data
   f.recurrent_kernel = f.packing.pack_if_worth(operand<T>(data, 2), g.units, g.units, g.units, carried, f.shared, shared);
   f.cost_ns = sequence_cost_ns(g, 1, 1, 1);
   f.blocks = block_count(g.batch, f.cost_ns);
-  f.stride = scratch_stride<T>(g.units);
+  f.stride = odd_stride<T>(g.units);
   const std::int64_t rows = block_rows(g.batch, f.blocks);
   f.z_at = f.scratch.template take<T>(input_rows(rows) * f.stride);
   f.h_at = f.scratch.template take<T>(rows * f.stride);
@@ -150,7 +150,7 @@ SimpleRnnGradient<T> simple_rnn_gradient(const Problem* problem, void* const* da
   simple_rnn_weight_gradients(f, problem, data, shared);
   f.cost_ns = sequence_cost_ns(g, 1, 2, 0);
   f.blocks = block_count(g.batch, f.cost_ns / 2);
-  f.stride = scratch_stride<T>(g.units);
+  f.stride = odd_stride<T>(g.units);
   const std::int64_t rows = block_rows(g.batch, f.blocks);
   f.dh_at = f.scratch.template take<T>(rows * f.stride);
   return f;

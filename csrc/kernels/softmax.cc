@@ -292,7 +292,7 @@ void run_sigmoid(const Call* call, std::int64_t begin, std::int64_t end) {
   const T* x = operand<const T>(call, 0) + range.first;
   const T* z = operand<const T>(call, 1) + range.first;
   T* y = operand<T>(call, 2) + range.first;
-  for_vectors<T>(range.last - range.first, [&](std::int64_t i, int count) {
+  for_vectors<T>(range.length(), [&](std::int64_t i, int count) {
     const typename Simd<T>::V v = load_lanes(x + i, count);
     store_lanes(y + i, vmax(v, zero<T>()) - v * load_lanes(z + i, count) + vlog1p(vexp(-magnitude(v))), count);
   });

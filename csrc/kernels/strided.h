@@ -104,7 +104,7 @@ PYNN_INLINE void copy_turned(U* to, const U* from, std::int64_t n) {
 // packed[i] = strided[i * stride]
 template <class U>
 PYNN_INLINE void read_row(U* packed, const U* strided, std::int64_t n, std::int64_t stride) {
-  if (stride == 1 && n * static_cast<std::int64_t>(sizeof(U)) >= 64) {
+  if (stride == 1 && n * kSizeOf<U> >= 64) {
     std::memcpy(packed, strided, static_cast<std::size_t>(n) * sizeof(U));
     return;
   }
@@ -115,7 +115,7 @@ PYNN_INLINE void read_row(U* packed, const U* strided, std::int64_t n, std::int6
 // strided[i * stride] = packed[i]
 template <class U>
 PYNN_INLINE void write_row(U* strided, const U* packed, std::int64_t n, std::int64_t stride) {
-  if (stride == 1 && n * static_cast<std::int64_t>(sizeof(U)) >= 64) {
+  if (stride == 1 && n * kSizeOf<U> >= 64) {
     std::memcpy(strided, packed, static_cast<std::size_t>(n) * sizeof(U));
     return;
   }

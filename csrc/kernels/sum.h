@@ -7,6 +7,9 @@
 //
 // For double it is 32 lanes in four accumulators of 8. A parallel kernel computes groups in one phase (`sum_group`) into shared
 // workspace and adds them in order in the next (`sum_in_order`): the same additions as `sum_contiguous`, so the same bits.
+//
+// The canonical sum over the rows of a matrix, column by column: blocks of kColumnSumRows rows, each in the order of rows from zero, then
+// block by block.
 #pragma once
 
 #include "simd/fold.h"
@@ -18,6 +21,7 @@ namespace {
 
 constexpr std::int64_t kSumBlock = 1024;
 constexpr std::int64_t kSumGroup = 16 * kSumBlock;
+constexpr std::int64_t kColumnSumRows = 128;
 
 template <class T>
 struct SumLanes {

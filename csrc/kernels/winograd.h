@@ -6,8 +6,8 @@
 // alone: blocks change no bit.
 #pragma once
 
+#include "kernels/cache.h"
 #include "kernels/pool_windows.h"
-#include "kernels/prefetch.h"
 #include "kernels/winograd_points.h"
 #include "kernels/winograd_products.h"
 
@@ -64,7 +64,7 @@ PYNN_NOINLINE void transform_border(const DenseSource<T>& source, std::int64_t n
       const bool exists = r >= 0 && r < source.rows && c >= 0 && c < source.cols;
       pixels[i * Line::kFrom + j] = exists ? source.at(n, r, c) + channel : nullptr;
     }
-  for_each_channels<T>(channels, [&](std::int64_t c, int lanes) {
+  for_vectors<T>(channels, [&](std::int64_t c, int lanes) {
     transform_loaded<T, Line>([&](int i, int j) {
       const T* pixel = pixels[i * Line::kFrom + j];
       return pixel ? load_lanes<T>(pixel + c, lanes) : zero<T>();
@@ -75,7 +75,7 @@ PYNN_NOINLINE void transform_border(const DenseSource<T>& source, std::int64_t n
 template <class T, class Line>
 PYNN_NOINLINE void transform_inside(const T* corner, std::int64_t row_step, std::int64_t pixel_step, std::int64_t channels, T* to,
                                     std::int64_t plane) {
-  for_each_channels<T>(channels, [&](std::int64_t c, int lanes) {
+  for_vectors<T>(channels, [&](std::int64_t c, int lanes) {
     transform_loaded<T, Line>([&](int i, int j) { return load_lanes<T>(corner + i * row_step + j * pixel_step + c, lanes); }, to + c,
                               plane);
   });
@@ -165,7 +165,7 @@ void write_tiles(const WinogradShape& w, const Panel& panel, std::int64_t first,
                  const Sink& sink) {
   for (std::int64_t t = first; t < last; ++t, m += panel.width) {
     const WinogradTile tile = tile_at(w, t);
-    for_each_channels<T>(panel.columns, [&](std::int64_t j, int lanes) {
+    for_vectors<T>(panel.columns, [&](std::int64_t j, int lanes) {
       typename Simd<T>::V from[kPoints], y[kOutputs * kOutputs];
       load_points(m + j, plane, from);
       transform_square<T, OutputLine>(from, y);
@@ -194,7 +194,7 @@ void plan_winograd(const WinogradShape& w, double direct_cost_ns, Plan* plan) {
   plan->chunks[0] = filter_chunks(w);
   plan->chunks[1] = plan->params[kTileChunks] + (has_edges(w) ? least(w.batch, kEdgeChunks) : 0);
   plan->shared_bytes = filters_bytes<T>(w, has_edges(w));
-  plan->scratch_bytes = winograd_room<T>(w) * static_cast<std::int64_t>(sizeof(T));
+  plan->scratch_bytes = winograd_room<T>(w) * kSizeOf<T>;
   plan->cost_ns = direct_cost_ns / 2.2;
 }
 
@@ -228,8 +228,8 @@ PYNN_INLINE void multiply_panel(const WinogradShape& w, const Panel& panel, cons
 // The panels of a span, of the outputs of the tiles [first, last).
 template <class T, class Source, class Sink>
 void winograd_block(const WinogradShape& w, const Source& source, const WinogradFilters<T>& filters, const Sink& sink, std::int64_t first,
-                    std::int64_t last, const PanelSpan& span, T* v) {
-  const std::int64_t plane = product_plane<T>(w), products = (span.last - span.first) * ceil_divide(w.channels, w.slice) * kPoints;
+                    std::int64_t last, const Range& span, T* v) {
+  const std::int64_t plane = product_plane<T>(w), products = span.length() * ceil_divide(w.channels, w.slice) * kPoints;
   T *m = v + source_size(w), *room = m + kPoints * plane;
   transform_tiles(w, source, first, last, v, room + depths_room<T>(w));
   Expected<Use::kWrite> out = expected_sink(w, sink, first, last, kPoints);
@@ -253,7 +253,7 @@ void winograd_pass(const WinogradShape& w, const Plan& plan, const Source& sourc
   end = least(end, plan.params[kTileChunks]);
   while (begin < end) {
     const std::int64_t chunk = begin / sections, next = least(end, (chunk + 1) * sections);
-    const PanelSpan span{panels * (begin % sections) / sections, panels * (next - chunk * sections) / sections};
+    const Range span{panels * (begin % sections) / sections, panels * (next - chunk * sections) / sections};
     for (std::int64_t block = blocks * chunk / chunks; block < blocks * (chunk + 1) / chunks; ++block) {
       const std::int64_t first = block * w.block_tiles, last = least(first + w.block_tiles, w.tiles);
       winograd_block(w, source, filters, sink, first, last, span, static_cast<T*>(scratch));

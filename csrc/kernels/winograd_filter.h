@@ -51,7 +51,7 @@ WinogradFilter winograd_filter(const ConvShape& s) {
   f.shape = winograd_shape<T>(s, false, false);
   const std::int64_t panels = panel_count(f.shape.panels);
   f.partial_size = packed_size(f.shape.panels);
-  const std::int64_t most_partials = most(1, kPartialBytes / (f.partial_size * static_cast<std::int64_t>(sizeof(T))));
+  const std::int64_t most_partials = most(1, kPartialBytes / (f.partial_size * kSizeOf<T>));
   f.at_once = few_tiles(f.shape);
   f.partials = f.at_once ? 1 : least(clamped(f.shape.tiles / kPartialTiles, kLeastWinogradPartials, kMaxWinogradPartials), least(most_partials, s.batch));
   f.sections = clamped(ceil_divide(kLeastWinogradPartials, f.partials), 1, panels);
@@ -75,14 +75,13 @@ inline std::int64_t reduction_chunks(const WinogradFilter& f) { return f.at_once
 
 template <class T>
 void plan_winograd_filter(const WinogradFilter& f, double direct_cost_ns, Plan* plan) {
-  constexpr std::int64_t kBytes = static_cast<std::int64_t>(sizeof(T));
   plan->variant = kWinogradVariant;
   plan->phases = 2;
   plan->chunks[0] = f.partials * f.sections;
   plan->chunks[1] = reduction_chunks(f);
-  plan->shared_bytes = f.at_once ? 0 : f.partials * f.partial_size * kBytes;
+  plan->shared_bytes = f.at_once ? 0 : f.partials * f.partial_size * kSizeOf<T>;
   const std::int64_t transformed = source_size(f.shape) + kPoints * f.plane;
-  plan->scratch_bytes = (f.at_once ? transformed + sums_room<T>(kDepths) : most(transformed, sums_room<T>(kReducedChannels))) * kBytes;
+  plan->scratch_bytes = (f.at_once ? transformed + sums_room<T>(kDepths) : most(transformed, sums_room<T>(kReducedChannels))) * kSizeOf<T>;
   plan->cost_ns = direct_cost_ns / 2.2;
 }
 
@@ -142,7 +141,7 @@ void sum_winograd_partials(const WinogradFilter& f, const XSource& x, const Grad
 template <class T>
 void write_taps(const WinogradShape& w, const Panel& panel, std::int64_t first, std::int64_t count, const T* sums, std::int64_t plane, T* dfilter) {
   for (std::int64_t c = 0; c < count; ++c, sums += panel.width)
-    for_each_channels<T>(panel.columns, [&](std::int64_t j, int lanes) {
+    for_vectors<T>(panel.columns, [&](std::int64_t j, int lanes) {
       typename Simd<T>::V from[kPoints], taps[9];
       load_points(sums + j, plane, from);
       transform_square<T, FilterGradientLine>(from, taps);

@@ -1,7 +1,7 @@
 // U, the transformed filter of Winograd's algorithm: where it lies, how it is computed, and when it may be kept.
 #pragma once
 
-#include "kernels/prefetch.h"
+#include "kernels/cache.h"
 #include "kernels/winograd_shape.h"
 
 namespace pynn {
@@ -43,7 +43,7 @@ T* edge_filter(const WinogradShape& w, const WinogradFilters<T>& f) {
 }
 template <class T>
 std::int64_t filters_bytes(const WinogradShape& w, bool packed_too) {
-  return (points_size(w) + (packed_too ? packed_size(edge_panels(w)) : 0)) * static_cast<std::int64_t>(sizeof(T));
+  return (points_size(w) + (packed_too ? packed_size(edge_panels(w)) : 0)) * kSizeOf<T>;
 }
 
 // rows[tap][d][j] = the filter's tap of the depths [first, first + count), in the columns of a panel, turned round and transposed.

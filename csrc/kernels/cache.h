@@ -1,9 +1,7 @@
-// Prefetching memory that is about to be used, a little at a time.
+// Cache lines: memory that is about to be used is asked for, a little at a time, and rows are laid so that they share few sets of a cache.
 #pragma once
 
-#include <cstdint>
-
-#include "simd/vec.h"
+#include "kernels/integers.h"
 
 namespace pynn {
 namespace PYNN_TARGET {
@@ -12,6 +10,13 @@ namespace {
 constexpr std::int64_t kExpectedBytes = 256 << 10;  // more would drive out of L2 what is in use there
 constexpr std::int64_t kCacheLine = 64;
 constexpr std::int64_t kAskDepth = 64;  // products of a tile's sums between two requests: some 0.2 us
+
+// Elements from row to row where rows have n of them: an odd number of cache lines, so that neighbours are in other sets.
+template <class T>
+constexpr std::int64_t odd_stride(std::int64_t n) {
+  constexpr std::int64_t line = kCacheLine / kSizeOf<T>;
+  return (ceil_divide(n, line) | 1) * line;
+}
 
 enum class Use { kRead, kWrite };
 
@@ -44,7 +49,7 @@ class Expected {
   // [begin, end), in so many calls of ask.
   template <class T>
   Expected(const T* begin, const T* end, std::int64_t calls) : Expected() {
-    const std::int64_t bytes = (end - begin) * static_cast<std::int64_t>(sizeof(T));
+    const std::int64_t bytes = (end - begin) * kSizeOf<T>;
     if (bytes <= 0 || bytes > kExpectedBytes || calls <= 0) return;
     at_ = reinterpret_cast<const char*>(begin);
     end_ = reinterpret_cast<const char*>(end);
@@ -67,7 +72,7 @@ class ExpectedRows {
   // `count` rows of n elements, `stride` elements apart; null for none.
   template <Use kUse, class T>
   void add(const T* first, std::int64_t stride, std::int64_t n, std::int64_t count) {
-    constexpr std::int64_t size = static_cast<std::int64_t>(sizeof(T));
+    constexpr std::int64_t size = kSizeOf<T>;
     if (!first || n <= 0 || count <= 0) return;
     ranges_[ranges_added_++] = Range{reinterpret_cast<const char*>(first), stride * size, n * size, count, kUse};
     lines_ += count * ((n * size + kCacheLine - 1) / kCacheLine);
