@@ -22,7 +22,7 @@ PYNN_INLINE T largest_of(const T* x, std::int64_t n, bool negated) {
       best[k] = vmax(best[k], negated ? -v : v);
     }
   for (; i < n; i += lanes) {
-    const int count = static_cast<int>(least(lanes, n - i));
+    const int count = lanes_left<T>(n - i);
     const V v = load_lanes(x + i, count);
     best[0] = vmax(best[0], keep_lanes(negated ? -v : v, best[0][0], count));
   }
@@ -67,7 +67,7 @@ std::int64_t index_in_row(const T* x, std::int64_t n, bool smallest) {
     part = i;
   }
   for (std::int64_t i = part;; i += lanes) {
-    const V v = load_lanes(x + i, static_cast<int>(least(lanes, n - i)));
+    const V v = load_lanes(x + i, lanes_left<T>(n - i));
     const int lane = lane_of<T>(v, smallest ? -largest : largest);
     if (lane < lanes || i + lanes >= n) return i + lane;
   }

@@ -20,14 +20,14 @@ PYNN_INLINE VecF float_of(VecI m) {
 
 // An unsigned word times 2^-32, rounded once.
 PYNN_INLINE VecF fraction_of(VecI words) {
-  const VecF high = float_of(shift_right(words, 8)) * broadcast(1.0f / 16777216.0f);
-  return high + float_of(words & broadcast_bits(std::int32_t{255})) * broadcast(1.0f / 4294967296.0f);
+  const VecF high = float_of(shift_right(words, 8)) * broadcast(0x1p-24f);
+  return high + float_of(words & broadcast_bits(std::int32_t{255})) * broadcast(0x1p-32f);
 }
 
 // -2 ln((word + 1) / 2^32), with all its digits for words near 0 and near 2^32
 PYNN_INLINE VecF squared_radius(VecI words) {
   const VecI last = broadcast_bits(std::int32_t{-1});
-  const VecF u = fraction_of(words) + broadcast(1.0f / 4294967296.0f);
+  const VecF u = fraction_of(words) + broadcast(0x1p-32f);
   const VecF rest = fraction_of(last - words);  // 1 - u
   return select((u < broadcast(0.5f)), vlog(u), vlog1p(zero<float>() - rest)) * broadcast(-2.0f);
 }

@@ -42,7 +42,7 @@ void pack_gradient(const ConvShape& s, const Panels& panels, const PackedGradien
         const T* at = from + output_column(panels, panel);
         for (std::int64_t j = 0; j < panel.width; j += kLanes) {
           prefetch<Use::kRead>(at + j + kAheadBytes / kSizeOf<T>);
-          store<T>(to[i] + j, load_lanes<T>(at + j, lanes_of<T>(static_cast<int>(panel.columns - j), 0)));
+          store<T>(to[i] + j, load_lanes<T>(at + j, lanes_left<T>(panel.columns - j)));
         }
         to[i] += panel.width;
       }

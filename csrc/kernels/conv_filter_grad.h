@@ -236,7 +236,7 @@ template <class T>
 void reduce_outputs(const FilterGrad& f, const Panel& panel, const T* sums, T* to, std::int64_t row) {
   for (std::int64_t m = 0; m < gradient_rows(f); ++m, to += row)
     for (std::int64_t j = 0; j < panel.columns; j += Simd<T>::kLanes)
-      store_lanes<T>(to + j, sum_of_partials(f, sums + m * panel.width + j), lanes_of<T>(static_cast<int>(panel.columns - j), 0));
+      store_lanes<T>(to + j, sum_of_partials(f, sums + m * panel.width + j), lanes_left<T>(panel.columns - j));
 }
 
 template <class T>

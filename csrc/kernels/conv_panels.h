@@ -66,7 +66,7 @@ void pack_panel(const Panels& p, const Panel& panel, const T* filter, T* packed)
   T* to = packed + panel.offset;
   for (std::int64_t k = 0; k < p.taps * p.depth; ++k) {
     for (std::int64_t j = 0; j < panel.width; j += Simd<T>::kLanes)
-      store<T>(to + j, load_lanes<T>(from + j, lanes_of<T>(static_cast<int>(panel.columns - j), 0)));
+      store<T>(to + j, load_lanes<T>(from + j, lanes_left<T>(panel.columns - j)));
     from += row;
     to += panel.width;
   }

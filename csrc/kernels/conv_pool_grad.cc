@@ -74,7 +74,7 @@ void sum_bias_block(const ConvShape& s, const PooledGradient<T>& g, std::int64_t
 template <class T>
 void reduce_bias(const T* sums, std::int64_t blocks, std::int64_t channels, T* dbias) {
   for (std::int64_t c = 0; c < channels; c += Simd<T>::kLanes) {
-    const int lanes = lanes_of<T>(static_cast<int>(channels - c), 0);
+    const int lanes = lanes_left<T>(channels - c);
     typename Simd<T>::V sum = blocks ? load_lanes<T>(sums + c, lanes) : zero<T>();
     for (std::int64_t b = 1; b < blocks; ++b) sum = sum + load_lanes<T>(sums + b * channels + c, lanes);
     store_lanes<T>(dbias + c, sum, lanes);

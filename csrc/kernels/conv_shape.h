@@ -103,11 +103,11 @@ inline ImageSize result_image(const ConvShape& s, bool adjoint) { return adjoint
 // Of input and output together.
 inline std::int64_t pass_elements(const ConvShape& s) { return s.batch * (image_elements(input_image(s)) + image_elements(output_image(s))); }
 
-// Estimate for one thread. A multiply-add takes 2 / 95 ns in float32.
+// Estimate for one thread.
 template <class T>
 double conv_cost_ns(const ConvShape& s) {
   const double products = static_cast<double>(out_pixels(s)) * static_cast<double>(filter_taps(s) * s.group_in * s.out_channels);
-  return products * 2 / 95 * (sizeof(T) / 4.0);
+  return products * 2 / kFlopsPerNs * (sizeof(T) / 4.0);
 }
 
 }  // namespace

@@ -28,7 +28,7 @@ bool prepare_copy(const Problem* problem, Plan* plan) noexcept {
   const std::int64_t bytes = x.size * dtype_bytes(x.dtype);
   plan->params[0] = bytes;
   plan->chunks[0] = ceil_divide(bytes, kCopyChunkBytes);
-  plan->cost_ns = static_cast<double>(bytes) / 30;
+  plan->cost_ns = streaming_ns(bytes);
   plan->micro = micro_copy_form;
   return true;
 }

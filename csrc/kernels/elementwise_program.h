@@ -69,7 +69,7 @@ double cost_per_element(const Problem& problem) {
   for (int k = 0; k < problem.num_inputs + problem.num_outputs; ++k)
     bytes += problem.specs[k].size > 1 ? static_cast<double>(dtype_bytes(problem.specs[k].dtype)) : 0;
   for (int i = 0; i < code.count; ++i) work += instruction_cost<T>(code.opcode(i)) * static_cast<double>(sizeof(T)) / 4;
-  return bytes / 30 + work;
+  return bytes / kBytesPerNs + work;
 }
 
 // Elements of a block: where inputs are copied, a multiple of the rows that repeat, so that these need unrolling once only; else all.

@@ -1,7 +1,7 @@
 // Whether numbers are finite.
 #pragma once
 
-#include "simd/vec.h"
+#include "simd/lanes.h"
 
 namespace pynn {
 namespace PYNN_TARGET {
@@ -18,7 +18,7 @@ bool all_finite(const T* x, std::int64_t n) {
     a = fma(load(x + i), nought, a);
     b = fma(load(x + i + lanes), nought, b);
   }
-  for (; i < n; i += lanes) a = fma(load_partial(x + i, n - i < lanes ? static_cast<int>(n - i) : lanes), nought, a);
+  for (; i < n; i += lanes) a = fma(load_partial(x + i, lanes_left<T>(n - i)), nought, a);
   return reduce_add(a + b) == T(0);
 }
 

@@ -120,7 +120,7 @@ bool plan_picks(std::int64_t items, std::int64_t row_bytes, std::int64_t rows, P
   plan->params[kPickItems] = items;
   plan->params[kPickBytes] = row_bytes;
   plan->params[kPickRows] = rows;
-  plan->cost_ns = static_cast<double>(items) * (3 + static_cast<double>(row_bytes) / 30);
+  plan->cost_ns = static_cast<double>(items) * (3 + streaming_ns(row_bytes));
   return true;
 }
 
@@ -146,7 +146,7 @@ bool plan_scatter(const Spec& out, std::int64_t outer, std::int64_t rows, std::i
   plan->params[kPositions] = positions;
   plan->params[kScatterLength] = length;
   plan->chunks[0] = most(ceil_divide(items, length), positions > 0 ? 1 : 0);  // without a row, all indices are wrong
-  plan->cost_ns = static_cast<double>(out.size * 4 + outer * positions * (width * 8 + 40)) / 30;
+  plan->cost_ns = streaming_ns(out.size * 4 + outer * positions * (width * 8 + 40));
   return true;
 }
 

@@ -112,7 +112,7 @@ template <class T>
 PYNN_NOINLINE void finish_row(T* c, const T* more, const T* bias, std::int32_t activation, std::int64_t columns) {
   constexpr int lanes = Simd<T>::kLanes;
   for (std::int64_t j = 0; j < columns; j += lanes) {
-    const int here = columns - j < lanes ? static_cast<int>(columns - j) : lanes;
+    const int here = lanes_left<T>(columns - j);
     typename Simd<T>::V x = load_lanes<T>(c + j, here);
     if (more) x = x + load_lanes<T>(more + j, here);
     store_lanes<T>(c + j, finished(x, bias, false, activation, j, here), here);

@@ -39,6 +39,8 @@ namespace {
 constexpr int kTileRows = 6;     // rows of the full tile
 constexpr int kTileVectors = 2;  // vectors across it
 
+constexpr double kFlopsPerNs = 95;  // of tiles of float on one thread, for estimates of the time
+
 template <class T>
 constexpr int tile_columns() {
   return kTileVectors * Simd<T>::kLanes;

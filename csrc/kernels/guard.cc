@@ -15,7 +15,7 @@ template <class T>
 bool prepare_guard(const Problem* problem, Plan* plan) {
   const std::int64_t n = problem->specs[0].size;
   plan->chunks[0] = ceil_divide(n, kGuardChunk);
-  plan->cost_ns = static_cast<double>(n) * sizeof(T) / 60;
+  plan->cost_ns = streaming_ns(n * kSizeOf<T>, 0.5);
   return true;
 }
 

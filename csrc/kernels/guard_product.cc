@@ -5,6 +5,7 @@
 // Only else is the product computed, block by block.
 #include "kernels/gemm_block.h"
 #include "kernels/operands.h"
+#include "kernels/ranges.h"
 #include "registry.h"
 
 namespace pynn {
@@ -36,7 +37,7 @@ T sum_of_squares(const T* x, std::int64_t n) {
     }
   }
   for (; i < n; i += lanes) {
-    const V v = load_partial(x + i, n - i < lanes ? static_cast<int>(n - i) : lanes);
+    const V v = load_partial(x + i, lanes_left<T>(n - i));
     sum[0] = fma(v, v, sum[0]);
   }
   return reduce_add((sum[0] + sum[1]) + (sum[2] + sum[3]));
@@ -80,7 +81,7 @@ bool prepare_guard(const Problem* problem, Plan* plan) {
   plan->params[kN] = b.dims[problem->ints[1] ? 0 : 1];
   plan->params[kK] = a.dims[problem->ints[0] ? 0 : 1];
   plan->scratch_bytes = kSquare * kSquare * kSizeOf<T> + gemm_scratch_bytes<T>(kSquare, plan->params[kK]);
-  plan->cost_ns = static_cast<double>((a.size + b.size) * kSizeOf<T>) / 60;
+  plan->cost_ns = streaming_ns((a.size + b.size) * kSizeOf<T>, 0.5);
   return true;
 }
 

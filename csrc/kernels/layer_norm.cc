@@ -14,7 +14,7 @@ template <class T>
 bool prepare_layer(const Problem* problem, Plan* plan) {
   if (!covered(problem->specs[0])) return false;
   split_rows(Shape(problem->specs[0]), 0, plan);
-  plan->cost_ns = static_cast<double>(problem->specs[0].size * kSizeOf<T>) / 10;
+  plan->cost_ns = streaming_ns(problem->specs[0].size * kSizeOf<T>, 3);
   return true;
 }
 
@@ -57,7 +57,7 @@ bool prepare_layer_grad(const Problem* problem, Plan* plan) {
   split_items(shape, 1, plan);
   split_columns(shape, 2, plan);
   plan->shared_bytes = 2 * shape.blocks * shape.columns * kSizeOf<T>;
-  plan->cost_ns = static_cast<double>(problem->specs[0].size * kSizeOf<T>) / 6;
+  plan->cost_ns = streaming_ns(problem->specs[0].size * kSizeOf<T>, 5);
   return true;
 }
 

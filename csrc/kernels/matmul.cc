@@ -87,7 +87,7 @@ PYNN_INLINE void dots(const T* rows, const T* x, std::int64_t k, T* sums) {
     }
   }
   for (; p < k; p += lanes) {
-    const int here = static_cast<int>(least(lanes, k - p));
+    const int here = lanes_left<T>(k - p);
     PYNN_UNROLL
     for (int r = 0; r < kRows; ++r) even[r] = fma(load_lanes<T>(rows + r * k + p, here), load_lanes<T>(x + p, here), even[r]);
   }
@@ -101,7 +101,7 @@ void finish_all(T* c, Range range, const T* bias, bool one_bias, std::int32_t ac
   constexpr int lanes = Simd<T>::kLanes;
   if (!bias && activation == kLinear) return;
   for (std::int64_t i = range.first; i < range.last; i += lanes) {
-    const int here = static_cast<int>(least(lanes, range.last - i));
+    const int here = lanes_left<T>(range.last - i);
     store_lanes<T>(c + i, finished(load_lanes<T>(c + i, here), bias, one_bias, activation, i, here), here);
   }
 }
@@ -262,7 +262,7 @@ void add_depth_blocks(const Call* call, const T* bias, std::int32_t activation) 
   T* c = operands_of<T>(call, 0).c;
   for (std::int64_t i = 0; i < params[kM]; ++i)
     for (std::int64_t j = 0; j < n; j += lanes) {
-      const int here = n - j < lanes ? static_cast<int>(n - j) : lanes;
+      const int here = lanes_left<T>(n - j);
       const T* partial = static_cast<const T*>(call->shared) + i * n + j;
       typename Simd<T>::V sum = load_lanes<T>(partial, here);
       for (std::int64_t block = 1; block < params[kDepthBlocks]; ++block) sum = sum + load_lanes<T>(partial + block * size, here);

@@ -224,7 +224,7 @@ PYNN_NOINLINE void few_rows(const Gemm<T>& g) {
   for_all_turned_rows(turned, [&](std::int64_t column, const T* sums, std::int64_t columns) {
     for (std::int64_t i = 0; i < g.m; ++i)
       for (std::int64_t j = 0; j < columns; j += Simd<T>::kLanes) {
-        const int here = static_cast<int>(least(Simd<T>::kLanes, columns - j));
+        const int here = lanes_left<T>(columns - j);
         const typename Simd<T>::V sum = load_lanes<T>(sums + i * columns + j, here);
         store_lanes<T>(g.c + i * g.c_stride + column + j, finished(sum, g.bias, false, g.activation, column + j, here), here);
       }

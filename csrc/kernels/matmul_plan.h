@@ -25,7 +25,6 @@ enum Param {
   kNarrow               // the last columns, which have vectors along the rows of A
 };
 
-constexpr double kFlopsPerNs = 95;
 constexpr double kChunkFlops = 5e5;    // about 5 us
 constexpr std::int64_t kManyChunks = 16;
 constexpr std::int64_t kMostChunks = 48;

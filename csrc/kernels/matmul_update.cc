@@ -10,6 +10,7 @@
 
 #include "kernels/gemm_block.h"
 #include "kernels/operands.h"
+#include "kernels/ranges.h"
 #include "registry.h"
 
 namespace pynn {
@@ -33,7 +34,6 @@ enum Param { kM, kN, kK, kBlockRows, kBlockColumns, kColumnBlocks, kBlocks, kBlo
 constexpr std::int64_t kBlockBytes = 16 << 10;   // of the gradient: it shares L1 with strips of a and b
 constexpr std::int64_t kRowUnit = 12;            // rows of the largest tile
 constexpr std::int64_t kWidest = 512;            // columns of a block; narrower matrices are taken in whole rows
-constexpr double kFlopsPerNs = 95;
 constexpr double kChunkFlops = 4e5;              // about 4 us
 constexpr std::int64_t kMostChunks = 48;
 constexpr int kMostOperands = 12;
@@ -86,7 +86,7 @@ bool prepare_product_step(const Problem* problem, Plan* plan) {
   plan_blocks<T>(plan);
   plan->scratch_bytes = gradient_elements(*plan) * kSizeOf<T> + gemm_scratch_bytes<T>(plan->params[kBlockColumns], plan->params[kK]);
   const double elements = static_cast<double>(weight.size) * sizeof(T);
-  plan->cost_ns = elements * (2.0 * static_cast<double>(plan->params[kK]) / (4 * kFlopsPerNs) + 2.0 * first / 30);
+  plan->cost_ns = elements * (2.0 * static_cast<double>(plan->params[kK]) / (4 * kFlopsPerNs) + 2.0 * first / kBytesPerNs);
   return true;
 }
 

@@ -46,7 +46,7 @@ bool prepare_batch(const Problem* problem, Plan* plan, double passes) {
   split_columns(shape, 1, plan);
   split_rows(shape, 2, plan);
   plan->shared_bytes = BatchWorkspace<T>::bytes(shape);
-  plan->cost_ns = static_cast<double>(problem->specs[0].size * kSizeOf<T>) * passes / 30;
+  plan->cost_ns = streaming_ns(problem->specs[0].size * kSizeOf<T>, passes);
   return true;
 }
 
@@ -185,7 +185,7 @@ bool prepare_inference(const Problem* problem, Plan* plan) {
   plan->chunks[0] = 1;
   split_rows(shape, 1, plan);
   plan->shared_bytes = 2 * shape.columns * kSizeOf<T>;
-  plan->cost_ns = static_cast<double>(problem->specs[0].size * kSizeOf<T>) / 15;
+  plan->cost_ns = streaming_ns(problem->specs[0].size * kSizeOf<T>, 2);
   return true;
 }
 

@@ -234,8 +234,7 @@ template <class R>
 bool prepare_update(const Problem* problem, Plan* plan) {
   const std::int64_t size = problem->specs[0].size;
   plan->params[0] = split(plan, 0, size, kUpdateChunk, 64);
-  plan->cost_ns = static_cast<double>(size * kSizeOf<typename R::Scalar>) *
-                  (R::kTensors + R::kUpdated) / 30;
+  plan->cost_ns = streaming_ns(size * kSizeOf<typename R::Scalar>, R::kTensors + R::kUpdated);
   return true;
 }
 

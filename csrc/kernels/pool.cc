@@ -19,7 +19,7 @@ constexpr std::int64_t kPoolChunks = 64;
 
 // One chunk is a range of rows of all images (output rows of a pool, input rows of a gradient).
 inline void plan_rows(std::int64_t rows, std::int64_t bytes, Plan* plan) {
-  plan->cost_ns = static_cast<double>(bytes) / 15;
+  plan->cost_ns = streaming_ns(bytes, 2);
   plan->params[0] = rows;
   plan->chunks[0] = rows == 0 ? 0 : clamped(bytes >> 15, 1, least(kPoolChunks, rows));
 }

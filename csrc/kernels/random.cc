@@ -28,8 +28,8 @@ PYNN_INLINE PhiloxKey stream_key(const Call* call, int counter_operand) {
 
 // A probability p as a bound for words: word < bound has probability p (within 2^-32).
 PYNN_INLINE std::uint64_t word_bound(double p) {
-  const double scaled = p * 4294967296.0 + 0.5;
-  return scaled <= 0 ? 0 : scaled >= 4294967296.0 ? (std::uint64_t{1} << 32) : static_cast<std::uint64_t>(scaled);
+  const double scaled = p * 0x1p32 + 0.5;
+  return scaled <= 0 ? 0 : scaled >= 0x1p32 ? (std::uint64_t{1} << 32) : static_cast<std::uint64_t>(scaled);
 }
 
 bool prepare_random(const Spec& out, double ns_per_element, Plan* plan) {
@@ -94,11 +94,11 @@ void run_dropout(const Call* call, std::int64_t begin, std::int64_t end) {
 
 // Uniform in [0, 1) with all the bits the type holds.
 PYNN_INLINE float unit(const std::uint32_t* words, int i, float) {
-  return static_cast<float>(words[i] >> 8) * (1.0f / 16777216.0f);
+  return static_cast<float>(words[i] >> 8) * 0x1p-24f;
 }
 PYNN_INLINE double unit(const std::uint32_t* words, int i, double) {
   const std::uint64_t both = static_cast<std::uint64_t>(words[2 * i]) << 32 | words[2 * i + 1];
-  return static_cast<double>(both >> 11) * (1.0 / 9007199254740992.0);
+  return static_cast<double>(both >> 11) * 0x1p-53;
 }
 
 // low + unit * (high - low)
@@ -140,8 +140,8 @@ void run_normal<double>(const Call* call, std::int64_t begin, std::int64_t end) 
   for_words<1>(call, stream_key(call, 0), call->problem->specs[1].size, begin, end,
                [&](std::int64_t first, int count, const std::uint32_t* words) {
                  for (int i = 0; i < count; i += 2) {
-                   const double radius = sqrt(-2 * log((static_cast<double>(words[i]) + 1) * (1.0 / 4294967296.0)));
-                   const double angle = static_cast<double>(words[i + 1]) * (kTwoPi / 4294967296.0);
+                   const double radius = sqrt(-2 * log((static_cast<double>(words[i]) + 1) * 0x1p-32));
+                   const double angle = static_cast<double>(words[i + 1]) * (kTwoPi * 0x1p-32);
                    y[first + i] = mean + stddev * (radius * cos(angle));
                    if (i + 1 < count) y[first + i + 1] = mean + stddev * (radius * sin(angle));
                  }
@@ -183,7 +183,7 @@ void run_truncated_normal(const Call* call, std::int64_t begin, std::int64_t end
   for_words<1>(call, stream_key(call, 0), call->problem->specs[1].size, begin, end,
                [&](std::int64_t first, int count, const std::uint32_t* words) {
                  for (int i = 0; i < count; ++i) {
-                   const double u = (static_cast<double>(words[i]) + 0.5) * (1.0 / 4294967296.0);
+                   const double u = (static_cast<double>(words[i]) + 0.5) * 0x1p-32;
                    y[first + i] = static_cast<T>(mean + stddev * normal_quantile(below + u * (1 - 2 * below)));
                  }
                });

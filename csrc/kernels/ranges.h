@@ -1,4 +1,5 @@
-// How a kernel cuts its elements (or rows) into chunks: by the amount only, so that every thread count sees the same cuts.
+// How a kernel cuts its elements (or rows) into chunks, by the amount only, so that every thread count sees the same cuts; and what going over
+// them costs.
 #pragma once
 
 #include "base/kernel.h"
@@ -30,6 +31,11 @@ PYNN_INLINE std::int64_t split(Plan* plan, int phase, std::int64_t total, std::i
 PYNN_INLINE Range chunk_range(std::int64_t begin, std::int64_t end, std::int64_t length, std::int64_t total) {
   return {begin * length, least(end * length, total)};
 }
+
+constexpr double kBytesPerNs = 30;  // that one thread reads or writes, of what caches hold
+
+// Estimate of the time for so many passes over memory.
+constexpr double streaming_ns(std::int64_t bytes, double passes = 1) { return static_cast<double>(bytes) * passes / kBytesPerNs; }
 
 }  // namespace
 }  // namespace PYNN_TARGET

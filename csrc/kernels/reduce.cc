@@ -88,7 +88,7 @@ struct Row {
       for (int k = 0; k < wide; ++k) sums[k] = Op::join(sums[k], Op::of(load(x + i + k * lanes)));
     PYNN_UNROLL
     for (int k = 0; k < wide; ++k) {
-      const int count = static_cast<int>(least(lanes, n - i - k * lanes));
+      const int count = lanes_left<T>(n - i - k * lanes);
       if (count > 0) sums[k] = Op::join(sums[k], keep_lanes(Op::of(load_lanes(x + i + k * lanes, count)), Op::template neutral<T>(), count));
     }
     return Op::template fold<T>(Op::join(Op::join(sums[0], sums[1]), Op::join(sums[2], sums[3])));
@@ -235,7 +235,7 @@ bool prepare_reduce(const Problem* problem, Plan* plan) {
   if (problem->specs[1].dtype != (kind == kAny || kind == kAll ? kBool : dtype)) return false;
   Stages stages;
   if (!plan_passes(*problem, sizeof(T), &stages, plan)) return false;
-  plan->cost_ns = static_cast<double>(problem->specs[0].size) * static_cast<double>(sizeof(T)) / 20;
+  plan->cost_ns = streaming_ns(problem->specs[0].size * kSizeOf<T>, 1.5);
   if (is_simple(stages)) with_reducer<T>(kind, [&](auto reducer) { plan->run = run_simple<decltype(reducer)>; });
   if (is_simple(stages) && kind <= kSmallest) plan->micro = micro_reduce<T>;
   return true;

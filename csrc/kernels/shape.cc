@@ -27,7 +27,7 @@ bool plan_read(const Walk& walk, const Spec& out, Plan* plan) {
   const std::int64_t per_item = unit < 0 ? walk.inner() * bytes : walk.inner() * bytes * kStrip;
   plan->params[kReadItems] = items;
   plan->params[kReadLength] = split(plan, 0, items, kMoveBytes / most(per_item, 1), 1);
-  plan->cost_ns = static_cast<double>(out.size * bytes) / 15 + static_cast<double>(items) * 2;
+  plan->cost_ns = streaming_ns(out.size * bytes, 2) + static_cast<double>(items) * 2;
   return true;
 }
 
@@ -63,7 +63,7 @@ bool transposes(const Problem* problem) {
 Walk transpose_walk(const Problem* problem) {
   const Spec& x = problem->specs[0];
   std::int64_t strides[kMaxRank];
-  contiguous_strides(x, strides);
+  contiguous_strides(x.dims, x.rank, strides);
   Walk walk;
   for (int axis = 0; axis < x.rank; ++axis) walk.push(x.dims[problem->ints[axis]], strides[problem->ints[axis]]);
   return walk;
@@ -84,7 +84,7 @@ bool lies_within(const Problem* problem, const Spec& whole, const Spec& part) {
 // Axes of the strided side `whole` begin at ints[axis] and go by ints[rank + axis]; the packed side has the dims of `part`.
 Walk slice_walk(const Problem* problem, const Spec& whole, const Spec& part) {
   std::int64_t strides[kMaxRank];
-  contiguous_strides(whole, strides);
+  contiguous_strides(whole.dims, whole.rank, strides);
   Walk walk;
   for (int axis = 0; axis < whole.rank; ++axis) {
     walk.offset += problem->ints[axis] * strides[axis];
@@ -104,7 +104,7 @@ Walk broadcast_walk(const Problem* problem) {
   const Spec& x = problem->specs[0];
   const Spec& out = problem->specs[1];
   std::int64_t strides[kMaxRank];
-  contiguous_strides(x, strides);
+  contiguous_strides(x.dims, x.rank, strides);
   Walk walk;
   for (int axis = 0; axis < out.rank; ++axis) {
     const int own = axis - (out.rank - x.rank);
@@ -123,7 +123,7 @@ bool tiles(const Problem* problem) {
 Walk tile_walk(const Problem* problem) {
   const Spec& x = problem->specs[0];
   std::int64_t strides[kMaxRank];
-  contiguous_strides(x, strides);
+  contiguous_strides(x.dims, x.rank, strides);
   Walk walk;
   for (int axis = 0; axis < x.rank; ++axis) {
     walk.push(problem->ints[axis], 0);
@@ -144,7 +144,7 @@ bool plan_place(const Walk& walk, const Spec& x, const Spec& out, Plan* plan) {
   const std::int64_t rows = x.size == 0 ? 0 : walk.rows();
   plan->params[kPlacedRows] = rows;
   plan->params[kPlaceLength] = split(plan, 1, rows, kMoveBytes / most(walk.inner() * bytes, 1), 1);
-  plan->cost_ns = static_cast<double>((out.size + 2 * x.size) * bytes) / 30 + static_cast<double>(rows) * 2;
+  plan->cost_ns = streaming_ns((out.size + 2 * x.size) * bytes) + static_cast<double>(rows) * 2;
   return true;
 }
 
@@ -257,7 +257,7 @@ bool prepare_concat(const Problem* problem, Plan* plan) noexcept {
   plan->params[kConcatLength] = split(plan, 0, outer, kMoveBytes / most(row_bytes, 1), 1);
   plan->params[kConcatRows] = outer;
   plan->params[kConcatBytes] = row_bytes;
-  plan->cost_ns = static_cast<double>(outer * row_bytes) / 15 + static_cast<double>(outer * problem->num_inputs) * 2;
+  plan->cost_ns = streaming_ns(outer * row_bytes, 2) + static_cast<double>(outer * problem->num_inputs) * 2;
   return true;
 }
 void run_concat(const Call* call, std::int32_t, std::int64_t begin, std::int64_t end, void*) noexcept {

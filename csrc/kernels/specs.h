@@ -18,11 +18,12 @@ PYNN_INLINE bool is_index(const Spec& spec) { return spec.dtype == kI32 || spec.
 PYNN_INLINE bool has_axis(const Spec& spec, std::int64_t axis) { return axis >= 0 && axis < spec.rank; }
 
 // Elements over the axes [first, last): one if there are none.
-PYNN_INLINE std::int64_t elements(const Spec& spec, std::int64_t first, std::int64_t last) {
+PYNN_INLINE std::int64_t elements(const std::int64_t* dims, std::int64_t first, std::int64_t last) {
   std::int64_t size = 1;
-  for (std::int64_t axis = first; axis < last; ++axis) size *= spec.dims[axis];
+  for (std::int64_t axis = first; axis < last; ++axis) size *= dims[axis];
   return size;
 }
+PYNN_INLINE std::int64_t elements(const Spec& spec, std::int64_t first, std::int64_t last) { return elements(spec.dims, first, last); }
 
 }  // namespace
 }  // namespace PYNN_TARGET

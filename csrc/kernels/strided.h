@@ -2,6 +2,7 @@
 #pragma once
 
 #include "kernels/ranges.h"
+#include "kernels/specs.h"
 
 namespace pynn {
 namespace PYNN_TARGET {
@@ -34,18 +35,14 @@ struct Walk {
   }
   std::int64_t inner() const { return rank ? dims[rank - 1] : 1; }
   std::int64_t inner_stride() const { return rank ? strides[rank - 1] : 1; }
-  std::int64_t rows() const {
-    std::int64_t count = 1;
-    for (int axis = 0; axis + 1 < rank; ++axis) count *= dims[axis];
-    return count;
-  }
+  std::int64_t rows() const { return elements(dims, 0, rank - 1); }
 };
 
-PYNN_INLINE void contiguous_strides(const Spec& spec, std::int64_t* strides) {
+PYNN_INLINE void contiguous_strides(const std::int64_t* dims, int rank, std::int64_t* strides) {
   std::int64_t stride = 1;
-  for (int axis = spec.rank - 1; axis >= 0; --axis) {
+  for (int axis = rank - 1; axis >= 0; --axis) {
     strides[axis] = stride;
-    stride *= spec.dims[axis];
+    stride *= dims[axis];
   }
 }
 
@@ -205,12 +202,8 @@ struct Strips {
   std::int64_t columns, n, from_stride, to_stride, per_item;
 
   Strips(const Walk& walk, int unit) {
-    std::int64_t stride = 1;
     std::int64_t all[kMaxWalkRank];
-    for (int axis = walk.rank - 1; axis >= 0; --axis) {
-      all[axis] = stride;
-      stride *= walk.dims[axis];
-    }
+    contiguous_strides(walk.dims, walk.rank, all);
     outer.offset = walk.offset;
     for (int axis = 0; axis + 1 < walk.rank; ++axis) {
       if (axis == unit) continue;
@@ -224,11 +217,7 @@ struct Strips {
     from_stride = walk.inner_stride();
     per_item = ceil_divide(columns, kStrip);
   }
-  std::int64_t count() const {
-    std::int64_t items = 1;
-    for (int axis = 0; axis < outer.rank; ++axis) items *= outer.dims[axis];
-    return items * per_item;
-  }
+  std::int64_t count() const { return elements(outer.dims, 0, outer.rank) * per_item; }
 };
 
 template <class U>

@@ -82,7 +82,7 @@ void plan_winograd_filter(const WinogradFilter& f, double direct_cost_ns, Plan* 
   plan->shared_bytes = f.at_once ? 0 : f.partials * f.partial_size * kSizeOf<T>;
   const std::int64_t transformed = source_size(f.shape) + kPoints * f.plane;
   plan->scratch_bytes = (f.at_once ? transformed + sums_room<T>(kDepths) : most(transformed, sums_room<T>(kReducedChannels))) * kSizeOf<T>;
-  plan->cost_ns = direct_cost_ns / 2.2;
+  plan->cost_ns = direct_cost_ns / kWinogradGain;
 }
 
 // A dy A^T of the tiles [first, last), the columns of one panel; zeros behind its last column. `room` holds a strip of the gradient.

@@ -69,7 +69,7 @@ void transform_taps(const FilterTaps<T>& taps, std::int64_t count, std::int64_t 
   const T* from = taps.base;
   for (std::int64_t d = 0; d < count; ++d, from += taps.row, to += width)
     for (std::int64_t j = 0; j < width; j += Simd<T>::kLanes) {
-      const int lanes = lanes_of<T>(static_cast<int>(columns - j), 0);
+      const int lanes = lanes_left<T>(columns - j);
       typename Simd<T>::V g[9], points[kPoints];
       PYNN_UNROLL
       for (int tap = 0; tap < 9; ++tap) {

@@ -25,6 +25,12 @@ PYNN_INLINE typename Simd<T>::M first_lanes(int n) {
   return mask;
 }
 
+// Lanes in use of a vector that begins where so many elements are left.
+template <class T>
+PYNN_INLINE int lanes_left(std::int64_t left) {
+  return left < Simd<T>::kLanes ? static_cast<int>(left) : Simd<T>::kLanes;
+}
+
 // `count` elements from p, or to p; whole vectors where count is the constant kLanes.
 template <class T>
 PYNN_INLINE typename Simd<T>::V load_lanes(const T* p, int count) {
