@@ -10,6 +10,9 @@ namespace pynn {
 namespace PYNN_TARGET {
 namespace {
 
+constexpr std::int64_t kMaxBlock = 512;  // elements
+constexpr std::int64_t kPad = 16;        // elements behind a copy of a block that loads may write
+
 // out[i] = f(a[i], b[i], c[i]) for i < n. Scalar operands are read from their first element only. `out` may be an operand.
 template <class T>
 using BlockFunction = void (*)(const T* a, const T* b, const T* c, T* out, std::int64_t n, T p, T q);

@@ -1,7 +1,9 @@
 // Elementwise programs as micro-operations: one for each instruction, or for two, over inputs that are whole or scalars, of one type.
 #pragma once
 
+#include "kernels/elementwise_code.h"
 #include "kernels/elementwise_pairs.h"
+#include "kernels/specs.h"
 
 namespace pynn {
 namespace PYNN_TARGET {

@@ -1,9 +1,9 @@
 // The inputs of an elementwise program, a block of elements at a time: where they lie, or copies of what repeats or has another type.
 #pragma once
 
-#include "kernels/elementwise_small.h"
 #include "kernels/elementwise_strips.h"
 #include "kernels/operands.h"
+#include "kernels/specs.h"
 
 namespace pynn {
 namespace PYNN_TARGET {

@@ -2,7 +2,7 @@
 // operation before has stored.
 #pragma once
 
-#include "kernels/elementwise_small.h"
+#include "kernels/elementwise_blocks.h"
 #include "kernels/micro.h"
 
 namespace pynn {

@@ -11,6 +11,7 @@
 
 #include "kernels/elementwise_micro.h"
 #include "kernels/elementwise_operands.h"
+#include "kernels/elementwise_small.h"
 
 namespace pynn {
 namespace PYNN_TARGET {
@@ -71,6 +72,8 @@ double cost_per_element(const Problem& problem) {
   for (int i = 0; i < code.count; ++i) work += instruction_cost<T>(code.opcode(i)) * static_cast<double>(sizeof(T)) / 4;
   return bytes / kBytesPerNs + work;
 }
+
+constexpr std::int64_t kCopiedBytes = 16 << 10;  // of all copies of inputs together: half of a 32 KB first-level cache
 
 // Elements of a block: where inputs are copied, a multiple of the rows that repeat, so that these need unrolling once only; else all.
 template <class T>

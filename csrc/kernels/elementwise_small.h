@@ -1,34 +1,14 @@
-// An elementwise program as its attributes give it, and shorter ways to run small ones: no walk over axes, no blocks.
+// Shorter ways to run small elementwise programs: no walk over axes, no blocks.
 #pragma once
 
 #include "kernels/elementwise_blocks.h"
-#include "kernels/elementwise_layout.h"
+#include "kernels/elementwise_code.h"
 #include "kernels/operands.h"
 #include "kernels/specs.h"
 
 namespace pynn {
 namespace PYNN_TARGET {
 namespace {
-
-constexpr int kMaxInstructions = 32;
-constexpr int kMaxRegisters = kMaxInputs + kMaxInstructions;
-constexpr std::int64_t kMaxBlock = 512;           // elements
-constexpr std::int64_t kCopiedBytes = 16 * 1024;  // of all copies of inputs together: half of a 32 KB first-level cache
-constexpr std::int64_t kPad = 16;                 // elements behind a copy that loads may write
-
-struct Code {
-  const std::int64_t* words;
-  const double* floats;
-  int inputs, count, outputs;
-
-  explicit Code(const Problem& problem)
-      : words(problem.ints + 1), floats(problem.floats), inputs(problem.num_inputs), count(static_cast<int>(problem.ints[0])),
-        outputs(problem.num_outputs) {}
-  PYNN_INLINE int opcode(int i) const { return static_cast<int>(words[4 * i]); }
-  PYNN_INLINE int operand(int i, int k) const { return static_cast<int>(words[4 * i + 1 + k]); }
-  PYNN_INLINE int output(int k) const { return static_cast<int>(words[4 * count + k]); }
-  PYNN_INLINE int registers() const { return inputs + count; }
-};
 
 // ---- one instruction from memory to memory ----------------------------------------------------------------------------
 

@@ -3,7 +3,8 @@
 // between two of them, and stores are what such loops wait for.
 #pragma once
 
-#include "kernels/elementwise_small.h"
+#include "kernels/elementwise_blocks.h"
+#include "kernels/elementwise_code.h"
 
 namespace pynn {
 namespace PYNN_TARGET {

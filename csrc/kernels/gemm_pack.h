@@ -63,10 +63,11 @@ PYNN_INLINE void load_turned(const Row& row, Short<double>::V* column) {
 // to[j * stride + i] = row(i)[j] for i, j < transpose_side<T>(), in registers.
 template <class T, class Row>
 PYNN_INLINE void turn_rows(const Row& row, T* to, std::int64_t stride) {
-  typename Short<T>::V column[transpose_side<T>()];
+  constexpr int side = transpose_side<T>();
+  typename Short<T>::V column[side];
   load_turned(row, column);
   PYNN_UNROLL
-  for (int j = 0; j < transpose_side<T>(); ++j) Short<T>::store(to + j * stride, column[j]);
+  for (int j = 0; j < side; ++j) Short<T>::store(to + j * stride, column[j]);
 }
 #else
 template <class T, class Row>
