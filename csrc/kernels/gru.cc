@@ -29,10 +29,15 @@ PYNN_INLINE bool knows_gru(const Problem* problem) {
   return knows_activation(attributes.activation) && knows_activation(attributes.recurrent_activation);
 }
 
+// Operands: the inputs of both passes, the outputs of the forward pass, what else the backward pass has.
+enum GruInput { kX, kKernel, kRecurrentKernel, kBias, kInitialH, kMask, kGruInputs };
+enum GruOutput { kHSequence = kGruInputs, kHLast, kGates };
+enum GruBackward { kHStates = kGruInputs, kGatesKept, kDHSequence, kDHLast, kDX, kDKernel, kDRecurrentKernel, kDBias, kDInitialH };
+
 template <class T>
 Sequence<T> gru_sequence(const Problem* problem, void* const* data) {
-  return Sequence<T>{geometry_of(problem), problem->ints[3] != 0, operand<T>(data, 0), operand<T>(data, 4),
-                     operand<unsigned char>(data, 5)};
+  return Sequence<T>{geometry_of(problem), gru_attributes(problem).go_backwards, operand<T>(data, kX), operand<T>(data, kInitialH),
+                     operand<unsigned char>(data, kMask)};
 }
 
 // ---- forward ------------------------------------------------------------------------------------------------------------
@@ -58,15 +63,15 @@ GruForward<T> gru_forward(const Problem* problem, void* const* data, void* share
   f.attributes = gru_attributes(problem);
   const bool after = f.attributes.reset_after;
   const std::int64_t width = 3 * g.units, inner = after ? width : 2 * g.units;
-  f.bias = operand<T>(data, 3);
+  f.bias = operand<T>(data, kBias);
   f.recurrent_bias = after && f.bias ? f.bias + width : nullptr;
-  f.h_sequence = operand<T>(data, 6);
-  f.h_last = operand<T>(data, 7);
-  f.gates = operand<T>(data, 8);
-  const T* recurrent = operand<T>(data, 2);
+  f.h_sequence = operand<T>(data, kHSequence);
+  f.h_last = operand<T>(data, kHLast);
+  f.gates = operand<T>(data, kGates);
+  const T* recurrent = operand<T>(data, kRecurrentKernel);
   const T* last = recurrent ? recurrent + inner : nullptr;
-  f.kernel = f.packing.pack_if_worth(operand<T>(data, 1), width, g.features, width, g.rows, f.shared, shared);
-  const std::int64_t carried = recurrent_rows(g, present(problem, 4));
+  f.kernel = f.packing.pack_if_worth(operand<T>(data, kKernel), width, g.features, width, g.rows, f.shared, shared);
+  const std::int64_t carried = recurrent_rows(g, present(problem, kInitialH));
   f.recurrent_kernel = f.packing.pack_if_worth(recurrent, width, g.units, inner, carried, f.shared, shared);
   if (!after) f.candidate_kernel = f.packing.pack_if_worth(last, width, g.units, g.units, carried, f.shared, shared);
   f.cost_ns = sequence_cost_ns(g, 3, 1, 3);
@@ -216,10 +221,10 @@ struct GruGradient {
 template <class T>
 void gru_weight_gradients(GruGradient<T>& f, const Problem* problem, void* const* data, void* shared) {
   const std::int64_t units = f.sequence.geometry.units, width = 3 * units;
-  const bool kernel = present(problem, 11), recurrent = present(problem, 12), bias = present(problem, 13);
+  const bool kernel = present(problem, kDKernel), recurrent = present(problem, kDRecurrentKernel), bias = present(problem, kDBias);
   if (!kernel && !recurrent && !bias) return;
   const bool after = f.attributes.reset_after;
-  T *d_kernel = operand<T>(data, 11), *d_recurrent = operand<T>(data, 12), *d_bias = operand<T>(data, 13);
+  T *d_kernel = operand<T>(data, kDKernel), *d_recurrent = operand<T>(data, kDRecurrentKernel), *d_bias = operand<T>(data, kDBias);
   const auto behind = [](T* base, std::int64_t n) { return base ? base + n : nullptr; };
   f.weights.rows = f.sequence.geometry.rows;
   const int gates = f.weights.add_group(0, 2 * units);
@@ -250,20 +255,20 @@ GruGradient<T> gru_gradient(const Problem* problem, void* const* data, void* sha
   const Geometry g = geometry_of(problem);
   f.sequence = gru_sequence<T>(problem, data);
   f.attributes = gru_attributes(problem);
-  f.h_sequence = operand<T>(data, 6);
-  f.gates = operand<T>(data, 7);
-  f.dh_sequence = operand<T>(data, 8);
-  f.dh_last = operand<T>(data, 9);
-  f.dx = operand<T>(data, 10);
-  f.d_initial_h = operand<T>(data, 14);
-  const T *kernel = operand<T>(data, 1), *recurrent = operand<T>(data, 2);
+  f.h_sequence = operand<T>(data, kHStates);
+  f.gates = operand<T>(data, kGatesKept);
+  f.dh_sequence = operand<T>(data, kDHSequence);
+  f.dh_last = operand<T>(data, kDHLast);
+  f.dx = operand<T>(data, kDX);
+  f.d_initial_h = operand<T>(data, kDInitialH);
+  const T *kernel = operand<T>(data, kKernel), *recurrent = operand<T>(data, kRecurrentKernel);
   const T* candidate = recurrent ? recurrent + 2 * g.units : nullptr;
   const std::int64_t width = 3 * g.units;
-  const bool carried = g.steps > 1 || present(problem, 14);  // a gradient by the state before some step is wanted
+  const bool carried = g.steps > 1 || present(problem, kDInitialH);  // a gradient by the state before some step is wanted
   if (carried) f.gates_transposed = f.packing.pack(recurrent, width, 2 * g.units, g.units, true, f.shared, shared);
   if (carried || !f.attributes.reset_after)
     f.candidate_transposed = f.packing.pack(candidate, width, g.units, g.units, true, f.shared, shared);
-  if (present(problem, 10)) f.kernel_transposed = f.packing.pack(kernel, width, width, g.features, true, f.shared, shared);
+  if (present(problem, kDX)) f.kernel_transposed = f.packing.pack(kernel, width, width, g.features, true, f.shared, shared);
   f.weights.gates = gate_gradients<T>(g.rows, (f.attributes.reset_after ? 4 : 3) * g.units, f.shared, shared);
   gru_weight_gradients(f, problem, data, shared);
   f.cost_ns = sequence_cost_ns(g, 3, 2, 0);

@@ -23,6 +23,24 @@ struct LstmAttributes {
 PYNN_INLINE LstmAttributes lstm_attributes(const Problem* problem) {
   return LstmAttributes{problem->ints[0], problem->ints[1], problem->ints[2] != 0};
 }
+PYNN_INLINE bool knows_lstm(const Problem* problem) {
+  const LstmAttributes attributes = lstm_attributes(problem);
+  return knows_activation(attributes.activation) && knows_activation(attributes.recurrent_activation);
+}
+
+// Operands: the inputs of both passes, the outputs of the forward pass, what else the backward pass has.
+enum LstmInput { kX, kKernel, kRecurrentKernel, kBias, kInitialH, kInitialC, kMask, kLstmInputs };
+enum LstmOutput { kHSequence = kLstmInputs, kHLast, kCLast, kGates, kCSequence };
+enum LstmBackward {
+  kHStates = kLstmInputs, kGatesKept, kCStates, kDHSequence, kDHLast, kDCLast,
+  kDX, kDKernel, kDRecurrentKernel, kDBias, kDInitialH, kDInitialC
+};
+
+template <class T>
+Sequence<T> lstm_sequence(const Problem* problem, void* const* data) {
+  return Sequence<T>{geometry_of(problem), lstm_attributes(problem).go_backwards, operand<T>(data, kX), operand<T>(data, kInitialH),
+                     operand<unsigned char>(data, kMask)};
+}
 
 // ---- forward ------------------------------------------------------------------------------------------------------------
 
@@ -44,19 +62,18 @@ LstmForward<T> lstm_forward(const Problem* problem, void* const* data, void* sha
   LstmForward<T> f{};
   const Geometry g = geometry_of(problem);
   f.attributes = lstm_attributes(problem);
-  f.sequence = Sequence<T>{g, f.attributes.go_backwards, operand<T>(data, 0), operand<T>(data, 4),
-                           operand<unsigned char>(data, 6)};
-  f.bias = operand<T>(data, 3);
-  f.initial_c = operand<T>(data, 5);
-  f.h_sequence = operand<T>(data, 7);
-  f.h_last = operand<T>(data, 8);
-  f.c_last = operand<T>(data, 9);
-  f.gates = operand<T>(data, 10);
-  f.c_sequence = operand<T>(data, 11);
+  f.sequence = lstm_sequence<T>(problem, data);
+  f.bias = operand<T>(data, kBias);
+  f.initial_c = operand<T>(data, kInitialC);
+  f.h_sequence = operand<T>(data, kHSequence);
+  f.h_last = operand<T>(data, kHLast);
+  f.c_last = operand<T>(data, kCLast);
+  f.gates = operand<T>(data, kGates);
+  f.c_sequence = operand<T>(data, kCSequence);
   const std::int64_t width = 4 * g.units;
-  f.kernel = f.packing.pack_if_worth(operand<T>(data, 1), width, g.features, width, g.rows, f.shared, shared);
-  const std::int64_t carried = recurrent_rows(g, present(problem, 4));
-  f.recurrent_kernel = f.packing.pack_if_worth(operand<T>(data, 2), width, g.units, width, carried, f.shared, shared);
+  f.kernel = f.packing.pack_if_worth(operand<T>(data, kKernel), width, g.features, width, g.rows, f.shared, shared);
+  const std::int64_t carried = recurrent_rows(g, present(problem, kInitialH));
+  f.recurrent_kernel = f.packing.pack_if_worth(operand<T>(data, kRecurrentKernel), width, g.units, width, carried, f.shared, shared);
   f.cost_ns = sequence_cost_ns(g, 4, 1, 5);
   f.blocks = block_count(g.batch, f.cost_ns);
   f.z_stride = odd_stride<T>(width);
@@ -140,8 +157,7 @@ void lstm_block(const LstmForward<T>& f, std::int64_t block, void* scratch) {
 
 template <class T>
 bool prepare_lstm(const Problem* problem, Plan* plan) {
-  const LstmAttributes attributes = lstm_attributes(problem);
-  if (!knows_activation(attributes.activation) || !knows_activation(attributes.recurrent_activation)) return false;
+  if (!knows_lstm(problem)) return false;
   const LstmForward<T> f = lstm_forward<T>(problem, nullptr, nullptr);
   plan_forward(f, plan);
   return true;
@@ -172,14 +188,14 @@ struct LstmGradient {
 template <class T>
 void lstm_weight_gradients(LstmGradient<T>& f, const Problem* problem, void* const* data, void* shared) {
   const Geometry& g = f.sequence.geometry;
-  const bool kernel = present(problem, 14), recurrent = present(problem, 15), bias = present(problem, 16);
+  const bool kernel = present(problem, kDKernel), recurrent = present(problem, kDRecurrentKernel), bias = present(problem, kDBias);
   if (!kernel && !recurrent && !bias) return;
   f.weights.rows = g.rows;
   const int gates = f.weights.add_group(0, 4 * g.units);
   add_inputs_and_states(f, kernel, recurrent, shared);
-  if (kernel) f.weights.add_product(0, gates, operand<T>(data, 14), 4 * g.units);
-  if (recurrent) f.weights.add_product(1, gates, operand<T>(data, 15), 4 * g.units);
-  if (bias) f.weights.add_bias(gates, operand<T>(data, 16));
+  if (kernel) f.weights.add_product(0, gates, operand<T>(data, kDKernel), 4 * g.units);
+  if (recurrent) f.weights.add_product(1, gates, operand<T>(data, kDRecurrentKernel), 4 * g.units);
+  if (bias) f.weights.add_bias(gates, operand<T>(data, kDBias));
 }
 
 template <class T>
@@ -187,23 +203,22 @@ LstmGradient<T> lstm_gradient(const Problem* problem, void* const* data, void* s
   LstmGradient<T> f{};
   const Geometry g = geometry_of(problem);
   f.attributes = lstm_attributes(problem);
-  f.sequence = Sequence<T>{g, f.attributes.go_backwards, operand<T>(data, 0), operand<T>(data, 4),
-                           operand<unsigned char>(data, 6)};
-  f.h_sequence = operand<T>(data, 7);
-  f.initial_c = operand<T>(data, 5);
-  f.gates = operand<T>(data, 8);
-  f.c_sequence = operand<T>(data, 9);
-  f.dh_sequence = operand<T>(data, 10);
-  f.dh_last = operand<T>(data, 11);
-  f.dc_last = operand<T>(data, 12);
-  f.dx = operand<T>(data, 13);
-  f.d_initial_h = operand<T>(data, 17);
-  f.d_initial_c = operand<T>(data, 18);
+  f.sequence = lstm_sequence<T>(problem, data);
+  f.h_sequence = operand<T>(data, kHStates);
+  f.initial_c = operand<T>(data, kInitialC);
+  f.gates = operand<T>(data, kGatesKept);
+  f.c_sequence = operand<T>(data, kCStates);
+  f.dh_sequence = operand<T>(data, kDHSequence);
+  f.dh_last = operand<T>(data, kDHLast);
+  f.dc_last = operand<T>(data, kDCLast);
+  f.dx = operand<T>(data, kDX);
+  f.d_initial_h = operand<T>(data, kDInitialH);
+  f.d_initial_c = operand<T>(data, kDInitialC);
   const std::int64_t width = 4 * g.units;
-  const T *kernel = operand<T>(data, 1), *recurrent = operand<T>(data, 2);
-  if (g.steps > 1 || present(problem, 17))
+  const T *kernel = operand<T>(data, kKernel), *recurrent = operand<T>(data, kRecurrentKernel);
+  if (g.steps > 1 || present(problem, kDInitialH))
     f.recurrent_transposed = f.packing.pack(recurrent, width, width, g.units, true, f.shared, shared);
-  if (present(problem, 13)) f.kernel_transposed = f.packing.pack(kernel, width, width, g.features, true, f.shared, shared);
+  if (present(problem, kDX)) f.kernel_transposed = f.packing.pack(kernel, width, width, g.features, true, f.shared, shared);
   f.weights.gates = gate_gradients<T>(g.rows, width, f.shared, shared);
   lstm_weight_gradients(f, problem, data, shared);
   f.cost_ns = sequence_cost_ns(g, 4, 2, 2);
@@ -298,8 +313,7 @@ void lstm_block_back(const LstmGradient<T>& f, std::int64_t block, void* scratch
 
 template <class T>
 bool prepare_lstm_grad(const Problem* problem, Plan* plan) {
-  const LstmAttributes attributes = lstm_attributes(problem);
-  if (!knows_activation(attributes.activation) || !knows_activation(attributes.recurrent_activation)) return false;
+  if (!knows_lstm(problem)) return false;
   const LstmGradient<T> f = lstm_gradient<T>(problem, nullptr, nullptr);
   plan_backward(f, plan);
   return true;

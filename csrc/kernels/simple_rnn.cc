@@ -12,10 +12,15 @@ namespace pynn {
 namespace PYNN_TARGET {
 namespace {
 
+// Operands: the inputs of both passes, the outputs of the forward pass, what else the backward pass has.
+enum RnnInput { kX, kKernel, kRecurrentKernel, kBias, kInitialH, kMask, kRnnInputs };
+enum RnnOutput { kHSequence = kRnnInputs, kHLast };
+enum RnnBackward { kHStates = kRnnInputs, kDHSequence, kDHLast, kDX, kDKernel, kDRecurrentKernel, kDBias, kDInitialH };
+
 template <class T>
 Sequence<T> simple_rnn_sequence(const Problem* problem, void* const* data) {
-  return Sequence<T>{geometry_of(problem), problem->ints[1] != 0, operand<T>(data, 0), operand<T>(data, 4),
-                     operand<unsigned char>(data, 5)};
+  return Sequence<T>{geometry_of(problem), problem->ints[1] != 0, operand<T>(data, kX), operand<T>(data, kInitialH),
+                     operand<unsigned char>(data, kMask)};
 }
 
 // ---- forward ------------------------------------------------------------------------------------------------------------
@@ -39,12 +44,12 @@ SimpleRnnForward<T> simple_rnn_forward(const Problem* problem, void* const* data
   const Geometry g = geometry_of(problem);
   f.sequence = simple_rnn_sequence<T>(problem, data);
   f.activation = problem->ints[0];
-  f.bias = operand<T>(data, 3);
-  f.h_sequence = operand<T>(data, 6);
-  f.h_last = operand<T>(data, 7);
-  f.kernel = f.packing.pack_if_worth(operand<T>(data, 1), g.units, g.features, g.units, g.rows, f.shared, shared);
-  const std::int64_t carried = recurrent_rows(g, present(problem, 4));
-  f.recurrent_kernel = f.packing.pack_if_worth(operand<T>(data, 2), g.units, g.units, g.units, carried, f.shared, shared);
+  f.bias = operand<T>(data, kBias);
+  f.h_sequence = operand<T>(data, kHSequence);
+  f.h_last = operand<T>(data, kHLast);
+  f.kernel = f.packing.pack_if_worth(operand<T>(data, kKernel), g.units, g.features, g.units, g.rows, f.shared, shared);
+  const std::int64_t carried = recurrent_rows(g, present(problem, kInitialH));
+  f.recurrent_kernel = f.packing.pack_if_worth(operand<T>(data, kRecurrentKernel), g.units, g.units, g.units, carried, f.shared, shared);
   f.cost_ns = sequence_cost_ns(g, 1, 1, 1);
   f.blocks = block_count(g.batch, f.cost_ns);
   f.stride = odd_stride<T>(g.units);
@@ -121,14 +126,14 @@ struct SimpleRnnGradient {
 template <class T>
 void simple_rnn_weight_gradients(SimpleRnnGradient<T>& f, const Problem* problem, void* const* data, void* shared) {
   const Geometry& g = f.sequence.geometry;
-  const bool kernel = present(problem, 10), recurrent = present(problem, 11), bias = present(problem, 12);
+  const bool kernel = present(problem, kDKernel), recurrent = present(problem, kDRecurrentKernel), bias = present(problem, kDBias);
   if (!kernel && !recurrent && !bias) return;
   f.weights.rows = g.rows;
   const int dz = f.weights.add_group(0, g.units);
   add_inputs_and_states(f, kernel, recurrent, shared);
-  if (kernel) f.weights.add_product(0, dz, operand<T>(data, 10), g.units);
-  if (recurrent) f.weights.add_product(1, dz, operand<T>(data, 11), g.units);
-  if (bias) f.weights.add_bias(dz, operand<T>(data, 12));
+  if (kernel) f.weights.add_product(0, dz, operand<T>(data, kDKernel), g.units);
+  if (recurrent) f.weights.add_product(1, dz, operand<T>(data, kDRecurrentKernel), g.units);
+  if (bias) f.weights.add_bias(dz, operand<T>(data, kDBias));
 }
 
 template <class T>
@@ -137,15 +142,15 @@ SimpleRnnGradient<T> simple_rnn_gradient(const Problem* problem, void* const* da
   const Geometry g = geometry_of(problem);
   f.sequence = simple_rnn_sequence<T>(problem, data);
   f.activation = problem->ints[0];
-  f.h_sequence = operand<T>(data, 6);
-  f.dh_sequence = operand<T>(data, 7);
-  f.dh_last = operand<T>(data, 8);
-  f.dx = operand<T>(data, 9);
-  f.d_initial_h = operand<T>(data, 13);
-  const T *kernel = operand<T>(data, 1), *recurrent = operand<T>(data, 2);
-  if (g.steps > 1 || present(problem, 13))
+  f.h_sequence = operand<T>(data, kHStates);
+  f.dh_sequence = operand<T>(data, kDHSequence);
+  f.dh_last = operand<T>(data, kDHLast);
+  f.dx = operand<T>(data, kDX);
+  f.d_initial_h = operand<T>(data, kDInitialH);
+  const T *kernel = operand<T>(data, kKernel), *recurrent = operand<T>(data, kRecurrentKernel);
+  if (g.steps > 1 || present(problem, kDInitialH))
     f.recurrent_transposed = f.packing.pack(recurrent, g.units, g.units, g.units, true, f.shared, shared);
-  if (present(problem, 9)) f.kernel_transposed = f.packing.pack(kernel, g.units, g.units, g.features, true, f.shared, shared);
+  if (present(problem, kDX)) f.kernel_transposed = f.packing.pack(kernel, g.units, g.units, g.features, true, f.shared, shared);
   f.weights.gates = gate_gradients<T>(g.rows, g.units, f.shared, shared);
   simple_rnn_weight_gradients(f, problem, data, shared);
   f.cost_ns = sequence_cost_ns(g, 1, 2, 0);
