@@ -209,12 +209,7 @@ py::list kernel_names() {
   return names;
 }
 
-}  // namespace
-}  // namespace pynn
-
-PYBIND11_MODULE(_core, m) {
-  using namespace pynn;
-  m.doc() = "Native kernels and the executor of pynn.";
+void define_kernels(py::module_& m) {
   m.def("kernel_names", &kernel_names, "Names of all native kernels, as <op>_<dtype>.");
   m.def("targets", &targets, "CPU targets that were compiled in and that this machine runs.");
   m.def("target", [] { return std::string(target_name(best_target())); }, "The CPU target in use.");
@@ -242,7 +237,9 @@ PYBIND11_MODULE(_core, m) {
       .def("apply", &KernelHandle::apply, py::arg("tensors"), py::arg("specs"))
       .def("run", &KernelHandle::run, py::arg("inputs"))
       .def("run_into", &KernelHandle::run_into, py::arg("inputs"), py::arg("outputs"));
+}
 
+void define_programs(py::module_& m) {
   py::class_<ProgramBuilder>(m, "Program", "A list of instructions over an arena and bound externals.")
       .def(py::init<>())
       .def("add_kernel", &ProgramBuilder::add_kernel, py::arg("kernel"), py::arg("operands"), py::arg("shared_offset"),
@@ -269,14 +266,6 @@ PYBIND11_MODULE(_core, m) {
       .def("acquire", &Runner::acquire)
       .def("release", &Runner::release, py::arg("context"))
       .def("bind_variables", &Runner::bind_variables, py::arg("context"));
-  m.attr("Callable") = py::reinterpret_steal<py::object>(callable_type());
-  m.def("set_python_types", [](const py::object& tensor, const py::object& variable, const py::object& active) {
-    if (!set_python_types(tensor.ptr(), variable.ptr(), active.ptr())) throw py::error_already_set();
-  }, py::arg("tensor"), py::arg("variable"), py::arg("active"), "Where calls without Python find what they need of the engine.");
-  m.attr("Segment") = py::reinterpret_steal<py::object>(segment_type());
-  m.def("set_tape_type", [](const py::object& tape) {
-    if (!set_tape_type(tape.ptr())) throw py::error_already_set();
-  }, py::arg("tape"), "The class of tapes that take segments.");
 
   py::class_<Schedule>(m, "Schedule", "Contexts in turn, each a number of steps, for a number of rounds.")
       .def(py::init<std::vector<std::pair<std::shared_ptr<ContextHandle>, std::int64_t>>, std::int64_t>(), py::arg("parts"),
@@ -286,4 +275,25 @@ PYBIND11_MODULE(_core, m) {
       .def_property_readonly("part", &Schedule::part)
       .def_property_readonly("step", &Schedule::step)
       .def_property_readonly("failed", &Schedule::failed);
+}
+
+void define_calls(py::module_& m) {
+  m.attr("Callable") = py::reinterpret_steal<py::object>(callable_type());
+  m.def("set_python_types", [](const py::object& tensor, const py::object& variable, const py::object& active) {
+    if (!set_python_types(tensor.ptr(), variable.ptr(), active.ptr())) throw py::error_already_set();
+  }, py::arg("tensor"), py::arg("variable"), py::arg("active"), "Where calls without Python find what they need of the engine.");
+  m.attr("Segment") = py::reinterpret_steal<py::object>(segment_type());
+  m.def("set_tape_type", [](const py::object& tape) {
+    if (!set_tape_type(tape.ptr())) throw py::error_already_set();
+  }, py::arg("tape"), "The class of tapes that take segments.");
+}
+
+}  // namespace
+}  // namespace pynn
+
+PYBIND11_MODULE(_core, m) {
+  m.doc() = "Native kernels and the executor of pynn.";
+  pynn::define_kernels(m);
+  pynn::define_programs(m);
+  pynn::define_calls(m);
 }

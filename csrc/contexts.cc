@@ -18,13 +18,17 @@ constexpr double kLongNs = 1e6;       // which shorter runs are spared
 
 void* memory_of(PyObject* array) { return array_fields(array)->data; }
 
+void* bound_memory(const py::array& array) {
+  if (!(array.flags() & py::array::c_style)) throw py::value_error("bound arrays are C-contiguous");
+  return memory_of(array.ptr());
+}
+
 // An array's memory for an input of a program. Shapes are the caller's affair, sizes are not.
 void* input_memory(const py::handle& item, const ArrayMaker& input) {
   if (!py::isinstance<py::array>(item)) throw py::type_error("inputs of a program are NumPy arrays");
   const py::array array = py::reinterpret_borrow<py::array>(item);
   if (array.nbytes() != input.bytes()) throw py::value_error("an input has another size than the program was made for");
-  if (!(array.flags() & py::array::c_style)) throw py::value_error("bound arrays are C-contiguous");
-  return memory_of(array.ptr());
+  return bound_memory(array);
 }
 
 }  // namespace
@@ -33,9 +37,9 @@ ContextHandle::ContextHandle(std::shared_ptr<const Program> program)
     : context_(program), arrays_(static_cast<std::size_t>(program->num_externals)) {}
 
 void ContextHandle::bind(std::int64_t external, py::array array) {
-  if (!(array.flags() & py::array::c_style)) throw py::value_error("bound arrays are C-contiguous");
+  void* const memory = bound_memory(array);
   py::object& kept = arrays_.at(static_cast<std::size_t>(external));
-  context_.bind(external, memory_of(array.ptr()), is_slot(array.ptr()));
+  context_.bind(external, memory, is_slot(array.ptr()));
   kept = std::move(array);
 }
 
@@ -57,8 +61,7 @@ std::int64_t ContextHandle::run(std::int64_t steps, double seconds) {
 py::object ContextHandle::failure() const {
   const Failure& failure = context_.failure();
   if (!failure.code) return py::none();
-  return py::make_tuple(failure.code, failure.instruction,
-                        py::make_tuple(failure.values[0], failure.values[1], failure.values[2], failure.values[3]));
+  return py::make_tuple(failure.code, failure.instruction, failure_values(failure));
 }
 
 Runner::Runner(std::shared_ptr<const Program> program, py::object keep, const py::list& inputs, Places input_places,

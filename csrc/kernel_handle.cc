@@ -4,6 +4,7 @@
 
 #include "base/cpu.h"
 #include "gil.h"
+#include "python_errors.h"
 #include "python_types.h"
 #include "registry.h"
 
@@ -21,10 +22,6 @@ void* checked_pointer(const py::handle& item, const Spec& spec, bool writable) {
   if (!(array.flags() & py::array::c_style)) throw py::value_error("kernel operands are C-contiguous");
   if (writable && !array.writeable()) throw py::value_error("kernel output is read-only");
   return const_cast<void*>(array.data());
-}
-
-py::tuple failure_values(const Failure& failure) {
-  return py::make_tuple(failure.code, py::make_tuple(failure.values[0], failure.values[1], failure.values[2], failure.values[3]));
 }
 
 }  // namespace
@@ -98,7 +95,7 @@ py::tuple KernelHandle::apply(const py::tuple& tensors, const py::tuple& specs) 
   }
   const Failure failure = execute(data.data());
   if (!failure.code) return results;
-  PyErr_SetObject(kernel_failure().ptr(), failure_values(failure).ptr());
+  PyErr_SetObject(kernel_failure().ptr(), py::make_tuple(failure.code, failure_values(failure)).ptr());
   throw py::error_already_set();
 }
 
@@ -112,7 +109,7 @@ py::object KernelHandle::run_into(const py::sequence& inputs, const py::sequence
                              : checked_pointer(outputs[i - num_inputs], prepared_->specs[i], true);
   const Failure failure = execute(data.data());
   if (!failure.code) return py::none();
-  return failure_values(failure);
+  return py::make_tuple(failure.code, failure_values(failure));
 }
 
 py::tuple KernelHandle::run(const py::sequence& inputs) const {

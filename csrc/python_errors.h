@@ -1,4 +1,4 @@
-// C++ exceptions as Python errors: what Python's C functions call must not throw.
+// C++ exceptions as Python errors: what Python's C functions call must not throw. And what Python is told of a kernel's failure.
 #pragma once
 
 #include <pybind11/pybind11.h>
@@ -6,7 +6,13 @@
 #include <exception>
 #include <new>
 
+#include "base/kernel.h"
+
 namespace pynn {
+
+inline pybind11::tuple failure_values(const Failure& failure) {
+  return pybind11::make_tuple(failure.values[0], failure.values[1], failure.values[2], failure.values[3]);
+}
 
 // In a catch block: sets the Python error that the exception stands for.
 inline void set_python_error() {

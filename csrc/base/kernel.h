@@ -19,7 +19,8 @@ constexpr std::size_t kAlignment = 64;  // of every tensor, workspace and scratc
 
 // In whole units of the alignment.
 static constexpr std::int64_t aligned_bytes(std::int64_t bytes) {
-  return (bytes + static_cast<std::int64_t>(kAlignment) - 1) / static_cast<std::int64_t>(kAlignment) * static_cast<std::int64_t>(kAlignment);
+  constexpr std::int64_t unit = static_cast<std::int64_t>(kAlignment);
+  return (bytes + unit - 1) / unit * unit;
 }
 
 enum DType : std::int32_t { kF32 = 0, kF64 = 1, kI32 = 2, kI64 = 3, kU8 = 4, kBool = 5 };
