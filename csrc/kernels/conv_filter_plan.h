@@ -74,34 +74,44 @@ inline std::int64_t sums_of_panel(const FilterGrad& f, const Panel& panel) {
   return f.lanes_are_inputs ? output_column(f.panels, panel) * input_vectors(f) * f.panels.lanes : panel.offset;
 }
 
+// Partials of the images, sections of the panels. Depthwise panels share the memory that they read, so one section does them all, block by block.
+template <class T>
+void divide_work(FilterGrad& f) {
+  const std::int64_t panels = most(1, panel_count(f.panels)), batch = f.shape.batch;
+  const std::int64_t affordable = kPartialsBytes / most(1, packed_size(f.panels) * kSizeOf<T>);
+  f.partials = batch == 0 ? 0 : clamped(most(ceil_divide(kFilterGradChunks, panels), affordable), 1, least(kMaxPartials, batch));
+  const std::int64_t chunks = is_depthwise(f.shape) ? kMaxPartials / 2 : kFilterGradChunks;
+  f.sections = clamped(ceil_divide(chunks, most(1, f.partials)), 1, panels);
+}
+
+// The pixels of a block.
+template <class T>
+void size_block(FilterGrad& f) {
+  const ConvShape& s = f.shape;
+  const std::int64_t row_pixels = most(1, s.cols.out_size), panel_row_bytes = row_pixels * kPanelVectors * Simd<T>::kLanes * kSizeOf<T>;
+  const std::int64_t image_rows = kImageBlockBytes / (s.rows.stride * most(1, s.cols.size * s.in_channels) * kSizeOf<T>);
+  const std::int64_t panel_rows = is_depthwise(s) ? image_rows : kPanelBlockBytes / panel_row_bytes;
+  const std::int64_t most_rows = most(1, least(panel_rows, image_rows)), rows = most(1, s.rows.out_size);
+  f.block_rows = most_rows >= rows ? rows : most(1, least(rows, most_rows / 2 * 2));
+  f.block_images = clamped(most_rows / rows, 1, most(1, s.batch));
+  f.source_rows = positions_under(s.rows, f.block_rows);
+  f.panel_bytes = aligned_bytes(f.block_images * f.block_rows * panel_row_bytes);
+}
+
 template <class T>
 FilterGrad filter_grad(const ConvShape& s, GradientIs dy) {
   FilterGrad f;
   f.shape = s;
   f.panels = filter_panels<T>(s, false);
-  const std::int64_t wanted = ceil_divide(kFilterGradChunks, most(1, panel_count(f.panels)));
-  const std::int64_t affordable = kPartialsBytes / most(1, packed_size(f.panels) * kSizeOf<T>);
-  f.partials = s.batch == 0 ? 0 : clamped(most(wanted, affordable), 1, least(kMaxPartials, s.batch));
-  // Depthwise panels share the memory that they read, so one section does them all, block by block.
-  const std::int64_t chunks = is_depthwise(s) ? kMaxPartials / 2 : kFilterGradChunks;
-  f.sections = clamped(ceil_divide(chunks, most(1, f.partials)), 1, most(1, panel_count(f.panels)));
+  divide_work<T>(f);
+  size_block<T>(f);
   f.padded = !is_depthwise(s) && (!inside(s.rows) || !inside(s.cols) || s.rows.pad || s.cols.pad);
-  f.padded_width = (s.cols.out_size - 1) * s.cols.stride + (s.cols.window - 1) * s.cols.dilation + 1;
-  const std::int64_t row_pixels = most(1, s.cols.out_size);
-  const std::int64_t row_bytes = s.rows.stride * most(1, s.cols.size * s.in_channels) * kSizeOf<T>;
-  const std::int64_t width = kPanelVectors * Simd<T>::kLanes;
-  const std::int64_t panel_rows = is_depthwise(s) ? kImageBlockBytes / row_bytes : kPanelBlockBytes / (row_pixels * width * kSizeOf<T>);
-  const std::int64_t most_rows = most(1, least(panel_rows, kImageBlockBytes / row_bytes));
-  const std::int64_t rows = most(1, s.rows.out_size);
-  f.block_rows = most_rows >= rows ? rows : most(1, least(rows, most_rows / 2 * 2));
-  f.block_images = clamped(most_rows / rows, 1, most(1, s.batch));
-  f.source_rows = (f.block_rows - 1) * s.rows.stride + (s.rows.window - 1) * s.rows.dilation + 1;
-  f.panel_bytes = aligned_bytes(f.block_images * f.block_rows * row_pixels * width * kSizeOf<T>);
+  f.padded_width = positions_under(s.cols, s.cols.out_size);
+  f.padded_bytes = f.padded ? bounded_product(bounded_product(f.source_rows, f.padded_width), f.block_images * s.group_in * kSizeOf<T>) : 0;
   f.run = s.cols.dilation == 1 && (f.padded || s.groups == 1) ? s.cols.window * s.group_in : s.group_in;
   f.lanes_are_inputs = prefers_inputs(f);
   f.in_place = dy == GradientIs::kArray && reads_in_place<T>(f);
   f.together = is_depthwise(s) ? (f.in_place ? 0 : 1) : clamped(ceil_divide(panel_count(f.panels), f.sections), 1, kPanelsTogether);
-  f.padded_bytes = f.padded ? bounded_product(bounded_product(f.source_rows, f.padded_width), f.block_images * s.group_in * kSizeOf<T>) : 0;
   return f;
 }
 

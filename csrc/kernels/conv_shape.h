@@ -41,6 +41,11 @@ inline WindowAxis window_axis(std::int64_t size, std::int64_t window, std::int64
   return axis;
 }
 
+// Input positions under the windows of so many neighbouring outputs.
+inline std::int64_t positions_under(const WindowAxis& axis, std::int64_t outputs) {
+  return (outputs - 1) * axis.stride + (axis.window - 1) * axis.dilation + 1;
+}
+
 // No window reaches beyond the input.
 inline bool inside(const WindowAxis& axis) {
   return axis.pad <= 0 && (axis.out_size - 1) * axis.stride - axis.pad + (axis.window - 1) * axis.dilation < axis.size;

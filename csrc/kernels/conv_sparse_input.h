@@ -27,14 +27,14 @@ struct SparseInput {
 template <class T>
 SparseInput sparse_input(const ConvShape& s) {
   return SparseInput{s, short_vectors<T>(s.cols.window * s.in_channels) * Short<T>::kLanes,
-                     ((s.cols.out_size - 1) * s.cols.stride + s.cols.window) * s.in_channels, use_scatter<T>(s)};
+                     positions_under(s.cols, s.cols.out_size) * s.in_channels, use_scatter<T>(s)};
 }
 
 inline std::int64_t filter_of_channel(const SparseInput& f) { return f.shape.rows.window * f.segment; }
 
 // Rows of dx that `rows` rows of dz reach.
 inline std::int64_t rows_under(const ConvShape& s, std::int64_t rows) {
-  return rows > 0 ? (rows - 1) * s.rows.stride + (s.rows.window - 1) * s.rows.dilation + 1 : 0;
+  return rows > 0 ? positions_under(s.rows, rows) : 0;
 }
 
 // Of two rows of dz, at most.

@@ -104,6 +104,31 @@ std::int64_t copy_offset(const std::int64_t* params) {
   return aligned_bytes(params[kPanelColumns] * params[kK] * kSizeOf<T>);
 }
 
+// Each block of K is a chunk, and a second phase adds them.
+template <class T>
+void plan_depth_blocks(Plan* plan) {
+  const std::int64_t* params = plan->params;
+  plan->phases = 2;
+  plan->chunks[0] = params[kDepthBlocks];
+  plan->chunks[1] = 1;
+  plan->shared_bytes = params[kDepthBlocks] * params[kM] * params[kN] * kSizeOf<T>;
+}
+
+// A phase before that of the product packs B and, where that helps, copies A.
+template <class T>
+void plan_panels(Plan* plan) {
+  std::int64_t* params = plan->params;
+  const std::int64_t packed = params[kN] - params[kNarrow], k = params[kK];
+  params[kPanelColumns] = ceil_divide(packed, tile_columns<T>()) * tile_columns<T>();
+  params[kCopyChunks] = copy_chunks<T>(params);
+  plan->phases = 2;
+  plan->chunks[1] = plan->chunks[0];
+  plan->chunks[0] = ceil_divide(k, gemm_block(k)) * ceil_divide(packed, kChunkStrips * tile_columns<T>()) + params[kCopyChunks];
+  plan->shared_bytes = params[kPanelColumns] * k * kSizeOf<T>;
+  const Stored a = stored_a(params);
+  if (params[kCopyChunks]) plan->shared_bytes = copy_offset<T>(params) + a.rows * odd_stride<T>(a.length) * kSizeOf<T>;
+}
+
 // The chunks of `batch` products of m x n x k, and what they cost.
 template <class T>
 void plan_chunks(Plan* plan) {
@@ -120,25 +145,8 @@ void plan_chunks(Plan* plan) {
   params[kDepthBlocks] = depth_blocks<T>(params, flops);
   const bool plain = !params[kDot] && !params[kExchange] && params[kDepthBlocks] == 1;
   params[kNarrow] = plain ? narrow_columns<T>(m, n, k, params[kTransposeA] != 0) : 0;
-  if (params[kDepthBlocks] > 1) {
-    plan->phases = 2;
-    plan->chunks[0] = params[kDepthBlocks];
-    plan->chunks[1] = 1;
-    plan->shared_bytes = params[kDepthBlocks] * m * n * kSizeOf<T>;
-  }
-  if (shares_panels<T>(params)) {
-    const std::int64_t packed = n - params[kNarrow];
-    params[kPanelColumns] = ceil_divide(packed, tile_columns<T>()) * tile_columns<T>();
-    plan->phases = 2;
-    plan->chunks[1] = plan->chunks[0];
-    plan->chunks[0] = ceil_divide(k, gemm_block(k)) * ceil_divide(packed, kChunkStrips * tile_columns<T>());
-    plan->shared_bytes = params[kPanelColumns] * k * kSizeOf<T>;
-    params[kCopyChunks] = copy_chunks<T>(params);
-    plan->chunks[0] += params[kCopyChunks];
-    const Stored a = stored_a(params);
-    if (params[kCopyChunks])
-      plan->shared_bytes = copy_offset<T>(params) + a.rows * odd_stride<T>(a.length) * kSizeOf<T>;
-  }
+  if (params[kDepthBlocks] > 1) plan_depth_blocks<T>(plan);
+  else if (shares_panels<T>(params)) plan_panels<T>(plan);
   plan->scratch_bytes = params[kDot] ? 0 : gemm_scratch_bytes<T>(n, k);
   const std::int64_t narrow = params[kNarrow] ? narrow_scratch_bytes<T>(params[kNarrow], k) : 0;
   if (narrow > plan->scratch_bytes) plan->scratch_bytes = narrow;
