@@ -54,7 +54,7 @@ void run_winograd(const Call* call, const ConvShape& s, std::int32_t phase, std:
   const WinogradFilter f = winograd_filter<T>(s);
   const DenseSource<T> x = dense_source(operand<const T>(call, 0), input_image(s));
   const DenseSource<T> dy = dense_source(operand<const T>(call, 1), output_image(s));
-  run_winograd_filter(f, x, dy, static_cast<T*>(call->shared), operand<T>(call, 2), phase, begin, end, scratch);
+  run_winograd_filter(f, x, dy, workspace<T>(call), operand<T>(call, 2), phase, begin, end, scratch);
 }
 
 template <class T>
@@ -65,7 +65,7 @@ void run_grad_filter(const Call* call, std::int32_t phase, std::int64_t begin, s
     if (call->plan->variant == kWinogradVariant) return run_winograd<T>(call, s, phase, begin, end, scratch);
   const FilterGrad f = filter_grad<T>(s, GradientIs::kArray);
   const T *x = operand<const T>(call, 0), *dy = operand<const T>(call, 1);
-  T* sums = static_cast<T*>(call->shared);
+  T* sums = workspace<T>(call);
   if (phase == 1) return reduce_filter_grad(f, sums, operand<T>(call, 2), begin, end);
   sum_filter_grad(f, x, dy, sums, begin, end, scratch, [&](const PackedGradient<T>& packed, const Region& block) {
     pack_gradient(s, f.panels, packed, dy, block);

@@ -5,6 +5,7 @@
 
 #include "kernels/conv_pointwise.h"
 #include "kernels/conv_scatter.h"
+#include "kernels/operands.h"
 #include "kernels/winograd.h"
 
 namespace pynn {
@@ -44,7 +45,7 @@ template <class T>
 void run_winograd(const Call* call, const ConvShape& s, bool adjoint, const PassOperands<T>& o, std::int32_t phase, std::int64_t begin,
                   std::int64_t end, void* scratch) {
   const WinogradShape w = winograd_shape<T>(s, adjoint, true);
-  const WinogradFilters<T> filters{o.filter, adjoint, static_cast<T*>(call->shared)};
+  const WinogradFilters<T> filters{o.filter, adjoint, workspace<T>(call)};
   if (phase == 0) return prepare_filters(w, *call->plan, filters, begin, end);
   const ImageSize from = source_image(s, adjoint), to = result_image(s, adjoint);
   winograd_pass(w, *call->plan, dense_source(o.source, from), filters, dense_sink(o.out, to, o.bias, o.relu), begin, end, scratch);
@@ -59,7 +60,7 @@ void run_scattered(const Call* call, const ConvShape& s, bool adjoint, const Pas
                    std::int64_t end, void* scratch) {
   const ConvShape turned = scattered(s, adjoint);
   const ImageSize to = result_image(s, adjoint);
-  T* packed = static_cast<T*>(call->shared);
+  T* packed = workspace<T>(call);
   if (phase == 0) return pack_scattered(s, adjoint, o.filter, packed, begin, end);
   for_each_block(*call->plan, to.rows, begin, end, [&](const Region& region) {
     scatter_region<T>(turned, dense_pixels(o.source, source_image(s, adjoint)), packed, region, to.cols, dense_pixels(o.out, to), o.bias, o.relu,
@@ -71,7 +72,7 @@ template <class T>
 void run_tiles(const Call* call, const ConvShape& s, bool adjoint, const PassOperands<T>& o, std::int32_t phase, std::int64_t begin,
                std::int64_t end) {
   const Panels panels = filter_panels<T>(s, adjoint);
-  T* packed = static_cast<T*>(call->shared);
+  T* packed = workspace<T>(call);
   if (phase == 0) return pack_panels(panels, adjoint, o.filter, packed, begin, end);
   const Correlation g = planned(correlation_of(s, adjoint), *call->plan);
   const ImageSize to = result_image(s, adjoint);

@@ -118,7 +118,7 @@ template <class T>
 void run_winograd(const Call* call, const ConvShape& s, std::int32_t phase, std::int64_t begin, std::int64_t end, void* scratch,
                   const PooledOutput<T>& out) {
   const WinogradShape w = pooled_shape<T>(s);
-  const WinogradFilters<T> filters{operand<const T>(call, 1), false, static_cast<T*>(call->shared)};
+  const WinogradFilters<T> filters{operand<const T>(call, 1), false, workspace<T>(call)};
   if (phase == 0) return prepare_filters(w, *call->plan, filters, begin, end);
   const DenseSource<T> source = dense_source(operand<const T>(call, 0), input_image(s));
   const PoolSink<T> sink{out, s.rows.out_size / 2, s.cols.out_size / 2, s.out_channels, operand<const T>(call, 2)};
@@ -136,9 +136,9 @@ void run_conv_pool(const Call* call, std::int32_t phase, std::int64_t begin, std
   const T* filter = operand<const T>(call, 1);
   const T* bias = operand<const T>(call, 2);
   const bool scatter = call->plan->variant == kScatterVariant;
-  if (phase == 0 && scatter) return pack_scattered(s, false, filter, static_cast<T*>(call->shared), begin, end);
-  if (phase == 0) return pack_panels(panels, false, filter, static_cast<T*>(call->shared), begin, end);
-  const T* packed = call->plan->chunks[0] ? static_cast<const T*>(call->shared) : filter;
+  if (phase == 0 && scatter) return pack_scattered(s, false, filter, workspace<T>(call), begin, end);
+  if (phase == 0) return pack_panels(panels, false, filter, workspace<T>(call), begin, end);
+  const T* packed = call->plan->chunks[0] ? workspace<const T>(call) : filter;
   const Correlation g = planned(pooled_correlation(s), *call->plan);
   const Pixels<const T> source = dense_pixels(operand<const T>(call, 0), input_image(s));
   for_each_part(*call->plan, panels, whole(s.rows.out_size), begin, end, [&](const Region& region, const Range& span) {

@@ -109,7 +109,7 @@ bool prepare_grad_params(const Problem* problem, Plan* plan) {
 // dbias: blocks in phase 0, shared among its chunks, and their sum in the last chunk of phase 1.
 template <class T>
 void run_bias(const Call* call, const ConvShape& s, std::int32_t phase, std::int64_t begin, std::int64_t end) {
-  T* sums = static_cast<T*>(call->shared) + call->plan->params[kBiasParam];
+  T* sums = workspace<T>(call) + call->plan->params[kBiasParam];
   const std::int64_t blocks = bias_blocks(s), chunks = call->plan->chunks[phase];
   if (phase == 1) {
     if (end == chunks) reduce_bias(sums, blocks, s.out_channels, operand<T>(call, 4));
@@ -124,7 +124,7 @@ void run_winograd_params(const Call* call, const ConvShape& s, std::int32_t phas
   const WinogradFilter f = winograd_filter<T>(s);
   const DenseSource<T> x = dense_source(operand<const T>(call, 0), input_image(s));
   const PooledSource<T> dy{pooled_gradient<T>(s, call->data[1], call->data[2]), s.rows.out_size, s.cols.out_size};
-  run_winograd_filter(f, x, dy, static_cast<T*>(call->shared), operand<T>(call, 3), phase, begin, end, scratch);
+  run_winograd_filter(f, x, dy, workspace<T>(call), operand<T>(call, 3), phase, begin, end, scratch);
 }
 
 template <class T>
@@ -137,7 +137,7 @@ void run_grad_params(const Call* call, std::int32_t phase, std::int64_t begin, s
   const FilterGrad f = filter_grad<T>(s, GradientIs::kComputed);
   const PooledGradient<T> g = pooled_gradient<T>(s, call->data[1], call->data[2]);
   const T* x = operand<const T>(call, 0);
-  T *sums = static_cast<T*>(call->shared), *dfilter = operand<T>(call, 3);
+  T *sums = workspace<T>(call), *dfilter = operand<T>(call, 3);
   const std::int64_t last = least(end, panel_count(f.panels));
   if (call->plan->variant == kSparseVariant) {
     const SparseFilter sparse = sparse_filter<T>(f);
@@ -196,7 +196,7 @@ bool prepare_pool_grad_input(const Problem* problem, Plan* plan) {
 template <class T>
 void run_winograd_input(const Call* call, const ConvShape& s, std::int32_t phase, std::int64_t begin, std::int64_t end, void* scratch) {
   const WinogradShape w = winograd_shape<T>(s, true, true);
-  const WinogradFilters<T> filters{operand<const T>(call, 2), true, static_cast<T*>(call->shared)};
+  const WinogradFilters<T> filters{operand<const T>(call, 2), true, workspace<T>(call)};
   if (phase == 0) return prepare_filters(w, *call->plan, filters, begin, end);
   const PooledSource<T> source{pooled_gradient<T>(s, call->data[0], call->data[1]), s.rows.out_size, s.cols.out_size};
   const DenseSink<T> sink = dense_sink(operand<T>(call, 3), input_image(s), static_cast<const T*>(nullptr), false);
@@ -226,7 +226,7 @@ void run_pool_grad_input(const Call* call, std::int32_t phase, std::int64_t begi
     return run_sparse_input(sparse_input<T>(s), g, operand<const T>(call, 2), dx, call, phase, begin, end, scratch);
   const bool scatter = call->plan->variant == kScatterVariant;
   const Panels panels = scatter ? scatter_panels<T>(s) : filter_panels<T>(s, true);
-  T* packed = static_cast<T*>(call->shared);
+  T* packed = workspace<T>(call);
   if (phase == 0) return pack_panels(panels, true, operand<const T>(call, 2), packed, begin, end);
   const Pixels<T> out = dense_pixels(dx, input_image(s));
   const Correlation correlation = planned(correlation_of(s, true), *call->plan);

@@ -122,7 +122,7 @@ SparseScratch<T> sparse_scratch(const SparseFilter& f, void* scratch) {
 template <class T>
 void list_cells(const SparseFilter& f, const PooledGradient<T>& g, const Panel& panel, const Region& block, const BlockSource<T>& source,
                 const TermLists<T>& lists) {
-  static const std::int64_t kUpper[kPlaces] = {1, 1}, kLower[kPlaces] = {0, 0, 1, 1};
+  static constexpr std::int64_t kUpper[kPlaces] = {1, 1}, kLower[kPlaces] = {0, 0, 1, 1};
   const ConvShape& s = f.f.shape;
   const std::int64_t down = s.rows.stride * source.row, right = s.cols.stride * source.pixel;
   for (std::int64_t n = block.image0; n < block.image1; ++n)

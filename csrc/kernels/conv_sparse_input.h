@@ -10,6 +10,7 @@
 
 #include "kernels/conv_scatter.h"
 #include "kernels/conv_sparse_filter.h"
+#include "kernels/operands.h"
 
 namespace pynn {
 namespace PYNN_TARGET {
@@ -207,7 +208,7 @@ template <class T>
 void run_sparse_input(const SparseInput& f, const PooledGradient<T>& g, const T* filter, T* dx, const Call* call, std::int32_t phase,
                       std::int64_t begin, std::int64_t end, void* scratch) {
   const ConvShape& s = f.shape;
-  T* const packed = static_cast<T*>(call->shared);
+  T* const packed = workspace<T>(call);
   T* const not_finite = packed + s.out_channels * filter_of_channel(f);
   if (phase == 0) {
     for (std::int64_t i = begin; i < end; ++i)

@@ -100,7 +100,7 @@ void layer_products(const Call* call, T* sums, T* products, const Shape& shape, 
 template <class T>
 void run_layer_grad(const Call* call, std::int32_t phase, std::int64_t begin, std::int64_t end) {
   const Shape shape(call->problem->specs[0]);
-  T *sums = static_cast<T*>(call->shared), *products = sums + shape.blocks * shape.columns;
+  T *sums = workspace<T>(call), *products = sums + shape.blocks * shape.columns;
   const std::int64_t length = call->plan->params[phase];
   if (phase == 0) return layer_dx<T>(call, shape, chunk_range(begin, end, length, shape.rows));
   if (phase == 1)

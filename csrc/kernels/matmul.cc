@@ -175,7 +175,7 @@ void run_packing(const Call* call, std::int64_t begin, std::int64_t end) {
   for (std::int64_t chunk = begin; chunk < end; ++chunk) {
     const std::int64_t first = chunk / blocks * columns;
     if (chunk >= packing) copy_rows(call, g.a, chunk - packing);
-    else pack_panels(g, first, least(first + columns, g.n), chunk % blocks * block, static_cast<T*>(call->shared));
+    else pack_panels(g, first, least(first + columns, g.n), chunk % blocks * block, workspace<T>(call));
   }
 }
 
@@ -220,7 +220,7 @@ void run_block(const Call* call, std::int64_t index, Range rows, Range columns, 
   g.b += columns.first * (g.b_columns ? k : 1);
   g.c += rows.first * n + columns.first;
   if (params[kPanelColumns]) {
-    g.panels = static_cast<const T*>(call->shared);
+    g.panels = workspace<const T>(call);
     g.panel_first = columns.first;
     g.panel_columns = params[kPanelColumns];
   }
@@ -248,7 +248,7 @@ void run_depth_blocks(const Call* call, std::int64_t begin, std::int64_t end, vo
     g.k = least(depth, params[kK] - p);
     g.a += p * (g.a_columns ? g.a_stride : 1);
     g.b += p * (g.b_columns ? 1 : g.b_stride);
-    g.c = static_cast<T*>(call->shared) + block * size;
+    g.c = workspace<T>(call) + block * size;
     product_of(g, scratch);
   }
 }
@@ -263,7 +263,7 @@ void add_depth_blocks(const Call* call, const T* bias, std::int32_t activation) 
   for (std::int64_t i = 0; i < params[kM]; ++i)
     for (std::int64_t j = 0; j < n; j += lanes) {
       const int here = lanes_left<T>(n - j);
-      const T* partial = static_cast<const T*>(call->shared) + i * n + j;
+      const T* partial = workspace<const T>(call) + i * n + j;
       typename Simd<T>::V sum = load_lanes<T>(partial, here);
       for (std::int64_t block = 1; block < params[kDepthBlocks]; ++block) sum = sum + load_lanes<T>(partial + block * size, here);
       store_lanes<T>(c + i * n + j, finished(sum, bias, params[kExchange] != 0, activation, j, here), here);

@@ -193,7 +193,7 @@ template <class T>
 void run_inference(const Call* call, std::int32_t phase, std::int64_t begin, std::int64_t end) {
   typedef typename Simd<T>::V V;
   const Shape shape(call->problem->specs[0]);
-  T *scale = static_cast<T*>(call->shared), *shift = scale + shape.columns;
+  T *scale = workspace<T>(call), *shift = scale + shape.columns;
   if (phase == 1)
     return scale_rows(operand<const T>(call, 0), operand<const T>(call, 1), scale, shift, output<T>(call, 0), shape,
                       chunk_range(begin, end, call->plan->params[1], shape.rows));

@@ -19,6 +19,12 @@ PYNN_INLINE T* output(const Call* call, int k) {
   return operand<T>(call, call->problem->num_inputs + k);
 }
 
+// The workspace that all chunks and phases of the call see.
+template <class T>
+PYNN_INLINE T* workspace(const Call* call) {
+  return static_cast<T*>(call->shared);
+}
+
 // Element i of an operand that is_index.
 PYNN_INLINE std::int64_t index_at(const void* indices, std::int32_t dtype, std::int64_t i) {
   return dtype == kI32 ? static_cast<const std::int32_t*>(indices)[i] : static_cast<const std::int64_t*>(indices)[i];

@@ -26,7 +26,7 @@ constexpr std::int64_t kColumnSumRows = 128;
 template <class T>
 struct SumLanes {
   static constexpr int kLanes = Simd<T>::kLanes;
-  static constexpr int kLogical = 64 / (int)sizeof(T);      // lanes of one accumulator
+  static constexpr int kLogical = 64 / static_cast<int>(sizeof(T));  // lanes of one accumulator
   static constexpr int kWidth = 4 * kLogical;               // elements per step
   static constexpr int kPerAccumulator = kLogical / kLanes;  // vectors
   static constexpr int kVectors = 4 * kPerAccumulator;
@@ -105,7 +105,7 @@ PYNN_INLINE T sum_block(const T* x, int n, Map map) {
 template <class T, class Map>
 PYNN_INLINE T sum_group_mapped(const T* x, std::int64_t n, Map map) {
   T sum = 0;
-  for (std::int64_t i = 0; i < n; i += kSumBlock) sum += sum_block(x + i, (int)(n - i < kSumBlock ? n - i : kSumBlock), map);
+  for (std::int64_t i = 0; i < n; i += kSumBlock) sum += sum_block(x + i, static_cast<int>(n - i < kSumBlock ? n - i : kSumBlock), map);
   return sum;
 }
 template <class T>
@@ -129,7 +129,7 @@ PYNN_INLINE T sum_mapped(const T* x, std::int64_t n, Map map) {
 }
 template <class T>
 PYNN_INLINE T sum_contiguous(const T* x, std::int64_t n) {
-  if (n <= SumLanes<T>::kLogical) return T(0) + sum_few(x, (int)n, Same());
+  if (n <= SumLanes<T>::kLogical) return T(0) + sum_few(x, static_cast<int>(n), Same());
   T sum = 0;
   for (std::int64_t i = 0; i < n; i += kSumGroup) sum += sum_group(x + i, n - i < kSumGroup ? n - i : kSumGroup);
   return sum;

@@ -1,4 +1,5 @@
-// The vector of the current CPU target. Every kernel file includes this and nothing of the standard library's templates.
+// The vector of the current CPU target. Every kernel file includes this, and of the standard library's templates none but numeric_limits, for
+// constants.
 //
 // Simd<T> for T = float, double: V is the vector type, kLanes its width. All functions live in an anonymous namespace inside
 // pynn::PYNN_TARGET, so no symbol of one target can be merged with another's. -ffp-contract=off holds everywhere: a multiply
@@ -150,7 +151,7 @@ PYNN_INLINE V select(M mask, V a, V b) {
 #if defined(PYNN_VECTOR_EXTENSIONS)
   return mask ? a : b;
 #else
-  for (int i = 0; i < (int)(sizeof(V) / sizeof(a.lane[0])); ++i) a.lane[i] = mask.lane[i] ? a.lane[i] : b.lane[i];
+  for (int i = 0; i < static_cast<int>(sizeof(V) / sizeof(a.lane[0])); ++i) a.lane[i] = mask.lane[i] ? a.lane[i] : b.lane[i];
   return a;
 #endif
 }
@@ -253,7 +254,7 @@ PYNN_INLINE VecD vfloor(VecD a) {
 
 template <class V>
 PYNN_INLINE auto reduce_add(V v) -> decltype(v[0] + v[0]) {
-  constexpr int lanes = (int)(sizeof(V) / sizeof(v[0] + v[0]));
+  constexpr int lanes = static_cast<int>(sizeof(V) / sizeof(v[0] + v[0]));
   decltype(v[0] + v[0]) part[lanes];
   for (int i = 0; i < lanes; ++i) part[i] = v[i];
   for (int half = lanes / 2; half > 0; half /= 2)
@@ -262,7 +263,7 @@ PYNN_INLINE auto reduce_add(V v) -> decltype(v[0] + v[0]) {
 }
 template <class V>
 PYNN_INLINE auto reduce_max(V v) -> decltype(v[0] + v[0]) {
-  constexpr int lanes = (int)(sizeof(V) / sizeof(v[0] + v[0]));
+  constexpr int lanes = static_cast<int>(sizeof(V) / sizeof(v[0] + v[0]));
   auto best = v[0] + 0;
   for (int i = 1; i < lanes; ++i) {
     const auto x = v[i];
@@ -331,7 +332,7 @@ PYNN_INLINE VecL shift_right(VecL m, int n) { return (VecL)((VecUnsignedL)m >> n
 #else
 #define PYNN_ARRAY_SHIFT(name, op, Mask, Int, Unsigned)                                      \
   PYNN_INLINE Mask name(Mask m, int n) {                                                     \
-    for (int i = 0; i < (int)(sizeof(m) / sizeof(Int)); ++i) m[i] = (Int)((Unsigned)m[i] op n); \
+    for (int i = 0; i < static_cast<int>(sizeof(m) / sizeof(Int)); ++i) m[i] = static_cast<Int>(static_cast<Unsigned>(m[i]) op n); \
     return m;                                                                                \
   }
 PYNN_ARRAY_SHIFT(shift_left, <<, VecI, std::int32_t, std::uint32_t)
