@@ -1,5 +1,6 @@
 """What the compiler made of the kernels: no target's instructions may reach another's machine through a merged symbol or an
-initialiser. Looks at the object files of a build in build/; without one there is nothing to see."""
+initialiser. Looks at the object files of a build in build/; without one there is nothing to see. And what a compiler without vector
+extensions would make of their sources, one by one."""
 
 from __future__ import annotations
 
@@ -91,3 +92,14 @@ def test_kernels_call_their_own_target_and_the_c_library_only(symbols):
     shared = {(symbol.target, symbol.name) for symbol in symbols if symbol.letter == "T"}
     called = {symbol for symbol in symbols if symbol.letter == "U" and (symbol.target, symbol.name) not in shared}
     assert not {symbol.name for symbol in called if not ALLOWED_CALLS.fullmatch(symbol.name)}
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "csrc").glob("[ks]*/*.*")), ids=lambda path: path.name)
+def test_a_kernel_source_compiles_by_itself_without_vector_extensions(path):
+    compiler = shutil.which("c++")
+    if sys.platform != "linux" or not compiler:
+        pytest.skip("needs a compiler that can do as if it had none")
+    options = ["-std=c++17", "-fsyntax-only", "-Wall", "-Wextra", "-Werror", f"-I{ROOT / 'csrc'}"]
+    target = ["-DPYNN_TARGET=baseline", "-DPYNN_TARGET_BASELINE", "-DPYNN_PLAIN_ARRAYS"]
+    done = subprocess.run([compiler, *options, *target, "-x", "c++", "-"], input=f'#include "{path}"\n', capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

@@ -124,12 +124,15 @@ struct ArrayMask {
     for (int i = 0; i < N; ++i) a.lane[i] = static_cast<T>(a.lane[i] op b.lane[i]); \
     return a;                                                   \
   }
-  PYNN_ARRAY_BITS(&) PYNN_ARRAY_BITS(|) PYNN_ARRAY_BITS(+) PYNN_ARRAY_BITS(-) PYNN_ARRAY_BITS(<<)
+  PYNN_ARRAY_BITS(&) PYNN_ARRAY_BITS(|) PYNN_ARRAY_BITS(^) PYNN_ARRAY_BITS(+) PYNN_ARRAY_BITS(-) PYNN_ARRAY_BITS(<<)
 #undef PYNN_ARRAY_BITS
-  friend ArrayMask operator==(ArrayMask a, ArrayMask b) {
-    for (int i = 0; i < N; ++i) a.lane[i] = a.lane[i] == b.lane[i] ? -1 : 0;
-    return a;
+#define PYNN_ARRAY_COMPARE(op)                                  \
+  friend ArrayMask operator op(ArrayMask a, ArrayMask b) {      \
+    for (int i = 0; i < N; ++i) a.lane[i] = a.lane[i] op b.lane[i] ? -1 : 0; \
+    return a;                                                   \
   }
+  PYNN_ARRAY_COMPARE(<) PYNN_ARRAY_COMPARE(==) PYNN_ARRAY_COMPARE(!=)
+#undef PYNN_ARRAY_COMPARE
   friend ArrayMask operator~(ArrayMask a) {
     for (int i = 0; i < N; ++i) a.lane[i] = ~a.lane[i];
     return a;
