@@ -156,7 +156,7 @@ def get(identifier):
         identifier = identifier["config"]
     if isinstance(identifier, (int, float)):  # as in PyTorch's Linear(784, 10)
         raise TypeError(
-            f"[activation] this names no activation. Received: {identifier!r}. A layer is told its number of units alone, as the size of "
+            f"[activation] this is no activation. Received: {identifier!r}. A layer takes only its number of units, as the size of "
             "its input is inferred: Dense(10)."
         )
     return _REGISTER.get(identifier)

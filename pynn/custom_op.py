@@ -123,7 +123,7 @@ def _element_type(kernel) -> np.dtype | None:
 def _inference(output: Callable | None, compiled: np.dtype | None, name: str) -> Callable:
     def infer(*specs: Spec) -> Spec:
         if not specs:
-            raise TypeError(f"[{name}] takes one operand at least. Received: none.")
+            raise TypeError(f"[{name}] takes at least one operand. Received: none.")
         found: Any = specs[0] if output is None else output(*specs)
         shape, dtype = (found.shape, found.dtype) if hasattr(found, "shape") else found
         result = Spec(tuple(shape), as_dtype(dtype))
@@ -165,7 +165,7 @@ def _checked(name: str, compute: Callable, infer: Callable) -> Callable:
         if result.shape != wanted.shape or result.dtype.kind not in "biuf":
             raise ValueError(
                 f"[{name}] the kernel's result must have shape {wanted.shape} and dtype {wanted.dtype}. Received: shape {result.shape}, "
-                f"dtype {result.dtype}. Say with output= what the kernel returns."
+                f"dtype {result.dtype}. Describe the kernel's result with output=."
             )
         return result
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from pynn.errors import suggestion
 from pynn.serialization import normal_form, snake_case
 
-_NOT_NEEDED = "Nothing has to be freed here: leave it out."
+_NOT_NEEDED = "Memory is freed automatically: leave it out."
 _PACKAGE = {
     **{f"tensor{n}d": "Use pn.tensor(values)." for n in range(1, 7)},
     "scalar": "Use pn.tensor(3.0), or the number itself.",
@@ -17,7 +17,7 @@ _PACKAGE = {
     "input": "Use pn.Input(shape).",
     "train": "Use pn.optimizers: pn.train.sgd(0.1) is pn.optimizers.SGD(0.1), pn.train.adam() is pn.optimizers.Adam().",
     "optim": "Use pn.optimizers: pn.optimizers.Adam(0.001).",
-    "keras": "It is pn itself: pn.Sequential, pn.layers.Dense.",
+    "keras": "pn itself has its names: pn.Sequential, pn.layers.Dense.",
     "nn": "Use pn.layers, and pn.relu, pn.softmax and so on for functions.",
     "math": "Use pn itself: pn.exp, pn.sqrt.",
     **dict.fromkeys(("random_normal", "randomNormal", "randomStandardNormal", "randn"), "Use pn.random.normal(shape)."),
@@ -29,13 +29,13 @@ _PACKAGE = {
     "gather": "Use pn.take(x, indices, axis=0).",
     "GradientTape": "Gradients are taken of functions: pn.value_and_grads(lambda w, b: cost(x @ w + b, y))(w, b).",
     "loadLayersModel": "Use pn.load_model(folder).",
-    "loadGraphModel": "Graph models have no layers to train: convert the Keras model to a layers-model, and pn.load_model(folder).",
+    "loadGraphModel": "Graph models have no layers to train: convert the Keras model to a layers-model and load that.",
     "load": "Use pn.load_model(folder), or model.load_weights(file).",
-    "data": "Arrays, generators and objects with __len__ and __getitem__ go into fit as they are; pn.datasets.mnist.load() has MNIST.",
-    "no_grad": "Nothing is recorded unless a gradient is asked for: leave it out, or use pn.stop_gradient(x).",
-    "device": "There are CPUs only: leave it out.",
+    "data": "Arrays, generators and objects with __len__ and __getitem__ go directly into fit; pn.datasets.mnist.load() has MNIST.",
+    "no_grad": "Ops are recorded only while a gradient is computed: leave it out, or use pn.stop_gradient(x).",
+    "device": "pynn runs on CPUs only: leave it out.",
     **dict.fromkeys(("tidy", "dispose", "keep", "memory", "disposeVariables"), _NOT_NEEDED),
-    **dict.fromkeys(("ready", "setBackend"), "There is nothing to wait for or to choose: leave it out."),
+    **dict.fromkeys(("ready", "setBackend"), "The backend is ready at import: leave it out."),
     "customGrad": "Use pn.custom_grad.",
     "callbacks": "Use pn.callbacks.",
     **dict.fromkeys(("mse", "mse_loss", "meanSquaredError"), "Use pn.losses.mean_squared_error(y_true, y_pred)."),
@@ -69,7 +69,7 @@ _TABLES = {
 }  # fmt: skip
 
 _GRADIENTS = "Gradients are taken of functions: pn.grads(lambda w, b: cost(x @ w + b, y))(w, b)."
-_IN_PLACE = "Tensors don't change; a variable does, by w.assign(value), w.assign_add(value) or w.assign_sub(value)."
+_IN_PLACE = "Tensors are immutable; change a variable with w.assign(value), w.assign_add(value) or w.assign_sub(value)."
 _CAMEL = {"argMax": "argmax", "argMin": "argmin", "expandDims": "expand_dims", "logSumExp": "logsumexp", "cumSum": "cumsum",
           "clipByValue": "clip", "asType": "astype", "assignSub": "assign_sub", "assignAdd": "assign_add",
           "greaterEqual": "greater_equal", "lessEqual": "less_equal", "notEqual": "not_equal"}  # fmt: skip
@@ -80,10 +80,10 @@ TENSOR = {
     **dict.fromkeys(("dataSync", "arraySync", "array", "bytes"), "Use x.numpy(), or x.item() for one number."),
     **dict.fromkeys(("data", "val"), "Use w.numpy(), and w.assign(value) to set it."),
     **dict.fromkeys(("detach", "clone"), "Use x.numpy() for an array, pn.stop_gradient(x) for a constant."),
-    **dict.fromkeys(("cuda", "cpu", "to", "device"), "There are CPUs only: leave it out."),
+    **dict.fromkeys(("cuda", "cpu", "to", "device"), "pynn runs on CPUs only: leave it out."),
     **dict.fromkeys(("dispose", "tidy"), _NOT_NEEDED),
     **dict.fromkeys(("backward", "grad", "gradient"), _GRADIENTS),
-    **dict.fromkeys(("requires_grad", "requires_grad_"), "Nothing is recorded unless a gradient is asked for: leave it out."),
+    **dict.fromkeys(("requires_grad", "requires_grad_"), "Ops are recorded only while a gradient is computed: leave it out."),
     **dict.fromkeys(("add_", "sub_", "mul_", "div_", "zero_", "copy_", "fill_"), _IN_PLACE),
     **dict.fromkeys(("view", "as1D", "as2D", "as3D", "as4D", "reshapeAs"), "Use x.reshape(shape)."),
     "permute": "Use x.transpose(axes).", "t": "Use x.T.", "unsqueeze": "Use x.expand_dims(axis).", "gather": "Use x.take(indices, axis=0).",
@@ -96,11 +96,11 @@ _CALLED = "Call it: layer(x)."
 LAYER = {
     "apply": _CALLED, "forward": f"{_CALLED} A layer of your own defines call(x).",
     **dict.fromkeys(("parameters", "named_parameters"), "Use .trainable_weights, or .get_weights() for arrays."),
-    **dict.fromkeys(("train", "eval"), "fit trains and predict doesn't; in a call, pass training=True or False."),
+    **dict.fromkeys(("train", "eval"), "fit runs in training mode, predict in inference mode; in a call, pass training=True or False."),
     "state_dict": "Use .get_weights(), or model.save_weights(file).",
     "load_state_dict": "Use .set_weights(arrays), or model.load_weights(file).",
     "zero_grad": "Gradients don't accumulate: leave it out.",
-    **dict.fromkeys(("to", "cuda", "cpu"), "There are CPUs only: leave it out."),
+    **dict.fromkeys(("to", "cuda", "cpu"), "pynn runs on CPUs only: leave it out."),
     "dispose": _NOT_NEEDED,
     **dict.fromkeys(("fitDataset", "fit_generator"), "Use .fit(batches), where batches yield (x, y)."),
     **dict.fromkeys(("evaluateDataset", "evaluate_generator"), "Use .evaluate(batches), where batches yield (x, y)."),
@@ -110,7 +110,7 @@ LAYER = {
     "weight": "Use .kernel, or .get_weights().", "children": "Use .layers.", "modules": "Use .flattened_layers().",
 }  # fmt: skip
 _WEIGHTS = ("kernel", "bias", "recurrent_kernel", "depthwise_kernel", "gamma", "beta", "moving_mean", "moving_variance", "embeddings")
-LAYER_WITHOUT_WEIGHTS = {**LAYER, **dict.fromkeys(_WEIGHTS, "A layer has its weights once it was called, or by build(input_shape).")}
+LAYER_WITHOUT_WEIGHTS = {**LAYER, **dict.fromkeys(_WEIGHTS, "A layer gets its weights when it is first called, or by build(input_shape).")}
 OPTIMIZER = {
     "step": "Use optimizer.apply(gradients, variables), or optimizer.minimize(lambda: loss).",
     "zero_grad": "Gradients don't accumulate: leave it out.", "lr": "Use optimizer.learning_rate.",
@@ -132,7 +132,7 @@ _LEFT_OUT = {
     "batch_first": "Sequences are (batch, time, features) here: leave it out.",
     "num_layers": "Stack layers, with return_sequences=True in all but the last.",
     "bidirectional": "Wrap the layer: pn.layers.Bidirectional(layer).",
-    "returnCost": "The value comes back always: leave it out.",
+    "returnCost": "The value is always returned: leave it out.",
     **dict.fromkeys(("device", "requires_grad"), "Leave it out."),
 }
 

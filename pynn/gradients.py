@@ -23,16 +23,16 @@ def _check_function(name: str, f, values: tuple = ()) -> None:
         return
     if callable(f):
         raise TypeError(
-            f"[{name}] takes the function alone, and what comes back is called with the values. Received: a function and {len(values)} "
-            f"more. Write pn.{name}(f)(w, b)."
+            f"[{name}] takes only the function, and returns a function that is called with the values. Received: a function and "
+            f"{len(values)} more. Write pn.{name}(f)(w, b)."
         )
     line = f"pn.{name}(lambda w, b: cost(x @ w + b, y))(w, b)"
     if name == "variable_grads":  # of a function without arguments; minimize calls it too
         line = "pn.variable_grads(lambda: cost(x @ w + b, y)), or optimizer.minimize(lambda: cost(x @ w + b, y))"
     kind = "a computed tensor" if isinstance(f, Operators) else f"a {type(f).__name__}"
     raise TypeError(
-        f"[{name}] the first argument must be a function: gradients are taken of a computation, and {kind} no longer knows how it was "
-        f"made. Received: {kind}. Write the computation as a function of what you differentiate by: {line}."
+        f"[{name}] the first argument must be a function: gradients are taken of a computation, and {kind} has no record of how it was "
+        f"computed. Received: {kind}. Write the computation as a function of the values to differentiate with respect to: {line}."
     )
 
 
@@ -45,7 +45,7 @@ def _differentiable(name: str, index: int, value) -> Tensor:
     tensor = as_tensor(value)
     if not is_float(tensor.dtype):
         raise TypeError(
-            f"[{name}] gradients are taken by float tensors. Received: argument {index} with dtype {tensor.dtype}. "
+            f"[{name}] gradients are taken with respect to float tensors only. Received: argument {index} with dtype {tensor.dtype}. "
             "Convert it, for example with pn.tensor(x, dtype='float32')."
         )
     return tensor
@@ -54,21 +54,23 @@ def _differentiable(name: str, index: int, value) -> Tensor:
 def _position(name: str, argnum, args: tuple) -> int:
     """`argnum` counted from the front."""
     if not is_whole(argnum):
-        raise TypeError(f"[{name}] argnum is the place of one argument. Received: {argnum!r}. For several, use pn.grads.")
+        raise TypeError(f"[{name}] argnum must be the index of one argument. Received: argnum={argnum!r}. For several, use pn.grads.")
     if not -len(args) <= argnum < len(args):
         raise ValueError(
-            f"[{name}] argnum must be the place of an argument given by position. Received: argnum={argnum} with {len(args)} of them."
+            f"[{name}] argnum must be the index of a positional argument. Received: argnum={argnum} with {len(args)} positional arguments."
         )
     return int(argnum) % len(args)
 
 
 def _value_and_grads(name: str, f: Callable, args: Sequence, which: Sequence[int], kwargs: dict):
     if not args:
-        raise TypeError(f"[{name}] there is nothing to differentiate by. Received: no arguments by position. Write pn.{name}(f)(w, b).")
+        raise TypeError(
+            f"[{name}] there is nothing to differentiate with respect to. Received: no positional arguments. Write pn.{name}(f)(w, b)."
+        )
     if len(args) == 1 and isinstance(args[0], (list, tuple)) and any(isinstance(a, Operators) for a in args[0]):
         raise TypeError(
-            f"[{name}] the values come one by one, not in a list. Received: a {type(args[0]).__name__} of {len(args[0])}. "
-            f"Write pn.{name}(f)(w, b), and pn.stack(values) for one tensor."
+            f"[{name}] pass the values one by one, not in a list. Received: a {type(args[0]).__name__} of {len(args[0])}. "
+            f"Write pn.{name}(f)(w, b), or pass pn.stack(values) as one tensor."
         )
     sources = {i: stand_in(_differentiable(name, i, args[i])) for i in which}
     tape = CallTape()
@@ -94,8 +96,8 @@ def _warn_of_lost(name: str, tape: CallTape, unreached: list[Tensor]) -> None:
     """A gradient of zeros is right for what has no influence; what went through Python has one that nobody sees."""
     if tape.taken and unreached and tape.loses(unreached):
         warnings.warn(
-            f"[{name}] a gradient of the result is 0 because the values of a tensor were taken on the way, by float(x), x.item(), "
-            "x.numpy() or a function of NumPy's: what is made of them has no gradient. Compute with pynn ops.",
+            f"[{name}] a gradient of the result is 0 because the values of a tensor were read on the way, with float(x), x.item(), "
+            "x.numpy() or a NumPy function: no gradient flows through what is computed from them. Compute with pynn ops.",
             stacklevel=4,
         )
 
@@ -210,7 +212,7 @@ def _checked_variables(variables) -> list[Variable]:
                 f"[variable_grads] variables must be a list of pn.Variable. Received: {type(v).__name__}. For tensors, use pn.grads."
             )
         if not v.trainable:
-            raise ValueError(f"[variable_grads] gradients are taken by trainable variables. Received: {v.name!r}. Set trainable=True.")
+            raise ValueError(f"[variable_grads] a variable to differentiate must be trainable. Received: {v.name!r}. Set trainable=True.")
     return found
 
 

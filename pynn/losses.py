@@ -221,7 +221,7 @@ class Loss(Configurable):
         """The loss of each example, of shape (batch,): the mean over all further axes."""
         values = self.call(y_true, y_pred)
         if values.ndim == 0:
-            raise ValueError(f"[{self.name}] a loss gives one value per example. Received: shape=(). Don't reduce over the batch axis.")
+            raise ValueError(f"[{self.name}] a loss must give one value per example. Received: shape=(). Don't reduce over the batch axis.")
         return ops.mean(values, axis=tuple(range(1, values.ndim))) if values.ndim > 1 else values
 
     def __call__(self, y_true, y_pred, sample_weight=None) -> Tensor:
@@ -336,7 +336,7 @@ class _Crossentropy(_Named):
     ):
         super().__init__(reduction, name)
         if not 0 <= label_smoothing <= 1:
-            raise ValueError(f"[{self.name}] label_smoothing is in [0, 1]. Received: label_smoothing={label_smoothing}.")
+            raise ValueError(f"[{self.name}] label_smoothing must be in [0, 1]. Received: label_smoothing={label_smoothing}.")
         self.from_logits, self.label_smoothing, self.axis = from_logits, label_smoothing, axis
 
 

@@ -32,7 +32,7 @@ def refusal(
     if unfit is not None or options is not None:
         return options or unfit
     kind = TypeError if isinstance(error, (TypeError, AttributeError)) else ValueError
-    refused = kind(f"[{label}] these arguments don't suit it. Received: {_given(function, args, words)}. help() says what each may be.")
+    refused = kind(f"[{label}] these arguments are not valid. Received: {_given(function, args, words)}. help() says what each may be.")
     refused.__cause__ = error  # says where, if the fault is ours
     return refused
 
@@ -59,7 +59,7 @@ def _options(label: str, function: Callable, args: Sequence, known: Sequence[str
     if not words.keys() <= names:
         return None
     line = ", ".join(f"{k}={shown(v)}" for k, v in words.items())
-    return TypeError(f"[{label}] options are arguments here, not a dict. Received: {shown(args[0])}. Write {label}({line}).")
+    return TypeError(f"[{label}] options are keyword arguments here, not a dict. Received: {shown(args[0])}. Write {label}({line}).")
 
 
 def stumbled(error: Exception) -> bool:
@@ -89,7 +89,7 @@ def _unfit(label: str, function: Callable, args: Sequence, words: dict, known: S
     names = [p.name for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
     names += [k for k in known if k not in names and not k.startswith("_")]
     by_place = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    listed = f" Known: {', '.join(names)}." if names else " It takes none."
+    listed = f" Known: {', '.join(names)}." if names else " It takes no arguments."
     unknown = next((word for word in words if word not in names), None)
     if unknown is not None:
         return unknown_argument(label, unknown, names)
@@ -97,11 +97,11 @@ def _unfit(label: str, function: Callable, args: Sequence, words: dict, known: S
         return TypeError(f"[{label}] takes no arguments. Received: {', '.join(map(shown, args))}.")
     if len(args) > len(by_place):
         by_name = names[len(by_place) :]
-        fix = f" Name the others: {by_name[0]}=..." if by_name else ""
-        return TypeError(f"[{label}] takes at most {len(by_place)} arguments without a name. Received: {len(args)}.{fix}{listed}")
+        fix = f" Pass the others by name: {by_name[0]}=..." if by_name else ""
+        return TypeError(f"[{label}] takes at most {len(by_place)} positional arguments. Received: {len(args)}.{fix}{listed}")
     twice = next((word for word in words if word in by_place[: len(args)]), None)
     if twice is not None:
-        return TypeError(f"[{label}] the argument {twice!r} came twice. Received: {twice}={shown(words[twice])}. Leave one out.")
+        return TypeError(f"[{label}] the argument {twice!r} was given twice. Received: {twice}={shown(words[twice])}. Leave one out.")
     needed = [p.name for p in parameters if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
     missing = [name for name in needed if name not in by_place[: len(args)] and name not in words]
     received = _given(function, args, words) or "no arguments"

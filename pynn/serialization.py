@@ -197,7 +197,7 @@ class Register:
             pass
         known = sorted(self.entries)
         near = suggestion(name, known) or suggestion(name, [snake_case(k) for k in known])
-        raise ValueError(f"[{self.kind}] there is no {self.kind} of this name. Received: {name!r}.{near} Known: {', '.join(known)}.")
+        raise ValueError(f"[{self.kind}] there is no {self.kind} with this name. Received: {name!r}.{near} Known: {', '.join(known)}.")
 
     def get(self, identifier, base: type | None = None):
         """The object that `identifier` means: a name, {"class_name", "config"}, a class, an instance or a function; None stays None.
@@ -217,7 +217,7 @@ class Register:
         if callable(identifier) or (base is not None and isinstance(identifier, base)):
             return identifier
         raise TypeError(
-            f"[{self.kind}] this names no {self.kind}. Received: {identifier!r}. "
+            f"[{self.kind}] this is no {self.kind}. Received: {identifier!r}. "
             f"Pass a name, an object, a function, or a dict with 'class_name' and 'config'."
         )
 

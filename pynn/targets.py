@@ -125,7 +125,7 @@ def weights_like(name: str, sample_weight, values: Tensor) -> Tensor:
     fits = weights.ndim == values.ndim and all(w in (1, n) for w, n in zip(weights.shape, values.shape, strict=True))
     if not fits:
         raise ValueError(
-            f"[{name}] the sample weights don't fit. Received: sample_weight.shape={given}, for values of shape {values.shape}. "
+            f"[{name}] the sample weights don't broadcast. Received: sample_weight.shape={given}, for values of shape {values.shape}. "
             + ("Pass one weight per example." if values.ndim else "Let the function give a value per example: pn.mean(..., axis=-1).")
         )
     weights = weights if weights.dtype == values.dtype else ops.cast(weights, values.dtype)

@@ -144,5 +144,5 @@ def test_steps_keep_what_was_handed_out():
 
 
 def test_what_is_no_variable_is_refused():
-    with pytest.raises(TypeError, match=r"\[SGD\] steps change variables"):
+    with pytest.raises(TypeError, match=r"\[SGD\] steps update variables"):
         pn.optimizers.SGD(0.1).apply([pn.tensor([1.0])], [pn.tensor([1.0])])

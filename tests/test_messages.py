@@ -168,7 +168,7 @@ MISTAKES = {
     "weights of classes by name": (lambda: fit(classifier(), X, LABELS, class_weight={"a": 1.0}), ValueError, ["class index"]),
     "a generator that ends early": (
         lambda: dense().fit(((X, Y) for _ in range(3)), epochs=3, verbose=0),
-        ValueError, ["epoch 2", "once only", "steps_per_epoch"]),
+        ValueError, ["epoch 2", "only once", "steps_per_epoch"]),
     "batches without targets": (lambda: dense().fit((X for _ in range(3)), verbose=0), ValueError, ["without targets", "(x, y)"]),
     "batches as lists": (lambda: dense().fit(([X, Y] for _ in range(3)), verbose=0), ValueError, ["a list", "tuple (x, y)"]),
     # compile and fit
@@ -176,7 +176,7 @@ MISTAKES = {
     "no loss": (lambda: fit(compiled(L.Dense(1, input_shape=(4,)), loss=None)), ValueError, ["no loss", "mean_squared_error"]),
     "a rate that diverges": (
         lambda: fit(compiled(L.Dense(1, input_shape=(4,)), optimizer=pn.optimizers.SGD(10.0)), epochs=200),
-        pn.NonFiniteError, ["learning rate 10", "Try a tenth", "clipnorm", "weights are those before"]),
+        pn.NonFiniteError, ["learning rate 10", "Try a tenth", "clipnorm", "weights are those from before"]),
     "options as in JavaScript": (
         lambda: dense().fit(X, Y, {"epochs": 10, "batchSize": 4}),
         TypeError, ["Write fit(x, y, epochs=10, batch_size=4)"]),
@@ -259,7 +259,7 @@ MISTAKES = {
     "gradients of a value": (lambda: pn.grads(pn.tensor(1.0)), TypeError, ["must be a function", "pn.grads(lambda w, b"]),
     "gradients as in JavaScript": (lambda: pn.grads(lambda w: w.sum(), [pn.Variable(1.0)]), TypeError, ["pn.grads(f)(w, b)"]),
     "values in a list": (lambda: pn.grads(lambda a, b: a * b)([pn.ones(()), pn.ones(())]), TypeError, ["one by one", "pn.grads(f)(w, b)"]),
-    "gradients by nothing": (lambda: pn.grads(lambda a: a)(a=pn.ones(())), TypeError, ["[grads]", "by position"]),
+    "gradients by nothing": (lambda: pn.grads(lambda a: a)(a=pn.ones(())), TypeError, ["[grads]", "no positional arguments"]),
     "two results": (lambda: pn.grads(lambda a: (a, a))(1.0), TypeError, ["one tensor", "a tuple of 2"]),
     "minimize as in JavaScript": (
         lambda: pn.optimizers.SGD().minimize(lambda: pn.Variable(1.0) * 2.0, True), TypeError, ["list of pn.Variable", "True"]),
@@ -376,7 +376,7 @@ def test_options_in_the_place_of_targets():
     model = pn.Sequential([L.Dense(1, input_shape=(2,))])
     model.compile("sgd", "mse")
     for x in ({"xs": np.ones((2, 2)), "ys": np.ones(2)}, np.ones((2, 2))):
-        with pytest.raises(TypeError, match=r"\[fit\] options are arguments here.*Write fit\(x, y, epochs=10, batch_size=4\)"):
+        with pytest.raises(TypeError, match=r"\[fit\] options are keyword arguments here.*Write fit\(x, y, epochs=10, batch_size=4\)"):
             model.fit(x, {"epochs": 10, "batchSize": 4})
 
 
@@ -387,7 +387,7 @@ def test_options_in_the_place_of_targets():
         (lambda: pn.metrics.BinaryAccuracy(treshold=0.3), r"\[BinaryAccuracy\] .* Did you mean 'threshold'\? Known: name, threshold"),
         (lambda: pn.callbacks.EarlyStopping(minDelta=1), r"\[EarlyStopping\] unknown argument 'minDelta'. Did you mean 'min_delta'\?"),
         (lambda: pn.initializers.HeNormal(sed=1), r"\[HeNormal\] unknown argument 'sed'. Did you mean 'seed'\? Known: seed"),
-        (lambda: pn.initializers.Zeros(seed=1), r"\[Zeros\] unknown argument 'seed'. It takes none"),
+        (lambda: pn.initializers.Zeros(seed=1), r"\[Zeros\] unknown argument 'seed'. It takes no arguments"),
         (lambda: pn.initializers.Zeros(1), r"\[Zeros\] takes no arguments. Received: 1"),
         (lambda: pn.regularizers.L2(l=0.1), r"\[L2\] unknown argument 'l'. Did you mean 'l2'\?"),
         (lambda: pn.constraints.MaxNorm(maxValue=2), r"\[MaxNorm\] .* Did you mean 'max_value'\?"),
@@ -438,5 +438,5 @@ def test_weights_by_place():
     np.testing.assert_array_equal(layer.add_weight((2, 3), "ones", name="kernel").numpy(), np.ones((2, 3)))
     np.testing.assert_array_equal(layer.add_weight("bias", (3,), initializer="zeros").numpy(), np.zeros(3))
     assert layer.add_weight((2,)).name == "weight_2" and [w.name for w in layer.weights][:2] == ["kernel", "bias"]
-    with pytest.raises(TypeError, match=r"add_weight takes two arguments without a name.* Received: 3\. Write initializer="):
+    with pytest.raises(TypeError, match=r"add_weight takes at most two positional arguments.* Received: 3\. Write initializer="):
         layer.add_weight("kernel", (3,), "ones")

@@ -214,6 +214,6 @@ def test_an_unknown_attribute_and_a_missing_operand_are_named():
 def test_op_names_are_taken_once():
     from pynn.engine.op import define
 
-    with pytest.raises(ValueError, match="there is an op named 'matmul' already"):
+    with pytest.raises(ValueError, match="an op named 'matmul' exists already"):
         define("matmul", inputs=("x",), infer=lambda x: x, fallback=lambda x: x)
     assert pn.ops.matmul is pn.matmul

@@ -188,14 +188,14 @@ def test_the_learning_rate_is_a_slot():
     optimizer.learning_rate = 0.5
     step()
     assert float(w.numpy()[0]) == pytest.approx(-0.6) and float(optimizer.learning_rate) == 0.5
-    with pytest.raises(ValueError, match="learning rate is a number"):
+    with pytest.raises(ValueError, match="learning rate must be a number"):
         optimizer.learning_rate = -1
 
 
 @pytest.mark.parametrize("rate", [optimizers.schedules.ExponentialDecay(0.1, 5, 0.5), lambda step: 0.1])
 def test_a_number_does_not_replace_a_schedule(rate):
     optimizer = optimizers.SGD(rate)
-    with pytest.raises(TypeError, match=r"\[SGD\] the learning rate is not settable: it follows a schedule.*learning_rate=0.5"):
+    with pytest.raises(TypeError, match=r"\[SGD\] the learning rate can't be set: it follows a schedule.*learning_rate=0.5"):
         optimizer.learning_rate = 0.5
     optimizer.learning_rate = optimizers.schedules.InverseTimeDecay(0.2, 1, 1)
     assert float(optimizer.learning_rate) == pytest.approx(0.2)
@@ -334,7 +334,7 @@ def test_pairs_that_are_none(pairs, kind, words):
 
 def test_variables_are_no_gradients():
     v = pn.Variable(np.ones(1000, np.float32))
-    for grads, variables, words in (([v], [v], "a variable stands where a gradient"), ([v], [v.value], "steps change variables")):
+    for grads, variables, words in (([v], [v], "a variable was given in place of a gradient"), ([v], [v.value], "steps update variables")):
         with pytest.raises(TypeError, match=rf"\[SGD\] {words}.* of shape \(1000,\)") as caught:
             pn.optimizers.SGD(0.1).apply(grads, variables)
         assert len(str(caught.value)) < 300
@@ -374,7 +374,8 @@ def test_a_variable_that_is_there_twice_is_refused(run):
     optimizer.build([v])
     steps = (lambda: optimizer.apply([pn.ones(2), pn.ones(2)], [v, v]), lambda: optimizer.minimize(lambda: pn.sum(v * v), [v, v]))
     for step in steps:
-        with pytest.raises(ValueError, match=r"\[SGD\] a step changes each variable once. Received: 'kernel' of shape \(2,\) twice"):
+        said = r"\[SGD\] a step can update each variable only once. Received: 'kernel' of shape \(2,\) twice"
+        with pytest.raises(ValueError, match=said):
             run(step)()
     assert v.numpy().tolist() == [1.0, 2.0] and optimizer.iterations.item() == 0
     optimizer.apply([pn.ones(2), None], [v, v])

@@ -177,5 +177,5 @@ def test_backups_with_other_places_in_the_stream(tmp_path, place, fits):
     words = json.loads(load_metadata(file)["pynn_backup"])
     words["random"][2:] = place
     save_file(load_file(file), file, {"pynn_backup": json.dumps(words)})
-    with contextlib.nullcontext() if fits else pytest.raises(pn.DataError, match="isn't one"):
+    with contextlib.nullcontext() if fits else pytest.raises(pn.DataError, match="isn't valid"):
         fit()

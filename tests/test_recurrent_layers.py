@@ -185,7 +185,7 @@ def test_states_may_come_in_any_float_dtype(name):
 
 
 def test_a_cell_says_what_it_lacks():
-    with pytest.raises(TypeError, match=r"\[RNN\] a cell is a layer with `state_size`"):
+    with pytest.raises(TypeError, match=r"\[RNN\] a cell must be a layer with `state_size`"):
         L.RNN(L.Dense(3))
 
 

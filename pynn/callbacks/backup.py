@@ -133,7 +133,7 @@ class BackupAndRestore(Callback):
             at = np.int64(*(position or [random.position()]))  # older backups have none; one number of 64 bits
             states = [(name, _value(state, arrays)) for name, state in words["callbacks"]]
         except (KeyError, TypeError, ValueError, OverflowError) as error:
-            raise DataError(f"{what} isn't one ({error}). Remove the file, or name another folder.") from None
+            raise DataError(f"{what} isn't valid ({error}). Remove the file, or name another folder.") from None
         run.trainer.build()
         own = {n: a for n, a in arrays.items() if not n.startswith("callback/")}
         pairs = check_state(self.model, own, words["keys"], what, running=batch > 0)

@@ -124,7 +124,7 @@ class LambdaCallback(Callback):
             if name not in _HOOKS:
                 raise TypeError(f"[LambdaCallback] there is no hook {name!r}.{suggestion(name, _HOOKS)}")
             if hook is not None and not callable(hook):
-                raise TypeError(f"[LambdaCallback] a hook is a function. Received: {name}={hook!r}. Write {name}=lambda ...: ...")
+                raise TypeError(f"[LambdaCallback] a hook must be a function. Received: {name}={hook!r}. Write {name}=lambda ...: ...")
             if hook is not None:
                 setattr(self, name, hook)
 

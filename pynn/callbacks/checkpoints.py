@@ -83,7 +83,7 @@ class ModelCheckpoint(Monitor):
             return self.filepath.format(**fields)
         except (KeyError, IndexError) as error:
             raise ValueError(
-                f"[ModelCheckpoint] there is nothing for the field {error} of the path. Received: filepath={self.filepath!r}. "
+                f"[ModelCheckpoint] the path has a field {error} without a value. Received: filepath={self.filepath!r}. "
                 f"Fields: {', '.join(fields)}."
             ) from None
 
@@ -111,5 +111,5 @@ def checked_frequency(callback, save_freq) -> str | int:
     if save_freq == "epoch" or (is_whole(save_freq) and save_freq > 0):
         return save_freq
     raise ValueError(
-        f"[{type(callback).__name__}] save_freq is 'epoch' or a number of batches above zero. Received: save_freq={save_freq!r}."
+        f"[{type(callback).__name__}] save_freq must be 'epoch' or a number of batches above zero. Received: save_freq={save_freq!r}."
     )

@@ -19,7 +19,7 @@ class Monitor(Callback):
 
     def __init__(self, monitor: str, mode: str, min_delta: float = 0.0):
         if not isinstance(mode, str) or mode not in ("auto", "min", "max"):  # NumPy 1 warns where an array meets a word
-            raise ValueError(f"[{type(self).__name__}] mode is 'auto', 'min' or 'max'. Received: {mode!r}.")
+            raise ValueError(f"[{type(self).__name__}] mode must be 'auto', 'min' or 'max'. Received: mode={mode!r}.")
         self.monitor, self.mode = monitor, mode
         self.min_delta = abs(self._number("min_delta", min_delta, least=-np.inf))
         self.best: float | None = None
@@ -27,7 +27,7 @@ class Monitor(Callback):
     def _number(self, name: str, value, least: float = 0) -> float:
         if not isinstance(value, (int, float, np.number)) or not value >= least:
             what = "a number" if least < 0 else "a number, zero or more"
-            raise ValueError(f"[{type(self).__name__}] {name} is {what}. Received: {name}={value!r}.")
+            raise ValueError(f"[{type(self).__name__}] {name} must be {what}. Received: {name}={value!r}.")
         return value
 
     @property
@@ -155,7 +155,7 @@ class LearningRateScheduler(Callback):
         except (TypeError, ValueError):
             raise TypeError(
                 f"[LearningRateScheduler] the schedule must return the learning rate, a number. Received: {rate!r} for epoch {epoch}. "
-                "A schedule(epoch, rate) may return the rate that it was given."
+                "A schedule(epoch, rate) may return the given rate unchanged."
             ) from None
 
     def on_epoch_end(self, epoch, logs=None) -> None:
@@ -180,7 +180,7 @@ class ReduceLROnPlateau(Monitor):
     def __init__(self, monitor="val_loss", factor=0.1, patience=10, verbose=0, mode="auto", min_delta=1e-4, cooldown=0, min_lr=0.0):
         super().__init__(monitor, mode, min_delta)
         if not isinstance(factor, (int, float, np.number)) or not 0 < factor < 1:
-            raise ValueError(f"[ReduceLROnPlateau] factor lies between 0 and 1. Received: {factor!r}.")
+            raise ValueError(f"[ReduceLROnPlateau] factor must be between 0 and 1. Received: factor={factor!r}.")
         self.factor, self.patience, self.verbose = factor, self._number("patience", patience), verbose
         self.cooldown, self.min_lr = self._number("cooldown", cooldown), self._number("min_lr", min_lr)
         self.wait = self.cooling = 0

@@ -3,6 +3,6 @@
 
 def __getattr__(name: str):
     raise AttributeError(
-        f"module 'pynn.data' has no attribute {name!r}. Arrays, generators and objects with __len__ and __getitem__ go into fit as they "
-        "are; pn.datasets.mnist.load() has MNIST."
+        f"module 'pynn.data' has no attribute {name!r}. Arrays, generators and objects with __len__ and __getitem__ can be passed to fit "
+        "directly; pn.datasets.mnist.load() has MNIST."
     )

@@ -153,7 +153,7 @@ class ArrayData:
             ValueError: the fraction isn't between 0 and 1, or leaves one side without rows.
         """
         if not isinstance(fraction, (int, float, np.number)) or not 0 < fraction < 1:
-            raise ValueError(f"[fit] validation_split is a fraction between 0 and 1. Received: {fraction!r}.")
+            raise ValueError(f"[fit] validation_split must be a fraction between 0 and 1. Received: validation_split={fraction!r}.")
         at = int(self.rows * (1 - fraction))
         if at in (0, self.rows):
             raise ValueError(f"[fit] validation_split={fraction} of {self.rows} rows leaves nothing to train or to validate on.")

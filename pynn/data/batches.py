@@ -84,7 +84,7 @@ class Batches:
             return self._to_data(item)
         if len(item) > 3:
             raise ValueError(
-                f"[data] a batch is x, (x, y) or (x, y, sample_weight). Received: a tuple of {len(item)}. "
+                f"[data] a batch must be x, (x, y) or (x, y, sample_weight). Received: a tuple of {len(item)}. "
                 "Several inputs go into one list: ([a, b], y)."
             )
         return self._to_data(*item)

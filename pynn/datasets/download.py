@@ -139,7 +139,7 @@ def _check(file: RemoteFile, part: Path) -> None:
         DataError: it isn't the file that it should be.
     """
     if file.md5 is not None and _md5(part) != file.md5:
-        raise DataError("what came has another MD5 than the file should have")
+        raise DataError("the received data doesn't have the file's MD5")
     digest, size = hashlib.sha256(), 0
     try:
         with open_regular(part) as opened:
@@ -148,11 +148,11 @@ def _check(file: RemoteFile, part: Path) -> None:
                 digest.update(block)
                 size += len(block)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise DataError(f"what came is damaged gzip data ({error})") from None
+        raise DataError(f"the received gzip data is damaged ({error})") from None
     if size != file.content_bytes:
-        raise DataError(f"what came has {'more' if size > file.content_bytes else 'less'} content than {file.content_bytes} bytes")
+        raise DataError(f"the received content has {'more' if size > file.content_bytes else 'fewer'} than {file.content_bytes} bytes")
     if file.sha256 is not None and digest.hexdigest() != file.sha256:
-        raise DataError("what came has another SHA-256 than the file should have")
+        raise DataError("the received data doesn't have the file's SHA-256")
 
 
 def _md5(path: Path) -> str:

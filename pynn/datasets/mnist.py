@@ -62,12 +62,12 @@ def load(
         ((10000, 28, 28), (2000,))
     """
     if isinstance(full, (str, os.PathLike)):
-        raise TypeError(f"[mnist] full is True or False. Received: full={os.fspath(full)!r}. Name a folder with data_dir=.")
+        raise TypeError(f"[mnist] full must be True or False. Received: full={os.fspath(full)!r}. Name a folder with data_dir=.")
     if full or data_dir is not None or download:
         try:
             return _FULL.load(data_dir, download=download, progress=progress)
         except DownloadError as error:
-            raise DownloadError(f"{error} Without a network, mnist.load() gives 12,000 images that come with the package.") from None
+            raise DownloadError(f"{error} Without a network, use mnist.load(): its 12,000 images are part of the package.") from None
     train, test = (_subset(part, count) for part, count in _SUBSET_COUNTS.items())
     return train, test
 

@@ -62,7 +62,7 @@ def transfer(url: str, part: Path, *, limit: int, timeout: float, deadline: floa
         start, total = _position(response, part, note)
         if total is not None and total > limit:
             discard(part)
-            raise TransferError(f"{total} bytes are on offer; at most {limit} can be right", retry=False)
+            raise TransferError(f"the server offers {total} bytes; expected at most {limit}", retry=False)
         with open(part, "r+b" if start else "wb") as out:
             out.seek(start)
             if not start:
@@ -72,7 +72,7 @@ def transfer(url: str, part: Path, *, limit: int, timeout: float, deadline: floa
             os.fsync(out.fileno())
     if end > limit:
         discard(part)
-        raise TransferError(f"more than {limit} bytes came", retry=False)
+        raise TransferError(f"received more than {limit} bytes", retry=False)
     if total is not None and end != total:
         raise TransferError(f"the connection broke after {end} of {total} bytes", retry=True)
     return start > 0
@@ -133,7 +133,7 @@ def _open(request: urllib.request.Request, part: Path, timeout: float) -> http.c
     except urllib.error.URLError as error:
         raise TransferError(f"no connection ({error.reason})", retry=True) from None
     except (OSError, http.client.HTTPException, ValueError) as error:
-        raise TransferError(f"no proper answer ({type(error).__name__}: {error})", retry=True) from None
+        raise TransferError(f"invalid response ({type(error).__name__}: {error})", retry=True) from None
 
 
 def _position(response: http.client.HTTPResponse, part: Path, note: dict[str, Any]) -> tuple[int, int | None]:
@@ -144,7 +144,7 @@ def _position(response: http.client.HTTPResponse, part: Path, note: dict[str, An
     start = part.stat().st_size if note else -1
     if response.status != 206 or not found or int(found[1]) != start:
         discard(part)
-        raise TransferError(f"HTTP {response.status} for another part than the one asked for", retry=True)
+        raise TransferError(f"HTTP {response.status} with another part of the file than the one requested", retry=True)
     total = note.get("total") if found[2] == "*" else int(found[2])
     if total != note.get("total"):
         discard(part)
@@ -165,7 +165,7 @@ def _copy(response: http.client.HTTPResponse, out: BinaryIO, done: int, limit: i
         done += len(chunk)
         report(done)
         if time.monotonic() > deadline:
-            raise TransferError(f"too slow: {done} bytes when time was up", retry=False)
+            raise TransferError(f"too slow: {done} bytes within the time limit", retry=False)
     return done
 
 

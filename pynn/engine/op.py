@@ -172,7 +172,7 @@ def define(
         onnx: The op's name in ONNX.
     """
     if name in REGISTRY:
-        raise ValueError(f"[define] there is an op named {name!r} already. Choose another name.")
+        raise ValueError(f"[define] an op named {name!r} exists already. Choose another name.")
     op = Op(
         name=name,
         inputs=tuple(n.rstrip("?") for n in inputs),

@@ -72,8 +72,8 @@ def _check_bools(name: str, *operands) -> None:
         dtype = value.dtype if hasattr(value, "dtype") else np.bool_ if isinstance(value, _FOREIGN) else np.asarray(value).dtype
         if dtype != np.bool_:
             raise TypeError(
-                f"[{_SIGNS[name]}] is logic here, of bools. Received: dtype={dtype}. Use pn.{name}({', '.join('xy'[: len(operands)])}), "
-                "which takes anything but 0 as true, or bits of an array, x.numpy()."
+                f"[{_SIGNS[name]}] is a logical operator and takes bools only. Received: dtype={dtype}. Use "
+                f"pn.{name}({', '.join('xy'[: len(operands)])}), which takes anything but 0 as true, or bits of an array, x.numpy()."
             )
 
 
@@ -163,8 +163,8 @@ class Operators:
 
     def __setitem__(self, key, value):
         raise TypeError(
-            f"[setitem] elements can't be assigned to. Received: a {type(self).__name__} of shape {self.shape}. Tensors don't change: make "
-            "another one, pn.where(mask, new, x). A variable takes it whole, v.assign(pn.where(mask, new, v))."
+            f"[setitem] elements can't be assigned to. Received: a {type(self).__name__} of shape {self.shape}. Tensors are immutable: "
+            "make a new one, pn.where(mask, new, x). For a variable, v.assign(pn.where(mask, new, v))."
         )
 
     @property

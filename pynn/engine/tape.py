@@ -195,7 +195,7 @@ def _gradient_of(name: str, index: int, gradient: Tensor, x: Tensor) -> Tensor:
         gradient = call("broadcast_to", gradient, x.shape)
     if gradient.shape != x.shape:
         raise ValueError(
-            f"[{name}] a gradient has the shape of what it belongs to. Received: shape {gradient.shape} for operand {index} of shape "
+            f"[{name}] a gradient must have the shape of its operand. Received: shape {gradient.shape} for operand {index} of shape "
             f"{x.shape}. Sum over the axes that were broadcast."
         )
     return gradient if gradient.dtype == x.dtype or not is_float(x.dtype) else call("cast", gradient, x.dtype)
@@ -223,13 +223,13 @@ def check_target(name: str, target) -> Tensor:
     numbers = isinstance(target, (list, tuple)) and not any(isinstance(v, Operators) for v in leaves(target))
     if numbers or not isinstance(target, (Operators, list, tuple)):
         raise TypeError(
-            f"[{name}] the function must return a tensor: nothing else knows how it was made. Received: a {type(target).__name__}"
+            f"[{name}] the function must return a tensor: nothing else records how it was computed. Received: a {type(target).__name__}"
             f"{' without a tensor in it' if numbers else ''}. Compute with pynn ops, without float(x), x.item() or x.numpy() on the way."
         )
     if isinstance(target, (list, tuple)) and len(target) != 1:
         raise TypeError(
             f"[{name}] the function must return one tensor. Received: a {type(target).__name__} of {len(target)}. "
-            "Return the loss alone, or add the parts up."
+            "Return only the loss, or the sum of the parts."
         )
     target = as_tensor(target)
     if not is_float(target.dtype):

@@ -28,7 +28,7 @@ class Tensor(Operators):
                 array.flags.writeable = False
             self.spec = Spec(array.shape, array.dtype) if spec is None else spec
         except AttributeError:
-            raise TypeError(f"[Tensor] a function makes tensors. Received: {type(array).__name__}. Write pn.tensor(values).") from None
+            raise TypeError(f"[Tensor] this class makes no tensors. Received: {type(array).__name__}. Write pn.tensor(values).") from None
         self._array = array
         self.logits = None  # what softmax or sigmoid made this of: lets their loss use its stable form
         self.logits_of = ""  # which of the two it was
@@ -93,7 +93,7 @@ class Tensor(Operators):
         """The only element as a Python number."""
         if self.size != 1:
             raise ValueError(
-                f"[item] only a tensor of one element is a number. Received: shape={self.shape}. Reduce it, x.mean(), or take x.tolist()."
+                f"[item] only a tensor of one element is a number. Received: shape={self.shape}. Reduce it, x.mean(), or use x.tolist()."
             )
         return self._taken().item()
 
@@ -145,7 +145,7 @@ class Tensor(Operators):
 
     def __index__(self) -> int:
         if self.dtype.kind not in "iub" or self.size != 1:
-            raise TypeError(f"[index] only integer tensors of one element are an index. Received: shape={self.shape}, dtype={self.dtype}.")
+            raise TypeError(f"[index] an index must be an integer tensor of one element. Received: shape={self.shape}, dtype={self.dtype}.")
         return int(self._number("index"))
 
     def __format__(self, spec: str) -> str:
@@ -186,7 +186,7 @@ def _own(value, dtype) -> Tensor:
     try:
         array = np.asarray(value)
     except ValueError:
-        raise ValueError("[tensor] the rows have different lengths. Received: a nested list that is no rectangle. Pad the rows.") from None
+        raise ValueError("[tensor] the rows have different lengths. Received: a ragged nested list. Pad the rows.") from None
     if array.dtype.kind not in "biuf":
         raise TypeError(
             f"[tensor] tensors hold numbers. Received: {type(value).__name__} with dtype {array.dtype}. "
@@ -212,7 +212,7 @@ def check_range(numbers: np.ndarray, dtype: np.dtype) -> None:
         if not limits.min - 1 < value < limits.max + 1:  # false for NaN
             kind = "integer" if isinstance(value, int) else "float"
             raise OverflowError(
-                f"[tensor] {dtype} goes from {limits.min} to {limits.max}. Received: the Python {kind} {value}. "
+                f"[tensor] {dtype} ranges from {limits.min} to {limits.max}. Received: the Python {kind} {value}. "
                 "Name a wider dtype, for example dtype='int64' or 'float32'."
             )
 
@@ -328,7 +328,7 @@ def _new_scalar(value, dtype: np.dtype) -> Tensor:
         return Tensor(array)
     except OverflowError:
         raise OverflowError(
-            f"[{dtype}] the Python integer {value} is out of its range, and takes the dtype of the tensor beside it. "
+            f"[{dtype}] the Python integer {value} takes the dtype of the tensor it is combined with, and is out of its range. "
             "Cast the tensor first, for example with x.astype('int64')."
         ) from None
 

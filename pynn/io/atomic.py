@@ -81,7 +81,7 @@ def atomic_folder(path: str | os.PathLike[str], *, commit: str, owned: Collectio
     """
     target = _target(path)
     if target.exists() and not target.is_dir():
-        raise ValueError(f"[save] {str(target)!r} is there and is not a folder. Give another path, or remove it.")
+        raise ValueError(f"[save] {str(target)!r} exists and is not a folder. Give another path, or remove it.")
     beside = _sibling(target)
     inside = target / beside.name
     try:
@@ -126,7 +126,7 @@ def _mode_of(target: Path) -> int | None:
     except FileNotFoundError:
         return None
     if not stat.S_ISREG(mode):
-        raise ValueError(f"[save] {str(target)!r} is there and is not a regular file. Give another path, or remove it.")
+        raise ValueError(f"[save] {str(target)!r} exists and is not a regular file. Give another path, or remove it.")
     return stat.S_IMODE(mode)
 
 

@@ -30,15 +30,15 @@ def as_path(function: str, path) -> str:
         ValueError: it is an address.
     """
     if not isinstance(path, (str, os.PathLike)):
-        raise TypeError(f"[{function}] a path is a string or a pathlib.Path. Received: {path!r}.")
+        raise TypeError(f"[{function}] a path must be a string or a pathlib.Path. Received: {path!r}.")
     text = os.fspath(path)
     if not isinstance(text, str):
-        raise TypeError(f"[{function}] a path is a string or a pathlib.Path. Received: {path!r}.")
+        raise TypeError(f"[{function}] a path must be a string or a pathlib.Path. Received: {path!r}.")
     scheme, found, rest = text.partition("://")
     if found and scheme.isalpha() and not os.path.exists(text):
         here = scheme in ("file", "localstorage", "indexeddb", "downloads")
         fix = f"Write {rest!r}." if here else "Download the files to a folder first."
-        raise ValueError(f"[{function}] a path names a folder or a file of this machine, without a scheme. Received: {text!r}. {fix}")
+        raise ValueError(f"[{function}] a path must name a folder or file on this machine, without a scheme. Received: {text!r}. {fix}")
     return text
 
 

@@ -53,8 +53,8 @@ def load_model(path: str | os.PathLike[str], *, compile: bool = True, strict: bo
     file = file / "model.json" if file.is_dir() else file
     if not file.exists():
         raise FileNotFoundError(
-            f"[load_model] there is no model at {printable(os.fspath(path), 300)}. A model is a folder with a model.json and its weights "
-            "beside it, as model.save(folder) writes it."
+            f"[load_model] there is no model at {printable(os.fspath(path), 300)}. A model is a folder with model.json and its weights, as "
+            "model.save(folder) writes it."
         )
     _refuse_other_formats(file)
     description = bounded_json.load(file)
@@ -97,7 +97,7 @@ def _saved_state(description: dict[str, Any], folder: Path) -> SavedState | None
     if description.get(STATE_ENTRY) != STATE_FILE:
         return None
     if not (folder / STATE_FILE).exists():
-        warnings.warn(f"{STATE_FILE} isn't beside model.json: a training goes on, but not with the same bits.", stacklevel=3)
+        warnings.warn(f"{STATE_FILE} isn't beside model.json: training can go on, but not with the same bits.", stacklevel=3)
         return None
     return SavedState(folder)
 
@@ -124,7 +124,7 @@ def _check_format(description: dict[str, Any]) -> None:
 
 def _build_if_needed(model) -> None:
     if not model.built:
-        raise DataError("[load_model] the architecture doesn't say the shape of the input (batch_input_shape of the first layer).")
+        raise DataError("[load_model] the architecture doesn't give the shape of the input (batch_input_shape of the first layer).")
 
 
 def topology(model) -> tuple[dict[str, Any], list[str]]:
@@ -156,7 +156,7 @@ def save_model(model, path: str | os.PathLike[str], *, include_optimizer: bool =
     unknown = not_found_again(model)
     model_topology, missing = topology(model)
     if unknown:
-        warnings.warn(f"this model can't be loaded again: files hold no code, and loading doesn't find {unknown[0]}.", stacklevel=3)
+        warnings.warn(f"this model can't be loaded again: files hold no code, and loading won't find {unknown[0]}.", stacklevel=3)
     elif missing:
         warnings.warn(f"TensorFlow.js can't load this model: it has no {missing[0]}. pynn.load_model can.", stacklevel=3)
     description: dict[str, Any] = {
@@ -201,7 +201,7 @@ def _readable(description: dict[str, Any]) -> bytes:
     except (TypeError, ValueError, RecursionError) as error:
         raise ValueError(
             f"[save] model.json could not be read again: {printable(str(error), 300)} "
-            "Keep what model.user_defined_metadata holds within the limits of JSON files, or in a file of its own."
+            "Keep model.user_defined_metadata within the limits of JSON files, or save it in a separate file."
         ) from error
     return text
 
@@ -228,7 +228,7 @@ def _weights(model) -> tuple[list[dict[str, Any]], list[bytes]]:
     names = {id(v): name for name, v in weight_paths(model)}
     twice = next((n for n, count in Counter(names.values()).items() if count > 1), None)
     if twice is not None:
-        raise ValueError(f"[save] two weights are named {twice!r}. Give each layer a name of its own.")
+        raise ValueError(f"[save] two weights are named {twice!r}. Give each layer its own name.")
     for variable in [*model.trainable_weights, *model.non_trainable_weights]:
         entry, raw = encode(np.asarray(variable.numpy()), names[id(variable)])
         entries.append(entry)

@@ -124,7 +124,7 @@ def parse_manifest(manifest: Any) -> list[tuple[list, list[Entry]]]:
         entries = [parse_entry(w) for w in raw["weights"]]
         for entry in entries:
             if (entry.name, entry.group) in seen:
-                raise _error(f"the weight {printable(entry.name)} is there twice")
+                raise _error(f"the weight {printable(entry.name)} occurs twice")
             seen.add((entry.name, entry.group))
         groups.append((raw["paths"], entries))
     return groups

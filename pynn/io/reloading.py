@@ -38,7 +38,7 @@ def _problems(layer) -> Iterator[str]:
         if kind not in _KINDS or value is None or isinstance(value, (str, bool, int, float, dict)):
             continue
         if isinstance(value, Layer):
-            raise ValueError(f"[save] {layer.name} has a layer as its {word}: {value.name}. Put that layer behind it in the model.")
+            raise ValueError(f"[save] {layer.name} has a layer as its {word}: {value.name}. Put that layer after it in the model.")
         own = value if hasattr(value, "__name__") else type(value)
         if not _is_found(_named(_KINDS[kind]._REGISTER.find, own.__name__), own, f"{kind} {own.__name__}"):
             yield f"the {kind} {own.__name__} of {layer.name} (write a layer of your own and register it with @pynn.register_layer)"
@@ -58,6 +58,6 @@ def _is_found(found: Any, value: Any, what: str) -> bool:
     if found is value or is_ours(value) or (found.__module__, found.__qualname__) == (value.__module__, value.__qualname__):
         return True
     raise ValueError(
-        f"[save] files know another {what} than this model's: loading would take that one, and the model would compute something else. "
-        "Give yours another name."
+        f"[save] this model's {what} has the name of another one: loading would use that one, and the model would compute something else. "
+        "Rename yours."
     )

@@ -88,7 +88,7 @@ def _layer(entry: Any, dialect: Dialect, depth: int) -> Layer:
         cls = find_class(name)
     except ValueError:
         raise DataError(
-            f"[load_model] the model has a layer of class {printable(name)}, which doesn't exist here. "
+            f"[load_model] the model has a layer of class {printable(name)}, which pynn doesn't know. "
             "A layer of your own must be registered first: @pynn.register_layer."
         ) from None
     config = {"name": entry["name"], **config} if isinstance(entry.get("name"), str) else config

@@ -209,7 +209,7 @@ def compile_from_config(model, config: Any, state: list[tuple[str, np.ndarray]])
         model.compile(optimizer, loss, metrics=_for_all_outputs(model, metric) or None)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise DataError(
-            f"[load_model] trainingConfig is not valid: {printable(str(error), 300)}. Pass compile=False to do without it."
+            f"[load_model] trainingConfig is not valid: {printable(str(error), 300)}. Pass compile=False to ignore it."
         ) from error
     set_optimizer_state(model, state)
 
@@ -219,7 +219,7 @@ def check_sizes(value: Any) -> None:
     if isinstance(value, dict):
         count = value.get("num_thresholds", 0)
         if not isinstance(count, int) or count > MOST_THRESHOLDS:
-            raise ValueError(f"num_thresholds is a whole number, at most {MOST_THRESHOLDS}. Received: {printable(count)}")
+            raise ValueError(f"num_thresholds must be a whole number, at most {MOST_THRESHOLDS}. Received: {printable(count)}")
     for item in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
         check_sizes(item)
 

@@ -108,7 +108,7 @@ class SavedState:
             model.optimizer.build(_trained(model, words.get("trained")))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise DataError(
-                f"[load_model] {STATE_FILE} is not valid: {printable(str(error), 300)}. Pass compile=False to do without it."
+                f"[load_model] {STATE_FILE} is not valid: {printable(str(error), 300)}. Pass compile=False to ignore it."
             ) from error
 
     def restore(self, model, *, compiled: bool, optimizer_kept: bool) -> None:

@@ -89,7 +89,7 @@ def match(model, arrays: dict[str, np.ndarray], *, strict: bool = True) -> list[
     """
     free = dict(weight_paths(model))
     if len(free) != len(model.weights):
-        raise DataError("[load_model] two weights of the model have one name. Give each layer a name of its own.")
+        raise DataError("[load_model] two weights of the model have the same name. Give each layer its own name.")
     names = {id(v): n for n, v in free.items()}
     ways = (
         lambda name: name,
@@ -107,7 +107,7 @@ def match(model, arrays: dict[str, np.ndarray], *, strict: bool = True) -> list[
                 left.append((name, array))
     former = _in_order(model, left, free)
     if strict and left and not former:
-        raise DataError(f"[load_model] the file has a weight {printable(left[0][0])} that the model has no place for.")
+        raise DataError(f"[load_model] the file has a weight {printable(left[0][0])} that the model doesn't have.")
     if strict and len(free) > len(former):
         raise DataError(f"[load_model] the file lacks the weight {next(iter(free))!r}.")
     pairs += former

@@ -27,7 +27,7 @@ def named_weights(model) -> dict:
     found: dict = {}
     for path, variable in weight_paths(model):
         if path in found:
-            raise ValueError(f"[{model.label}] two weights are named {path!r}. Give each layer a name of its own.")
+            raise ValueError(f"[{model.label}] two weights are named {path!r}. Give each layer its own name.")
         found[path] = variable
     return found
 
@@ -83,7 +83,7 @@ def load_weights(model, path: str | os.PathLike[str], *, strict: bool = True) ->
 
 
 def _shapes(name: str, arrays: dict, weights: dict) -> str:
-    return f"{name!r} has another shape in the file. Received: {arrays[name].shape}. The model's: {weights[name].shape}"
+    return f"{name!r} has another shape in the file. Received: {arrays[name].shape}. Expected: {weights[name].shape}"
 
 
 def _check_range(name: str, array: np.ndarray, dtype: np.dtype) -> None:

@@ -89,6 +89,6 @@ def _lengths(layer, word: str, shape) -> tuple:
     lengths = tuple(shape) if isinstance(shape, (tuple, list)) or np.ndim(shape) == 1 else None
     if lengths is None or not all(n is None or (is_whole(n) and n >= 0) for n in lengths):
         raise ValueError(
-            f"[{layer.label}] {word} has a length for each axis, or None. Received: {word}={shape!r}. Write {word}=(28, 28), for example."
+            f"[{layer.label}] {word} must hold a length or None for each axis. Received: {word}={shape!r}. For example {word}=(28, 28)."
         )
     return tuple(None if n is None else int(n) for n in lengths)

@@ -114,7 +114,7 @@ class Layer(Tracking):
             raise unknown_argument(type(self).__name__, unknown[0], constructor_arguments(type(self)))
         # files of TensorFlow.js and Keras 2 have names such as expanded_conv/project
         if name is not None and (not isinstance(name, str) or not name or ("/" in name and running.loading is None)):
-            raise ValueError(f"[{type(self).__name__}] a layer's name is a string without '/'. Received: name={name!r}.")
+            raise ValueError(f"[{type(self).__name__}] a layer's name must be a string without '/'. Received: name={name!r}.")
         self._init_tracking()
         self.name = name or next_name(type(self).__name__)
         self.path = self.name  # in front of the weights' names
@@ -236,7 +236,7 @@ class Layer(Tracking):
         if tuple(np.shape(values)) != shape:
             raise ValueError(
                 f"[{self.label}] the initializer of the weight {name!r} must give an array of shape {shape}. Received: "
-                f"shape={tuple(np.shape(values))}. Make it of the shape that the initializer is called with."
+                f"shape={tuple(np.shape(values))}. Return an array of the shape that the initializer is called with."
             )
         return values
 
@@ -260,7 +260,7 @@ class Layer(Tracking):
     def __call__(self, *args, **kwargs) -> Any:
         """The layer's output for tensors or arrays; for the symbolic tensors of a functional model, a symbolic one."""
         if not args:
-            raise TypeError(f"[{self.label}] a layer is called with its input.")
+            raise TypeError(f"[{self.label}] a layer must be called with its input.")
         if len(args) > 1:
             args, kwargs = with_names(type(self), args, kwargs)
         if any([isinstance(leaf, SymbolicTensor) for leaf in [*flatten(args), *flatten(kwargs)]]):
@@ -478,5 +478,5 @@ def _layer_dtype(dtype) -> np.dtype:
         dtype = dtype.get("config", {}).get("name", "float32")
     found = as_dtype("float32" if dtype is None else dtype)
     if not is_float(found) and found.kind not in "iu":
-        raise TypeError(f"[layers] a layer computes in float32 or float64. Received: dtype={dtype!r}.")
+        raise TypeError(f"[layers] a layer's dtype must be float32 or float64. Received: dtype={dtype!r}.")
     return found

@@ -51,7 +51,7 @@ def weight_words(layer, place: tuple, name, shape, initializer) -> tuple:
     """Name, shape and initializer of a weight, of which those in `place` came without a name: the first two, or the last two."""
     if len(place) > 2:
         raise TypeError(
-            f"[{layer.label}] add_weight takes two arguments without a name, name and shape or shape and initializer. "
+            f"[{layer.label}] add_weight takes at most two positional arguments, name and shape or shape and initializer. "
             f"Received: {len(place)}. Write initializer=..., dtype=... for the others."
         )
     if place[0] is None or isinstance(place[0], str):

@@ -317,8 +317,8 @@ class Conv2DTranspose(Conv2D):
             least = int(self.padding == "same" and (k - 1) * d % 2 == 1)
             if not least <= p < s:
                 raise ValueError(
-                    f"[{self.label}] output_padding lies below the stride, and for padding 'same' with a kernel of even length above zero. "
-                    f"Received: output_padding={output_padding}, strides={self.strides}, kernel_size={self.kernel_size}. "
+                    f"[{self.label}] output_padding must be below the stride and, for padding 'same' with a kernel of even length, above "
+                    f"zero. Received: output_padding={output_padding}, strides={self.strides}, kernel_size={self.kernel_size}. "
                     "Leave it out for an output of input * stride."
                 )
         return padding

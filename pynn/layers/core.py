@@ -125,7 +125,7 @@ class GroupNormalization(SameShape):
     def build(self, input_shape):
         channels = input_shape[-1]
         if self.groups != -1 and channels % self.groups:
-            raise ValueError(f"[{self.label}] {channels} channels don't divide into {self.groups} groups. Choose another `groups`.")
+            raise ValueError(f"[{self.label}] {channels} channels don't divide into {self.groups} groups. Choose another number of groups.")
         if self.scale:
             self.gamma = weight_settings.add(self, "gamma", (channels,))
         if self.center:

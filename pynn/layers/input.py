@@ -40,7 +40,7 @@ class InputLayer(SameShape):
         if truths:
             self.dtype = np.dtype(bool)
         if sparse or ragged:
-            raise ValueError(f"[{self.label}] inputs are dense tensors. Received: sparse={sparse}, ragged={ragged}.")
+            raise ValueError(f"[{self.label}] inputs must be dense tensors. Received: sparse={sparse}, ragged={ragged}.")
         if self.batch_input_shape is None:
             raise ValueError(f"[{self.label}] an input needs a shape. Received: shape=None. Pass shape=(features,), for example.")
         self.built = True

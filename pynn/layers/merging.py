@@ -209,7 +209,7 @@ class Dot(_Merge):
         a, b = (axis_of(self, axis, shape) for axis, shape in zip(axes, (first, second), strict=True))
         if not a or not b:
             raise ValueError(
-                f"[{self.label}] axes are those behind the batch axis. Received: axes={self.axes} for {first} and {second}. "
+                f"[{self.label}] axes must come after the batch axis. Received: axes={self.axes} for {first} and {second}. "
                 "Use -1 for the last."
             )
         return a, b

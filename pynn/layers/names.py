@@ -25,7 +25,7 @@ def next_name(class_name: str) -> str:
 def register_layer(cls: type) -> type:
     """Class decorator: makes a layer of your own known by its name, so that files that hold it can be opened."""
     if not isinstance(cls, type):
-        raise TypeError(f"[register_layer] takes the class alone. Received: {cls!r}. Write @pn.register_layer above it.")
+        raise TypeError(f"[register_layer] takes only the class. Received: {cls!r}. Write @pn.register_layer above it.")
     _classes[cls.__name__] = cls
     return cls
 
@@ -53,6 +53,6 @@ def find_class(name: str) -> type:
         if normal_form(known) == normal_form(name):
             return cls
     raise ValueError(
-        f"[layers] there is no layer class of this name. Received: {name!r}.{suggestion(name, _classes)} "
+        f"[layers] there is no layer class with this name. Received: {name!r}.{suggestion(name, _classes)} "
         "Classes of your own must be registered with @pynn.register_layer."
     )

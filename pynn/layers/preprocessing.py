@@ -172,7 +172,7 @@ class RandomWidth(Layer):
         if not training:
             return x
         if active.capture is not None:
-            raise ValueError(f"[{self.label}] changes shapes by chance, which a captured step can't. Compile with run_eagerly=True.")
+            raise ValueError(f"[{self.label}] changes shapes at random, which a captured step can't do. Compile with run_eagerly=True.")
         drawn = np.random.Generator(np.random.Philox(key=self.seed_key, counter=int(self.seed_counter.item()))).uniform(*self.factor)
         self.seed_counter.assign_add(1)
         width = max(1, int(x.shape[2] * (1 + drawn)))

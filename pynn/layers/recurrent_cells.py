@@ -136,11 +136,11 @@ def _cell(value, common: dict) -> Layer:
     """The cell; it may be described by a config."""
     if isinstance(value, dict):
         if not isinstance(value.get("class_name"), str):
-            raise TypeError(f"[RNN] a cell's config has 'class_name' and 'config'. Received: {value!r}. Pass a cell, pn.layers.GRUCell(8).")
+            raise TypeError(f"[RNN] a cell's config must have 'class_name' and 'config'. Received: {value!r}. Pass pn.layers.GRUCell(8).")
         value = described_layer(value, common)
     if not isinstance(value, Layer) or not hasattr(value, "state_size"):
         raise TypeError(
-            f"[RNN] a cell is a layer with `state_size` whose call(x, states) gives (output, new states). Received: {value!r}. "
+            f"[RNN] a cell must be a layer with `state_size` whose call(x, states) returns (output, new states). Received: {value!r}. "
             "Pass one, such as pn.layers.GRUCell(8)."
         )
     return value

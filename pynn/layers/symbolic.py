@@ -16,7 +16,7 @@ def _no_operator(symbol: str):
     def operator(self, *others):
         raise TypeError(
             f"[{self.name or 'Input'}] a symbolic tensor has no value to compute with. Received: {symbol}"
-            f"{''.join(f' beside {type(other).__name__}' for other in others[:1])}. "
+            f"{''.join(f' and {type(other).__name__}' for other in others[:1])}. "
             "Use layers on it, such as pn.layers.Lambda(lambda x: ...), and ops inside a layer's call()."
         )
 

@@ -220,7 +220,7 @@ class Tracking:
         arrays = [np.asarray(w.numpy() if isinstance(w, (Tensor, Variable)) else w) for w in weights]
         for variable, array in zip(own, arrays, strict=True):
             if array.dtype.kind not in "biuf":
-                raise TypeError(f"[{self.label}] the weight {variable.path!r} is numbers. Received: dtype {array.dtype}.")
+                raise TypeError(f"[{self.label}] the weight {variable.path!r} must hold numbers. Received: dtype {array.dtype}.")
             if array.shape != variable.shape:
                 raise ValueError(
                     f"[{self.label}] the weight {variable.path!r} has another shape. Received: shape={array.shape}, expected "

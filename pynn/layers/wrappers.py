@@ -16,7 +16,7 @@ def _as_layer(wrapper: str, layer, common: dict) -> Layer:
     if isinstance(layer, dict):
         return described_layer(layer, common)
     if not isinstance(layer, Layer):
-        raise TypeError(f"[{wrapper}] wraps a layer. Received: {layer!r}.")
+        raise TypeError(f"[{wrapper}] must wrap a layer. Received: {layer!r}.")
     return layer
 
 
@@ -54,7 +54,7 @@ class Bidirectional(Layer):
     def __init__(self, layer, merge_mode: str | None = "concat", weights=None, backward_layer=None, **common):
         layer = _as_layer("Bidirectional", layer, common)
         if not hasattr(layer, "go_backwards"):
-            raise ValueError(f"[Bidirectional] wraps a recurrent layer. Received: {layer!r}.")
+            raise ValueError(f"[Bidirectional] must wrap a recurrent layer. Received: {layer!r}.")
         common.setdefault("batch_input_shape", layer.batch_input_shape)
         common.setdefault("dtype", layer.dtype)
         super().__init__(**common)

@@ -88,7 +88,8 @@ class AUC(_Counts):
 
     def __init__(self, num_thresholds: int = 200, curve: str = "ROC", name: str | None = None):
         if curve not in ("ROC", "PR") or num_thresholds < 2:
-            raise ValueError(f"[AUC] curve is 'ROC' or 'PR', num_thresholds 2 or more. Received: {curve!r}, {num_thresholds}.")
+            received = f"curve={curve!r}, num_thresholds={num_thresholds}"
+            raise ValueError(f"[AUC] curve must be 'ROC' or 'PR', and num_thresholds 2 or more. Received: {received}.")
         self.num_thresholds, self.curve = num_thresholds, curve
         super().__init__(name, num_thresholds)
         between = np.arange(1, num_thresholds - 1) / (num_thresholds - 1)

@@ -51,7 +51,7 @@ def _by_name(function: str, known: list[str], args: tuple, kwargs: dict[str, Any
     given = dict(zip(known, args, strict=False))
     for word in kwargs:
         if word in given:
-            raise TypeError(f"[{function}] the argument {word!r} came twice. Leave one out.")
+            raise TypeError(f"[{function}] the argument {word!r} was given twice. Leave one out.")
         if word not in known:
             raise unknown_argument(function, word, known)
     return {**given, **kwargs}
@@ -79,7 +79,7 @@ def refuse_options(name: str, first: Sequence[str], options: dict) -> None:
     """Raises TypeError for a dict of options as in JavaScript, with the line to write."""
     words = ", ".join(f"{snake_case(k)}={v!r}" for k, v in options.items() if isinstance(k, str))
     line = f"{name}({', '.join([*first, words])})"
-    raise TypeError(f"[{name}] options are arguments here, not a dict. Received: {options!r}. Write {line}.")
+    raise TypeError(f"[{name}] options are keyword arguments here, not a dict. Received: {options!r}. Write {line}.")
 
 
 def refuse_options_as_targets(y, outputs: list[str] | None) -> None:
@@ -114,7 +114,7 @@ def rows_per_step(function: str, x: Any, batch_size: Any, default: int = 32, *, 
     """
     if batch_size is not None and is_batches(x):
         raise ValueError(
-            f"[{function}] {what} yields batches, so {name} can't be given beside it. Received: {name}={batch_size!r}. "
+            f"[{function}] {what} yields batches, so {name} can't be given too. Received: {name}={batch_size!r}. "
             "Leave it out, and yield batches of that size."
         )
     return whole(function, name, batch_size, default)
@@ -125,7 +125,7 @@ def refuse_beside_batches(function: str, x: Any, y: Any, sample_weight: Any, val
     for name, value in (("y", y), ("sample_weight", sample_weight), ("validation_split", validation_split or None)):
         if value is not None:
             raise ValueError(
-                f"[{function}] x yields batches, so {name} can't be given beside it. Received: x is a {type(x).__name__}. Yield (x, y) or "
+                f"[{function}] x yields batches, so {name} can't be given too. Received: x is a {type(x).__name__}. Yield (x, y) or "
                 "(x, y, sample_weight) instead; if x holds numbers, pass np.array(list(x))."
                 + (" Pass validation_data." if name == "validation_split" else "")
             )
@@ -150,7 +150,7 @@ def checked_verbose(function: str, value: Any) -> int | str:
     """
     if value in ("auto", 0, 1, 2):
         return value
-    raise ValueError(f"[{function}] verbose is 'auto', 0 (nothing), 1 (a bar) or 2 (a line per epoch). Received: {value!r}.")
+    raise ValueError(f"[{function}] verbose must be 'auto', 0 (nothing), 1 (a bar) or 2 (a line per epoch). Received: verbose={value!r}.")
 
 
 def checked_shuffle(value: Any) -> bool:
@@ -160,7 +160,7 @@ def checked_shuffle(value: Any) -> bool:
         ValueError: it is another text.
     """
     if isinstance(value, str) and value != "batch":
-        raise ValueError(f"[fit] shuffle is True or False. Received: {value!r}.")
+        raise ValueError(f"[fit] shuffle must be True or False. Received: shuffle={value!r}.")
     return bool(value)
 
 
@@ -174,7 +174,7 @@ def callback_list(callbacks: Any) -> list:
         return [callbacks]
     if isinstance(callbacks, dict):
         raise TypeError(
-            f"[fit] callbacks is a list of callbacks. Received: a dict with {', '.join(map(repr, callbacks))}. "
+            f"[fit] callbacks must be a list of callbacks. Received: a dict with {', '.join(map(repr, callbacks))}. "
             "Write callbacks=[pn.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: ...)]."
         )
     if callbacks is not None and (isinstance(callbacks, (str, type)) or not np.iterable(callbacks)):
@@ -194,8 +194,8 @@ def check_validation(data: Any) -> None:
     """Raises ValueError for validation data without targets."""
     if hasattr(data, "__array__") or (isinstance(data, (tuple, list)) and len(data) not in (2, 3)):
         what = f"an array of shape {np.shape(data)}" if hasattr(data, "__array__") else f"{type(data).__name__} of {len(data)}"
-        raise ValueError(f"[fit] validation_data is (x, y), (x, y, sample_weight) or batches. Received: {what}.")
+        raise ValueError(f"[fit] validation_data must be (x, y), (x, y, sample_weight) or batches. Received: {what}.")
     if data is not None and not isinstance(data, (tuple, list)) and not is_batches(data):
-        raise ValueError(f"[fit] validation_data is (x, y), (x, y, sample_weight) or batches. Received: {data!r}.")
+        raise ValueError(f"[fit] validation_data must be (x, y), (x, y, sample_weight) or batches. Received: {data!r}.")
     if isinstance(data, (tuple, list)) and data[1] is None:
         raise ValueError("[fit] y is missing in validation_data. Received: (x, None). Pass (x, y).")

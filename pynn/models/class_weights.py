@@ -30,7 +30,7 @@ def class_table(model, class_weight: dict, targets: list[np.ndarray]) -> np.ndar
     whole = isinstance(class_weight, dict) and all(isinstance(k, (int, np.integer)) and k >= 0 for k in class_weight)
     if not whole or not class_weight:
         raise ValueError(
-            f"[fit] class_weight is a dict from class index to weight. Received: {class_weight!r}. Write {{0: 1.0, 1: 5.0}}."
+            f"[fit] class_weight must be a dict from class index to weight. Received: {class_weight!r}. Write {{0: 1.0, 1: 5.0}}."
         )
     classes = max(class_weight) + 1
     if y is not None and y.size:
@@ -39,7 +39,7 @@ def class_table(model, class_weight: dict, targets: list[np.ndarray]) -> np.ndar
     for key, weight in class_weight.items():
         if not isinstance(weight, (int, float, np.number)) or not 0 <= weight < np.inf:
             raise ValueError(
-                f"[fit] the weight of a class is a number, zero or more. Received: {weight!r} for class {key}. Write {{0: 1.0, 1: 5.0}}."
+                f"[fit] a class's weight must be a number, zero or more. Received: {weight!r} for class {key}. Write {{0: 1.0, 1: 5.0}}."
             )
         table[int(key)] = float(weight)
     return table

@@ -29,7 +29,7 @@ def explain(
     return NonFiniteError(
         f"[fit] {where}: {what} is not finite (loss {loss:.6g}). The first value that isn't: {first}. "
         f"Gradient norm of that step: {norm:.6g}. {_cause(model, data, culprit, norm)} "
-        "Nothing of this step was kept: the weights are those before it."
+        "Nothing of this step was kept: the weights are those from before it."
     )
 
 

@@ -36,7 +36,7 @@ class Functional(Model):
         names = [layer.name for layer in self.graph_layers]
         twice = next((n for n in names if names.count(n) > 1), None)
         if twice is not None:
-            raise ValueError(f"[{self.label}] two layers are named {twice!r}. Give each layer a name of its own.")
+            raise ValueError(f"[{self.label}] two layers are named {twice!r}. Give each layer its own name.")
         self._was_built(map_structure(lambda t: t.shape, inputs))
         self.forms.take_outputs(outputs)
 

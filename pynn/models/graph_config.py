@@ -86,7 +86,7 @@ class _Graph:
     def __init__(self, config: dict[str, Any], make_layer):
         self.layers = {entry["name"]: make_layer(entry) for entry in config["layers"]}
         if len(self.layers) != len(config["layers"]):
-            raise ValueError("[Model] two layers of the config have one name.")
+            raise ValueError("[Model] two layers of the config have the same name.")
         self.made: dict[tuple[str, int], list[SymbolicTensor]] = {}
         self.pending: dict[str, list] = {}
         for entry in config["layers"]:
@@ -113,8 +113,8 @@ class _Graph:
                 del self.pending[name]
         if self.pending:
             raise ValueError(
-                f"[Model] the inputs of the layer {next(iter(self.pending))!r} never come: its config has a cycle, or names a "
-                "layer or call that isn't there."
+                f"[Model] the layer {next(iter(self.pending))!r} never gets its inputs: the config has a cycle, or names a "
+                "layer or call that doesn't exist."
             )
 
     def _awaited(self, name: str) -> str:
@@ -138,7 +138,7 @@ class _Graph:
         name, node, index = reference[:3]
         layer = self.layers.get(name)
         if layer is None:
-            raise ValueError(f"[Model] the config refers to a layer {name!r} that isn't there.")
+            raise ValueError(f"[Model] the config refers to a layer {name!r} that doesn't exist.")
         outputs = self.made.get((name, node))
         if outputs is None and isinstance(layer, Model):  # Keras 3 has no hidden call
             outputs = self.made.get((name, node + 1)) if (name, 0) not in self.made else None

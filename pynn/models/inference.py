@@ -90,8 +90,8 @@ def _test(model, batches, hooks) -> int:
             hooks.call("on_test_batch_end", count - 1, logs=model.objective.results())
     if not count:
         raise ValueError(
-            "[evaluate] there is no data to evaluate on. Received: no rows. A generator can be gone through once only: pass steps "
-            "(validation_steps in fit), or an iterable that starts anew."
+            "[evaluate] there is no data to evaluate on. Received: no rows. A generator can be iterated only once: pass steps "
+            "(validation_steps in fit), or an iterable that starts again each time."
         )
     return count
 

@@ -166,8 +166,8 @@ class ModelLocks:
             while not self._training.acquire(timeout=PATIENCE):
                 if True in self._trainings.values():
                     raise RuntimeError(
-                        f"[{what}] {label} is being trained by fit in another thread. Only predictions can run beside it: wait for fit to "
-                        "end, or train a copy (copy.deepcopy(model))."
+                        f"[{what}] {label} is being trained by fit in another thread. Only predictions can run at the same time: wait for "
+                        "fit to end, or train a copy (copy.deepcopy(model))."
                     )
             self._trainer = me
         self._trainings[mark] = what == "fit"

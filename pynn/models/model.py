@@ -215,7 +215,7 @@ class Model(Layer):
         from pynn.models.summary import LEAST_WIDTH, summary_text, width
 
         if line_length is not None and (not is_whole(line_length) or line_length < LEAST_WIDTH):
-            raise ValueError(f"[summary] line_length is a number of characters, {LEAST_WIDTH} or more. Received: {line_length!r}.")
+            raise ValueError(f"[summary] line_length must be a whole number, {LEAST_WIDTH} or more. Received: line_length={line_length!r}.")
         print_fn(summary_text(self, line_length or width()))
 
     # -- training ----------------------------------------------------------------------------------------------------
@@ -250,7 +250,7 @@ class Model(Layer):
         own = next((step for step in _KERAS_STEPS if callable(getattr(self, step, None))), None)
         if own is not None:
             raise NotImplementedError(
-                f"[compile] training has its own steps and runs none of a model. Received: {type(self).__name__}.{own}. Put what it adds "
+                f"[compile] training runs its own steps and never calls a model's. Received: {type(self).__name__}.{own}. Add what it adds "
                 "to the loss into call() by self.add_loss, or train in a loop with pn.variable_grads and optimizer.apply_gradients."
             )
         with self.locks.training("compile", self.label) as turn, turn:

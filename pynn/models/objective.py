@@ -173,11 +173,11 @@ class Objective:
                 continue
             if isinstance(loss, losses.SparseCategoricalCrossentropy) and y.dtype.kind == "f" and np.any(y != np.rint(y)):
                 wrong = f"{y[y != np.rint(y)].flat[0]:g} among them"
-                raise ValueError(f"[{loss.name}] labels are whole numbers. Received: {wrong}. Round them, or use another loss.")
+                raise ValueError(f"[{loss.name}] labels must be whole numbers. Received: {wrong}. Round them, or use another loss.")
             if isinstance(loss, losses.BinaryCrossentropy) and (y.min() < 0 or y.max() > 1):
                 raise ValueError(
-                    f"[{loss.name}] targets lie between 0 and 1. Received: values from {y.min():g} to {y.max():g}. Use 0 and 1 for the two "
-                    "classes, or the loss 'hinge' for -1 and 1."
+                    f"[{loss.name}] targets must lie between 0 and 1. Received: values from {y.min():g} to {y.max():g}. Use 0 and 1 for "
+                    "the two classes, or the loss 'hinge' for -1 and 1."
                 )
 
     def reset(self) -> None:
@@ -223,7 +223,7 @@ def _weight(i: int, weights: Sequence, y_pred: Sequence):
 def _loss_weight(value) -> float:
     number = hasattr(value, "__float__") and np.ndim(value) == 0 and np.isfinite(float(value))
     if not number:
-        raise ValueError(f"[compile] loss_weights are numbers, one for each output. Received: {value!r}. Write loss_weights=[1.0, 0.5].")
+        raise ValueError(f"[compile] loss_weights must be numbers, one per output. Received: {value!r}. Write loss_weights=[1.0, 0.5].")
     return float(value)
 
 
@@ -233,7 +233,7 @@ def _metrics_per_output(config, names: Sequence[str]) -> list[list]:
     if isinstance(config, dict):
         return [_listed(e) for e in per_output(config, names, "metrics")]
     if not isinstance(config, (list, tuple)):
-        raise TypeError(f"[compile] metrics is a list. Received: {config!r}. Write metrics=[{config!r}].")
+        raise TypeError(f"[compile] metrics must be a list. Received: {config!r}. Write metrics=[{config!r}].")
     nested = any(isinstance(e, (list, tuple)) for e in config)
     if len(config) == len(names) and (len(names) > 1 or nested):
         return [_listed(e) for e in config]

@@ -58,7 +58,7 @@ class Sequential(Model):
                 "Wrap functions in pn.layers.Activation or a Layer subclass.")  # fmt: skip
             raise TypeError(f"[{self.label}] takes layers. Received: {layer!r}. {fix}")
         if any(other.name == layer.name for other in self.stack):
-            raise ValueError(f"[{self.label}] has a layer named {layer.name!r} already. Give each layer a name of its own.")
+            raise ValueError(f"[{self.label}] already has a layer named {layer.name!r}. Give each layer its own name.")
         self.stack.append(layer)
         self.stack = self.stack  # tracked anew
         self.programs.clear()
@@ -71,7 +71,7 @@ class Sequential(Model):
     def pop(self) -> Layer:
         """Takes the last layer off."""
         if not self.stack:
-            raise ValueError(f"[{self.label}] has no layer to take off.")
+            raise ValueError(f"[{self.label}] has no layer to remove.")
         self._disconnect()
         layer = self.stack[-1]
         layer._home = Home()
@@ -202,7 +202,7 @@ class Sequential(Model):
         self.connect()
         if self._tensors is None:
             raise AttributeError(
-                f"[{self.label}] inputs and outputs are those of a model that knows the shape of its input. Received: no shape yet. "
+                f"[{self.label}] inputs and outputs exist once the model knows the shape of its input. Received: no shape yet. "
                 "Give the first layer an input_shape, or call the model once."
             )
         return self._tensors

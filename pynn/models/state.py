@@ -105,7 +105,7 @@ def _check_complete(arrays: Mapping, variables: dict[str, tuple[str, Variable]],
     if missing:
         name, variable = missing[0]
         raise DataError(
-            f"{what} isn't whole. Received: {len(arrays)} variables; expected {name!r} {variable.shape} {variable.dtype} among them. "
+            f"{what} is incomplete. Received: {len(arrays)} variables; expected {name!r} {variable.shape} {variable.dtype} among them. "
             "Build and compile the model as it was, or start without this state."
         )
 

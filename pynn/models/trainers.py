@@ -237,8 +237,8 @@ class BatchTrainer:
                 break
         if batch < 0:
             raise ValueError(
-                f"[fit] the data ended before epoch {epoch + 1} had a batch. A generator can be gone through once only: "
-                "pass steps_per_epoch, or an iterable that starts anew."
+                f"[fit] the data ended before epoch {epoch + 1} had a batch. A generator can be iterated only once: "
+                "pass steps_per_epoch, or an iterable that starts again each time."
             )
         self.last_steps = batch + 1
         if self.last_steps < (self.steps_per_epoch or 0) and not self.model.stop_training:

@@ -173,7 +173,7 @@ def _power_by_exponent(dy, x, y, z):
 def _power_numpy(x, y):
     if not is_float(y.dtype) and (y < 0).any():
         raise ValueError(
-            f"[power] whole numbers have no whole powers below 0. Received: y={y.min()} beside {x.dtype}. "
+            f"[power] integers can't be raised to negative integer powers. Received: y={y.min()} beside {x.dtype}. "
             "Cast one to floats, for example with x.astype('float32')."
         )
     return np.power(x, y)

@@ -81,7 +81,7 @@ def _number(name: str, what: str, value) -> int | float:
     if found.shape or found.dtype.kind not in "biuf":
         raise TypeError(f"[{name}] {what} must be a number. Received: {what}={value!r}. Pass an int or a float.")
     if not np.isfinite(found):
-        raise ValueError(f"[{name}] {what} must be finite. Received: {what}={found.item()}. Pass where the range is to end.")
+        raise ValueError(f"[{name}] {what} must be finite. Received: {what}={found.item()}. Pass a finite number.")
     return value if isinstance(value, (bool, int, float, np.generic)) else found.item()
 
 
@@ -102,7 +102,7 @@ def arange(start, stop=None, step=1, dtype=None) -> Tensor:
     start, stop = (0, start) if stop is None else (start, stop)
     first, end, stride = (_number("arange", *pair) for pair in (("start", start), ("stop", stop), ("step", 1 if step is None else step)))
     if not stride:
-        raise ValueError("[arange] a step of 0 never comes to the end. Received: step=0. Pass another step.")
+        raise ValueError("[arange] a step of 0 never reaches the end. Received: step=0. Pass another step.")
     values = np.arange(first, end, stride)
     return _in_range(values, as_dtype(dtype) if dtype is not None else as_dtype(np.float32) if is_float(values.dtype) else None)
 

@@ -172,7 +172,7 @@ def _check_numbers(name: str, specs: dict[str, Spec], arithmetic: bool) -> None:
         found = ", ".join(f"{n}.dtype={s.dtype}" for n, s in specs.items())
         raise TypeError(f"[{name}] the operands must have one dtype. Received: {found}. Convert one of them with .astype(...).")
     if arithmetic and bool_ in dtypes:
-        raise TypeError(f"[{name}] bools are no numbers here. Received: dtype=bool. Convert them, for example with .astype('int32').")
+        raise TypeError(f"[{name}] bools are not numbers here. Received: dtype=bool. Convert them, for example with .astype('int32').")
 
 
 _BINARY_SHAPES = (((3, 7), (3, 7)), ((19,), ()), ((), (5,)), ((6, 33), (33,)), ((1030,), (1030,)), ((4, 1), (1, 5)), ((2, 9, 3), (9, 1)))

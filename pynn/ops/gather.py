@@ -204,7 +204,7 @@ def embedding(table, ids) -> Tensor:
 def _infer_gather_batch(data: Spec, permutation: Spec, cursor: Spec, *, batch: int) -> Spec:
     if permutation.dtype != _INT64 or cursor.dtype != _INT64 or len(permutation.shape) != 1 or cursor.shape:
         raise TypeError(
-            "[gather_batch] the permutation is an int64 vector and the cursor an int64 number. Received: "
+            "[gather_batch] the permutation must be an int64 vector and the cursor an int64 number. Received: "
             f"permutation {permutation.dtype}{permutation.shape}, cursor {cursor.dtype}{cursor.shape}."
         )
     if not data.shape or batch < 0:
@@ -312,7 +312,7 @@ def scatter_add(x, indices, updates) -> Tensor:
 def _infer_one_hot(indices: Spec, *, depth, on, off, dtype) -> Spec:
     _check_indices("one_hot", indices)
     if depth < 0:
-        raise ValueError(f"[one_hot] depth is the number of classes. Received: depth={depth}.")
+        raise ValueError(f"[one_hot] depth must be the number of classes, 0 or more. Received: depth={depth}.")
     return Spec((*indices.shape, depth), as_dtype(dtype))
 
 

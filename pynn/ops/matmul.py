@@ -141,7 +141,7 @@ def matmul(a, b, *, transpose_a: bool = False, transpose_b: bool = False) -> Ten
 
 def _infer_linear(a: Spec, b: Spec, bias: Spec, *, transpose_a: bool, transpose_b: bool, activation: str) -> Spec:
     if activation not in _ACTIVATIONS:
-        raise ValueError(f"[linear] activation is one of {', '.join(_ACTIVATIONS)}. Received: {activation!r}.")
+        raise ValueError(f"[linear] activation must be one of {', '.join(_ACTIVATIONS)}. Received: activation={activation!r}.")
     if not a.dtype == b.dtype == bias.dtype:
         raise TypeError(f"[linear] operands must have one dtype. Received: {a.dtype}, {b.dtype} and {bias.dtype}. Cast some of them.")
     product = _product_spec("linear", a, b, transpose_a, transpose_b)
@@ -210,7 +210,7 @@ def linear(a, b, bias=None, *, activation: str = "linear") -> Tensor:
     """
     if bias is None:
         if activation not in _ACTIVATIONS:
-            raise ValueError(f"[linear] activation is one of {', '.join(_ACTIVATIONS)}. Received: {activation!r}.")
+            raise ValueError(f"[linear] activation must be one of {', '.join(_ACTIVATIONS)}. Received: activation={activation!r}.")
         product = matmul(a, b)
         return call("relu", product) if activation == "relu" else product
     a, b, bias = promote(a, b, bias)
@@ -242,7 +242,7 @@ def outer(a, b) -> Tensor:
 def _inner_axes_meet(a: Tensor, b: Tensor, axes) -> tuple[Tensor, Tensor, int]:
     """`a` with its axes of the pair `axes` moved to the end, `b` with its own to the front, and how many these are."""
     if len(axes) != 2:
-        raise ValueError(f"[tensordot] axes are a number, or a pair: those of a and those of b. Received: axes={axes}.")
+        raise ValueError(f"[tensordot] axes must be a number, or a pair: the axes of a and those of b. Received: axes={axes}.")
     first, second = checked_axes("tensordot", axes[0], a.ndim), checked_axes("tensordot", axes[1], b.ndim)
     if [a.shape[i] for i in first] != [b.shape[i] for i in second]:
         raise ValueError(f"[tensordot] the axes of a must have the lengths of those of b. Received: {shapes(a=a, b=b)}, axes={axes}.")

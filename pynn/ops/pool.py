@@ -49,7 +49,7 @@ def _pooled_spec(name: str, x: Spec, *, pool_size, strides, padding, **_) -> Spe
     if not isinstance(padding, str) and any(max(side) >= size for side, size in zip(padding, pool_size, strict=True)):
         raise ValueError(f"[{name}] the padding must be smaller than the window. Received: padding={padding}, pool_size={pool_size}.")
     if not x.shape[1] or not x.shape[2]:
-        raise ValueError(f"[{name}] an image without pixels has no windows. Received: {shapes(x=x)}. Give it a row and a column at least.")
+        raise ValueError(f"[{name}] an image without pixels has no windows. Received: {shapes(x=x)}. Give it rows and columns.")
     shape = _out_shape(x.shape, dict(pool_size=pool_size, strides=strides, padding=padding))
     if shape[1] < 1 or shape[2] < 1:
         raise ValueError(

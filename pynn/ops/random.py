@@ -89,7 +89,7 @@ def _infer_dropout(x: Spec, counter: Spec, *, key0, key1, rate) -> Spec:
     if not is_float(x.dtype):
         raise TypeError(f"[dropout] the input must be a float tensor. Received: dtype={x.dtype}. Cast it with pynn.cast.")
     if not 0 <= rate <= 1:
-        raise ValueError(f"[dropout] the rate is the share of elements to drop, from 0 to 1. Received: rate={rate}.")
+        raise ValueError(f"[dropout] the rate must be the share of elements to drop, from 0 to 1. Received: rate={rate}.")
     return x
 
 
@@ -154,7 +154,7 @@ def _infer_filled(name: str, kinds: str):
             raise ValueError(f"[{name}] an axis can't have a negative length. Received: shape={shape}.")
         found = as_dtype(dtype)
         if found.kind not in kinds:
-            raise TypeError(f"[{name}] it can't make numbers of this dtype. Received: dtype={dtype!r}.")
+            raise TypeError(f"[{name}] numbers of this dtype can't be drawn. Received: dtype={dtype!r}.")
         return Spec(shape, found)
 
     return infer
@@ -301,7 +301,7 @@ def random_truncated_normal(counter, shape, *, mean=0.0, stddev=1.0, dtype="floa
 def random_bernoulli(counter, shape, *, p: float = 0.5, dtype="float32", key0=0, key1=0) -> Tensor:
     """1 with probability `p`, else 0, as floats."""
     if not 0 <= p <= 1:
-        raise ValueError(f"[random_bernoulli] p is a probability, from 0 to 1. Received: p={p}.")
+        raise ValueError(f"[random_bernoulli] p must be a probability, from 0 to 1. Received: p={p}.")
     return _draw(RANDOM_BERNOULLI, counter, shape, dtype, key0, key1, p=float(p))
 
 

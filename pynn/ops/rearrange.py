@@ -33,7 +33,7 @@ def _rows(name: str, indices: Tensor, shape: tuple[int, ...]) -> tuple[Tensor, i
         raise TypeError(f"[{name}] positions must be integers. Received: indices.dtype={indices.dtype}. Use pynn.cast.")
     if not 1 <= axes <= len(shape):
         raise ValueError(
-            f"[{name}] the last axis of the positions holds an index for each of the first axes. Received: {shapes(indices=indices)} "
+            f"[{name}] the last axis of the positions must hold an index for each of the first axes. Received: {shapes(indices=indices)} "
             f"for a tensor of shape {shape}. Give 1 to {len(shape)} indices."
         )
     places = call("cast", indices, "int64")
@@ -88,7 +88,7 @@ def _image(name: str, x, block_size: int) -> tuple[Tensor, int]:
     x, block = as_tensor(x), whole_number(name, "block_size", block_size)
     if len(x.shape) != 4 or block < 1:
         raise ValueError(
-            f"[{name}] the input is (batch, height, width, channels) and the block size at least 1. "
+            f"[{name}] the input must be (batch, height, width, channels), and the block size at least 1. "
             f"Received: {shapes(x=x)}, block_size={block_size}."
         )
     return x, block

@@ -14,7 +14,7 @@ def check_activation(op: str, argument: str, name: str) -> None:
     """Raises ValueError unless `name` is one of `ACTIVATIONS`."""
     if name not in ACTIVATIONS:
         raise ValueError(
-            f"[{op}] there is no {argument} of that name. Received: {argument}={name!r}. "
+            f"[{op}] there is no {argument} with this name. Received: {argument}={name!r}. "
             f"Use one of {', '.join(ACTIVATIONS)}, or pass a function of a tensor."
         )
 
@@ -32,7 +32,7 @@ def check_sequence(op: str, x: Spec, mask: Spec | None) -> None:
         raise TypeError(f"[{op}] the mask must be boolean. Received: mask.dtype={mask.dtype}. Compare first, for example mask != 0.")
     if mask.shape != x.shape[:2]:
         raise ValueError(
-            f"[{op}] the mask must say of each step of each row whether it counts. Received: {shapes(x=x, mask=mask)}. "
+            f"[{op}] the mask must have a bool for each step of each row. Received: {shapes(x=x, mask=mask)}. "
             f"Its shape must be (batch, steps) = {x.shape[:2]}."
         )
 

@@ -387,7 +387,7 @@ def norm(x, ord: int | float | str = "euclidean", axis=None, keepdims: bool = Fa
         return _root(sum(call("square", x), axis, keepdims))
     reductions = {1: sum, math.inf: max, -math.inf: min}
     if ord not in reductions:
-        raise ValueError(f"[norm] there is no such norm. Received: ord={ord!r}. Known: 'euclidean', 'fro', 1, 2, inf, -inf.")
+        raise ValueError(f"[norm] unknown norm. Received: ord={ord!r}. Known: 'euclidean', 'fro', 1, 2, inf, -inf.")
     if ord != 1:
         _check_elements("norm", x, reduced_axes("norm", axis, len(x.shape)))
     return reductions[ord](call("abs", x), axis, keepdims)

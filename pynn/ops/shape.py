@@ -113,7 +113,7 @@ def _infer_reshape(x: Spec, *, shape: tuple[int, ...]) -> Spec:
         shape = tuple(x.size // known if n == -1 else n for n in shape)
     if shape.count(-1) or math.prod(shape) != x.size or any(n < 0 for n in shape):
         raise ValueError(
-            f"[reshape] a tensor keeps its number of elements. Received: {shapes(x=x)} with {x.size} elements, shape={shape}. "
+            f"[reshape] the number of elements can't change. Received: {shapes(x=x)} with {x.size} elements, shape={shape}. "
             "At most one axis may be -1, and the lengths must multiply to the number of elements."
         )
     return Spec(shape, x.dtype)
@@ -186,7 +186,7 @@ def squeeze(x, axis: int | Sequence[int] | None = None) -> Tensor:
         return reshape(x, tuple(n for n in x.shape if n != 1))
     places = checked_axes("squeeze", axis, len(x.shape))
     if any(x.shape[a] != 1 for a in places):
-        raise ValueError(f"[squeeze] only axes of length 1 can go. Received: {shapes(x=x)}, axis={axis}.")
+        raise ValueError(f"[squeeze] only axes of length 1 can be removed. Received: {shapes(x=x)}, axis={axis}.")
     return reshape(x, tuple(n for i, n in enumerate(x.shape) if i not in places))
 
 
@@ -354,7 +354,7 @@ def repeat(x, repeats: int, axis: int | None = None) -> Tensor:
     """
     x, count = as_tensor(x), whole_number("repeat", "repeats", repeats)
     if count < 0:
-        raise ValueError(f"[repeat] a slice can't be there less than 0 times. Received: repeats={count}. Give 0 or more.")
+        raise ValueError(f"[repeat] a slice can't be repeated fewer than 0 times. Received: repeats={count}. Give 0 or more.")
     if axis is None:
         x, axis = flatten(x), 0
     axis = checked_axis("repeat", axis, len(x.shape))

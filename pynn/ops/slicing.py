@@ -250,8 +250,8 @@ def _mirror(x: Tensor, axis: int, before: int, after: int, edge: int) -> Tensor:
     n = x.shape[axis]
     if min(before, after) < 0 or max(before, after) > n - edge:
         raise ValueError(
-            f"[pad] a mirrored padding takes its elements from the axis. Received: {shapes(x=x)}, axis={axis}, "
-            f"widths=({before}, {after}). At most {n - edge} are there."
+            f"[pad] a mirrored padding takes its elements from the axis, which has too few. Received: {shapes(x=x)}, axis={axis}, "
+            f"widths=({before}, {after}). Pad by at most {n - edge}."
         )
 
     def reversed_part(first: int, size: int) -> Tensor:
@@ -344,7 +344,7 @@ def split(x, parts: int | Sequence[int], axis: int = 0) -> list[Tensor]:
         count = whole_number("split", "the number of parts", parts)
         sizes = [length // max(count, 1)] * count
     if sum(sizes) != length or any(n < 0 for n in sizes):
-        raise ValueError(f"[split] the pieces must make up the axis. Received: {shapes(x=x)}, axis={axis}, parts={parts}.")
+        raise ValueError(f"[split] the pieces must add up to the axis's length. Received: {shapes(x=x)}, axis={axis}, parts={parts}.")
     pieces, first = [], 0
     for n in sizes:
         begin = tuple(first if a == axis else 0 for a in range(len(x.shape)))
@@ -421,7 +421,7 @@ def getitem(x, key) -> Tensor:
             block = 0, length, 1
             shape.append(length)
         else:
-            raise TypeError(f"[getitem] indices are integers, slices, None, ... or an integer tensor. Received: {k!r}.")
+            raise TypeError(f"[getitem] indices must be integers, slices, None, ... or an integer tensor. Received: {k!r}.")
         for values, value in zip((begin, size, step), block, strict=True):
             values.append(value if block[1] else (1 if values is step else 0))
         axis += 1

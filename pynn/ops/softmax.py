@@ -150,7 +150,7 @@ def _infer_sparse(logits: Spec, labels: Spec) -> tuple[Spec, Spec]:
     _infer_rows("sparse_softmax_cross_entropy")(logits)
     if labels.dtype.kind not in "iu":
         raise TypeError(
-            f"[sparse_softmax_cross_entropy] labels are class numbers, integers. Received: labels.dtype={labels.dtype}. "
+            f"[sparse_softmax_cross_entropy] labels must be class numbers, integers. Received: labels.dtype={labels.dtype}. "
             "For one-hot labels or probabilities use softmax_cross_entropy."
         )
     if labels.shape != logits.shape[:-1]:
@@ -281,12 +281,12 @@ def _infer_dense(logits: Spec, labels: Spec, *, label_smoothing: float) -> tuple
     _infer_rows("softmax_cross_entropy")(logits)
     if labels.shape != logits.shape or labels.dtype != logits.dtype:
         raise ValueError(
-            "[softmax_cross_entropy] labels are one-hot rows or probabilities, as many as logits. "
+            "[softmax_cross_entropy] labels must be one-hot rows or probabilities, in the shape of the logits. "
             f"Received: {shapes(logits=logits, labels=labels)}. "
             "For class numbers use sparse_softmax_cross_entropy (the loss 'sparse_categorical_crossentropy')."
         )
     if not 0 <= label_smoothing < 1:
-        raise ValueError(f"[softmax_cross_entropy] label_smoothing goes from 0 to below 1. Received: {label_smoothing}.")
+        raise ValueError(f"[softmax_cross_entropy] label_smoothing must be in [0, 1). Received: label_smoothing={label_smoothing}.")
     return Spec(logits.shape[:-1], logits.dtype), logits
 
 

@@ -54,7 +54,7 @@ class Optimizer(Configurable):
             raise unknown_argument(label, next(iter(unknown)), constructor_arguments(type(self)))
         if not 0 <= ema_momentum <= 1 or (ema_overwrite_frequency is not None and ema_overwrite_frequency < 1):
             raise ValueError(
-                f"[{label}] ema_momentum lies in [0, 1], ema_overwrite_frequency is a number of steps or None. "
+                f"[{label}] ema_momentum must be in [0, 1], and ema_overwrite_frequency a number of steps or None. "
                 f"Received: ema_momentum={ema_momentum}, ema_overwrite_frequency={ema_overwrite_frequency}."
             )
         self.use_ema, self.ema_momentum, self.ema_overwrite_frequency = bool(use_ema), ema_momentum, ema_overwrite_frequency
@@ -104,12 +104,12 @@ class Optimizer(Configurable):
         if rate.shape != () or not np.isfinite(rate) or rate < 0:
             several = isinstance(value, Iterable) and not isinstance(value, (str, bytes)) and rate.shape == ()
             raise ValueError(
-                f"[{type(self).__name__}] the learning rate is a number, zero or more, a schedule or a function of the step. "
+                f"[{type(self).__name__}] the learning rate must be a number (zero or more), a schedule or a function of the step. "
                 f"Received: learning_rate={value!r}.{_NO_WEIGHTS if several else ''}"
             )
         if self._schedule is not None:
             raise TypeError(
-                f"[{type(self).__name__}] the learning rate is not settable: it follows a schedule or a function of the step. "
+                f"[{type(self).__name__}] the learning rate can't be set: it follows a schedule or a function of the step. "
                 f"Received: learning_rate={value!r}. Make the optimizer with a number, or set another schedule."
             )
         self._rate.assign(rate)
@@ -237,12 +237,12 @@ class Optimizer(Configurable):
             )
         wrong = [v for v in variables if type(v) is not Variable]
         if wrong:
-            raise TypeError(f"[{type(self).__name__}] steps change variables. Received: {_shown(wrong[0])}. Pass a list of pn.Variable.")
+            raise TypeError(f"[{type(self).__name__}] steps update variables. Received: {_shown(wrong[0])}. Pass a list of pn.Variable.")
         if any([type(g) is Variable for g in grads]):
             raise TypeError(
-                f"[{type(self).__name__}] a variable stands where a gradient belongs. Received: {_shown(variables[0])} to change, by "
+                f"[{type(self).__name__}] a variable was given in place of a gradient. Received: {_shown(variables[0])} to update with "
                 f"{_shown(next(g for g in grads if type(g) is Variable))}. Call apply(gradients, variables); for gradients that were "
-                "added up in a variable pass its value, v.value."
+                "accumulated in a variable, pass its value, v.value."
             )
         (self._steps if knows_its_step(self, variables) else self._step)(grads, variables)
 
@@ -266,8 +266,8 @@ class Optimizer(Configurable):
         for gradient, variable in pairs:
             if id(variable) in seen:
                 raise ValueError(
-                    f"[{type(self).__name__}] a step changes each variable once. Received: {variable.path!r} of shape {variable.shape} "
-                    "twice. Name it once, with the sum of its gradients."
+                    f"[{type(self).__name__}] a step can update each variable only once. Received: {variable.path!r} of shape "
+                    f"{variable.shape} twice. Pass it once, with the sum of its gradients."
                 )
             seen.add(id(variable))
             if gradient.shape != variable.shape:
@@ -333,7 +333,7 @@ class Optimizer(Configurable):
         pairs = [_gradient_first(type(self).__name__, pair) for pair in grads_and_variables]
         if not pairs:
             raise ValueError(
-                f"[{type(self).__name__}] apply_gradients changes the variables of its pairs. Received: no pairs. "
+                f"[{type(self).__name__}] apply_gradients needs at least one pair. Received: no pairs. "
                 "Check that the loss depends on trainable variables."
             )
         self.apply([g for g, _ in pairs], [v for _, v in pairs])

@@ -57,7 +57,7 @@ class PiecewiseConstantDecay(LearningRateSchedule):
     def __init__(self, boundaries: Sequence[float], values: Sequence[float], name: str | None = None):
         if len(values) != len(boundaries) + 1:
             raise ValueError(
-                f"[PiecewiseConstantDecay] needs one value more than boundaries. Received: {len(boundaries)} boundaries, "
+                f"[PiecewiseConstantDecay] needs one more value than boundaries. Received: {len(boundaries)} boundaries, "
                 f"{len(values)} values."
             )
         self.boundaries, self.values, self.name = list(boundaries), list(values), name

@@ -36,7 +36,7 @@ class Capture:
         if active.capture is self:
             return self
         if active.capture is not None:
-            raise CaptureError("[capture] a capture is running already. Call captured functions inside each other instead.")
+            raise CaptureError("[capture] a capture is running already. Call one captured function from the other instead.")
         active.capture = self
         return self
 

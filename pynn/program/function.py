@@ -210,8 +210,8 @@ def _finish(capture: Capture, inputs: list[Tensor], result) -> _Captured:
             outputs.append(value)
         elif _holds_abstract(value):
             raise CaptureError(
-                f"[function] results are tensors, and tuples, lists and dicts of them. Received: a {type(value).__name__} with values that "
-                "are known only when the captured function runs. Return them in a tuple or a dict."
+                f"[function] results must be tensors, or tuples, lists and dicts of them. Received: a {type(value).__name__} with values "
+                "that are known only when the captured function runs. Return them in a tuple or a dict."
             )
         else:
             places.append((value,))

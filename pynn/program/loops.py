@@ -83,7 +83,7 @@ def _pair(made) -> tuple:
     """(carry, y): a tensor of two rows is none, though it can be taken apart."""
     if isinstance(made, (tuple, list)) and len(made) == 2:
         return tuple(made)
-    raise TypeError(f"[scan] body must give a pair (carry, y). Received: {_outline(made)}. Write return carry, y, or carry, None.")
+    raise TypeError(f"[scan] body must return a pair (carry, y). Received: {_outline(made)}. Write return carry, y, or carry, None.")
 
 
 def _row(y, turn: int, structure, first: list) -> list:
@@ -91,8 +91,8 @@ def _row(y, turn: int, structure, first: list) -> list:
     row: list = []
     if not flatten_like(structure, y, row) or any((a is None) != (b is None) for a, b in zip(row, first, strict=True)):
         raise ValueError(
-            f"[scan] body must give a y of one structure in every turn. Received: {_outline(y)} in turn {turn}, "
-            f"{_outline(unflatten(structure, iter(first)))} in turn 0. Return the same names, or as many tensors, each time."
+            f"[scan] body must return a y of the same structure in every iteration. Received: {_outline(y)} in iteration {turn}, "
+            f"{_outline(unflatten(structure, iter(first)))} in iteration 0. Return the same names, or as many tensors, each time."
         )
     return row
 

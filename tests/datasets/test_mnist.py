@@ -128,7 +128,7 @@ def test_files_that_do_not_fit_are_rejected(tmp_path, monkeypatch, stem, array, 
 
 def test_a_path_in_the_place_of_full_is_refused(tmp_path):
     for path in ("folder", tmp_path):
-        with pytest.raises(TypeError, match=r"\[mnist\] full is True or False. Received: .* data_dir="):
+        with pytest.raises(TypeError, match=r"\[mnist\] full must be True or False. Received: .* data_dir="):
             mnist.load(path)
 
 
@@ -222,5 +222,5 @@ def test_without_a_network_the_embedded_images_are_named(monkeypatch):
         raise DownloadError("[datasets] no mirror answered.")
 
     monkeypatch.setattr(type(mnist._FULL), "load", unreachable)
-    with pytest.raises(DownloadError, match=r"no mirror answered\. Without a network, mnist\.load\(\)"):
+    with pytest.raises(DownloadError, match=r"no mirror answered\. Without a network, use mnist\.load\(\)"):
         mnist.load_data()

@@ -179,7 +179,7 @@ def test_names(model, tmp_path):
 def test_a_weight_too_many_and_one_too_few(model, tmp_path):
     spoiled = copy.deepcopy(model)
     weights_of(spoiled).append({"name": "dense/extra", "shape": [0], "dtype": "float32"})
-    refused(tmp_path, spoiled, "no place for")
+    refused(tmp_path, spoiled, "that the model doesn't have")
     size = 4 * int(np.prod(weights_of(model)[0]["shape"]))
     data = (tmp_path / "model" / "weights.bin").read_bytes()
     del weights_of(model)[0]

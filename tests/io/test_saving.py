@@ -192,13 +192,13 @@ TAKEN = [lambda: small(activation=relu), lambda: small(activation=swish), lambda
 
 @pytest.mark.parametrize("make", TAKEN)
 def test_a_name_that_is_taken_is_refused(tmp_path, make):
-    with pytest.raises(ValueError, match=r"\[save\] files know another .* than this model\'s.* another name"):
+    with pytest.raises(ValueError, match=r"\[save\] this model's .* has the name of another one.* Rename yours"):
         make().save(tmp_path / "m")
     assert not (tmp_path / "m").exists()
 
 
 def test_a_layer_as_activation_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="has a layer as its activation: leaky_re_lu.* Put that layer behind it"):
+    with pytest.raises(ValueError, match="has a layer as its activation: leaky_re_lu.* Put that layer after it"):
         small(activation=pn.layers.LeakyReLU(0.3)).save(tmp_path / "m")
 
 

@@ -193,5 +193,5 @@ def test_a_part_of_the_state_is_refused(tmp_path, make, dtype):
         shutil.copy(tmp_path / "whole", tmp_path / "m" / STATE_FILE)
         pn.load_model(tmp_path / "m")
         rewrite(tmp_path / "m", lambda arrays, metadata, name=name: arrays.pop(name))
-        with pytest.raises(pn.DataError, match=r"isn't whole. Received: \d+ variables; expected '.* among them"):
+        with pytest.raises(pn.DataError, match=r"is incomplete. Received: \d+ variables; expected '.* among them"):
             pn.load_model(tmp_path / "m")

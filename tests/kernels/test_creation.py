@@ -16,7 +16,7 @@ def test_a_filled_tensor_has_the_dtype_of_its_value(value, dtype):
 @pytest.mark.parametrize("value, dtype", [(300, "uint8"), (-1, "uint8"), (2**31, "int32")])
 def test_a_value_beyond_the_dtype_is_refused_as_by_tensor(value, dtype):
     for make in (lambda: pn.full((2,), value, dtype), lambda: pn.full_like(pn.ones((2,), dtype), value)):
-        with pytest.raises(OverflowError, match=rf"\[tensor\] {dtype} goes from .*Received: the Python integer {value}"):
+        with pytest.raises(OverflowError, match=rf"\[tensor\] {dtype} ranges from .*Received: the Python integer {value}"):
             make()
 
 
@@ -59,10 +59,10 @@ def test_values_at_equal_distances_and_on_the_diagonal():
     (lambda: pn.arange(0, 5, 0), ValueError, r"\[arange\] a step of 0"),
     (lambda: pn.arange(float("nan")), ValueError, r"\[arange\] stop must be finite. Received: stop=nan"),
     (lambda: pn.arange(0, 1, float("inf")), ValueError, r"\[arange\] step must be finite"),
-    (lambda: pn.arange(300, dtype="uint8"), OverflowError, "uint8 goes from 0 to 255. Received: the Python integer 299"),
+    (lambda: pn.arange(300, dtype="uint8"), OverflowError, "uint8 ranges from 0 to 255. Received: the Python integer 299"),
     (lambda: pn.linspace("a", 1.0, 3), TypeError, r"\[linspace\] start must be a number. Received: start='a'"),
     (lambda: pn.linspace(0.0, None, 3), TypeError, r"\[linspace\] stop must be a number. Received: stop=None"),
-    (lambda: pn.linspace(0, 300, 4, "uint8"), OverflowError, "uint8 goes from 0 to 255"),
+    (lambda: pn.linspace(0, 300, 4, "uint8"), OverflowError, "uint8 ranges from 0 to 255"),
 ])  # fmt: skip
 def test_ranges_are_made_of_numbers(make, error, words):
     with pytest.raises(error, match=words):

@@ -108,7 +108,7 @@ def test_updates_in_a_list_take_the_dtype_beside_them():
 
 @pytest.mark.parametrize("values", [{"on": 300}, {"off": -1}, {"on": 2.0**40}, {"off": float("nan")}])
 def test_one_hot_does_not_wrap_around(values):
-    with pytest.raises(OverflowError, match=r"\[tensor\] uint8 goes from 0 to 255. Received: the Python"):
+    with pytest.raises(OverflowError, match=r"\[tensor\] uint8 ranges from 0 to 255. Received: the Python"):
         pn.one_hot(pn.tensor([1, 0]), 2, dtype="uint8", **values)
 
 

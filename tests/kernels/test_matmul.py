@@ -343,7 +343,7 @@ def test_linear_without_a_bias():
     a, b = pn.tensor([[1.0, -2.0]]), pn.tensor([[3.0, 1.0], [1.0, 2.0]])
     assert pn.linear(a, b).tolist() == [[1.0, -3.0]]
     assert pn.linear(a, b, activation="relu").tolist() == [[1.0, 0.0]]
-    with pytest.raises(ValueError, match="activation is one of"):
+    with pytest.raises(ValueError, match="activation must be one of"):
         pn.linear(a, b, activation="gelu")
 
 

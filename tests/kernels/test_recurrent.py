@@ -262,7 +262,7 @@ MESSAGES = [
     ({"mask": Spec((2, 4), np.dtype(bool))}, {}, ValueError, r"shape must be \(batch, steps\) = \(2, 3\)"),
     ({"mask": (2, 3)}, {}, TypeError, r"mask must be boolean.*mask.dtype=float64"),
     ({"kernel": Spec((4, 20), np.dtype(np.float32))}, {}, TypeError, r"same float dtype.*kernel.dtype=float32"),
-    ({}, {"activation": "tan"}, ValueError, r"no activation of that name.*activation='tan'.*tanh"),
+    ({}, {"activation": "tan"}, ValueError, r"no activation with this name.*activation='tan'.*tanh"),
 ]
 
 

@@ -120,7 +120,7 @@ def test_labels_of_a_column_and_small_integers():
 
 
 def test_wrong_operands_are_named():
-    with pytest.raises(TypeError, match=r"labels are class numbers"):
+    with pytest.raises(TypeError, match=r"labels must be class numbers"):
         pn.sparse_softmax_cross_entropy(np.zeros((2, 3)), np.zeros((2,)))
     with pytest.raises(ValueError, match=r"labels.shape=\(3,\). Expected: labels.shape=\(2,\)"):
         pn.sparse_softmax_cross_entropy(np.zeros((2, 3)), np.zeros((3,), int))

@@ -147,7 +147,7 @@ def test_a_reused_early_stopping_forgets_that_it_stopped(capsys):
 ])  # fmt: skip
 def test_callbacks_leave_a_schedule_alone(callback):
     model = line(pn.optimizers.SGD(pn.optimizers.schedules.ExponentialDecay(0.1, 5, 0.5)))
-    with pytest.raises(TypeError, match="the learning rate is not settable"):
+    with pytest.raises(TypeError, match="the learning rate can't be set"):
         model.fit(X, Y, epochs=3, verbose=0, callbacks=[callback])
 
 

@@ -295,7 +295,7 @@ def test_verbose_of_evaluate_and_predict(capsys):
     evaluated, predicted = capsys.readouterr().out.splitlines()
     assert evaluated.startswith("2 steps in 0.") and "loss" in evaluated and predicted.startswith("2 steps in 0.")
     for name, call in (("evaluate", lambda **words: model.evaluate(X, Y, **words)), ("predict", lambda **words: model.predict(X, **words))):
-        with pytest.raises(ValueError, match=rf"\[{name}\] verbose is 'auto', 0 .* Received: 'x'"):
+        with pytest.raises(ValueError, match=rf"\[{name}\] verbose must be 'auto', 0 .* Received: verbose='x'"):
             call(verbose="x")
 
 

@@ -246,7 +246,7 @@ def test_training_and_mask_by_their_place():
         assert set(np.unique(block(x, True).numpy())) == {0, 2}
         assert set(np.unique(block(x, training=True).numpy())) == {0, 2}
     assert TrainingFirst()(x, False, np.ones((4, 50), bool)).shape == (4, 50)
-    with pytest.raises(TypeError, match=r"\[TrainingFirst '.*'\] the argument 'training' came twice"):
+    with pytest.raises(TypeError, match=r"\[TrainingFirst '.*'\] the argument 'training' was given twice"):
         TrainingFirst()(x, True, training=True)
     with pytest.raises(TypeError, match="^unsupported operand"):  # in the layer's own words: all its arguments came
         AddsNone()(x)

@@ -200,7 +200,7 @@ def test_a_part_of_a_backup_is_refused(tmp_path, stop):
     for name in names:
         save_file({n: a for n, a in arrays.items() if n != name}, file, metadata)
         place = "/".join(name.split("/")[:2])  # the layers have other numbers in their names
-        with pytest.raises(pn.DataError, match=rf"isn't whole. Received: {len(names) - 1} variables; expected '{place}/"):
+        with pytest.raises(pn.DataError, match=rf"is incomplete. Received: {len(names) - 1} variables; expected '{place}/"):
             fit()
 
 
@@ -262,13 +262,13 @@ def test_a_checkpoint_beats_the_threshold(tmp_path):
 
 def test_an_unknown_field_is_named(tmp_path):
     x, y = data()
-    with pytest.raises(ValueError, match=r"\[ModelCheckpoint\] there is nothing for the field 'val_acc'.*Fields: loss"):
+    with pytest.raises(ValueError, match=r"\[ModelCheckpoint\] the path has a field 'val_acc' without a value.*Fields: loss"):
         MODELS["small"]().fit(x, y, verbose=0, callbacks=[ModelCheckpoint(str(tmp_path / "{val_acc}"))])
 
 
 @pytest.mark.parametrize("freq", [0, -1, 1.5, True, "batch"])
 def test_save_freq_is_checked(freq):
-    with pytest.raises(ValueError, match="save_freq is 'epoch' or a number of batches"):
+    with pytest.raises(ValueError, match="save_freq must be 'epoch' or a number of batches"):
         ModelCheckpoint("x", save_freq=freq)
     with pytest.raises(ValueError, match="save_freq"):
         BackupAndRestore("x", save_freq=freq)

@@ -310,7 +310,7 @@ def test_results_are_tensors_in_tuples_lists_and_dicts():
             self.value = value
 
     for result in (lambda x: {x * 2}, lambda x: Pair(x * 2)):
-        with pytest.raises(pn.CaptureError, match=r"\[function\] results are tensors, and tuples, lists and dicts"):
+        with pytest.raises(pn.CaptureError, match=r"\[function\] results must be tensors, or tuples, lists and dicts"):
             pn.function(result)(pn.ones(2))
 
 
@@ -319,7 +319,7 @@ def test_results_are_tensors_in_tuples_lists_and_dicts():
     (lambda c, x: None, "None"),
 ])  # fmt: skip
 def test_scan_wants_a_pair(body, received):
-    with pytest.raises(TypeError, match=rf"\[scan\] body must give a pair \(carry, y\). Received: {received}. Write return carry, y"):
+    with pytest.raises(TypeError, match=rf"\[scan\] body must return a pair \(carry, y\). Received: {received}. Write return carry, y"):
         pn.scan(body, pn.ones(2), pn.ones(3))
     with pytest.raises(TypeError, match=r"\[scan\] the body must be a function of \(carry, x\). Received: Tensor"):
         pn.scan(pn.ones(2), body, pn.ones(3))
@@ -423,7 +423,7 @@ def test_scan_knows_the_entries_of_dicts_by_their_keys():
 ])  # fmt: skip
 def test_scan_wants_one_structure_in_every_turn(then, words):
     turns = iter([lambda x: {"a": x, "b": x}, then])
-    with pytest.raises(ValueError, match=rf"\[scan\] .* Received: {words} in turn 1, {{'a': tensor, 'b': tensor}} in turn 0"):
+    with pytest.raises(ValueError, match=rf"\[scan\] .* Received: {words} in iteration 1, {{'a': tensor, 'b': tensor}} in iteration 0"):
         pn.scan(lambda c, x: (c, next(turns)(x)), 0.0, pn.ones(2))
 
 
