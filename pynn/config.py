@@ -24,7 +24,7 @@ MAX_THREADS = 1023  # kMaxThreads of csrc/base/threads.h
 
 
 def set_num_threads(threads: int) -> None:
-    """Lets native steps use up to `threads` threads, the caller included. Results do not depend on it.
+    """Lets native steps use up to `threads` threads, including the caller's. Results do not depend on the number.
 
     Raises:
         ValueError: `threads` is below one, or above what the thread pool holds.
@@ -37,7 +37,7 @@ def set_num_threads(threads: int) -> None:
 
 
 def num_threads() -> int:
-    """The number of threads that a native step may use: PYNN_NUM_THREADS, else what the process is allowed to use."""
+    """The number of threads that a native step may use: PYNN_NUM_THREADS, or else the processors that the process may use."""
     from pynn.engine import kernels
 
     return kernels.num_threads()

@@ -1,4 +1,4 @@
-"""What a weight is brought back to after each update: a constraint maps a tensor to the nearest allowed one."""
+"""Constraints on weights, applied after each update: a constraint maps a tensor to the nearest allowed one."""
 
 from __future__ import annotations
 

@@ -29,10 +29,10 @@ def custom_op(
     gradient: Callable | None = None,
     fallback: Callable | None = None,
 ):
-    """Makes an op of a function on NumPy arrays, or of a compiled `numba.cfunc`.
+    """Makes an op from a function on NumPy arrays, or from a compiled `numba.cfunc`.
 
-    The op works eagerly, in layers, and inside captured steps. A NumPy function is called back from a native step; a `numba.cfunc`
-    runs inside it by its address, without Python; eagerly, it is called by its address too.
+    The op works eagerly, in layers, and inside captured steps. A native step calls a NumPy function through Python; a `numba.cfunc`
+    runs inside the step by its address, without Python; eagerly, it is called by its address too.
 
     Args:
         kernel: `f(*arrays) -> array`, or a `numba.cfunc` with the signature

@@ -8,7 +8,7 @@ class PynnError(Exception):
 
 
 class NonFiniteError(PynnError, FloatingPointError):
-    """Training met a loss or a gradient that is NaN or infinite. Nothing of that step was committed."""
+    """The loss or a gradient became NaN or infinite in training. That step changed nothing."""
 
 
 class GuardTripped(PynnError):
@@ -24,11 +24,11 @@ class CaptureError(PynnError, RuntimeError):
 
 
 class DataError(PynnError, ValueError):
-    """A file or an array that came from outside is not what it says it is."""
+    """A file or an array from outside is not what it claims to be."""
 
 
 class DownloadError(PynnError, OSError):
-    """None of the mirrors of a dataset gave a file that is what it should be."""
+    """No mirror of a dataset delivered a valid file."""
 
 
 def shapes(**tensors) -> str:

@@ -126,7 +126,11 @@ def value_and_grad(f: Callable, argnum: int = 0) -> Callable:
 
 
 def grad(f: Callable, argnum: int = 0) -> Callable:
-    """A function that returns the gradient of `f` by its argument `argnum`. `grad(grad(f))` is the second derivative.
+    """A function that returns the gradient of `f` with respect to argument `argnum`; `grad(grad(f))` is the second derivative.
+
+    Raises:
+        TypeError: `f` isn't a function, or, when called, the argument isn't a float.
+        ValueError: (when called) `f` returns more than one number, or there is no such argument.
 
     Example:
         >>> import pynn as pn
@@ -143,7 +147,13 @@ def grad(f: Callable, argnum: int = 0) -> Callable:
 
 
 def value_and_grads(f: Callable, *values) -> Callable:
-    """A function that returns `(f(*args), (gradient by each argument, ...))`.
+    """A function that returns `(f(*args), (gradient with respect to each argument, ...))`.
+
+    `f` must return one float number (a tensor of one element). `values` must be empty: pass them to the returned function.
+
+    Raises:
+        TypeError: `f` isn't a function, `values` are given, or, when called, an argument isn't a float.
+        ValueError: (when called) `f` returns more than one number.
 
     Example:
         >>> import pynn as pn
@@ -161,7 +171,10 @@ def value_and_grads(f: Callable, *values) -> Callable:
 
 
 def grads(f: Callable, *values) -> Callable:
-    """A function that returns the gradients of `f` by all of its arguments, as a tuple."""
+    """A function that returns the gradients of `f` with respect to all of its arguments, as a tuple.
+
+    Arguments and errors are those of `value_and_grads`.
+    """
     _check_function("grads", f, values)
 
     @_named_like(f)
@@ -177,6 +190,10 @@ def variable_grads(f: Callable, variables: Sequence[Variable] | None = None):
     Args:
         f: A function without arguments that returns one number.
         variables: Only these, in this order; a variable that `f` doesn't depend on gets zeros.
+
+    Raises:
+        TypeError: `f` isn't a function, or `variables` aren't variables.
+        ValueError: `f` returns more than one number, or a variable isn't trainable.
     """
     value, pairs = found_gradients(f, variables)
     return value, [(v, _zeros_if_none(g, v)) for v, g in pairs]

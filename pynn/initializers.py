@@ -1,4 +1,4 @@
-"""Start values of weights. An initializer is called with a shape and gives a NumPy array."""
+"""Initial values of weights. An initializer is called with a shape and returns a NumPy array."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _COLUMNS_TOGETHER = 32  # that are made orthogonal to those before them by matri
 
 
 class Initializer(Configurable):
-    """Base class. Subclasses define `draw(shape) -> array`; those that draw by chance take it from `self.random()`."""
+    """Base class. Subclasses define `draw(shape) -> array`; random ones draw from `self.random()`."""
 
     _register = _REGISTER
     seed: int | None = None

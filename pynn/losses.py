@@ -1,6 +1,7 @@
-"""Losses: what training makes small. Each compares targets with outputs and gives one number.
+"""Losses: what training minimizes. Each compares targets with outputs and returns one number.
 
-The functions (`mean_squared_error`, ...) give a value per example, reduced over the last axis; the classes reduce them to a number.
+The functions (`mean_squared_error`, ...) return a value per example, reduced over the last axis; the classes reduce these to one number.
+`y_true` and `y_pred` must have one shape, or, for integer labels, one that lacks the classes' axis: others raise ValueError.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ def mean_squared_logarithmic_error(y_true, y_pred) -> Tensor:
 
 
 def huber(y_true, y_pred, delta: float = 1.0) -> Tensor:
-    """Half the squared error where it is at most `delta` off, else `delta * (|error| - delta / 2)`; mean over the last axis."""
+    """`error^2 / 2` where `|error| <= delta`, else `delta * (|error| - delta / 2)`; mean over the last axis."""
     y_true, y_pred = dense_targets("huber", y_true, y_pred)
     error = ops.abs(y_true - y_pred)
     return _mean_last(ops.where(error <= delta, ops.square(error) * 0.5, error * delta - 0.5 * delta**2))
@@ -105,7 +106,7 @@ def poisson(y_true, y_pred) -> Tensor:
 
 
 def cosine_similarity(y_true, y_pred, axis: int = -1) -> Tensor:
-    """sum(a * b) of the two, each brought to length one along `axis`: 1 for the same direction."""
+    """sum(a * b), where a and b are y_true and y_pred scaled to length one along `axis`: 1 for the same direction."""
     y_true, y_pred = dense_targets("cosine_similarity", y_true, y_pred)
 
     def unit(x):
@@ -129,9 +130,9 @@ def binary_crossentropy(y_true, y_pred, from_logits: bool = False, label_smoothi
     Args:
         y_true: Targets between 0 and 1, in the shape of y_pred.
         y_pred: Probabilities.
-        from_logits: y_pred is the input of a sigmoid. The output of `activations.sigmoid` is traced back to its logits by itself.
-        label_smoothing: A share of one half that is mixed into the targets.
-        axis: Of the mean.
+        from_logits: y_pred is the input of a sigmoid. The output of `activations.sigmoid` is traced back to its logits automatically.
+        label_smoothing: s makes the targets `(1 - s) y + s / 2`.
+        axis: The axis of the mean.
     """
     logits = _logits_of(y_pred, from_logits, "sigmoid")
     y_true, y_pred = dense_targets("binary_crossentropy", y_true, y_pred)
@@ -155,9 +156,9 @@ def categorical_crossentropy(y_true, y_pred, from_logits: bool = False, label_sm
     Args:
         y_true: Targets in the shape of y_pred.
         y_pred: Probabilities.
-        from_logits: y_pred is the input of a softmax. The output of `activations.softmax` is traced back to its logits by itself.
-        label_smoothing: A share of 1 / classes that is mixed into the targets.
-        axis: Of the classes.
+        from_logits: y_pred is the input of a softmax. The output of `activations.softmax` is traced back to its logits automatically.
+        label_smoothing: s makes the targets `(1 - s) y + s / classes`.
+        axis: The axis of the classes.
     """
     logits = _logits_of(y_pred, from_logits, "softmax", axis)
     y_true, y_pred = categorical_targets("categorical_crossentropy", y_true, y_pred, axis)
@@ -175,9 +176,9 @@ def sparse_categorical_crossentropy(y_true, y_pred, from_logits: bool = False, i
     Args:
         y_true: Labels from 0 to classes - 1, in the shape of y_pred without the axis of the classes.
         y_pred: Probabilities.
-        from_logits: y_pred is the input of a softmax. The output of `activations.softmax` is traced back to its logits by itself.
+        from_logits: y_pred is the input of a softmax. The output of `activations.softmax` is traced back to its logits automatically.
         ignore_class: Examples of this label don't count.
-        axis: Of the classes.
+        axis: The axis of the classes.
     """
     logits = _logits_of(y_pred, from_logits, "softmax", axis)
     labels, y_pred = sparse_targets("sparse_categorical_crossentropy", y_true, y_pred, axis)
@@ -341,19 +342,19 @@ class _Crossentropy(_Named):
 
 
 class BinaryCrossentropy(_Crossentropy):
-    """For outputs that are probabilities of yes. See `pynn.losses.binary_crossentropy`."""
+    """For two classes: targets 0 or 1, outputs the probability of 1. See `pynn.losses.binary_crossentropy`."""
 
     _function = staticmethod(binary_crossentropy)
 
 
 class CategoricalCrossentropy(_Crossentropy):
-    """For one of several classes, targets one-hot. See `pynn.losses.categorical_crossentropy`."""
+    """For several classes, targets one-hot. See `pynn.losses.categorical_crossentropy`."""
 
     _function = staticmethod(categorical_crossentropy)
 
 
 class SparseCategoricalCrossentropy(_Named):
-    """For one of several classes, targets integer labels. See `pynn.losses.sparse_categorical_crossentropy`."""
+    """For several classes, targets integer labels. See `pynn.losses.sparse_categorical_crossentropy`."""
 
     _function = staticmethod(sparse_categorical_crossentropy)
 

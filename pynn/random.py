@@ -1,8 +1,8 @@
-"""Random numbers: `pn.random.normal((2, 3))`, drawn from one stream of the process, or under a seed of their own.
+"""Random numbers: `pn.random.normal((2, 3))`, drawn from one stream of the process, or with their own seed.
 
-Every call moves the stream on, in captured functions too, where the numbers are new in each run. `pn.set_seed` starts it anew: from
+Every call advances the stream, also in captured functions, which draw new numbers in each run. `pn.set_seed` restarts it: from
 there on the same calls give the same numbers, on every machine, eagerly and captured, at any number of threads. With `seed`, a call
-gives the same numbers always and leaves the stream alone.
+always gives the same numbers and doesn't advance the stream.
 
 Threads share the stream. Eager calls take turns; captured functions that run at the same time in several threads don't, and may draw
 the same.
@@ -92,10 +92,10 @@ def normal(shape: Shape, mean: float = 0.0, stddev: float = 1.0, dtype="float32"
         mean: The mean.
         stddev: The standard deviation.
         dtype: float32 or float64.
-        seed: The same numbers always, whatever was drawn before.
+        seed: Gives the same numbers always, whatever was drawn before.
 
     Raises:
-        TypeError: the shape or dtype is none for random numbers.
+        TypeError: the shape or dtype isn't valid for random numbers.
         ValueError: a length is below zero.
 
     Example:
@@ -131,7 +131,7 @@ def integers(shape: Shape, low: int, high: int, dtype="int64", seed: int | None 
     """Whole numbers from `low` to `high` - 1, all equally likely. Other arguments as for `normal`.
 
     Raises:
-        ValueError: there is no number between, or the dtype doesn't hold all of them.
+        ValueError: `high` isn't above `low`, or the dtype doesn't hold all the numbers.
     """
     return _drawn(ops.random_integers, seed, shape, low=low, high=high, dtype=dtype)
 

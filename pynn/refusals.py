@@ -98,7 +98,8 @@ def _unfit(label: str, function: Callable, args: Sequence, words: dict, known: S
     if len(args) > len(by_place):
         by_name = names[len(by_place) :]
         fix = f" Pass the others by name: {by_name[0]}=..." if by_name else ""
-        return TypeError(f"[{label}] takes at most {len(by_place)} positional arguments. Received: {len(args)}.{fix}{listed}")
+        most = f"{len(by_place)} positional argument{'s' if len(by_place) != 1 else ''}"
+        return TypeError(f"[{label}] takes at most {most}. Received: {len(args)}.{fix}{listed}")
     twice = next((word for word in words if word in by_place[: len(args)]), None)
     if twice is not None:
         return TypeError(f"[{label}] the argument {twice!r} was given twice. Received: {twice}={shown(words[twice])}. Leave one out.")

@@ -27,7 +27,7 @@ class _State:
 
 
 def set_seed(seed: int) -> None:
-    """Sets the seed of the process: from here on weights, dropout, shuffling and `pn.random` repeat, at any number of threads.
+    """Sets the seed of the process: from here on, initial weights, dropout, shuffling and `pn.random` repeat, at any number of threads.
 
     Raises:
         TypeError: `seed` isn't a whole number.

@@ -32,7 +32,7 @@ def _position_advice(y_true: Tensor, y_pred: Tensor, labels: bool = False) -> st
 
 
 def dense_targets(name: str, y_true, y_pred) -> tuple[Tensor, Tensor]:
-    """Both in the outputs' float dtype and one shape; a missing or extra last axis of length one is mended.
+    """Both in the outputs' float dtype and one shape; a missing or extra last axis of length one is added or removed.
 
     Raises:
         ValueError: the shapes differ.

@@ -92,7 +92,7 @@ def test_constructors_name_unknown_arguments(cls):
     (lambda: pn.layers.Flatten({"inputShape": [28, 28]}), ["options are keyword arguments here", "Write Flatten(input_shape=[28, 28])."]),
     (lambda: pn.layers.LSTM(input_size=28, hidden_size=64), ["'input_size'. The size of the input is inferred"]),
     (lambda: pn.layers.LSTM(64, batch_first=True), ["(batch, time, features) here: leave it out"]),
-    (lambda: pn.layers.Dense(4)(X, X), ["[Dense ", "takes at most 1 positional arguments. Received: 2"]),
+    (lambda: pn.layers.Dense(4)(X, X), ["[Dense ", "takes at most 1 positional argument. Received: 2"]),
     (lambda: pn.layers.Dense(4)(X, trainnig=True), ["[Dense ", "unknown argument 'trainnig'"]),
     (lambda: pn.layers.Dense(4).build(3), ["[Dense ", "the shape of the input", "Received: 3", "build((None, 3))"]),
     (lambda: pn.losses.CategoricalCrossentropy(fromLogits=True), ["[CategoricalCrossentropy]", "Did you mean 'from_logits'?"]),

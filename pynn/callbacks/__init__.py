@@ -1,4 +1,4 @@
-"""Callbacks: what happens around epochs and batches of `fit`."""
+"""Callbacks: actions at the start and end of epochs and batches of `fit`."""
 
 from __future__ import annotations
 

@@ -17,17 +17,17 @@ if TYPE_CHECKING:
 
 
 class BackupAndRestore(Callback):
-    """Keeps the state of the training in a folder; the same `fit`, called again after an interruption, goes on from there.
+    """Keeps the state of the training in a folder; the same `fit`, called again after an interruption, continues from there.
 
     The state is everything: weights, the optimizer, random keys and counters, the order of the rows, the history, and what other
     callbacks remember. The resumed training ends with the bits of one that was never interrupted, given the same data. A generator
     starts where the new process starts it.
 
     Args:
-        backup_dir: A folder of its own for the backup. Its file changes in one step: a process may be killed at any moment.
+        backup_dir: A folder for the backup alone. Its file is replaced in one step, so the process may be killed at any moment.
         save_freq: "epoch" for the end of each epoch, or a number of batches.
-        double_checkpoint: Accepted for Keras's sake; one file that changes in one step is enough.
-        delete_checkpoint: Remove the backup once training has come to its end.
+        double_checkpoint: Accepted for compatibility with Keras; one file that is replaced in one step is enough.
+        delete_checkpoint: Remove the backup when training has finished.
 
     Raises:
         DataError: (from `fit`) the backup is of another model, or isn't a backup.

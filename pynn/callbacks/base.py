@@ -117,7 +117,7 @@ class CallbackList:
 
 
 class LambdaCallback(Callback):
-    """Hooks given as functions: `LambdaCallback(on_epoch_end=lambda epoch, logs: ...)`."""
+    """A callback from functions: `LambdaCallback(on_epoch_end=lambda epoch, logs: ...)`."""
 
     def __init__(self, **hooks: Callable):
         for name, hook in hooks.items():

@@ -16,7 +16,7 @@ class ModelCheckpoint(Monitor):
     Args:
         filepath: Path with format fields such as `{epoch:02d}`, `{batch}` and `{val_loss:.3f}`. A model is a folder; weights are one
             `.safetensors` file.
-        monitor, mode: What counts as better, for `save_best_only`.
+        monitor, mode: The value that `save_best_only` compares, and which is better: see `EarlyStopping`.
         verbose: 1 says what it saves.
         save_best_only: Save improvements only.
         save_weights_only: Save weights only.

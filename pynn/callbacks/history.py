@@ -103,12 +103,12 @@ class History(Callback):
 
 
 class CSVLogger(Callback):
-    """Writes one line of values per epoch, at once; NA for those of a validation that wasn't due.
+    """Writes a line of values after each epoch; NA stands for the values of a validation that wasn't due.
 
     Args:
         filename: Path of the file.
         separator: Between values.
-        append: Add to a file that is there.
+        append: Append to an existing file instead of replacing it.
     """
 
     def __init__(self, filename, separator: str = ",", append: bool = False):

@@ -64,16 +64,16 @@ class Monitor(Callback):
 
 
 class EarlyStopping(Monitor):
-    """Stops when a value has not improved for `patience` epochs, and can put the best weights back.
+    """Stops training when a monitored value has not improved for `patience` epochs; can restore the best weights.
 
     Args:
         monitor: The value's name.
         min_delta: Improvements smaller than this don't count.
         patience: Epochs without improvement before stopping.
         verbose: 1 says when it stops.
-        mode: "min", "max", or "auto": what the model's metric of this name says, else by the name.
+        mode: "min", "max", or "auto", which asks the model's metric of this name, or else guesses from the name.
         baseline: The value must beat this first.
-        restore_best_weights: Put the weights of the best epoch back at the end.
+        restore_best_weights: Restore the weights of the best epoch at the end.
         start_from_epoch: Epochs before this one don't count.
     """
 
@@ -164,14 +164,14 @@ class LearningRateScheduler(Callback):
 
 
 class ReduceLROnPlateau(Monitor):
-    """Multiplies the learning rate by `factor` when a value has not improved for `patience` epochs.
+    """Multiplies the learning rate by `factor` when a monitored value has not improved for `patience` epochs.
 
     Args:
         monitor: The value's name.
         factor: Between 0 and 1.
         patience: Epochs without improvement before the rate goes down.
         verbose: 1 says when it does.
-        mode: "min", "max", or "auto": what the model's metric of this name says, else by the name.
+        mode: "min", "max", or "auto", which asks the model's metric of this name, or else guesses from the name.
         min_delta: Improvements smaller than this don't count.
         cooldown: Epochs after a change that aren't counted.
         min_lr: The rate doesn't go below this.

@@ -37,7 +37,7 @@ class Tape:
     __exit__ = leave
 
     def watch(self, tensor: Tensor) -> None:
-        """Differentiation by `tensor` will be possible."""
+        """Makes differentiation with respect to `tensor` possible."""
         self.tracked.add(id(tensor))
         self._keep.append(tensor)
 
@@ -157,7 +157,7 @@ IDENTITY = define(
 
 
 def stand_in(t: Tensor) -> Tensor:
-    """Another tensor object with the same value, through which gradients by it alone can be asked for."""
+    """Another tensor object with the same value, for gradients with respect to that object alone."""
     return apply(IDENTITY, t) if active.tapes or t.is_abstract else Tensor(t.data, t.spec)
 
 
@@ -168,7 +168,7 @@ def ones_like(t: Tensor) -> Tensor:
 
 
 def record_custom(inputs: Sequence[Tensor], outputs: Sequence[Tensor], vjp: Callable) -> None:
-    """Tells the tapes of a call whose gradient a user has written; `vjp(dys, needs) -> gradients by the inputs`."""
+    """Tells the tapes of a call whose gradient a user has written; `vjp(dys, needs) -> gradients of the inputs`."""
     def vjp_of_op(dys, inputs, outputs, attrs, needs):
         return vjp(dys, needs)
 

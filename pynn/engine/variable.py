@@ -123,7 +123,7 @@ class Variable(Operators):
 
     @property
     def trainable(self) -> bool:
-        """Whether gradients by it are taken."""
+        """Whether gradients with respect to it are taken."""
         return self._trainable
 
     @trainable.setter

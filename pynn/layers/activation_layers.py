@@ -96,7 +96,7 @@ class ELU(SameShape):
 
 
 class ThresholdedReLU(SameShape):
-    """x where it is above `theta`, else zero."""
+    """x where x is above `theta`, else zero."""
 
     def __init__(self, theta: float = 1.0, **common):
         super().__init__(**common)
@@ -113,7 +113,7 @@ class ThresholdedReLU(SameShape):
 class Softmax(SameShape):
     """exp(x) / sum(exp(x)) along `axis`, or over all elements along several; those where `mask` is false count as minus infinity.
 
-    A mask given to the call has the input's shape, or one that broadcasts to it. One of steps that came with the input only passes on.
+    A mask given to the call has the input's shape, or one that broadcasts to it. A mask of steps that comes with the input is passed on.
 
     Raises:
         ValueError: `axis` is neither a whole number nor a list of them; or, when called, the input has no such axis or

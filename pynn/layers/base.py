@@ -191,7 +191,7 @@ class Layer(Tracking):
             place: Arguments without a name are name and shape, or shape and initializer as in Keras.
             name: Name of the weight within the layer; `weight`, `weight_1`, ... by default.
             shape: Its shape; every axis must be known.
-            initializer: Start values, see `pynn.initializers`.
+            initializer: Initial values, see `pynn.initializers`.
             regularizer: A penalty added to the loss.
             constraint: Applied after each update.
             trainable: Whether training changes it.

@@ -90,14 +90,14 @@ class Conv2D(_Conv):
     Args:
         filters: Number of output channels.
         kernel_size: Height and width of the window, or one number for both.
-        strides: Steps of the window.
+        strides: Distance between windows.
         padding: "valid" (windows inside the image) or "same" (output length = ceil(input length / stride)).
         data_format: "channels_last" or "channels_first".
         dilation_rate: Distance between the pixels of a window.
-        groups: Groups of channels that don't see each other.
+        groups: Number of independent groups of channels.
         activation: A name or function.
         use_bias: Whether there is a bias.
-        kernel_initializer, bias_initializer: Start values.
+        kernel_initializer, bias_initializer: Initial values.
         kernel_regularizer, bias_regularizer: Penalties.
         kernel_constraint, bias_constraint: Applied after each update.
 
@@ -291,7 +291,7 @@ class SeparableConv2D(_Conv):
 
 
 def conv2d_transpose(x, kernel, shape, strides, padding, dilation):
-    """The gradient of a convolution by its input of this shape: kernel (kh, kw, output channels, input channels)."""
+    """The gradient of a convolution with respect to its input of this shape: kernel (kh, kw, output channels, input channels)."""
     words = dict(input_shape=shape, strides=strides, padding=padding, dilation=dilation)
     return apply(REGISTRY["conv2d_grad_input"], x, kernel, **words)
 
@@ -300,7 +300,7 @@ class Conv2DTranspose(Conv2D):
     """The transpose of a convolution: each input pixel adds a filter-sized patch to the output.
 
     Args as in `Conv2D`, and:
-        output_padding: What the output has beyond the shortest one, per axis, below the stride; None for the lengths below.
+        output_padding: By how much the output exceeds its shortest length, per axis, below the stride; None for the lengths below.
 
     Output length: `input * stride` for padding "same", `(input - 1) * stride + kernel` at least for "valid". With `output_padding`
     `(input - 1) * stride + output_padding`, plus the kernel's length for "valid", plus one for "same" if that length is odd.

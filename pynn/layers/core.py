@@ -96,7 +96,7 @@ class GroupNormalization(SameShape):
         groups: Number of groups of the last axis.
         epsilon: Added to the variance.
         center, scale: Whether there is a beta, a gamma, one number per channel.
-        beta_initializer, gamma_initializer, beta_regularizer, gamma_regularizer, beta_constraint, gamma_constraint: Of the weights.
+        beta_initializer, gamma_initializer, beta_regularizer, gamma_regularizer, beta_constraint, gamma_constraint: For these weights.
 
     Reference: Wu and He, 2018.
     """

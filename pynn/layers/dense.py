@@ -15,7 +15,7 @@ class Dense(Layer):
         units: Length of the output's last axis.
         activation: A name or function; none by default.
         use_bias: Whether there is a bias.
-        kernel_initializer, bias_initializer: Start values.
+        kernel_initializer, bias_initializer: Initial values.
         kernel_regularizer, bias_regularizer: Penalties.
         kernel_constraint, bias_constraint: Applied after each update.
 

@@ -14,8 +14,8 @@ class Embedding(Layer):
     Args:
         input_dim: Number of ids: 0 to input_dim - 1.
         output_dim: Length of the vectors.
-        embeddings_initializer, embeddings_regularizer, embeddings_constraint: Of the table.
-        mask_zero: Whether id 0 is padding, masked for the layers after.
+        embeddings_initializer, embeddings_regularizer, embeddings_constraint: For the table.
+        mask_zero: Whether id 0 is padding, which following layers mask.
         input_length: Number of ids per example, if it is known.
 
     Shapes: ids (batch, ...) -> (batch, ..., output_dim); weights embeddings (input_dim, output_dim).

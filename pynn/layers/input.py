@@ -9,7 +9,7 @@ from pynn.layers.symbolic import Node, SymbolicTensor, make_outputs
 
 
 class InputLayer(SameShape):
-    """Takes the place of a model's input; `Input` makes one and gives its symbolic tensor.
+    """Stands for a model's input; `Input` makes one and returns its symbolic tensor.
 
     Args:
         shape: Shape without the batch axis, None where unknown.
@@ -64,7 +64,17 @@ class InputLayer(SameShape):
 
 
 def Input(shape=None, batch_size: int | None = None, dtype=None, name: str | None = None, batch_shape=None) -> SymbolicTensor:
-    """The start of a functional model: a symbolic tensor of this shape (batch axis not included).
+    """The start of a functional model: a symbolic tensor of this shape (without the batch axis).
+
+    Args:
+        shape: Shape without the batch axis, None where unknown.
+        batch_size: Length of the batch axis; unknown by default.
+        dtype: The input's dtype; float32 by default.
+        name: The input's name; an automatic one by default.
+        batch_shape: The shape with the batch axis, in place of `shape` and `batch_size`.
+
+    Raises:
+        ValueError: the shape is missing, or isn't one of lengths and None.
 
     Example:
         >>> import pynn as pn

@@ -196,7 +196,7 @@ class Concatenate(_Merge):
 class Dot(_Merge):
     """The sum of products of two inputs along `axes` (one axis for both, or one for each), example by example.
 
-    `normalize` brings the inputs to length one along these axes before: the cosine of the angle.
+    `normalize` first scales the inputs to length one along these axes, which gives the cosine of the angle.
     """
 
     def __init__(self, axes, normalize: bool = False, **common):

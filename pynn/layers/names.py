@@ -23,7 +23,11 @@ def next_name(class_name: str) -> str:
 
 
 def register_layer(cls: type) -> type:
-    """Class decorator: makes a layer of your own known by its name, so that files that hold it can be opened."""
+    """Class decorator: registers a layer of your own by its name, so that files that contain it can be opened.
+
+    Raises:
+        TypeError: `cls` isn't a class.
+    """
     if not isinstance(cls, type):
         raise TypeError(f"[register_layer] takes only the class. Received: {cls!r}. Write @pn.register_layer above it.")
     _classes[cls.__name__] = cls

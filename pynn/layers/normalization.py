@@ -18,11 +18,11 @@ class BatchNormalization(SameShape):
 
     Args:
         axis: The axis that keeps its own statistics.
-        momentum: Of the moving averages.
+        momentum: The weight of the old value in the moving averages.
         epsilon: Added to the variance.
         center, scale: Whether there is a beta, a gamma.
-        beta_initializer, gamma_initializer, moving_mean_initializer, moving_variance_initializer: Start values.
-        beta_regularizer, gamma_regularizer, beta_constraint, gamma_constraint: Of the weights.
+        beta_initializer, gamma_initializer, moving_mean_initializer, moving_variance_initializer: Initial values.
+        beta_regularizer, gamma_regularizer, beta_constraint, gamma_constraint: For these weights.
 
     Reference: Ioffe and Szegedy, 2015.
     """
@@ -102,7 +102,7 @@ class LayerNormalization(SameShape):
         axis: One axis, or the last few.
         epsilon: Added to the variance.
         center, scale: Whether there is a beta, a gamma, of the shape of the normalised axes.
-        beta_initializer, gamma_initializer, beta_regularizer, gamma_regularizer, beta_constraint, gamma_constraint: Of the weights.
+        beta_initializer, gamma_initializer, beta_regularizer, gamma_regularizer, beta_constraint, gamma_constraint: For these weights.
     """
 
     def __init__(

@@ -58,7 +58,7 @@ class MaxPooling2D(_Pooling):
 
     Args:
         pool_size: Height and width of the window, or one number for both.
-        strides: Steps of the window; `pool_size` by default.
+        strides: Distance between windows; `pool_size` by default.
         padding: "valid" or "same".
         data_format: "channels_last" or "channels_first".
 

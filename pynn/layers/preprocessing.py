@@ -39,7 +39,7 @@ def resize(x, height: int, width: int, kind: str):
 
 
 class Resizing(Layer):
-    """Images in another size. `interpolation`: "bilinear" or "nearest", pixels taken at their centres."""
+    """Images resized to height x width. `interpolation`: "bilinear" or "nearest", pixels taken at their centres."""
 
     input_spec = InputSpec(min_ndim=3, words="(batch, height, width, channels)")
 
@@ -91,7 +91,7 @@ def _proportioned(x, height: int, width: int):
 
 
 class CenterCrop(Layer):
-    """The middle of images; smaller images are enlarged (keeping their proportions) before."""
+    """The middle of images; images that are too small are first enlarged, keeping their proportions."""
 
     input_spec = InputSpec(min_ndim=3, words="(batch, height, width, channels)")
 
@@ -116,7 +116,7 @@ class CenterCrop(Layer):
 
 
 class CategoryEncoding(Layer):
-    """Class numbers as vectors of `num_tokens`: "one_hot", "multi_hot" (any of the row's numbers), or "count"."""
+    """Class numbers encoded as vectors of length `num_tokens`: "one_hot", "multi_hot" (any of the row's numbers), or "count"."""
 
     casts_inputs = False
 

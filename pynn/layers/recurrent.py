@@ -12,18 +12,18 @@ class SimpleRNN(SimpleRecurrence):
         units: Length of the state.
         activation: A name or function.
         use_bias: Whether there is a bias.
-        kernel_initializer, recurrent_initializer, bias_initializer: Start values.
+        kernel_initializer, recurrent_initializer, bias_initializer: Initial values.
         kernel_regularizer, recurrent_regularizer, bias_regularizer: Penalties.
         kernel_constraint, recurrent_constraint, bias_constraint: Applied after each update.
         dropout: Share of the input's features to drop while training, the same at all steps.
         recurrent_dropout: The same for the state.
-        seed: Of the dropout.
+        seed: Seed of the dropout.
         return_sequences: Whether the output is that of each step, or of the last.
         return_state: Whether the last states are returned too: `[output, state, ...]`.
         go_backwards: Whether the steps are processed from the last to the first.
-        stateful: Whether a batch starts with the states in which the last one ended.
+        stateful: Whether a batch starts with the final states of the previous one.
         unroll: Accepted; the whole sequence is one op in any case.
-        zero_output_for_mask: Whether masked steps give zeros instead of repeating the output before.
+        zero_output_for_mask: Whether masked steps output zeros instead of repeating the previous output.
 
     Shapes: (batch, time, features) -> (batch, units), or (batch, time, units) with return_sequences.
     Weights: kernel (features, units), recurrent_kernel (units, units), bias (units,).
@@ -62,7 +62,7 @@ class GRU(GatedRecurrence):
     """The gated recurrent unit (Cho et al., 2014); arguments as in `SimpleRNN`, and:
 
     Args:
-        recurrent_activation: Of the gates.
+        recurrent_activation: The activation of the gates.
         reset_after: Whether the reset gate comes after the product with the recurrent kernel (cuDNN's variant) or before.
 
     See `pynn.gru` for the formulas. Weights: kernel (features, 3 units), recurrent_kernel (units, 3 units), bias (2, 3 units) with
@@ -109,7 +109,7 @@ class LSTM(LongShortTermRecurrence):
     """Long short-term memory (Hochreiter and Schmidhuber, 1997); arguments as in `SimpleRNN`, and:
 
     Args:
-        recurrent_activation: Of the gates.
+        recurrent_activation: The activation of the gates.
         unit_forget_bias: Whether the forget gate's bias starts at one.
 
     See `pynn.lstm` for the formulas. Weights: kernel (features, 4 units), recurrent_kernel (units, 4 units), bias (4 units,); gates

@@ -11,7 +11,7 @@ from pynn.layers.windows import checked_data_format
 
 
 class Flatten(Layer):
-    """(batch, ...) -> (batch, elements). `data_format="channels_first"` moves the channels to the end before."""
+    """(batch, ...) -> (batch, elements). `data_format="channels_first"` first moves the channels to the end."""
 
     def __init__(self, data_format: str | None = None, **common):
         super().__init__(**common)

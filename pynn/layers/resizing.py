@@ -46,7 +46,7 @@ class _Sides(Layer):
 
 
 class ZeroPadding2D(_Sides):
-    """Zeros around images. `padding`: one number, (rows, columns), or ((top, bottom), (left, right))."""
+    """Adds zeros around images. `padding`: one number, (rows, columns), or ((top, bottom), (left, right))."""
 
     def __init__(self, padding=(1, 1), data_format: str | None = None, **common):
         super().__init__(data_format, common)
@@ -68,7 +68,7 @@ class ZeroPadding2D(_Sides):
 
 
 class ZeroPadding1D(ZeroPadding2D):
-    """Zeros before and after sequences. `padding`: one number, or (before, after)."""
+    """Adds zeros before and after sequences. `padding`: one number, or (before, after)."""
 
     rank = 1
 
@@ -114,7 +114,7 @@ class Cropping1D(Cropping2D):
 
 
 class UpSampling2D(Layer):
-    """Images enlarged by whole factors. `interpolation`: "nearest" repeats pixels, "bilinear" goes linearly between their centres."""
+    """Images enlarged by whole factors. `interpolation`: "nearest" repeats pixels, "bilinear" interpolates between their centres."""
 
     input_spec = InputSpec(ndim=4)
 

@@ -43,7 +43,7 @@ class Bidirectional(Layer):
     Args:
         layer: A recurrent layer; copies of it with fresh weights are used.
         merge_mode: "concat", "sum", "mul", "ave", or None for a list of both outputs.
-        backward_layer: A layer of its own for the way back; it must have `go_backwards=True`.
+        backward_layer: A separate layer for the reversed sequence; it must have `go_backwards=True`.
 
     Weights: those of `forward_layer`, then those of `backward_layer`.
     """
@@ -156,8 +156,8 @@ class Bidirectional(Layer):
 class TimeDistributed(Layer):
     """Applies a layer to each step of (batch, time, ...).
 
-    A mask with an axis for each step's own steps, (batch, time, steps), is the inner layer's. Where it ends there, a step of the output
-    counts if anything in it did.
+    A mask of shape (batch, time, steps) goes to the inner layer. If that layer returns no mask, a step of the output is unmasked if any
+    of its inner steps was.
     """
 
     supports_masking = True

@@ -1,4 +1,4 @@
-"""Metrics: what is watched while training."""
+"""Metrics: values that measure a model during training and evaluation."""
 
 from __future__ import annotations
 

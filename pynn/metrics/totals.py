@@ -66,24 +66,42 @@ class _AtThresholds(_Counts):
 
 
 class Precision(_AtThresholds):
-    """Of the outputs above the threshold, the share whose target is 1."""
+    """True positives / (true + false positives): of the outputs above the threshold, the share whose target is 1.
+
+    Args:
+        thresholds: One number, or a list for a value each; 0.5 by default.
+        name: Shown in logs.
+    """
 
     def result(self):
         return self._shaped(_share(self.true_positives.value, self.false_positives.value))
 
 
 class Recall(_AtThresholds):
-    """Of the targets that are 1, the share whose output is above the threshold."""
+    """True positives / (true positives + false negatives): of the targets that are 1, the share whose output is above the threshold.
+
+    Args:
+        thresholds: One number, or a list for a value each; 0.5 by default.
+        name: Shown in logs.
+    """
 
     def result(self):
         return self._shaped(_share(self.true_positives.value, self.false_negatives.value))
 
 
 class AUC(_Counts):
-    """The area under the curve of true positives over false positives ("ROC") or precision over recall ("PR").
+    """The area under the curve of true positive rate over false positive rate ("ROC") or precision over recall ("PR").
 
-    Both are measured at `num_thresholds` thresholds. Points of the first are joined by straight lines; between those of the second
-    the counts grow evenly, which bends the line (Davis and Goadrich, 2006).
+    The points of a ROC curve are joined by straight lines; between those of a PR curve the counts are interpolated linearly, which
+    bends the line (Davis and Goadrich, 2006).
+
+    Args:
+        num_thresholds: Number of thresholds at which the curve is measured.
+        curve: "ROC" or "PR".
+        name: Shown in logs.
+
+    Raises:
+        ValueError: another `curve`, or fewer than two thresholds.
     """
 
     def __init__(self, num_thresholds: int = 200, curve: str = "ROC", name: str | None = None):

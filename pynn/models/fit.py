@@ -75,8 +75,8 @@ def fit(
     Args:
         x: Arrays (one, a list, or a dict by input name), or something that yields batches `(x, y)` or `(x, y, sample_weight)`:
             a generator, an iterable, or an object with `__len__` and `__getitem__`.
-        y: Targets, like `x`; left out if `x` yields batches.
-        batch_size: Rows per step, 32 by default. The last batch of an epoch may be smaller. Left out if `x` yields batches.
+        y: Targets, like `x`; omit it if `x` yields batches.
+        batch_size: Rows per step, 32 by default. The last batch of an epoch may be smaller. Omit it if `x` yields batches.
         epochs: Number of the last epoch; training goes from `initial_epoch` to it.
         verbose: 0 nothing, 1 (or "auto") a bar on a terminal and a line an epoch elsewhere, 2 a line an epoch.
         callbacks: See `pynn.callbacks`.
@@ -85,11 +85,11 @@ def fit(
         shuffle: A new order of rows each epoch. Batches come in the order in which `x` yields them.
         class_weight: Weights by class index, of the samples or, where each step of a sequence has a class, of the steps.
         sample_weight: Weights of the samples, as many as rows.
-        initial_epoch: Where to start counting, as when training goes on.
-        steps_per_epoch: Steps that make an epoch; all of the data by default.
+        initial_epoch: The number of epochs done before, when training is resumed.
+        steps_per_epoch: Steps per epoch; all of the data by default.
         validation_steps: Batches to validate on; all by default.
-        validation_batch_size: Rows per validation batch, `batch_size` by default. Left out if `validation_data` yields batches.
-        validation_freq: Validate every so many epochs, or after the epochs listed.
+        validation_batch_size: Rows per validation batch, `batch_size` by default. Omit it if `validation_data` yields batches.
+        validation_freq: Validate every this many epochs, or after the listed epochs.
 
     Returns:
         A `History` with the values of every epoch.

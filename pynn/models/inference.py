@@ -27,7 +27,7 @@ def evaluate(
 
     Args:
         x, y, sample_weight: As in `fit`; `x` may yield batches.
-        batch_size: Rows per step, 32 by default. Left out if `x` yields batches.
+        batch_size: Rows per step, 32 by default. Omit it if `x` yields batches.
         verbose: Above 0, prints the result.
         steps: Number of batches; all by default.
         callbacks: Their `on_test_...` hooks are called.
@@ -114,7 +114,7 @@ def predict(model, x=None, batch_size: int | None = None, verbose: int | str = 0
 
     Args:
         x: Arrays as in `fit`, or something that yields batches of them.
-        batch_size: Rows per step, 32 by default. Left out if `x` yields batches.
+        batch_size: Rows per step, 32 by default. Omit it if `x` yields batches.
         verbose: Above 0, prints how long it took.
         steps: Number of batches; all by default.
         callbacks: Their `on_predict_...` hooks are called.

@@ -233,7 +233,7 @@ class Model(Layer):
         steps_per_execution: int | str = 1,
         jit_compile: bool | str = "auto",
     ) -> None:
-        """Says how the model is trained.
+        """Configures the model for training.
 
         Args:
             optimizer: An optimizer or its name.
@@ -243,7 +243,7 @@ class Model(Layer):
                 each; a list of another length is meant for every output.
             weighted_metrics: The same, computed with sample weights.
             run_eagerly: Run steps op by op in Python, for debugging.
-            steps_per_execution, jit_compile: Accepted for Keras's sake: steps always run natively, many per call.
+            steps_per_execution, jit_compile: Accepted for compatibility with Keras; steps always run natively, many per call.
         """
         if isinstance(optimizer, dict) and "class_name" not in optimizer:
             refuse_options("compile", (), optimizer)
@@ -282,7 +282,7 @@ class Model(Layer):
     predict = as_method(inference.predict)
 
     def train_on_batch(self, x, y=None, sample_weight=None, class_weight=None, return_dict: bool = False) -> Any:
-        """One optimizer step on one batch. Returns the loss, with metrics a list, or a dict if asked to."""
+        """One optimizer step on one batch. Returns the loss, a list of loss and metrics if there are any, or a dict with `return_dict`."""
         return self._on_batch("train", (x, y, sample_weight), class_weight, return_dict)
 
     def test_on_batch(self, x, y=None, sample_weight=None, return_dict: bool = False) -> Any:
@@ -390,21 +390,21 @@ class Model(Layer):
     # -- files -------------------------------------------------------------------------------------------------------
 
     def save(self, path, *, include_optimizer: bool = True) -> None:
-        """Saves architecture, weights and optimizer state as a folder in TensorFlow.js's layers-model format."""
+        """Saves architecture, weights and optimizer state as a folder in TensorFlow.js's format. Raises ValueError if that can't be done."""
         from pynn.io.layers_model import save_model
 
         with self.locks.steps.reading() as turn, turn:
             save_model(self, path, include_optimizer=include_optimizer)
 
     def save_weights(self, path) -> None:
-        """Saves the weights as one safetensors file, by their paths."""
+        """Saves the weights as one safetensors file, by their paths. Raises ValueError if the model has none yet."""
         from pynn.io.weights import save_weights
 
         with self.locks.steps.reading() as turn, turn:
             save_weights(self, path)
 
     def load_weights(self, path, *, strict: bool = True) -> None:
-        """Loads weights that `save_weights` wrote; nothing changes if they don't fit."""
+        """Loads weights that `save_weights` wrote. If they don't fit, it raises ValueError (a damaged file DataError) and changes nothing."""
         from pynn.io.weights import load_weights
 
         with self.locks.steps.writing() as turn, turn:

@@ -82,7 +82,7 @@ def _divide_no_nan_numpy(x, y):
 
 divide_no_nan = binary(
     "divide_no_nan",
-    "`x / y`, and 0 where `y` is 0; integers become float32 first.",
+    "`x / y`, and 0 where `y` is 0; integers become float32 first. The shapes broadcast.",
     _divide_no_nan_numpy,
     floats=True,
     grads=(lambda dy, x, y, z: divide_no_nan(dy, y), lambda dy, x, y, z: -divide_no_nan(dy * z, y)),
@@ -101,7 +101,7 @@ def _mod_divisors(rng, shape):
 
 mod = binary(
     "mod",
-    "The remainder of `x / y` with the sign of `y`, as in Python.",
+    "The remainder of `x / y` with the sign of `y`, as in Python; the shapes broadcast.",
     np.mod,
     grads=(lambda dy, x, y, z: dy, lambda dy, x, y, z: -(dy * floor_divide(x, y))),
     values=_mod_values,
@@ -112,7 +112,7 @@ mod = binary(
 )
 floor_divide = binary(
     "floor_divide",
-    "The largest whole number not above `x / y`. It has no gradient.",
+    "The largest whole number not above `x / y`; the shapes broadcast. It has no gradient.",
     np.floor_divide,
     values=_mod_values,
     second=_mod_divisors,
@@ -136,7 +136,7 @@ _TIE_SHARE = ternary_record(
 
 maximum = binary(
     "maximum",
-    "The larger of `x` and `y`, NaN where one is NaN. Where they are equal each gets half of the gradient.",
+    "The larger of `x` and `y`, NaN where one is NaN. Where they are equal, each gets half of the gradient.",
     np.maximum,
     grads=(lambda dy, x, y, z: apply(_TIE_SHARE, dy, x, y), lambda dy, x, y, z: apply(_TIE_SHARE, dy, y, x)),
     tfjs="Maximum",
@@ -144,7 +144,7 @@ maximum = binary(
 )
 minimum = binary(
     "minimum",
-    "The smaller of `x` and `y`, NaN where one is NaN. Where they are equal each gets half of the gradient.",
+    "The smaller of `x` and `y`, NaN where one is NaN. Where they are equal, each gets half of the gradient.",
     np.minimum,
     grads=(lambda dy, x, y, z: apply(_TIE_SHARE, dy, y, x), lambda dy, x, y, z: apply(_TIE_SHARE, dy, x, y)),
     tfjs="Minimum",
@@ -152,7 +152,7 @@ minimum = binary(
 )
 squared_difference = binary(
     "squared_difference",
-    "`(x - y)^2`, element by element.",
+    "`(x - y)^2`, element by element; the shapes broadcast.",
     lambda x, y: np.square(x - y),
     grads=(lambda dy, x, y, z: dy * (x - y) * 2.0, lambda dy, x, y, z: dy * (y - x) * 2.0),
     bools=False,
@@ -207,7 +207,7 @@ def _small_power(x: Tensor, exponent: float) -> Tensor | None:
 def power(x, y) -> Tensor:
     """`x` to the power `y`, element by element; the shapes broadcast.
 
-    NaN for a negative `x` and a `y` that isn't whole. The gradient by `y` takes `log(x)` as 0 where `x <= 0`.
+    NaN for a negative `x` and a `y` that isn't whole. The gradient with respect to `y` takes `log(x)` as 0 where `x <= 0`.
     The exponents 2, 3, 1, 0.5 and -1, given as Python numbers, are products, a root and a quotient. Integers to the power of a
     Python float are float32.
 
@@ -229,7 +229,7 @@ def power(x, y) -> Tensor:
 negative = unary("negative", "`-x`.", np.negative, floats=False, grad=lambda dy, x, y: -dy, tfjs="Neg", onnx="Neg")
 abs = unary(
     "abs",
-    "The magnitude of `x`. The gradient at 0 is 0.",
+    "The absolute value of `x`. The gradient at 0 is 0.",
     np.abs,
     floats=False,
     grad=lambda dy, x, y: dy * sign(x),
@@ -288,7 +288,7 @@ def _whole(name: str, doc: str, numpy, **fields):
 floor = _whole("floor", "The largest whole number not above `x`.", np.floor, tfjs="Floor", onnx="Floor")
 ceil = _whole("ceil", "The smallest whole number not below `x`.", np.ceil, tfjs="Ceil", onnx="Ceil")
 round = _whole("round", "The nearest whole number, halves to the even one.", np.rint, tfjs="Round", onnx="Round")
-trunc = _whole("trunc", "The whole number next to `x` towards 0.", np.trunc)
+trunc = _whole("trunc", "`x` rounded towards 0.", np.trunc)
 
 # ---- clip -------------------------------------------------------------------------------------------------------------
 

@@ -44,7 +44,7 @@ CAST = define(
 
 
 def cast(x, dtype) -> Tensor:
-    """`x` with another dtype. Floats become integers towards zero, everything becomes bool as `x != 0`.
+    """`x` converted to another dtype. Floats are rounded towards zero to integers; bools are `x != 0`.
 
     Raises:
         TypeError: tensors can't have this dtype.

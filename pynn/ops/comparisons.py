@@ -106,7 +106,11 @@ _WHERE = ternary_record(
 
 
 def where(condition, x, y) -> Tensor:
-    """`x` where the condition holds and `y` elsewhere; the three shapes broadcast. The gradient goes to the choice that was taken."""
+    """`x` where the condition holds and `y` elsewhere; the three shapes broadcast. The gradient goes to the choice that was taken.
+
+    Raises:
+        ValueError: the shapes don't broadcast.
+    """
     condition = as_tensor(condition)
     if condition.dtype != bool_:
         condition = call("cast", condition, bool_)

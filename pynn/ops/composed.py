@@ -23,7 +23,11 @@ def log10(x) -> Tensor:
 
 
 def logaddexp(x, y) -> Tensor:
-    """`log(e^x + e^y)`, without overflow; the shapes broadcast. The gradients are `sigmoid(x - y)` and `sigmoid(y - x)`."""
+    """`log(e^x + e^y)`, without overflow; the shapes broadcast. The gradients are `sigmoid(x - y)` and `sigmoid(y - x)`.
+
+    Raises:
+        ValueError: the shapes don't broadcast.
+    """
     x, y = map(as_float, comparable(x, y))
     above = call("greater", x, y)
     larger, smaller = call("where", above, x, y), call("where", above, y, x)
@@ -46,6 +50,9 @@ def isclose(x, y, rtol: float = 1e-5, atol: float = 1e-8) -> Tensor:
     """Where `|x - y| <= atol + rtol |y|`, as bools; infinities are close to themselves, NaN to nothing.
 
     Integers and bools are compared in float64, so that neighbours which float32 can't tell apart stay apart.
+
+    Raises:
+        ValueError: the shapes don't broadcast.
     """
     x, y = comparable(x, y)
     distance = _distance(x, y)
@@ -54,12 +61,20 @@ def isclose(x, y, rtol: float = 1e-5, atol: float = 1e-8) -> Tensor:
 
 
 def allclose(x, y, rtol: float = 1e-5, atol: float = 1e-8) -> Tensor:
-    """Whether `isclose` holds everywhere, as one bool."""
+    """Whether `isclose` holds everywhere, as one bool.
+
+    Raises:
+        ValueError: the shapes don't broadcast.
+    """
     return call("all", isclose(x, y, rtol, atol))
 
 
 def count_nonzero(x, axis=None, keepdims: bool = False) -> Tensor:
-    """How many elements over the axes aren't 0, as int64."""
+    """How many elements over the axes aren't 0, as int64.
+
+    Raises:
+        ValueError: there is no such axis.
+    """
     x = as_tensor(x)
     return call("sum", x if x.dtype == bool_ else call("not_equal", x, 0), axis=axis, keepdims=keepdims)
 

@@ -39,12 +39,20 @@ def full(shape, value, dtype=None) -> Tensor:
 
 
 def zeros(shape, dtype="float32") -> Tensor:
-    """A tensor of zeros."""
+    """A tensor of zeros.
+
+    Raises:
+        ValueError: a length is negative.
+    """
     return tensor(np.zeros(_shape("zeros", shape), as_dtype(dtype)))
 
 
 def ones(shape, dtype="float32") -> Tensor:
-    """A tensor of ones."""
+    """A tensor of ones.
+
+    Raises:
+        ValueError: a length is negative.
+    """
     return tensor(np.ones(_shape("ones", shape), as_dtype(dtype)))
 
 
@@ -70,7 +78,11 @@ def ones_like(x) -> Tensor:
 
 
 def eye(rows: int, columns: int | None = None, dtype="float32") -> Tensor:
-    """Ones on the diagonal, zeros elsewhere; a square, or `rows` by `columns`."""
+    """Ones on the diagonal, zeros elsewhere; a square, or `rows` by `columns`.
+
+    Raises:
+        ValueError: a length is negative.
+    """
     rows = _count("eye", "rows", rows)
     columns = rows if columns is None else _count("eye", "columns", columns)
     return tensor(np.eye(rows, columns, dtype=as_dtype(dtype)))

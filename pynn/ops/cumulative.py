@@ -181,5 +181,9 @@ def cumsum(x, axis: int = 0, exclusive: bool = False, reverse: bool = False) -> 
 
 
 def cumprod(x, axis: int = 0, exclusive: bool = False, reverse: bool = False) -> Tensor:
-    """The running product along an axis: element i is the product of the elements up to i. Arguments as for `cumsum`."""
+    """The running product along an axis: element i is the product of the elements up to i. Arguments as for `cumsum`.
+
+    Raises:
+        ValueError: there is no such axis.
+    """
     return _cumulative(_CUMPROD, x, axis, exclusive, reverse)

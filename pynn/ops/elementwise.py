@@ -133,7 +133,7 @@ def unary_record(
     to_bool: bool = False,
     **fields,
 ) -> Op:
-    """A record of one operand. `numpy(x, **attrs)` is the fallback; `grad(dy, x, y, **attrs)` the gradient by x, in ops."""
+    """A record of one operand. `numpy(x, **attrs)` is the fallback; `grad(dy, x, y, **attrs)` the gradient with respect to x, in ops."""
 
     def infer(x: Spec, **_) -> Spec:
         return Spec(x.shape, bool_) if to_bool else x
@@ -240,7 +240,7 @@ def binary(name: str, doc: str, numpy: Callable, *, floats: bool = False, **fiel
         x, y = pair(x, y)
         return apply(op, as_float(x), as_float(y)) if floats else apply(op, x, y)
 
-    return _public(function, name, doc)
+    return _public(function, name, f"{doc}\n\nRaises:\n    ValueError: the shapes don't broadcast.")
 
 
 def ternary_record(name: str, numpy: Callable, *, names: Sequence[str], infer: Callable, grads: Sequence[Callable | None], **fields) -> Op:
@@ -249,7 +249,7 @@ def ternary_record(name: str, numpy: Callable, *, names: Sequence[str], infer: C
 
 
 def gradient_record(name: str, numpy: Callable, *, grad_y: Callable | None = None, **fields) -> Op:
-    """A record `(dy, y) -> dy f'(y)`, linear in `dy`. `grad_y(ddx, dy, y, dx, **attrs)` is the gradient by `y`, absent where it is zero."""
+    """A record `(dy, y) -> dy f'(y)`, linear in `dy`. `grad_y(ddx, dy, y, dx, **attrs)`: that of `y`, absent where it is zero."""
     holder: list[Op] = []
 
     def by_dy(ddx, dy, y, dx, **attrs):

@@ -185,7 +185,12 @@ def take(x, indices, axis: int | None = None) -> Tensor:
 
 
 def gather_rows(data, indices) -> Tensor:
-    """`data[indices]`: rows along the first axis. See `take`."""
+    """`data[indices]`: rows along the first axis. See `take`.
+
+    Raises:
+        ValueError: an index is out of range.
+        TypeError: the indices aren't integers.
+    """
     return apply(GATHER_ROWS, data, _native_indices(indices))
 
 
@@ -240,7 +245,7 @@ def gather_batch(data, permutation, cursor, *, batch: int) -> Tensor:
     """`data[permutation[cursor : cursor + batch]]`: how a training program picks its next rows.
 
     Raises:
-        ValueError: the batch leaves the permutation, or an entry of it is no row of `data`.
+        ValueError: the batch extends beyond the permutation, or one of its entries is no row of `data`.
     """
     return apply(GATHER_BATCH, data, permutation, cursor, batch=whole_number("gather_batch", "batch", batch))
 

@@ -223,7 +223,11 @@ def linear(a, b, bias=None, *, activation: str = "linear") -> Tensor:
 
 
 def dot(a, b) -> Tensor:
-    """The inner product of vectors; `matmul` for operands of more axes."""
+    """The inner product of vectors; `matmul` for operands of more axes.
+
+    Raises:
+        ValueError: the inner lengths differ.
+    """
     return matmul(a, b)
 
 

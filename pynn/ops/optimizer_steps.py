@@ -2,6 +2,9 @@
 
 Every op is one pass over the tensors. In a program the results are written in place of the weight and the slots.
 The formulas are Keras's; `beta_1` and the like are attributes, what changes from step to step is a 0-d tensor.
+
+Arguments: `w` is the weight, `g` its gradient and the others its slots, all of one shape and float dtype; `lr` is the learning rate
+and `alpha` comes from `adam_rate`. Other shapes raise ValueError, other dtypes TypeError.
 """
 
 from __future__ import annotations

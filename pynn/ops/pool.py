@@ -354,7 +354,7 @@ def _checked_attrs(name: str, pool_size, strides, padding) -> dict:
 def max_pool2d(x, pool_size=2, *, strides=None, padding="valid") -> Tensor:
     """The largest value of each window: `y[n, oh, ow, c] = max over window of x[n, oh * sh - top + kh, ow * sw - left + kw, c]`.
 
-    Padding never wins. Of equal values the first one in the window, row by row, gets the gradient.
+    Padding is never chosen. Of equal values, the first in the window, row by row, gets the gradient.
 
     Args:
         x: Images (batch, height, width, channels).

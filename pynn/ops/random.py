@@ -1,7 +1,10 @@
 """Random numbers as a function of a key, a counter and the index of the element: Philox 4x32-10.
 
 Nothing here has hidden state. The same key and counter give the same numbers on every machine, at every thread count, on the
-native and on the fallback kernels; whoever draws again moves the counter on (`increment`).
+native and on the fallback kernels; `increment` advances the counter for the next draw.
+
+Arguments of all: `counter` is an int64 number, `key0` and `key1` are the two halves of the key, 32 bits each, and `shape` and `dtype`
+describe the result. A counter of another dtype, or a dtype that can't be drawn, raises TypeError; a negative length ValueError.
 
 Reference: Salmon, Moraes, Dror and Shaw 2011.
 """
@@ -289,12 +292,12 @@ def _kept_below(drawn: Tensor, low: float, high: float) -> Tensor:
 
 
 def random_normal(counter, shape, *, mean=0.0, stddev=1.0, dtype="float32", key0=0, key1=0) -> Tensor:
-    """Normal numbers. Reference: Box and Muller 1958."""
+    """Normal numbers of this mean and standard deviation. Reference: Box and Muller 1958."""
     return _draw(RANDOM_NORMAL, counter, shape, dtype, key0, key1, mean=float(mean), stddev=float(stddev))
 
 
 def random_truncated_normal(counter, shape, *, mean=0.0, stddev=1.0, dtype="float32", key0=0, key1=0) -> Tensor:
-    """Normal numbers within two standard deviations, as quantiles of uniform ones (`stddev` is that before the cut)."""
+    """Normal numbers within two standard deviations of the mean, as quantiles of uniform ones; `stddev` is that before the cut."""
     return _draw(RANDOM_TRUNCATED_NORMAL, counter, shape, dtype, key0, key1, mean=float(mean), stddev=float(stddev))
 
 

@@ -55,7 +55,7 @@ def gather_nd(x, indices) -> Tensor:
         (..., rest), where rest are the axes of `x` after the first k.
 
     Raises:
-        ValueError: a position is outside; it's reported as index -1.
+        ValueError: a position is out of range; it's reported as index -1.
         TypeError: the positions aren't integers.
     """
     x, indices = as_tensor(x), as_tensor(indices)
@@ -64,7 +64,7 @@ def gather_nd(x, indices) -> Tensor:
 
 
 def scatter_nd(indices, updates, shape: Sequence[int]) -> Tensor:
-    """Zeros of `shape` with `updates[p]` added at position `indices[p]`; positions that come up again add up. Reverse of `gather_nd`.
+    """Zeros of `shape` with `updates[p]` added at position `indices[p]`; positions that come up again add up. The inverse of `gather_nd`.
 
     Args:
         indices: Integers (..., k).
@@ -72,7 +72,7 @@ def scatter_nd(indices, updates, shape: Sequence[int]) -> Tensor:
         shape: Of the result; rest are its axes after the first k.
 
     Raises:
-        ValueError: a position is outside (it's reported as index -1), or the updates have another shape.
+        ValueError: a position is out of range (it's reported as index -1), or the updates have another shape.
         TypeError: the positions aren't integers.
     """
     indices, updates, shape = as_tensor(indices), as_tensor(updates), as_shape("scatter_nd", shape)
@@ -110,7 +110,7 @@ def depth_to_space(x, block_size: int) -> Tensor:
 
 
 def space_to_depth(x, block_size: int) -> Tensor:
-    """Pixels become channels: (batch, h * b, w * b, c) -> (batch, h, w, b * b * c). Reverse of `depth_to_space`.
+    """Pixels become channels: (batch, h * b, w * b, c) -> (batch, h, w, b * b * c). The inverse of `depth_to_space`.
 
     Raises:
         ValueError: height or width aren't a multiple of `block_size`.
@@ -132,7 +132,7 @@ def _check_blocks(name: str, blocks: tuple[int, ...], sides: Sequence[tuple[int,
 
 
 def batch_to_space(x, block_shape: Sequence[int], crops: Sequence[Sequence[int]]) -> Tensor:
-    """Examples become positions between each other's: the batch shrinks by the blocks, each axis after it grows by its block.
+    """Interleaves examples as positions: the batch shrinks by the product of the blocks, each axis after it grows by its block.
 
     Args:
         x: (batch * product of blocks, lengths..., rest...), as many lengths as blocks.
@@ -165,7 +165,7 @@ def batch_to_space(x, block_shape: Sequence[int], crops: Sequence[Sequence[int]]
 
 
 def space_to_batch(x, block_shape: Sequence[int], paddings: Sequence[Sequence[int]]) -> Tensor:
-    """Positions become examples: every block-th position of each padded axis after the batch. Reverse of `batch_to_space`.
+    """Turns positions into examples, taking every block-th position of each padded axis after the batch. The inverse of `batch_to_space`.
 
     Args:
         x: (batch, lengths..., rest...), as many lengths as blocks.

@@ -176,7 +176,7 @@ def _live(mask: np.ndarray | None, step: int, gradient: np.ndarray) -> np.ndarra
 
 
 def _through(mask: np.ndarray | None, step: int, gradient: np.ndarray, before: np.ndarray) -> np.ndarray:
-    """The gradient by the state before a step: a masked step hands it through."""
+    """The gradient with respect to the state before a step: a masked step passes it on unchanged."""
     return gradient if mask is None else np.where(mask[:, step, None], gradient, before)
 
 

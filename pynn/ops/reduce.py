@@ -164,7 +164,11 @@ def sum(x, axis=None, keepdims: bool = False) -> Tensor:
 
 @_as_numpy_calls
 def mean(x, axis=None, keepdims: bool = False) -> Tensor:
-    """The mean over one axis, several, or all of them (None): the sum divided by the number of elements. Integers become float32 first."""
+    """The mean over one axis, several, or all of them (None): the sum divided by the number of elements. Integers become float32 first.
+
+    Raises:
+        ValueError: there is no such axis.
+    """
     return _reduce(_MEAN, as_float(x), axis, keepdims)
 
 
@@ -292,7 +296,11 @@ _PROD = _reduction(
 
 @_as_numpy_calls
 def prod(x, axis=None, keepdims: bool = False) -> Tensor:
-    """The product over one axis, several, or all of them (None). Integers and bools give int64."""
+    """The product over one axis, several, or all of them (None). Integers and bools give int64.
+
+    Raises:
+        ValueError: there is no such axis.
+    """
     return _reduce(_PROD, as_tensor(x), axis, keepdims)
 
 
@@ -318,13 +326,21 @@ _ALL = _reduction(
 
 @_as_numpy_calls
 def any(x, axis=None, keepdims: bool = False) -> Tensor:
-    """Whether any element over the axes isn't 0, as bools."""
+    """Whether any element over the axes isn't 0, as bools.
+
+    Raises:
+        ValueError: there is no such axis.
+    """
     return _reduce(_ANY, as_tensor(x), axis, keepdims)
 
 
 @_as_numpy_calls
 def all(x, axis=None, keepdims: bool = False) -> Tensor:
-    """Whether no element over the axes is 0, as bools."""
+    """Whether no element over the axes is 0, as bools.
+
+    Raises:
+        ValueError: there is no such axis.
+    """
     return _reduce(_ALL, as_tensor(x), axis, keepdims)
 
 
@@ -333,7 +349,11 @@ def all(x, axis=None, keepdims: bool = False) -> Tensor:
 
 @_as_numpy_calls
 def var(x, axis=None, keepdims: bool = False, ddof: int = 0) -> Tensor:
-    """The variance over the axes: the mean of `(x - mean(x))^2`, with `n - ddof`, 0 at least, in place of n."""
+    """The variance over the axes: the mean of `(x - mean(x))^2`, with `n - ddof`, 0 at least, in place of n.
+
+    Raises:
+        ValueError: there is no such axis.
+    """
     x = as_float(x)
     axes = reduced_axes("var", axis, len(x.shape))
     squares = call("square", x - mean(x, axes, keepdims=True))
@@ -351,7 +371,11 @@ def _root(x: Tensor) -> Tensor:
 
 @_as_numpy_calls
 def std(x, axis=None, keepdims: bool = False, ddof: int = 0) -> Tensor:
-    """The standard deviation over the axes: the square root of `var`. Where all elements are equal its gradient is 0."""
+    """The standard deviation over the axes: the square root of `var`. Where all elements are equal its gradient is 0.
+
+    Raises:
+        ValueError: there is no such axis.
+    """
     return _root(var(x, axis, keepdims, ddof))
 
 

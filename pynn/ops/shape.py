@@ -238,7 +238,11 @@ def transpose(x, axes: Sequence[int] | None = None) -> Tensor:
 
 
 def swapaxes(x, first: int, second: int) -> Tensor:
-    """`x` with two axes exchanged."""
+    """`x` with two axes exchanged.
+
+    Raises:
+        ValueError: there is no such axis.
+    """
     x = as_tensor(x)
     order = list(range(len(x.shape)))
     a, b = checked_axis("swapaxes", first, len(order)), checked_axis("swapaxes", second, len(order))
@@ -247,7 +251,11 @@ def swapaxes(x, first: int, second: int) -> Tensor:
 
 
 def moveaxis(x, source: int, destination: int) -> Tensor:
-    """`x` with one axis at another place, the others in their order."""
+    """`x` with one axis at another place, the others in their order.
+
+    Raises:
+        ValueError: there is no such axis.
+    """
     x = as_tensor(x)
     order = list(range(len(x.shape)))
     axis = order.pop(checked_axis("moveaxis", source, len(order)))
@@ -338,7 +346,11 @@ TILE = define(
 
 
 def tile(x, repeats) -> Tensor:
-    """`x` as a whole repeated along each axis; leading axes are added if there are more counts than axes."""
+    """`x` as a whole repeated along each axis; leading axes are added if there are more counts than axes.
+
+    Raises:
+        ValueError: a count is negative.
+    """
     x, repeats = as_tensor(x), as_shape("tile", repeats, "repeats")
     missing = len(repeats) - len(x.shape)
     if missing > 0:

@@ -118,7 +118,7 @@ def slice_block(x, begin, size, step=None) -> Tensor:
 def slice(x, begin, size, step=None) -> Tensor:
     """The block of `x` that starts at `begin` and has `size` elements along each axis, `step` apart (negative: backwards).
 
-    A size of -1 reaches to the end of the axis.
+    A size of -1 extends to the end of the axis.
 
     Raises:
         ValueError: the block isn't inside `x`.
@@ -135,7 +135,11 @@ def slice(x, begin, size, step=None) -> Tensor:
 
 
 def flip(x, axis: int | Sequence[int] | None = None) -> Tensor:
-    """`x` with the elements along the given axes (None: all) in reverse order."""
+    """`x` with the elements along the given axes (None: all) in reverse order.
+
+    Raises:
+        ValueError: there is no such axis.
+    """
     x = as_tensor(x)
     axes = range(len(x.shape)) if axis is None else checked_axes("flip", axis, len(x.shape))
     if not x.size:
@@ -313,7 +317,7 @@ def _met(xs: Iterable) -> tuple[Tensor, ...]:
 
 
 def concat(xs: Iterable, axis: int = 0) -> Tensor:
-    """The tensors one after another along an axis. They meet in one dtype.
+    """The tensors one after another along an axis, in their common dtype.
 
     Raises:
         ValueError: there are none, or other axes differ.
@@ -324,7 +328,11 @@ def concat(xs: Iterable, axis: int = 0) -> Tensor:
 
 
 def stack(xs: Iterable, axis: int = 0) -> Tensor:
-    """Tensors of one shape joined along a new axis. They meet in one dtype."""
+    """Tensors of one shape joined along a new axis, in their common dtype.
+
+    Raises:
+        ValueError: there are no tensors, their shapes differ, or there is no such axis.
+    """
     return concat([expand_dims(x, axis) for x in _met(xs)], axis)
 
 

@@ -139,7 +139,11 @@ def softmax(x, axis: int = -1) -> Tensor:
 
 
 def log_softmax(x, axis: int = -1) -> Tensor:
-    """`x - ln(sum(e^x))` along an axis, without overflow."""
+    """`x - ln(sum(e^x))` along an axis, without overflow.
+
+    Raises:
+        ValueError: there is no such axis.
+    """
     return _along(LOG_SOFTMAX, x, axis)
 
 

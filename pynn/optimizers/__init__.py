@@ -1,4 +1,4 @@
-"""Optimizers: how weights follow their gradients."""
+"""Optimizers: rules that update weights from their gradients."""
 
 from __future__ import annotations
 

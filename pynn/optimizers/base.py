@@ -26,10 +26,10 @@ class Optimizer(Configurable):
     Args:
         learning_rate: A number, a schedule, or a function of the step or of nothing. `optimizer.learning_rate = 0.1` sets a number at any
             time; what follows the steps can only be replaced by another schedule or function.
-        weight_decay: Before each update a weight loses this share of itself, times the learning rate.
-        clipnorm: The largest norm of one gradient.
-        clipvalue: The largest absolute value of an element of a gradient.
-        global_clipnorm: The largest norm of all gradients together.
+        weight_decay: `weight_decay * learning_rate * w` is subtracted from each weight w before its update.
+        clipnorm: Upper bound on the norm of each gradient; longer ones are scaled down.
+        clipvalue: Upper bound on the absolute value of each element of a gradient.
+        global_clipnorm: Upper bound on the norm of all gradients together.
         use_ema: Keep a moving average of each weight, `ema_momentum * average + (1 - ema_momentum) * weight`, and put it in the
             weight's place every `ema_overwrite_frequency` steps, and at the end of `fit`.
         ema_momentum, ema_overwrite_frequency: See `use_ema`.

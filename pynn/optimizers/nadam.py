@@ -12,7 +12,7 @@ from pynn.optimizers.base import Optimizer, check_betas
 
 
 class Nadam(Optimizer):
-    """Adam whose step looks one momentum ahead (Dozat, 2016).
+    """Adam with Nesterov momentum (Dozat, 2016).
 
     `mu_t = beta_1 (1 - 0.96^t / 2)`; the numerator is `mu_{t+1} m' / (1 - mu_1 ... mu_{t+1}) + (1 - mu_t) g / (1 - mu_1 ... mu_t)`.
 

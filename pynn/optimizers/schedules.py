@@ -1,4 +1,4 @@
-"""Learning rates that follow from the step, written with ops, so that a captured step computes them."""
+"""Learning rates that depend on the step, written with ops, so that a captured step computes them."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ class InverseTimeDecay(LearningRateSchedule):
 
 
 class CosineDecay(LearningRateSchedule):
-    """Half a cosine from the initial rate to `alpha` times it in `decay_steps` steps (Loshchilov and Hutter, 2016).
+    """Half a cosine from the initial rate down to `alpha` times that rate in `decay_steps` steps (Loshchilov and Hutter, 2016).
 
     With `warmup_target` the rate first goes linearly from the initial rate to it in `warmup_steps` steps, and decays from there.
     """

@@ -11,8 +11,8 @@ class SGD(Optimizer):
 
     Args:
         learning_rate: See `Optimizer`, which also has the arguments that all optimizers take, such as clipnorm and weight_decay.
-        momentum: The share of the step before that is taken again, in [0, 1].
-        nesterov: Take the gradient as if the momentum's part were done.
+        momentum: The share of the previous step that is added to this one, in [0, 1].
+        nesterov: Use Nesterov momentum, the formula in parentheses.
     """
 
     slot_names = ("momentum",)

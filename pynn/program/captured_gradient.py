@@ -48,7 +48,7 @@ def _captured(calls: Sequence[tuple], specs: Sequence[Spec], followed: Sequence[
 def segment_gradient(
     calls: Sequence[tuple], specs: Sequence[Spec], followed: Sequence[int], arrived: Mapping[int, Spec]
 ) -> SegmentGradient | None:
-    """The gradient by the tensors at `followed`, once gradients have arrived at the tensors `arrived`. None if it needs Python."""
+    """The gradients of the tensors at `followed`, given those of the tensors `arrived`. None if this needs Python."""
     try:
         return _captured_gradient(calls, specs, followed, arrived)
     except CaptureError:

@@ -18,6 +18,9 @@ __all__ = ["repeat", "scan"]
 def repeat(step: Callable, n: int, *args) -> Any:
     """Calls `step(*args)` `n` times in one native run and returns the last result. State lives in variables.
 
+    Raises:
+        ValueError: `n` isn't a whole number above zero.
+
     Example:
         >>> import pynn as pn
         >>> count = pn.Variable(0.0)
@@ -38,17 +41,17 @@ def repeat(step: Callable, n: int, *args) -> Any:
 def scan(body: Callable, carry, xs=None, length: int | None = None) -> tuple[Any, Any]:
     """Loops over the leading axis: `carry, y = body(carry, x)` for every `x` in `xs`; returns `(carry, stacked ys)`.
 
-    Differentiable by everything that `body` uses, like any other computation.
+    Gradients flow to everything that `body` uses, as in any other computation.
 
     Args:
         body: `(carry, x) -> (carry, y)`; both may be nested structures, with None among the leaves.
         carry: The first carry.
         xs: A tensor or a nested structure of tensors with a common leading axis; None with `length`.
-        length: Number of turns if `xs` is None. Without any turn, `body` isn't called and the stacked ys are None.
+        length: Number of iterations if `xs` is None. If it is 0, `body` isn't called and the stacked ys are None.
 
     Raises:
-        TypeError: `body` isn't a function, or doesn't give a pair.
-        ValueError: the leading axes differ, or `body` gives a y of another structure than in the first turn.
+        TypeError: `body` isn't a function, or doesn't return a pair.
+        ValueError: the leading axes differ, or the structure of `body`'s y differs from that in the first iteration.
 
     Example:
         >>> import pynn as pn
