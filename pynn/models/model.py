@@ -390,7 +390,7 @@ class Model(Layer):
     # -- files -------------------------------------------------------------------------------------------------------
 
     def save(self, path, *, include_optimizer: bool = True) -> None:
-        """Saves architecture, weights and optimizer state as a folder in TensorFlow.js's format. Raises ValueError if that can't be done."""
+        """Saves architecture, weights and optimizer state as a folder in TensorFlow.js's format. Raises ValueError where that fails."""
         from pynn.io.layers_model import save_model
 
         with self.locks.steps.reading() as turn, turn:
@@ -404,7 +404,7 @@ class Model(Layer):
             save_weights(self, path)
 
     def load_weights(self, path, *, strict: bool = True) -> None:
-        """Loads weights that `save_weights` wrote. If they don't fit, it raises ValueError (a damaged file DataError) and changes nothing."""
+        """Loads weights that `save_weights` wrote. If they don't fit, raises ValueError (damaged: DataError) and changes nothing."""
         from pynn.io.weights import load_weights
 
         with self.locks.steps.writing() as turn, turn:
