@@ -25,7 +25,7 @@ struct Recipe {
 // A new reference to the class. Throws a Python error.
 PyObject* segment_type();
 
-// 1 if the tape takes gradients by one of these tensors, 0 if not, below 0 with a Python error set.
+// 1 if the tape takes gradients of one of these tensors, 0 if not, below 0 with a Python error set.
 int follows_any(PyObject* tape, PyObject* const* tensors, std::size_t count);
 
 // Writes a call down, in the segment at the end of the tape or in a new one. False with a Python error set.

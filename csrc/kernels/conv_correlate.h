@@ -1,4 +1,4 @@
-// Direct convolution as overlapping matrix products, for the forward pass and the gradient by the input.
+// Direct convolution as overlapping matrix products, for the forward pass and the input gradient.
 //
 // In NHWC the channels of neighbouring taps lie side by side, so a window is a few contiguous runs of the source: a tile of
 // pixels x columns adds one product per run, with nothing copied and nothing padded. A tile takes pixels of one
@@ -14,7 +14,7 @@
 namespace pynn {
 namespace PYNN_TARGET {
 
-// forward: source = input, outputs = output positions. adjoint (gradient by the input): source = output gradient, outputs = input
+// forward: source = input, outputs = output positions. adjoint (input gradient): source = output gradient, outputs = input
 // positions, and the taps are counted backwards so that source positions grow with them.
 struct TapAxis {
   WindowAxis window;

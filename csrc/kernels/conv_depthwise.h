@@ -1,4 +1,4 @@
-// Depthwise convolution, forward and by the input: out[pixel, j] = sum over taps of source[pixel at tap, j] * filter[tap, j].
+// Depthwise convolution, forward and input gradient: out[pixel, j] = sum over taps of source[pixel at tap, j] * filter[tap, j].
 //
 // Columns share nothing, so what counts is that memory is walked as it lies: row by row, a few pixels at a time, all columns of those.
 // Where the caches hold it, windows of three columns, the usual ones, slide: a vector that is read once serves all pixels of a tile. Where

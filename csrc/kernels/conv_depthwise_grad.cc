@@ -1,4 +1,4 @@
-// Compiled once for all kernels that need the gradient by a depthwise filter (conv_depthwise_grad.h).
+// Compiled once for all kernels that need the gradient of a depthwise filter (conv_depthwise_grad.h).
 //
 // x and dy are read where they lie. Under one row of dy go three rows of the filter at a time, or one at the upper and lower edges, with up
 // to five taps each: nine sums a vector in registers that share what they read of dy. Taps that a pixel doesn't see are left out; only the few

@@ -1,4 +1,4 @@
-// The gradient by a depthwise filter over one block of pixels (conv_depthwise_grad.cc).
+// The gradient of a depthwise filter over one block of pixels (conv_depthwise_grad.cc).
 #pragma once
 
 #include "kernels/conv_correlate.h"

@@ -1,4 +1,4 @@
-// The gradient by the filter: dfilter[tap, ci, co] = sum over pixels of x[pixel at tap, ci] * dy[pixel, co].
+// The filter gradient: dfilter[tap, ci, co] = sum over pixels of x[pixel at tap, ci] * dy[pixel, co].
 //
 // Every (kh, kw, ci) is a row of the result and a walk through x with a constant step, so a tile is a few such rows x one panel of output
 // channels, summed over the pixels of a block; rows whose inputs are neighbours share an address. Where output channels are few, lanes hold

@@ -1,4 +1,4 @@
-// How a gradient by a filter is cut, and which way it goes (conv_filter_grad.h): partials of images, sections of panels, blocks that caches hold.
+// How a filter gradient is cut, and which way it goes (conv_filter_grad.h): partials of images, sections of panels, blocks that caches hold.
 #pragma once
 
 #include "kernels/conv_blocks.h"

@@ -1,4 +1,4 @@
-// Compiled once for all kernels that need the gradient by a filter.
+// Compiled once for all kernels that need a filter gradient.
 #include "kernels/cache.h"
 #include "kernels/conv_filter_tile.h"
 

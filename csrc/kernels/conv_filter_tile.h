@@ -1,4 +1,4 @@
-// Register tiles of the gradient by the filter (conv_filter_grad.h): lanes are output channels, or, where these are few, inputs.
+// Register tiles of the filter gradient (conv_filter_grad.h): lanes are output channels, or, where these are few, inputs.
 #pragma once
 
 #include "kernels/gemm_tile.h"

@@ -105,7 +105,7 @@ bool holds_panel(const Panels& p, const Panel& panel, const T* filter, const T* 
   return panel.width == Simd<T>::kLanes ? holds_rows<T, 1>(p, panel, filter, packed) : holds_rows<T, kPanelVectors>(p, panel, filter, packed);
 }
 
-// For the gradient by the input, whose columns are input channels and whose depth is output channels:
+// For the input gradient, whose columns are input channels and whose depth is output channels:
 // packed[tap][co][j] = filter[taps - 1 - tap][first_column + j][group * depth + co]
 template <class T>
 void pack_panel_adjoint(const Panels& p, const Panel& panel, const T* filter, T* packed) {

@@ -1,4 +1,4 @@
-// One pass of a convolution over images in memory, forward or adjoint (the gradient by the input), by the way that suits its shape: Winograd's
+// One pass of a convolution over images in memory, forward or adjoint (the input gradient), by the way that suits its shape: Winograd's
 // algorithm where the policy allows it (winograd.h), as a matrix product if the filter is 1x1 (conv_pointwise.h), scattered to few channels
 // (conv_scatter.h), or else by register tiles (conv_correlate.h). Phase 0 packs the filter into shared memory, phase 1 computes blocks of pixels.
 #pragma once

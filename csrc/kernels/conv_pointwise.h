@@ -12,7 +12,7 @@ constexpr std::int64_t kPointProducts = 256, kPointColumns = 32, kPointNarrow = 
 
 inline bool is_point(const WindowAxis& w) { return w.window == 1 && w.stride == 1 && w.pad == 0 && w.out_size == w.size; }
 
-// The pass forward, or the gradient by the input.
+// The pass forward, or the input gradient.
 inline MatrixProduct point_product(const ConvShape& s, bool adjoint) {
   const std::int64_t pixels = out_pixels(s);
   return adjoint ? MatrixProduct{pixels, s.in_channels, s.out_channels, true} : MatrixProduct{pixels, s.out_channels, s.in_channels, false};

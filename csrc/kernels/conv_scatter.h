@@ -1,11 +1,11 @@
-// The gradient by the input where the input has few channels, which would leave most of a vector empty.
+// The input gradient where the input has few channels, which would leave most of a vector empty.
 //
 //   t[p, (kh, kw, ci)] = sum over co of dy[p, co] * filter[kh, kw, ci, co]      one product for each pixel p of dy
 //   dx[ih, iw, ci] = sum over kh, kw of t[(ih + top - kh, iw + left - kw), (kh, kw, ci)]
 //
 // in the order of kh and kw, from zero, or in steps of the dilation; the stride is 1. Of t there are a few rows at a time.
 //
-// A convolution to few channels goes the same way: it is the gradient by the input of one from them, with the filter turned round.
+// A convolution to few channels goes the same way: it is the input gradient of a convolution from them, with the filter turned round.
 #pragma once
 
 #include "kernels/conv_blocks.h"
@@ -29,7 +29,7 @@ bool use_scatter(const ConvShape& s) {
   return from * vectors * (kProduct * s.out_channels + kWritten) + to * taps * kAdded < to * taps * s.out_channels * tile;
 }
 
-// The convolution whose gradient by the input is `s`, forward.
+// The convolution whose input gradient is `s`, forward.
 inline WindowAxis turned_round(const WindowAxis& axis) {
   return WindowAxis{axis.out_size, axis.size, axis.window, axis.stride, axis.dilation, (axis.window - 1) * axis.dilation - axis.pad};
 }
@@ -37,7 +37,7 @@ inline ConvShape turned_round(const ConvShape& s) {
   return ConvShape{turned_round(s.rows), turned_round(s.cols), s.batch, s.out_channels, s.in_channels, s.groups, s.group_out, s.group_in};
 }
 
-// The convolution whose gradient by the input is a pass, scattered.
+// The convolution whose input gradient is a pass, scattered.
 inline ConvShape scattered(const ConvShape& s, bool adjoint) { return adjoint ? s : turned_round(s); }
 
 // Columns (kh, kw, ci), depth co.

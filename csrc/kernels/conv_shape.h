@@ -101,7 +101,7 @@ std::int64_t image_bytes(const ImageSize& size) {
   return image_elements(size) * kSizeOf<T>;
 }
 
-// What a pass reads and what it computes: forward, or adjoint, the gradient by the input.
+// What a pass reads and what it computes: forward, or adjoint, the input gradient.
 inline ImageSize source_image(const ConvShape& s, bool adjoint) { return adjoint ? output_image(s) : input_image(s); }
 inline ImageSize result_image(const ConvShape& s, bool adjoint) { return adjoint ? input_image(s) : output_image(s); }
 

@@ -1,4 +1,4 @@
-// The gradient by the filter behind a 2 x 2 maximum, without the products by zero: of the four pixels of a cell, each channel has at most one.
+// The filter gradient behind a 2 x 2 maximum, without the products by zero: of the four pixels of a cell, each channel has at most one.
 //
 //   dfilter[kh, kw, ci, co] = sum over the cells that channel co got through, pixel by pixel, of x[pixel at (kh, kw), ci] * dy[cell, co]
 //

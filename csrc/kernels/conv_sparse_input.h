@@ -1,4 +1,4 @@
-// The gradient by the input behind a 2 x 2 maximum, without the products by zero.
+// The input gradient behind a 2 x 2 maximum, without the products by zero.
 //
 // Each pixel of dz adds dy[co] * filter[:, :, :, co] to a window of dx, for the channels co that got through there: kh rows of kw * ci neighbours.
 // The order of additions is that of conv2d_grad_input, so the bits are the same: pixels in order, and their channels one by one, where it goes by

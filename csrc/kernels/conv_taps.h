@@ -1,6 +1,6 @@
 // Which taps of the filter meet the input, for runs of output positions that all see the same ones.
 //
-// Padding, strides, dilation and the gradient by the input are all the same question for one axis: output position -> list of
+// Padding, strides, dilation and the input gradient are all the same question for one axis: output position -> list of
 // (tap, source position). Positions that agree form a TapClass, an arithmetic progression; the pixels of a row class x a
 // column class share one list of segments, in every image, so borders are clipped exactly and nothing is padded or multiplied by zero.
 #pragma once

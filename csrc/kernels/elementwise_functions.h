@@ -211,7 +211,7 @@ PYNN_BINARY(kLogicalOr, truth<V>((x != none(x)) | (y != none(y))))
 PYNN_BINARY(kLogicalXor, truth<V>(truth<V>(x != none(x)) != truth<V>(y != none(y))))
 PYNN_BINARY(kSquaredDifference, (x - y) * (x - y))
 PYNN_BINARY(kDivideNoNan, select((y == none(y)), none(y), x / y))
-// x is the gradient by the result, y what the record says: the result or the operand.
+// x is the gradient of the result, y what the record says: the result or the operand.
 PYNN_BINARY(kReluGrad, kept_where<V>(y > none(y), x))
 PYNN_BINARY(kRelu6Grad, kept_where<V>((y > none(y)) & (y < constant<V>(6)), x))
 PYNN_BINARY(kLeakyReluGrad, select((y > none(y)), x, x * p))

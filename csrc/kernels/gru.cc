@@ -264,7 +264,7 @@ GruGradient<T> gru_gradient(const Problem* problem, void* const* data, void* sha
   const T *kernel = operand<T>(data, kKernel), *recurrent = operand<T>(data, kRecurrentKernel);
   const T* candidate = recurrent ? recurrent + 2 * g.units : nullptr;
   const std::int64_t width = 3 * g.units;
-  const bool carried = g.steps > 1 || present(problem, kDInitialH);  // a gradient by the state before some step is wanted
+  const bool carried = g.steps > 1 || present(problem, kDInitialH);  // a gradient of the state before some step is wanted
   if (carried) f.gates_transposed = f.packing.pack(recurrent, width, 2 * g.units, g.units, true, f.shared, shared);
   if (carried || !f.attributes.reset_after)
     f.candidate_transposed = f.packing.pack(candidate, width, g.units, g.units, true, f.shared, shared);

@@ -231,7 +231,7 @@ LstmGradient<T> lstm_gradient(const Problem* problem, void* const* data, void* s
   return f;
 }
 
-// One row, one step back. dh and dc come as the gradients by the state after the step, dh without this step's own output. They
+// One row, one step back. dh and dc come as the gradients of the state after the step, dh without this step's own output. They
 // leave as what a masked step hands through (dh, dc), else as (0, the part of dc that doesn't go through h); dz are the gate
 // gradients.
 template <class T, class Act, class Gate>

@@ -161,7 +161,7 @@ SimpleRnnGradient<T> simple_rnn_gradient(const Problem* problem, void* const* da
   return f;
 }
 
-// One row, one step back. dh comes as the gradient by the state after the step, without the step's own output; it leaves as what
+// One row, one step back. dh comes as the gradient of the state after the step, without the step's own output; it leaves as what
 // a masked step hands through, else as 0.
 template <class T, class Act>
 PYNN_INLINE void simple_rnn_cell_back(const SimpleRnnGradient<T>& f, std::int64_t b, std::int64_t step, T* dz, T* dh,

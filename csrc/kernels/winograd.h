@@ -1,4 +1,4 @@
-// 3 x 3 convolutions of stride 1 by Winograd's algorithm, for the forward pass and the gradient by the input.
+// 3 x 3 convolutions of stride 1 by Winograd's algorithm, for the forward pass and the input gradient.
 //
 // The output is covered by tiles of 4 x 4, anchored at the corner of each image. A block of tiles is transformed to
 // V[36][tiles][channels]; then, panel by panel of output columns, 36 small matrix products with the transformed filter U give

@@ -1,4 +1,4 @@
-// The gradient by a 3 x 3 filter by Winograd's algorithm, the adjoint of winograd.h:
+// The gradient of a 3 x 3 filter by Winograd's algorithm, the adjoint of winograd.h:
 //
 //   dfilter = G^T [ sum over tiles of (B^T x B) * (A dy A^T) ] G
 //

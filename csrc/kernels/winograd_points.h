@@ -8,7 +8,7 @@ namespace pynn {
 namespace PYNN_TARGET {
 namespace {
 
-// The filter of a pass, turned round and transposed in the gradient by the input (pack_panel_adjoint). In `room` lies U, unless that is far,
+// The filter of a pass, turned round and transposed in the input gradient (pack_panel_adjoint). In `room` lies U, unless that is far,
 // and behind it the packed filter if there are edges, or if both are kept for the next run.
 template <class T>
 struct WinogradFilters {
