@@ -1,4 +1,4 @@
-"""The command line: `pynn tutorials` trains the tutorial models, `pynn info` shows what this machine runs on."""
+"""The command line: `pynn tutorials` trains the tutorial models, `pynn info` shows versions, backend and threads."""
 
 from __future__ import annotations
 
@@ -34,17 +34,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="pynn", description="Train small and medium neural networks on CPUs.")
     commands = parser.add_subparsers(required=True, dest="command", title="commands")
-    info = commands.add_parser("info", help="versions, backend, CPU target and threads")
+    shown = "versions, backend, CPU target, threads and PYNN_ settings"
+    info = commands.add_parser("info", description=f"Shows {shown}.", help=f"show {shown}")
     info.set_defaults(run=_info)
-    run = commands.add_parser("tutorials", help="train the tutorial models")
-    run.add_argument("names", nargs="*", metavar="name", help=f"which ones: {', '.join(tutorials.NAMES)} (all by default)")
-    run.add_argument("--data", metavar="DIR", help="a folder with the IDX files of MNIST; implies --full")
-    run.add_argument("--full", action="store_true", help="all 60,000 images instead of the embedded 10,000")
-    run.add_argument("--epochs", type=_positive, metavar="N", help="epochs instead of each tutorial's own")
-    run.add_argument("--batch-size", type=_positive, metavar="N", help="rows per step instead of each tutorial's own")
-    run.add_argument("--seed", type=int, default=1, help="seed of weights, shuffling and dropout (1)")
-    run.add_argument("--threads", type=_positive, metavar="N", help="threads to use; results don't depend on it")
-    run.add_argument("--output", metavar="DIR", help="a folder for the curves, one PNG each (needs matplotlib)")
+    run = commands.add_parser("tutorials", description="Trains the tutorial models.", help="train the tutorial models")
+    run.add_argument("names", nargs="*", metavar="name", help=f"tutorials to run: {', '.join(tutorials.NAMES)} (default: all)")
+    run.add_argument("--data", metavar="DIR", help="a folder with MNIST's IDX files; implies --full")
+    run.add_argument("--full", action="store_true", help="train on all 60,000 images, not on the embedded 10,000")
+    run.add_argument("--epochs", type=_positive, metavar="N", help="number of epochs, in place of each tutorial's own")
+    run.add_argument("--batch-size", type=_positive, metavar="N", help="rows per step, in place of each tutorial's own")
+    run.add_argument("--seed", type=int, default=1, help="seed of weights, shuffling and dropout (default: 1)")
+    run.add_argument("--threads", type=_positive, metavar="N", help="number of threads; results don't depend on it")
+    run.add_argument("--output", metavar="DIR", help="save a PNG of each tutorial's curves in this folder (needs matplotlib)")
     run.set_defaults(run=_tutorials)
     return parser
 
@@ -125,7 +126,7 @@ def _plot(name: str, history, folder: Path) -> None:
 
 
 def _print_table(rows) -> None:
-    print(f"\n{'tutorial':<18}{'figure':<24}{'reached':>12}{'seconds':>10}")
+    print(f"\n{'tutorial':<18}{'result':<24}{'value':>12}{'seconds':>10}")
     for name, figures, seconds in rows:
         for i, (figure, value) in enumerate(figures.items()):
             shown = f"{value:.4f}" if 1e-3 <= abs(value) < 1e4 else f"{value:.2e}"

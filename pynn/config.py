@@ -1,4 +1,4 @@
-"""What this process runs on: the backend, the CPU target, threads, the seed, and how to see them."""
+"""Settings of the process: the backend, the CPU target, threads and Winograd's algorithm, and how to show them."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def show_config() -> str:
         f"pynn      {__version__}",
         f"backend   {backend()}",
         f"target    {kernels.target()} (compiled and runnable: {', '.join(kernels.targets()) or 'none'})",
-        f"kernels   {len(kernels.native_names())} native",
+        f"kernels   {len(kernels.native_names())} native{'' if kernels.native_enabled() else ', not in use'}",
         f"threads   {num_threads()} of {os.cpu_count()} processors",
         f"winograd  {'allowed' if winograd() else 'forbidden'}",
         f"python    {sys.version.split()[0]} on {platform.system()} {platform.machine()}",

@@ -14,8 +14,8 @@ def _without_kernels(folder: str) -> str:
     """What to say where a package in this folder has no compiled kernels: its sources come before an installed one."""
     if os.path.exists(os.path.join(folder, "CMakeLists.txt")):
         return (
-            f"pynn comes from its sources in {folder!r} here, which have no compiled kernels, and runs on NumPy, many times slower. "
-            "Start Python in another folder, where the installed package is found, or set PYNN_BACKEND=fallback to silence this."
+            f"pynn was imported from its sources in {folder!r}, which have no compiled kernels, and runs on NumPy, many times slower. "
+            "Start Python in another folder, so that the installed package is found, or set PYNN_BACKEND=fallback to silence this."
         )
     return (
         "pynn was installed without its compiled kernels and runs on NumPy, many times slower. "

@@ -1,6 +1,6 @@
 """Handwritten digits with a dense network: two layers, plain gradient descent.
 
-The tutorials call this network a CNN. It has no convolution; `cnn.py` has the network that the title promises.
+Well-known tutorials call this network a CNN, though it has no convolution; `cnn.py` is a convolutional network.
 """
 
 import pynn as pn

@@ -1,4 +1,4 @@
-"""Linear regression by gradient descent on tensors: no layer, no optimizer, just a cost and its gradients."""
+"""Linear regression by gradient descent on tensors, with a cost and its gradients but no layers and no optimizer."""
 
 import pynn as pn
 
@@ -32,18 +32,18 @@ def train(rate, steps):
 
 
 def main(*, epochs=100, **_):
-    """Shows the tutorial's rate diverge, then trains at a rate that works; returns (figures, history)."""
+    """Shows that the original tutorial's rate diverges, then trains at a rate that works; returns (figures, history)."""
     dw, db = pn.grads(cost)(pn.zeros((4, 1)), 0.0)
     print(f"First gradients: dw = {dw.reshape(4).tolist()}, db = {float(db):g}")
 
-    print("Learning rate 0.1, as the tutorial has it: each step overshoots, the cost grows (the limit is about 0.0133).")
+    print("Learning rate 0.1, as in the original tutorial: each step overshoots and the cost grows (the limit is about 0.0133).")
     train(0.1, 10)
     layer = pn.Sequential([pn.layers.Dense(1, kernel_initializer="zeros", input_shape=(4,))])
     layer.compile(optimizer=pn.optimizers.SGD(0.1), loss="mean_squared_error")
     try:
         layer.fit(x, y, epochs=100, batch_size=4, shuffle=False, verbose=0)
     except pn.NonFiniteError as error:
-        print(f"What fit says about it: {error}")
+        print(f"fit stops with: {error}")
 
     print("Learning rate 0.01:")
     w, b, costs = train(0.01, epochs)
