@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-# Loaded when first asked for, so that `import pynn` stays quick: folders and files of the package,
+# Imported on first use, so that `import pynn` stays quick: folders and files of the package,
 _SUBMODULES = frozenset(
     "activations callbacks constraints datasets initializers layers losses metrics models optimizers random regularizers".split()
 )

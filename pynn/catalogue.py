@@ -11,10 +11,10 @@ from pynn import activations, callbacks, constraints, initializers, layers, loss
 from pynn.optimizers import schedules
 
 _HEAD = """\
-# Layers, losses, optimizers and their kin
+# Layers, losses, metrics, optimizers and callbacks
 
-Written by `python -m pynn.catalogue` from the docstrings' first lines; `docs/layers.md` is this text. The rest, arguments above all, \
-is in `help(pn.layers.Dense)`. Where an object is asked for, its name will do: `Dense(8, "relu")`, `model.compile("adam", "mse")`.
+Written by `python -m pynn.catalogue` from the docstrings' first lines; `docs/layers.md` is this text. For the rest, such as \
+the arguments, see `help(pn.layers.Dense)`. Instead of an object, its name may be given: `Dense(8, "relu")`, `model.compile("adam", "mse")`.
 """
 
 _SECTIONS = (

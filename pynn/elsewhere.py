@@ -165,7 +165,7 @@ def unknown_argument(label: str, word: str, known: Sequence[str]) -> TypeError:
 
 
 def no_member(owner, name: str, table: dict[str, str]) -> AttributeError:
-    """The error for an attribute that an object doesn't have. Quick, as many are asked for that aren't there."""
+    """The error for an attribute that an object doesn't have. It must be quick, as absent attributes are looked up often."""
     hint = table.get(name)
     if hint is None and not name.islower():
         alike = next((n for n in (snake_case(name), name.lower()) if hasattr(type(owner), n)), None)

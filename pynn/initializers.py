@@ -234,7 +234,7 @@ def _orthonormal_columns(a: np.ndarray) -> np.ndarray:
 
 
 def _product(a: np.ndarray, b: np.ndarray, *, transpose_b: bool = False) -> np.ndarray:
-    return compute(MATMUL, (tensor(a), tensor(b)), MATMUL.complete({"transpose_b": transpose_b}))[0].data  # no capture hears of it
+    return compute(MATMUL, (tensor(a), tensor(b)), MATMUL.complete({"transpose_b": transpose_b}))[0].data  # no capture records it
 
 
 class Identity(Initializer):

@@ -21,9 +21,9 @@ _LONGEST = 60  # characters of a value in a message
 def refusal(
     error: Exception, label: str, function: Callable, args: Sequence, words: dict, known: Sequence[str] = ()
 ) -> Exception | None:  # fmt: skip
-    """The error to raise in the place of `error`, which a call of `function` has raised; None if that one says it already.
+    """The error to raise instead of `error`, which a call of `function` has raised; None if that one says it already.
 
-    `function` was called with just these arguments, a method as that of its object; `known` are those that it takes behind `**kwargs`.
+    `function` was called with just these arguments, a method as that of its object; `known` are those that it takes through `**kwargs`.
     """
     unfit = unbound(error, label, function, args, words, known)
     if unfit is None and not stumbled(error):

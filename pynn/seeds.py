@@ -52,7 +52,7 @@ def get_seed() -> int:
 
 
 def seedings() -> int:
-    """How often `set_seed` was called: what was drawn under an earlier seed is drawn anew."""
+    """How often `set_seed` was called: what was drawn under an earlier seed is drawn again."""
     return _State.seedings
 
 
@@ -62,7 +62,7 @@ def get_state() -> tuple[int, int]:
 
 
 def set_state(seed: int, streams: int) -> None:
-    """Goes on where `get_state` was asked; unlike `set_seed`, nothing that exists starts anew."""
+    """Continues from where `get_state` was called; unlike `set_seed`, it restarts nothing that exists."""
     _State.seed, _State.streams = int(seed), int(streams)
 
 

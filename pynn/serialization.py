@@ -48,7 +48,7 @@ def kept_in_class(compute: Callable[..., Any]) -> Callable[..., Any]:
 
 @kept_in_class
 def constructor_arguments(cls: type, until: type = object) -> tuple[str, ...]:
-    """Names of the arguments that `cls(...)` takes, those of base classes (below `until`) behind `**kwargs` included.
+    """Names of the arguments that `cls(...)` takes, including those of base classes (below `until`) passed through `**kwargs`.
 
     A base whose constructor takes a dict `common` is a detail of its subclasses, and its arguments are not the user's.
     """
@@ -96,7 +96,7 @@ def accepted(cls: type, config: dict[str, Any]) -> dict[str, Any]:
 
 
 def plain(value):
-    """`value` in the words of JSON: objects as {"class_name", "config"}, functions and classes by name, tuples as lists."""
+    """`value` as JSON values: objects as {"class_name", "config"}, functions and classes by name, tuples as lists."""
     if isinstance(value, (list, tuple)):
         return [plain(v) for v in value]
     if isinstance(value, dict):
@@ -155,7 +155,7 @@ class Configurable:
             cls._register.add(cls)
 
     def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments, in the words of JSON."""
+        """The constructor's arguments as JSON values."""
         return described_by_attributes(self, constructor_arguments(type(self)))
 
     @classmethod

@@ -61,11 +61,11 @@ class BackupAndRestore(Callback):
         return Path(self.backup_dir) / self.FILE
 
     def overrides(self, hook: str) -> bool:
-        """Batches are looked at only where they are counted, ends of epochs where they are not."""
+        """Batch hooks are needed only if batches are counted, epoch hooks if they aren't."""
         return super().overrides(hook) and not is_idle(self, hook, BackupAndRestore)
 
     def resume(self, run) -> None:
-        """Called by `fit` when training has begun: puts the state of an interrupted training back."""
+        """Called by `fit` when training has begun: restores the state of an interrupted training."""
         self._run = run
         os.makedirs(self.backup_dir, exist_ok=True)
         for left in self.path.parent.glob(".pynn-*.tmp"):

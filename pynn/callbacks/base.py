@@ -19,8 +19,8 @@ _SHORTER = {"on_train_batch_begin": "on_batch_begin", "on_train_batch_end": "on_
 class Callback:
     """Base class: override the hooks you need. `self.model` and `self.params` are set before the first one.
 
-    `on_batch_begin` and `on_batch_end` are other names of `on_train_batch_begin` and `on_train_batch_end`. A native run comes back
-    to Python only for hooks that some callback overrides, so per-batch hooks cost what they cost.
+    `on_batch_begin` and `on_batch_end` are other names of `on_train_batch_begin` and `on_train_batch_end`. A native run returns
+    to Python only for hooks that some callback overrides, so per-batch hooks slow training down.
     """
 
     model: Any = None
@@ -51,7 +51,7 @@ class Callback:
         return {}
 
     def set_state(self, state: dict[str, Any]) -> None:
-        """Goes on where `get_state` was asked; called after `on_train_begin`."""
+        """Continues from where `get_state` was called; called after `on_train_begin`."""
 
     def overrides(self, hook: str) -> bool:
         """True if this callback does something at `hook`: its class defines it, or it was set on the object."""

@@ -42,7 +42,7 @@ class ModelCheckpoint(Monitor):
             self.best = self._number("initial_value_threshold", initial_value_threshold, least=-np.inf)
 
     def overrides(self, hook: str) -> bool:
-        """Batches are looked at only where they are counted."""
+        """Batch hooks are needed only if batches are counted."""
         return super().overrides(hook) and not is_idle(self, hook, ModelCheckpoint)
 
     def on_epoch_begin(self, epoch, logs=None) -> None:
@@ -92,7 +92,7 @@ class ModelCheckpoint(Monitor):
         return {"best": self.best, "batches": self._batches}
 
     def set_state(self, state) -> None:
-        """Goes on where `get_state` was asked."""
+        """Continues from where `get_state` was called."""
         self.best, self._batches = state["best"], state["batches"]
 
 

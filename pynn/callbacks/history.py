@@ -44,7 +44,7 @@ class History(Callback):
         return {"epoch": self.epoch, "history": self.history, "epochs_of": some}
 
     def set_state(self, state) -> None:
-        """Goes on where `get_state` was asked."""
+        """Continues from where `get_state` was called."""
         self.epoch, self.history = state["epoch"], state["history"]
         self._epochs_of = {name: list(self.epoch) for name in self.history} | state.get("epochs_of", {})
 
@@ -125,7 +125,7 @@ class CSVLogger(Callback):
         self._keep = os.path.getsize(self.filename) if self.append and os.path.exists(self.filename) else 0
 
     def on_epoch_end(self, epoch, logs=None) -> None:
-        """Writes a line; between two of them the file is closed, as nobody tells of a training that fails."""
+        """Writes a line and closes the file, because a callback isn't told when training fails."""
         starts = not self._names
         if starts:
             self._names = self._columns_there() if self._keep else self._columns(logs)
@@ -153,6 +153,6 @@ class CSVLogger(Callback):
         return {"bytes": self._keep}
 
     def set_state(self, state) -> None:
-        """Lines written after `get_state` was asked will be written again."""
+        """Removes the lines written after `get_state` was called; they will be written again."""
         size = os.path.getsize(self.filename) if os.path.exists(self.filename) else 0
         self._keep = min(state["bytes"], size)

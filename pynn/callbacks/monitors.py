@@ -15,7 +15,7 @@ _RISING = ("acc", "accuracy", "auc", "precision", "recall", "r2_score", "f1_scor
 
 
 class Monitor(Callback):
-    """Base of callbacks that compare a value with the best so far, which is None before the first."""
+    """Base of callbacks that compare a value with the best so far, which is None at first."""
 
     def __init__(self, monitor: str, mode: str, min_delta: float = 0.0):
         if not isinstance(mode, str) or mode not in ("auto", "min", "max"):  # NumPy 1 warns where an array meets a word
@@ -32,7 +32,7 @@ class Monitor(Callback):
 
     @property
     def larger_is_better(self) -> bool:
-        """Whether larger values are better: by `mode`, by the metric of the compiled model that bears the name, or by the name."""
+        """Whether larger values are better: by `mode`, by the compiled model's metric of that name, or by the name."""
         name = self.monitor.removeprefix("val_")
         if self.mode != "auto" or name.endswith("loss"):
             return self.mode == "max"
@@ -44,7 +44,7 @@ class Monitor(Callback):
         return re.sub(r"_\d+$", "", name.lower()).endswith(_RISING)
 
     def value(self, logs: dict[str, float]) -> float | None:
-        """The monitored value of this epoch; None if it is one of a validation that wasn't due."""
+        """The monitored value of this epoch; None if it needs a validation that wasn't due."""
         if self.monitor not in logs:
             name = str(self.monitor)
             if self.params.get("validation") and name[:4] == "val_" and name[4:] in logs:
@@ -98,12 +98,12 @@ class EarlyStopping(Monitor):
         return {name: getattr(self, name) for name in self._STATE}
 
     def set_state(self, state) -> None:
-        """Goes on where `get_state` was asked."""
+        """Continues from where `get_state` was called."""
         for name in self._STATE:
             setattr(self, name, state[name])
 
     def on_train_begin(self, logs=None) -> None:
-        """Starts anew."""
+        """Resets the state."""
         self._reset()
 
     def on_epoch_end(self, epoch, logs=None) -> None:
@@ -142,7 +142,7 @@ class LearningRateScheduler(Callback):
         self._takes_rate = takes(schedule, 2)
 
     def on_epoch_begin(self, epoch, logs=None) -> None:
-        """Asks the schedule."""
+        """Calls the schedule."""
         given = (epoch, float(self.model.optimizer.learning_rate)) if self._takes_rate else (epoch,)
         rate = self._number(self.schedule(*given), epoch)
         self.model.optimizer.learning_rate = rate
@@ -159,7 +159,7 @@ class LearningRateScheduler(Callback):
             ) from None
 
     def on_epoch_end(self, epoch, logs=None) -> None:
-        """Notes the rate of the epoch in its values, as `learning_rate`."""
+        """Adds the epoch's rate to its values, as `learning_rate`."""
         logs["learning_rate"] = float(self.model.optimizer.learning_rate)
 
 
@@ -190,11 +190,11 @@ class ReduceLROnPlateau(Monitor):
         return {"best": self.best, "wait": self.wait, "cooling": self.cooling}
 
     def set_state(self, state) -> None:
-        """Goes on where `get_state` was asked."""
+        """Continues from where `get_state` was called."""
         self.best, self.wait, self.cooling = state["best"], state["wait"], state["cooling"]
 
     def on_train_begin(self, logs=None) -> None:
-        """Starts anew."""
+        """Resets the state."""
         self.wait = self.cooling = 0
         self.best = None
 

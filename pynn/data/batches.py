@@ -16,7 +16,7 @@ def is_batches(x: Any) -> bool:
 
 
 class Batches:
-    """Batches from a generator (once through), an iterable (anew each epoch) or an indexable object.
+    """Batches from a generator (iterated once), an iterable (iterated again each epoch) or an indexable object.
 
     Each item is `x`, `(x, y)` or `(x, y, sample_weight)`.
     """

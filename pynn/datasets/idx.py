@@ -27,7 +27,7 @@ _BLOCK = 1 << 20
 
 
 def read_idx(path: str | os.PathLike[str], *, shape: Sequence[int] | None = None, max_bytes: int = MAX_BYTES) -> np.ndarray:
-    """Read an IDX file, plain or compressed with gzip (its first bytes tell which).
+    """Read an IDX file, plain or compressed with gzip (its first bytes say which).
 
     Nothing is allocated before the header agrees with the size of the file; for gzip, with the most that so many bytes can hold.
 

@@ -1,4 +1,4 @@
-"""The tape of eager gradients: calls that need no Python come on it as segments, and segments that come again are walked back in one call.
+"""The tape of eager gradients: calls that need no Python are recorded as segments, and repeated segments are differentiated in one call.
 
 What a tape has to do on its way back follows from the calls and from how they hang together, not from values. A segment has that
 as its `key` (csrc/segment.h), so its gradient is a program to be captured once, as a call of a public function is.
@@ -76,7 +76,7 @@ def _look_at(key: tuple, segment, tensors: Sequence[Tensor], grads: dict[int, Te
 
 
 def written_out(calls: Sequence[tuple], tensors: Sequence[Tensor], followed: Sequence[int]) -> Tape:
-    """A tape with every op of a segment's calls, which Python makes anew over these tensors, real ones or stand-ins."""
+    """A tape with every op of a segment's calls, which Python makes again over these tensors, real ones or stand-ins."""
     tape = Tape()
     tape.tracked.update([id(tensors[i]) for i in followed])
     for recipe, operands, first_result in calls:

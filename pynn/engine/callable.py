@@ -25,7 +25,7 @@ Callable = PythonCallable if kernels.native_callable is None else kernels.native
 
 
 class LearningCallable(Callable):
-    """Finds out by itself which signatures come often enough to be served, at most `most` at a time; then it starts anew."""
+    """Finds out by itself which signatures are frequent enough to be served, at most `most` at a time; then it starts over."""
 
     def __init__(self, most: int):
         self._most = most

@@ -1,6 +1,6 @@
 """Op records, what is known of a call before it is computed, and who listens to calls.
 
-An op is defined once, with everything that anybody wants to know of it: shape rule, gradient, fallback, reference, samples,
+An op is defined once, with everything that the package needs to know about it: shape rule, gradient, fallback, reference, samples,
 the packing of its attributes for the native kernel. Eager calls, tapes, capture, both executors, tests and file formats read the record.
 """
 

@@ -183,7 +183,7 @@ _PLAIN = ("__array_ufunc__", "__dir__", "__hash__", "__pos__", "__setitem__")  #
 
 
 def fill_methods(public: Callable, elsewhere: dict[str, str]) -> None:
-    """Adds the methods of the table, and puts `public(f)` in the place of every operator's function f.
+    """Adds the methods of the table, and replaces every operator's function f by `public(f)`.
 
     `elsewhere` says of names in other packages what to write here.
     """

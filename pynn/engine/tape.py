@@ -1,4 +1,4 @@
-"""Reverse-mode differentiation: a tape remembers the calls that lead from watched tensors to a result and walks them back."""
+"""Reverse-mode differentiation: a tape records the calls that lead from watched tensors to a result and differentiates them in reverse."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Tape:
         self.watch_variables = watch_variables
         self._below = len(active.tapes)  # that many were entered before
         self.variables: dict[int, tuple] = {}  # id of a value -> (variable, value)
-        self.taken: list[Tensor] = []  # whose values Python has asked for
+        self.taken: list[Tensor] = []  # whose values Python has read
         self._keep: list[Tensor] = []
 
     def __enter__(self) -> Tape:
@@ -58,7 +58,7 @@ class Tape:
             self.taken.append(tensor)
 
     def loses(self, sources: Sequence[Tensor]) -> bool:
-        """Whether Python has asked for values that are made of one of these."""
+        """Whether Python has read values that were computed from one of these."""
         with paused():
             return any(g is not None for t in self.taken for g in self.gradient(t, sources))
 

@@ -70,7 +70,7 @@ class Tensor(Operators):
 
     @property
     def data(self) -> np.ndarray:
-        """The array behind it.
+        """The underlying array.
 
         Raises:
             CaptureError: the tensor is abstract.
@@ -80,7 +80,7 @@ class Tensor(Operators):
         return self._array
 
     def _taken(self) -> np.ndarray:
-        """The array behind it, for Python: tapes are told, as no gradient comes back through it."""
+        """The underlying array, for Python: tapes are told, as no gradient flows through it."""
         for tape in active.tapes:
             tape.saw_taken(self)
         return self.data

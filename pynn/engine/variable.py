@@ -140,14 +140,14 @@ class Variable(Operators):
         return self.read_value()
 
     def read_value(self) -> Tensor:
-        """The current value, an immutable tensor; tapes and captures are told of the read."""
+        """The current value, an immutable tensor; tapes and captures record the read."""
         value = active.capture.read(self) if active.capture is not None else self.snapshot()
         for tape in active.tapes:
             tape.saw_variable(self, value)
         return value
 
     def snapshot(self) -> Tensor:
-        """The current value; no tape or capture hears of it."""
+        """The current value; no tape or capture records the read."""
         value = self._value() if self._value is not None else None
         if value is not None:
             return value

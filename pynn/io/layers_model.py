@@ -207,7 +207,7 @@ def _readable(description: dict[str, Any]) -> bytes:
 
 
 def _files_of_model(folder: Path) -> set[str]:
-    """Names of the files of the model in a folder, as its `model.json` tells them; nothing without a valid one."""
+    """Names of the files of the model in a folder, as its `model.json` lists them; none without a valid one."""
     try:
         description = bounded_json.load(folder / "model.json")
         groups = parse_manifest(description["weightsManifest"])

@@ -20,7 +20,7 @@ _SIDES = {"forward_layer": 0, "backward_layer": 1}
 def weight_paths(model) -> list[tuple[str, Variable]]:
     """(name in a file, variable) for all weights, in the order of `weights`.
 
-    The name is the weight's path. Inside a layer of the user's it tells the attributes that lead there, `block/inner/kernel`: the
+    The name is the weight's path. Inside a user's layer it gives the attributes that lead there, `block/inner/kernel`: the
     automatic names of the layers it makes for itself are others in the next process.
     """
     names: dict[int, str] = {}

@@ -108,7 +108,7 @@ def _warn_of_rest(path: str, chosen: dict, arrays: dict, weights: dict, unfit: l
 
 
 def _in_order(arrays: dict, metadata: dict[str, str]) -> dict:
-    """The arrays in the order of the model that saved them, if the file tells it."""
+    """The arrays in the order of the model that saved them, if the file has it."""
     order = bounded_json.loads(metadata.get("order", "[]").encode(), source="order")
     known = isinstance(order, list) and all(isinstance(n, str) for n in order) and sorted(order) == sorted(arrays)
     return {n: arrays[n] for n in order} if known else arrays

@@ -27,7 +27,7 @@ from pynn.serialization import constructor_arguments, described_by_attributes, i
 
 
 class InputSpec(NamedTuple):
-    """What a layer's input must look like: number of axes, at least so many, lengths of some axes; and words for it."""
+    """Requirements on a layer's input: the number of axes, exactly or at least, lengths of some axes, and a description."""
 
     ndim: int | None = None
     min_ndim: int | None = None
@@ -241,7 +241,7 @@ class Layer(Tracking):
         return values
 
     def add_state(self, name: str, value) -> Variable:
-        """A variable that changes without being a weight."""
+        """Adds a variable that changes but is not a weight."""
         if running.loading is not None:
             running.loading.spend_state(f"{self.path}/{name}", np.shape(value))
         variable = Variable(value, name=name, trainable=False)
@@ -348,7 +348,7 @@ class Layer(Tracking):
         return map_structure(masked, outputs)
 
     def check_input(self, shapes) -> None:
-        """Raises ValueError if inputs of these shapes don't suit `input_spec`."""
+        """Raises ValueError if inputs of these shapes don't match `input_spec`."""
         spec = self.input_spec
         if spec is None:
             return
@@ -364,13 +364,13 @@ class Layer(Tracking):
     def compute_mask(self, x, mask):
         """The mask of the output: the input's where the layer `supports_masking`, else none.
 
-        A layer of your own that defines it is asked in every call; `mask` is None where none came.
+        If a layer of your own defines it, it is called in every call of the layer; `mask` is None if there is none.
         """
         return mask if self.supports_masking else None
 
     @property
     def has_shape_rule(self) -> bool:
-        """Whether the class says what shape comes out."""
+        """Whether the class defines the shape of its output."""
         return type(self).compute_output_shape is not Layer.compute_output_shape
 
     def compute_output_shape(self, input_shape):
@@ -404,14 +404,14 @@ class Layer(Tracking):
     # -- state and description -----------------------------------------------------------------------------------------
 
     def reset_state(self) -> None:
-        """Forgets the states of stateful recurrent layers, here and below."""
+        """Resets the states of stateful recurrent layers, here and in inner layers."""
         for layer in self.layers:
             layer.reset_state()
 
     reset_states = reset_state
 
     def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments, in the words of JSON."""
+        """The constructor's arguments as JSON values."""
         config = {"name": self.name, "trainable": self.trainable, "dtype": self.dtype.name}
         if self.batch_input_shape is not None:
             config["batch_input_shape"] = list(self.batch_input_shape)

@@ -25,7 +25,7 @@ def _broadcast(layer: Layer, first: tuple, second: tuple) -> tuple:
 
 
 def _behind_batch(t, ndim: int):
-    """The tensor with axes of length one behind the batch axis, as many as bring it to `ndim`."""
+    """The tensor with axes of length one inserted after the batch axis, up to `ndim` axes."""
     return t if t.ndim == ndim else ops.reshape(t, (t.shape[0], *(1,) * (ndim - t.ndim), *t.shape[1:]))
 
 
@@ -54,7 +54,7 @@ class _Merge(Layer):
         return functools.reduce(self.combine, self._aligned(x))
 
     def _aligned(self, x: list) -> list:
-        """The inputs with axes of length one behind the batch axis, so that all have as many."""
+        """The inputs with axes of length one inserted after the batch axis, so that all have equally many."""
         ndim = max(t.ndim for t in x)
         return [_behind_batch(t, ndim) for t in x]
 

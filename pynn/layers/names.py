@@ -10,7 +10,7 @@ _classes: dict[str, type] = {}
 
 
 def clear_names() -> None:
-    """Starts the automatic names again: the next Dense is called `dense`."""
+    """Restarts automatic names: the next Dense is called `dense`."""
     _counts.clear()
 
 

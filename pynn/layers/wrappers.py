@@ -21,7 +21,7 @@ def _as_layer(wrapper: str, layer, common: dict) -> Layer:
 
 
 def _copied(layer: Layer, **changes) -> Layer:
-    """A layer like this one, with fresh weights. What its config tells by name alone, functions of the user's too, stays what it is."""
+    """A layer like this one, with fresh weights. What its config gives by name only, such as a user's function, is kept."""
     config = layer.get_config()
     kept = {name: _kept(getattr(layer, name, None), described) for name, described in config.items()}
     return type(layer).from_config({**kept, **changes})

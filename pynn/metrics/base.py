@@ -57,7 +57,7 @@ class Metric(Configurable):
         raise NotImplementedError(f"[{type(self).__name__}] a metric must define result.")
 
     def reset_state(self) -> None:
-        """Forgets everything."""
+        """Resets the sums to zero."""
         for variable in self._sums:
             variable.assign(np.zeros(variable.shape, np.float64))
 

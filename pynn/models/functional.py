@@ -135,7 +135,7 @@ class Functional(Model):
             values[id(symbolic)] = value
 
     def compute_mask(self, x, mask):
-        """Layers have set it on the tensors already."""
+        """The layers have already set it on the tensors."""
         return None
 
     def compute_output_shape(self, input_shape):

@@ -35,7 +35,7 @@ def graph_config(model) -> dict[str, Any]:
         return [t.layer.name, number[id(t.node)], t.index]
 
     def written(leaf):
-        """An argument behind the inputs: a tensor as Keras 3 writes it."""
+        """An argument after the inputs: a tensor as Keras 3 writes it."""
         if not isinstance(leaf, SymbolicTensor):
             return leaf
         return {"class_name": "__keras_tensor__", "config": {"keras_history": reference(leaf)}}
@@ -64,7 +64,7 @@ def graph_config(model) -> dict[str, Any]:
 
 
 def _arguments(node) -> tuple[list[SymbolicTensor], dict[str, Any]]:
-    """The inputs of a call, initial states behind them, and its further arguments by name."""
+    """The inputs of a call, followed by initial states, and its further arguments by name."""
     places = call_places(type(node.layer))
     words = {**dict(zip(places[1:], node.args[1:], strict=False)), **node.kwargs}
     first = node.args[0]

@@ -143,7 +143,7 @@ class ModelLocks:
         renewed_in_children(self)
 
     def renew_locks(self) -> None:
-        """Puts free locks in the place of those that there are."""
+        """Replaces the locks by free ones."""
         self.steps = StepLock()
         self.building = threading.RLock()
         self._training = threading.RLock()

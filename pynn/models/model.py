@@ -1,4 +1,4 @@
-"""The base class of models: a layer that can be compiled, fitted, evaluated, saved, and asked for predictions."""
+"""The base class of models: a layer that can be compiled, trained and saved, and that evaluates and predicts."""
 
 from __future__ import annotations
 
@@ -117,14 +117,14 @@ class Model(Layer):
         return None if self.forms.output_keys is None else list(self.forms.output_keys)
 
     def check_shapes(self, shapes: list[tuple[int, ...]]) -> None:
-        """Raises ValueError if whole arrays of these shapes don't suit the inputs, as far as it is known what those must look like."""
+        """Raises ValueError if arrays of these shapes don't match the inputs, as far as their shapes are known."""
 
     def output_names_for(self, count: int) -> list[str]:
         """Names for `count` outputs."""
         return self.output_names or (["output"] if count == 1 else [f"output_{i}" for i in range(count)])
 
     def state_key(self) -> int:
-        """A number for what captured programs depend on beside shapes: a change of it makes new ones."""
+        """A number that changes with everything that captured programs depend on besides shapes."""
         return self.programs.calls.state(self)
 
     def call_now(self, x, **kwargs):
@@ -132,7 +132,7 @@ class Model(Layer):
         return Layer.__call__(self, x, **kwargs)
 
     def __call__(self, *args, **kwargs) -> Any:
-        """The outputs for tensors or arrays; by a captured program if all layers are of this package and nothing else is asked for."""
+        """The outputs for tensors or arrays; by a captured program if all layers are pynn's and nothing is recorded."""
         busy = active.capture is not None or active.tapes or running.training
         if busy or len(args) != 1 or (kwargs and _asks_for_more(args[0], kwargs)):
             return super().__call__(*args, **kwargs)
@@ -354,7 +354,7 @@ class Model(Layer):
         return self._reading("predict_alone", x)
 
     def predict_alone(self, x, *, call):
-        """The outputs for a batch whose shape has to be looked at."""
+        """The outputs for a batch whose shape has to be checked."""
         data = prediction_data(self, x)
         if not self.built:
             steps.ensure_built(self, data)
@@ -367,7 +367,7 @@ class Model(Layer):
         return self.forms.outputs(arrays)
 
     def objective_reset(self, data: ArrayData) -> None:
-        """Builds what isn't built and puts running values at zero."""
+        """Builds what isn't built yet and sets running values to zero."""
         steps.ensure_built(self, data)
         self.objective.reset()
 

@@ -55,7 +55,7 @@ class Running:
         return call("divide", self.total.value, call("maximum", self.count.value, 1.0))
 
     def reset_state(self) -> None:
-        """Forgets everything."""
+        """Resets the sums to zero."""
         for variable in self.variables:
             variable.assign(np.zeros((), np.float64))
 
@@ -117,7 +117,7 @@ class Objective:
 
     @property
     def variables(self) -> list[Variable]:
-        """The sums behind the running values."""
+        """The sums from which the running values are computed."""
         return [v for tracker in self.trackers for v in tracker.variables]
 
     @property

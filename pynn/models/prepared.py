@@ -1,4 +1,4 @@
-"""The arguments of `fit` and its kin as arrays, checked against the model."""
+"""The arguments of `fit` and similar methods as arrays, checked against the model."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from pynn.models.class_weights import class_table
 
 
 def prediction_data(model, x) -> ArrayData:
-    """The argument of `predict` and its kin."""
+    """The argument of `predict` and similar methods."""
     data = ArrayData(_input_leaves(model, x))
     model.check_shapes([a.shape for a in data.x])
     return data
 
 
 def training_data(model, x, y=None, sample_weight=None, class_weight=None) -> ArrayData:
-    """The arguments of `fit` and its kin; class weights become weights of samples."""
+    """The arguments of `fit` and similar methods; class weights become weights of samples."""
     leaves = _input_leaves(model, x)
     if isinstance(y, dict) and model.output_names is None:
         steps.look_at_outputs(model, leaves)

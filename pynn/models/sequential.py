@@ -44,11 +44,11 @@ class Sequential(Model):
             self.trainable = False
 
     def add(self, layer: Layer) -> None:
-        """Puts a layer at the end, unless that raises.
+        """Appends a layer; if it raises, nothing changes.
 
         Raises:
             TypeError: it isn't a layer.
-            ValueError: another layer has its name, or it doesn't suit the output of those before.
+            ValueError: another layer has its name, or it doesn't fit the output of the previous layers.
         """
         if isinstance(layer, SymbolicTensor):
             layer = layer.layer
@@ -60,7 +60,7 @@ class Sequential(Model):
         if any(other.name == layer.name for other in self.stack):
             raise ValueError(f"[{self.label}] already has a layer named {layer.name!r}. Give each layer its own name.")
         self.stack.append(layer)
-        self.stack = self.stack  # tracked anew
+        self.stack = self.stack  # tracked again
         self.programs.clear()
         try:
             self._follow(layer)
@@ -69,7 +69,7 @@ class Sequential(Model):
             raise
 
     def pop(self) -> Layer:
-        """Takes the last layer off."""
+        """Removes and returns the last layer."""
         if not self.stack:
             raise ValueError(f"[{self.label}] has no layer to remove.")
         self._disconnect()
@@ -156,7 +156,7 @@ class Sequential(Model):
         return x
 
     def compute_mask(self, x, mask):
-        """Layers have set it on the tensors already."""
+        """The layers have already set it on the tensors."""
         return None
 
     def compute_output_shape(self, input_shape):
@@ -214,7 +214,7 @@ class Sequential(Model):
 
     @property
     def output(self):
-        """The symbolic output of the last layer, or several as it nests them.
+        """The symbolic output of the last layer, or several, nested as the layer returns them.
 
         Example:
             >>> import pynn as pn
@@ -265,7 +265,7 @@ class Sequential(Model):
 
 
 def _in_the_stack(error: ValueError, layer: Layer, shape, before: list[Layer]) -> ValueError:
-    """The error of a layer about its input, with advice about the layers before it in the place of that about data."""
+    """The error of a layer about its input, with advice about the layers before it instead of about the data."""
     before = [other for other in before if not isinstance(other, InputLayer)]
     if not before or not is_shape(shape):
         return error

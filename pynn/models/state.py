@@ -1,4 +1,4 @@
-"""The state of a training: everything beside the data that its next steps depend on, as named arrays and a few words of JSON."""
+"""The state of a training: everything besides the data that its next steps depend on, as named arrays and a few words of JSON."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _PLACE = re.compile(r"^(weight|state|optimizer|metric|shuffle)/\d{1,6}/")
 class Shuffling:
     """The orders in which `fit` takes the rows: permutations under a key, one per epoch, counted for the life of the model.
 
-    The key follows from the process's seed at the first epoch; `set_seed` starts anew, a loaded state goes on.
+    The key follows from the process's seed at the first epoch; `set_seed` restarts it, a loaded state continues.
     """
 
     def __init__(self) -> None:
@@ -55,7 +55,7 @@ class Shuffling:
 
 
 def state_variables(model, *, running: bool = False) -> dict[str, Variable]:
-    """What training changes, by kind, number and path; with `running`, the sums behind the values of the epoch that runs too."""
+    """What training changes, by kind, number and path; with `running`, also the sums of the current epoch's running values."""
     groups = {"weight": model.weights, "state": model.state_variables, "shuffle": [model.shuffling.drawn]}
     if model.optimizer is not None and model.optimizer.built:
         groups["optimizer"] = model.optimizer.variables

@@ -14,13 +14,13 @@ _HEAD = """\
 
 Written by `python -m pynn.ops` from the op records; `docs/ops.md` is this text.
 
-- Operands with `?` may be absent, `*` stands for any number of them; attributes have their defaults.
-- Native: the dtypes of the first floating operand that have a C++ kernel. Others run on NumPy. \
-"any" is one kernel for all dtypes that the op takes, int8 and int16 excepted: it moves bytes, as `concat` does, converts, or fills. \
+- Operands with `?` may be absent, and `*` stands for any number of them; attributes are shown with their defaults.
+- Native: the dtypes of the first floating-point operand for which there is a C++ kernel; others run on NumPy. \
+"any" is one kernel for all dtypes that the op takes, except int8 and int16: it moves bytes, as `concat` does, converts, or fills. \
 "alias" needs no kernel: the output is the input's memory under another shape.
-- Gradient: "yes" by its own rule, "by parts" through the ops that it consists of, "-" none. Rules are written with ops, so they have \
-gradients too.
-- The last columns are the names of the same thing elsewhere, where it has one.
+- Gradient: "yes" means by its own rule, "by parts" through the ops that it consists of, "-" none. Rules are written with ops, so they \
+have gradients too.
+- The last columns give the op's names in TensorFlow.js and ONNX, if it has any.
 
 | op | operands | attributes | native | gradient | TensorFlow.js | ONNX |
 |---|---|---|---|---|---|---|

@@ -304,7 +304,7 @@ SCATTER_ADD = define(
 
 
 def scatter_add(x, indices, updates) -> Tensor:
-    """`x` with `updates[p]` added to its row `indices[p]`, for each p in order; a row may come up several times.
+    """`x` with `updates[p]` added to its row `indices[p]`, for each p in order; a row may occur several times.
 
     Raises:
         ValueError: an index is out of range, or the shapes don't fit.

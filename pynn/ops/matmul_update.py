@@ -29,7 +29,7 @@ _TRANSPOSED = dict(transpose_a=False, transpose_b=False)
 
 
 def gradient_index(step: Op) -> int:
-    """Which operand of an optimizer's step is the gradient: the one behind the tensors that change."""
+    """Which operand of an optimizer's step is the gradient: the one after the tensors that change."""
     return len(step.updates)
 
 

@@ -64,7 +64,7 @@ def gather_nd(x, indices) -> Tensor:
 
 
 def scatter_nd(indices, updates, shape: Sequence[int]) -> Tensor:
-    """Zeros of `shape` with `updates[p]` added at position `indices[p]`; positions that come up again add up. The inverse of `gather_nd`.
+    """Zeros of `shape` with `updates[p]` added at position `indices[p]`; updates of a repeated position add up. The inverse of `gather_nd`.
 
     Args:
         indices: Integers (..., k).

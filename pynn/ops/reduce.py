@@ -109,7 +109,7 @@ def _reduce(op: Op, x: Tensor, axis, keepdims: bool) -> Tensor:
 
 
 def _as_numpy_calls(function: Callable) -> Callable:
-    """The same for `np.sum(x)` and its kin, which call the tensor's method with `out=None`, and some with `dtype=None`."""
+    """The same for `np.sum(x)` and similar functions, which call the tensor's method with `out=None`, and some with `dtype=None`."""
 
     @functools.wraps(function)
     def reduction(x, *args, dtype=None, out=None, **words):

@@ -116,16 +116,16 @@ class Optimizer(Configurable):
 
     @property
     def schedule(self) -> Callable | None:
-        """The schedule or Python function behind the learning rate, None for a plain number."""
+        """The schedule or Python function that gives the learning rate, None for a plain number."""
         return self._schedule
 
     @property
     def has_python_schedule(self) -> bool:
-        """True if the learning rate is a Python function of the step, which has to be asked before each step."""
+        """True if the learning rate is a Python function of the step, which has to be called before each step."""
         return self._schedule is not None and not isinstance(self._schedule, LearningRateSchedule)
 
     def refresh_learning_rate(self) -> None:
-        """Brings `learning_rate` of a Python function up to the next step; captured steps read what it was set to."""
+        """Sets `learning_rate` to the Python function's value for the next step; captured steps read it."""
         if self.has_python_schedule:
             rate = self._schedule(*[int(self.iterations.item())][: self._takes_step])  # type: ignore[misc]
             try:
@@ -152,13 +152,13 @@ class Optimizer(Configurable):
 
     @property
     def built(self) -> bool:
-        """Whether it has its slots."""
+        """Whether the slots have been created."""
         return bool(self._trained)
 
     def build(self, variables: Iterable[Variable]) -> None:
-        """Makes the slots for these variables, and those that settings ask for since; what is there already stays.
+        """Creates the slots for these variables, including those that new settings need; existing ones are kept.
 
-        A build that was stopped on its way, for want of memory say, is ended by the next one.
+        A build that was interrupted, for lack of memory for example, is completed by the next one.
         """
         for variable in variables:
             if id(variable) not in self._index:
@@ -190,7 +190,7 @@ class Optimizer(Configurable):
 
     @property
     def variables(self) -> list[Variable]:
-        """Everything that a step changes beside the weights: iterations, learning rate, slots, averages."""
+        """Everything that a step changes besides the weights: iterations, learning rate, slots, averages."""
         return [self.iterations, self._rate, *self.slots, *self._averages]
 
     def __setattr__(self, name: str, value) -> None:
@@ -299,7 +299,7 @@ class Optimizer(Configurable):
         return ops.where(due, value, new)
 
     def finalize_variable_values(self, variables: Iterable[Variable]) -> None:
-        """Puts averages in the place of weights, as at the end of `fit`; nothing without `use_ema`."""
+        """Replaces the weights by their averages, as at the end of `fit`; does nothing without `use_ema`."""
         for variable in variables if self.use_ema else ():
             if id(variable) in self._index:
                 variable.assign(self._averages[self._index[id(variable)]].value)

@@ -29,7 +29,7 @@ class Nadam(Optimizer):
 
     @property
     def variables(self):
-        """Everything that a step changes beside the weights."""
+        """Everything that a step changes besides the weights."""
         return [*super().variables, self._product]
 
     def _momentum(self, step):

@@ -84,7 +84,7 @@ class Capture:
             active.tapes = tapes
 
     def saw_creation(self, name: str) -> None:
-        """Variables may be created in the first capture of a function only, or with these objects: later ones would make them anew."""
+        """Variables may be created in the first capture of a function only, or with these objects: later ones would create them again."""
         if not self.may_create:
             raise CaptureError(
                 f"[function] the variable {name!r} was created in a later call of a captured function. "
@@ -92,7 +92,7 @@ class Capture:
             )
 
     def before_gradient(self, tape: Tape) -> None:
-        """Fuses what the tape is about to walk back over, so that fused ops are differentiated by their own kernels."""
+        """Fuses the calls that the tape is about to differentiate, so that fused ops are differentiated by their own kernels."""
         if active.tapes:
             return  # an outer tape needs the calls as they were made
         assigned = {id(value) for _, value in self.current.values()}

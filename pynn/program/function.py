@@ -62,11 +62,11 @@ class Function(Callable):
         renewed_in_children(self)
 
     def renew_locks(self) -> None:
-        """Puts a free lock in the place of the one that there is."""
+        """Replaces the lock by a free one."""
         self._changing = threading.RLock()  # what dies with a program that is dropped may call the function
 
     def call_python(self, *args, **kwargs):
-        """A call whose signature has to be looked at."""
+        """A call whose signature has to be determined."""
         if active.capture is not None or active.tapes:
             return self.python_function(*args, **kwargs)
         captured, arrays = self._find(args, kwargs)

@@ -100,7 +100,7 @@ def _has_kernel(node: Node) -> bool:
 
 
 def drop_unread(nodes: list[Node], wanted: Sequence[Tensor]) -> list[Node]:
-    """The calls whose outputs, or effects, somebody wants."""
+    """The calls whose outputs or effects are used."""
     needed = {id(t) for t in wanted}
     kept = []
     for node in reversed(nodes):
