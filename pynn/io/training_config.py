@@ -62,7 +62,7 @@ def training_config(model) -> tuple[dict[str, Any] | None, str]:
     loss = _each(_renamed(model, model.compile_arguments["loss"]), _loss_word)
     metrics_words = _metric_words(_renamed(model, _by_output(model, model.compile_arguments["metrics"])))
     if loss is None or metrics_words is None or model.compile_arguments["loss_weights"] is not None:
-        return None, "it has no word for a loss or metric of the model"
+        return None, "it lacks one of the model's losses or metrics, or loss_weights"
     fields = {theirs: config[ours] for ours, theirs in _FIELDS[name].items() if ours in config}
     return {"loss": loss, "metrics": metrics_words, "optimizer_config": {"class_name": name, "config": fields}}, ""
 
