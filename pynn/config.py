@@ -30,7 +30,7 @@ def set_num_threads(threads: int) -> None:
         ValueError: `threads` is below one, or above what the thread pool holds.
     """
     if not is_whole(threads) or not 1 <= threads <= MAX_THREADS:
-        raise ValueError(f"[set_num_threads] threads must be a whole number from 1 to {MAX_THREADS}. Received: {threads!r}.")
+        raise ValueError(f"[set_num_threads] threads must be a whole number from 1 to {MAX_THREADS}. Received: threads={threads!r}.")
     from pynn.engine import kernels
 
     kernels.set_num_threads(int(threads))
@@ -54,7 +54,7 @@ def set_winograd(allowed: bool) -> None:
     """
     global _winograd
     if not isinstance(allowed, (bool, np.bool_)):
-        raise TypeError(f"[set_winograd] allowed must be True or False. Received: {allowed!r}.")
+        raise TypeError(f"[set_winograd] allowed must be True or False. Received: allowed={allowed!r}.")
     _winograd = bool(allowed)
 
 

@@ -79,7 +79,7 @@ def _drawn(function: PublicFunction, seed: int | None, *args, **attrs) -> Tensor
     if seed is None:
         return _STREAM.draw(function, *args, **attrs)
     if not is_whole(seed):
-        raise TypeError(f"[{function.__name__}] the seed must be a whole number. Received: {seed!r}. Pass an int, or leave it out.")
+        raise TypeError(f"[{function.__name__}] the seed must be a whole number. Received: seed={seed!r}. Pass an int, or leave it out.")
     key0, key1 = seeds.key_for("random", seed)
     return function(0, *args, key0=key0, key1=key1, **attrs)
 

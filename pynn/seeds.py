@@ -38,7 +38,7 @@ def set_seed(seed: int) -> None:
         >>> first = pn.layers.Dense(2, input_shape=(3,)).get_weights()
     """
     if not is_whole(seed):
-        raise TypeError(f"[set_seed] the seed must be a whole number. Received: {seed!r}.")
+        raise TypeError(f"[set_seed] the seed must be a whole number. Received: seed={seed!r}. Pass an int.")
     _State.seed = int(seed)
     _State.streams = 0
     _State.seedings += 1

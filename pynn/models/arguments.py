@@ -102,7 +102,7 @@ def whole(function: str, name: str, value: Any, default: int | None, least: int 
         return default
     if not is_whole(value) or value < least:
         words = "above zero" if least == 1 else f"of {least} or more"
-        raise ValueError(f"[{function}] {name} must be a whole number {words}. Received: {value!r}.")
+        raise ValueError(f"[{function}] {name} must be a whole number {words}. Received: {name}={value!r}.")
     return int(value)
 
 

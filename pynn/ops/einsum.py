@@ -19,7 +19,7 @@ def _parse(equation: str, count: int) -> tuple[list[str], str]:
     if not arrow:
         output = "".join(sorted(c for c in set(letters) if letters.count(c) == 1))
     if len(inputs) != count:
-        raise ValueError(f"[einsum] the equation names {len(inputs)} operands, but {count} were given. Received: equation={equation!r}.")
+        raise ValueError(f"[einsum] the equation names {len(inputs)} operands, not {count}. Received: equation={equation!r}.")
     for term in (*inputs, output):
         if term and not (term.isascii() and term.isalpha()):
             raise ValueError(f"[einsum] axes are named by letters. Received: equation={equation!r}. Write out an ellipsis.")

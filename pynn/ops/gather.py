@@ -17,8 +17,8 @@ from pynn.ops.shape import checked_axis, whole_number
 
 __all__ = ["embedding", "gather_batch", "gather_rows", "one_hot", "scatter_add", "take"]
 
-_INDEX_MESSAGE = "index {0} (at position {1}) is out of range for {2} rows. Indices go from 0 to {2} - 1."
-_CURSOR_MESSAGE = "a batch of {1} rows from position {0} leaves the permutation of {2}. Start an epoch with the cursor at 0."
+_INDEX_MESSAGE = "index {0} (at position {1}) is out of range for {2} rows. Indices must be at least 0 and below {2}."
+_CURSOR_MESSAGE = "a batch of {1} rows from position {0} extends beyond the permutation of {2}. Start an epoch with the cursor at 0."
 _INT64 = np.dtype(np.int64)
 
 

@@ -24,8 +24,8 @@ __all__ = [
 ]
 
 _LABEL_MESSAGE = (
-    "label {0} (of sample {1}) is no class. Received: {2} logits per sample. Labels go from 0 to {2} - 1; the last layer needs a unit for "
-    "each class."
+    "label {0} (of sample {1}) is no class. Received: {2} logits per sample. Labels must be at least 0 and below {2}; "
+    "the last layer needs a unit for each class."
 )
 
 

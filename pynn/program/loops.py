@@ -29,7 +29,7 @@ def repeat(step: Callable, n: int, *args) -> Any:
         1000.0
     """
     if not is_whole(n) or n < 1:
-        raise ValueError(f"[repeat] n must be a whole number above zero. Received: {n!r}.")
+        raise ValueError(f"[repeat] n must be a whole number above zero. Received: n={n!r}.")
     if active.capture is not None or active.tapes:
         result = None
         for _ in range(int(n)):
@@ -108,7 +108,7 @@ def _outline(value) -> str:
 
 def _turns(xs: list[Tensor], length) -> int:
     if length is not None and (not is_whole(length) or length < 0):
-        raise ValueError(f"[scan] length must be a whole number, zero or more. Received: {length!r}.")
+        raise ValueError(f"[scan] length must be a whole number, zero or more. Received: length={length!r}.")
     if not all(x.shape for x in xs):
         raise ValueError(
             "[scan] every tensor of xs needs a leading axis to loop over. Received: one without axes; a list is a structure of tensors, "

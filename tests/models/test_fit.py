@@ -486,7 +486,7 @@ def test_none_is_the_default_of_each_number():
     none = dict.fromkeys(["batch_size", "epochs", "initial_epoch", "steps_per_epoch", "validation_steps", "validation_batch_size"])
     history = line().fit(X, Y, validation_data=(X, Y), validation_freq=None, verbose=0, **none)
     assert history.epoch == [0] and history.history == line().fit(X, Y, validation_data=(X, Y), verbose=0).history
-    with pytest.raises(ValueError, match=r"\[fit\] epochs must be a whole number above zero. Received: 1.5"):
+    with pytest.raises(ValueError, match=r"\[fit\] epochs must be a whole number above zero. Received: epochs=1.5"):
         line().fit(X, Y, epochs=1.5)
 
 
