@@ -115,8 +115,8 @@ MISTAKES = {
     "labels for a categorical loss": (
         lambda: fit(classifier(CATEGORICAL), X, LABELS),
         ValueError, ["(8,)", f"'{SPARSE}'", "one_hot"]),
-    "a label too large": (lambda: fit(classifier(units=2), X, LABELS), ValueError, ["label 2", "0 to 2 - 1"]),
-    "a label below zero": (lambda: fit(classifier(), X, LABELS - 1), ValueError, ["label -1", "0 to 3 - 1"]),
+    "a label too large": (lambda: fit(classifier(units=2), X, LABELS), ValueError, ["label 2", "at least 0 and below 2"]),
+    "a label below zero": (lambda: fit(classifier(), X, LABELS - 1), ValueError, ["label -1", "at least 0 and below 3"]),
     "labels with fractions": (lambda: fit(classifier(), X, LABELS + 0.5), ValueError, [SPARSE, "whole numbers", "0.5"]),
     "classes 1 and 2 for a binary loss": (
         lambda: fit(dense(1, "binary_crossentropy"), X, Y + 1),
