@@ -35,7 +35,7 @@ def parser() -> argparse.ArgumentParser:
     known.add_argument("--threads", default="", help="comma-separated; default 1 and 2, as far as there are cores")
     known.add_argument("--rounds", type=int, default=3)
     known.add_argument("--budget", type=float, default=0.3, help="seconds for a measurement of a step; kernels take a third (0.3)")
-    known.add_argument("--retries", type=int, default=1, help="how often a process is repeated that other programs disturbed (1)")
+    known.add_argument("--retries", type=int, default=1, help="how often a process disturbed by other programs is repeated (1)")
     known.add_argument("--compile", action="store_true", help="also variants that compile for long (torch.compile)")
     known.add_argument("--launcher", default="", help="command put before every process that is timed, such as 'nice -n -10'")
     known.add_argument("--from", dest="files", nargs="+", type=Path, metavar="JSON", help="measure nothing, report these runs")
@@ -44,7 +44,7 @@ def parser() -> argparse.ArgumentParser:
     known.add_argument("--readme", action="store_true", help="write the tables between the markers of README.md and docs/benchmarks.md")
     known.add_argument("--plot", type=Path, metavar="PNG", help="write a plot of all ratios (needs matplotlib)")
     known.add_argument(
-        "--curves", action="store_true", help="instead: our step and torch's over batch, width and length, into docs/curves.md"
+        "--curves", action="store_true", help="instead of the rows: pynn's step and torch's over batch, width and length, into docs/curves.md"
     )
     return known
 
