@@ -44,7 +44,7 @@ def parser() -> argparse.ArgumentParser:
     known.add_argument("--readme", action="store_true", help="write the tables between the markers of README.md and docs/benchmarks.md")
     known.add_argument("--plot", type=Path, metavar="PNG", help="write a plot of all ratios (needs matplotlib)")
     known.add_argument(
-        "--curves", action="store_true", help="instead of the rows: pynn's step and torch's over batch, width and length, into docs/curves.md"
+        "--curves", action="store_true", help="instead of rows: pynn's step and torch's over batch, width and length, into docs/curves.md"
     )
     return known
 
