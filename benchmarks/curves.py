@@ -17,9 +17,9 @@ TITLES = {
 }
 
 NOTE = (
-    "Compared with PyTorch only. On the dense steps and the GRU, JAX is faster than PyTorch ([benchmarks](benchmarks.md#the-table)), so the "
-    "ratios to the fastest peer would be smaller. In parentheses is the fastest variant: of pynn `fit`, or `train_on_batch`, a call from "
-    "Python for each step; of PyTorch `loop_fused`, a loop with autograd and a fused optimizer, or `manual`, the dense step with "
+    "Compared with PyTorch only. On the dense steps and the GRU, JAX is faster than PyTorch ([benchmarks](benchmarks.md#the-table)), so "
+    "the ratios to the fastest peer would be smaller. In parentheses is the fastest variant: of pynn `fit`, or `train_on_batch`, a call "
+    "from Python for each step; of PyTorch `loop_fused`, a loop with autograd and a fused optimizer, or `manual`, the dense step with "
     "hand-written gradients; `+malloc` is the same with the C library set to keep the memory of large arrays."
 )
 
