@@ -363,7 +363,7 @@ def test_winograd_is_a_choice_of_the_process_and_of_the_call():
             assert function(lambda x, filter: conv2d(x, filter))(x, filter).numpy().tobytes() == wanted.tobytes()
     finally:
         config.set_winograd(before)
-    with pytest.raises(TypeError, match=r"\[set_winograd\] allowed must be True or False. Received: 2."):
+    with pytest.raises(TypeError, match=r"\[set_winograd\] allowed must be True or False. Received: allowed=2."):
         config.set_winograd(2)
 
 
