@@ -12,6 +12,7 @@ from pynn.layers import weight_settings
 from pynn.layers.arguments import fraction, positive
 from pynn.layers.base import InputSpec, Layer
 from pynn.layers.noise import dropped
+from pynn.layers.structure import is_shape
 from pynn.ops.recurrent_activations import ACTIVATIONS
 
 _WORDS = "(batch, time, features)"
@@ -137,7 +138,7 @@ class Recurrent(OverSequences, register=False):
 
 def sequence_shape(shapes) -> tuple:
     """The sequence's shape among those of (sequence, state, ...)."""
-    return tuple(shapes[0] if shapes and isinstance(shapes[0], (tuple, list)) else shapes)
+    return tuple(shapes) if is_shape(shapes) else tuple(shapes[0])
 
 
 def open_forget_gate(initializer, units: int) -> Callable:

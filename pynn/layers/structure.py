@@ -29,7 +29,7 @@ def map_structure(f: Callable, structure):
 
 def is_shape(value) -> bool:
     """True for one shape: a tuple or list of whole numbers and None."""
-    return isinstance(value, (tuple, list)) and all(n is None or isinstance(n, int) for n in value)
+    return isinstance(value, (tuple, list)) and all([n is None or isinstance(n, int) for n in value])
 
 
 def map_shapes(f: Callable, shapes):
