@@ -167,15 +167,24 @@ def ones_like(t: Tensor) -> Tensor:
     return one if not t.shape else call("broadcast_to", one, t.shape)
 
 
+def _never(*args, **kwargs):
+    raise NotImplementedError("[custom_grad] is recorded, never run")
+
+
+_CUSTOM = define(
+    "custom_grad",
+    inputs=("*",),
+    infer=_never,
+    fallback=_never,
+    vjp=lambda dys, inputs, outputs, attrs, needs: attrs["vjp"](dys, needs),
+    foreign=True,
+)
+
+
 def record_custom(inputs: Sequence[Tensor], outputs: Sequence[Tensor], vjp: Callable) -> None:
     """Tells the tapes of a call whose gradient a user has written; `vjp(dys, needs) -> gradients of the inputs`."""
-    def vjp_of_op(dys, inputs, outputs, attrs, needs):
-        return vjp(dys, needs)
-
-    names = tuple(f"x{i}" for i in range(len(inputs)))
-    op = define("custom_grad", inputs=names, infer=_never, fallback=_never, vjp=vjp_of_op, foreign=True)
     for tape in active.tapes:
-        tape.record(op, tuple(inputs), tuple(outputs), {})
+        tape.record(_CUSTOM, tuple(inputs), tuple(outputs), {"vjp": vjp})
 
 
 def checked_gradients(name: str, gradients: Sequence, inputs: Sequence[Tensor | None], needs: Sequence[bool]) -> tuple:
@@ -199,10 +208,6 @@ def _gradient_of(name: str, index: int, gradient: Tensor, x: Tensor) -> Tensor:
             f"{x.shape}. Sum over the axes that were broadcast."
         )
     return gradient if gradient.dtype == x.dtype or not is_float(x.dtype) else call("cast", gradient, x.dtype)
-
-
-def _never(*args, **kwargs):
-    raise NotImplementedError("[custom_grad] is recorded, never run")
 
 
 class paused:
