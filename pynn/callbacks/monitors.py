@@ -17,6 +17,8 @@ _RISING = ("acc", "accuracy", "auc", "precision", "recall", "r2_score", "f1_scor
 class Monitor(Callback):
     """Base of callbacks that compare a value with the best so far, which is None at first."""
 
+    _STATE: tuple[str, ...] = ()  # attributes that a backup keeps
+
     def __init__(self, monitor: str, mode: str, min_delta: float = 0.0):
         if not isinstance(mode, str) or mode not in ("auto", "min", "max"):  # NumPy 1 warns where an array meets a word
             raise ValueError(f"[{type(self).__name__}] mode must be 'auto', 'min' or 'max'. Received: mode={mode!r}.")
@@ -61,6 +63,15 @@ class Monitor(Callback):
         if best is None:
             return not np.isnan(value)
         return value - self.min_delta > best if self.larger_is_better else value + self.min_delta < best
+
+    def get_state(self):
+        """The best value, and what else has been counted or kept so far."""
+        return {name: getattr(self, name) for name in self._STATE}
+
+    def set_state(self, state) -> None:
+        """Goes on where `get_state` was asked."""
+        for name in self._STATE:
+            setattr(self, name, state[name])
 
 
 class EarlyStopping(Monitor):
@@ -176,6 +187,8 @@ class ReduceLROnPlateau(Monitor):
         cooldown: Epochs after a change that aren't counted.
         min_lr: The rate doesn't go below this.
     """
+
+    _STATE = ("best", "wait", "cooling")
 
     def __init__(self, monitor="val_loss", factor=0.1, patience=10, verbose=0, mode="auto", min_delta=1e-4, cooldown=0, min_lr=0.0):
         super().__init__(monitor, mode, min_delta)
