@@ -50,9 +50,8 @@ class Capture:
         """Writes a call down and returns abstract outputs. A call on constants alone is computed at once."""
         if tensors and not op.effect and all(t is None or not t.is_abstract for t in tensors):
             return compute(op, tensors, attrs)
-        for t in tensors:
-            if t is not None and id(t) in self.fused_away:
-                self._restore(self.fused_away[id(t)])
+        if self.fused_away:
+            self.demand(tensors)
         specs = tuple(None if t is None else t.spec for t in tensors)
         outputs = tuple(None if s is None else abstract(s, op.name) for s in prepared(op, specs, attrs)[0])
         self.nodes.append(Node(op, tensors, outputs, attrs))
@@ -120,24 +119,18 @@ class Capture:
             start = self.reads.get(key)
             if start is None or start[1] is not value:
                 result.append((variable, value))
-        for _, value in result:
-            if id(value) in self.fused_away:
-                self._restore(self.fused_away[id(value)])
+        self.demand([value for _, value in result])
         return result
 
-    def demand(self, tensors: Sequence[Tensor]) -> None:
+    def demand(self, tensors: Sequence[Tensor | None]) -> None:
         """Makes sure that values which a fusion made disappear are computed after all."""
         for t in tensors:
             if id(t) in self.fused_away:
-                self._restore(self.fused_away[id(t)])
-
-    def _restore(self, member: Node) -> None:
-        for t in member.outputs:
-            self.fused_away.pop(id(t), None)
-        for t in member.inputs:
-            if t is not None and id(t) in self.fused_away:
-                self._restore(self.fused_away[id(t)])
-        self.nodes.append(member)
+                member = self.fused_away[id(t)]
+                for made in member.outputs:
+                    self.fused_away.pop(id(made), None)
+                self.demand(member.inputs)
+                self.nodes.append(member)
 
 
 def abstract(spec, source: str = "") -> Tensor:

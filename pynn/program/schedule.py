@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -79,27 +79,25 @@ class _NativeRunner:
 
 class _PythonRunner:
     def __init__(self, parts: list[Part], rounds: int):
-        self.parts = parts
-        self.rounds = rounds
         self.position = (0, 0, 0)
+        self._steps = self._all_steps(parts, rounds)
 
     def run(self, seconds: float) -> bool:
         deadline = time.monotonic() + seconds if seconds else float("inf")
-        turn, index, step = self.position
-        while turn < self.rounds:
-            while index < len(self.parts):
-                part = self.parts[index]
-                while step < part.steps:
+        for _ in self._steps:
+            if time.monotonic() >= deadline:
+                return False
+        return True
+
+    def _all_steps(self, parts: list[Part], rounds: int) -> Iterator[None]:
+        for turn in range(rounds):
+            for index, part in enumerate(parts):
+                for step in range(part.steps):
                     self.position = (turn, index, step)  # what an error names
                     part.program.run(part.arrays)
-                    step += 1
-                    self.position = (turn, index, step)
-                    if time.monotonic() >= deadline:
-                        return False
-                index, step = index + 1, 0
-            turn, index = turn + 1, 0
-            self.position = (turn, 0, 0)
-        return True
+                    self.position = (turn, index, step + 1)
+                    yield
+        self.position = (rounds, 0, 0)
 
     def close(self) -> None:
         pass
