@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pynn.layers import weight_settings
 from pynn.layers.recurrences import GatedRecurrence, LongShortTermRecurrence, SimpleRecurrence
 
 
@@ -55,7 +56,7 @@ class SimpleRNN(SimpleRecurrence):
         zero_output_for_mask: bool = False,
         **common,
     ):
-        super().__init__(locals(), common)
+        super().__init__(units, *weight_settings.split(locals()), common)
 
 
 class GRU(GatedRecurrence):
@@ -97,7 +98,7 @@ class GRU(GatedRecurrence):
         zero_output_for_mask: bool = False,
         **common,
     ):
-        super().__init__(locals(), common)
+        super().__init__(units, *weight_settings.split(locals()), common)
 
     @classmethod
     def samples(cls):
@@ -144,4 +145,4 @@ class LSTM(LongShortTermRecurrence):
         zero_output_for_mask: bool = False,
         **common,
     ):
-        super().__init__(locals(), common)
+        super().__init__(units, *weight_settings.split(locals()), common)

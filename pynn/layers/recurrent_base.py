@@ -44,7 +44,7 @@ class Recurrent(OverSequences, register=False):
     """Base of SimpleRNN, GRU and LSTM.
 
     A subclass says how many gates its weights have (`gates`) and how many states it has (`states_count`), and defines
-    `run(x, states, **words) -> (sequence or None, state, ...)`. Its constructor passes its `locals()`, whose words become attributes.
+    `run(x, states, **words) -> (sequence or None, state, ...)`. Its constructor passes its arguments, whose names are attributes.
     """
 
     gates = 1
@@ -54,13 +54,12 @@ class Recurrent(OverSequences, register=False):
         return_sequences=False, return_state=False, go_backwards=False, stateful=False, unroll=False, zero_output_for_mask=False
     )
 
-    def __init__(self, arguments: dict, common: dict):
+    def __init__(self, units, settings: dict, options: dict, common: dict):
         super().__init__(**common)
-        self.units = positive(self, "units", arguments["units"])
-        weight_settings.keep(self, arguments)
-        for name, value in {**self.option_defaults, **weight_settings.split(arguments)[1]}.items():
-            if name not in ("self", "units", "common", "__class__"):
-                setattr(self, name, value)
+        self.units = positive(self, "units", units)
+        weight_settings.keep(self, settings)
+        for name, value in {**self.option_defaults, **options, "units": self.units}.items():
+            setattr(self, name, value)
         self.dropout = fraction(self, "dropout", self.dropout)
         self.recurrent_dropout = fraction(self, "recurrent_dropout", self.recurrent_dropout)
         self.bias = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pynn import ops
+from pynn.layers import weight_settings
 from pynn.layers.base import InputSpec, Layer
 from pynn.layers.names import described_layer
 from pynn.layers.recurrences import GatedRecurrence, LongShortTermRecurrence, SimpleRecurrence
@@ -12,8 +13,8 @@ from pynn.layers.recurrent_base import OverSequences, as_bool, first_states, kep
 class _OneStep:
     """Mixin: a recurrence called for one step, `(x (batch, features), states) -> (output, new states)`."""
 
-    def __init__(self, arguments: dict, common: dict):
-        super().__init__({**arguments, "return_state": True}, common)
+    def __init__(self, units, settings: dict, options: dict, common: dict):
+        super().__init__(units, settings, {**options, "return_state": True}, common)
         self.input_spec = InputSpec(ndim=2, words="(batch, features)")
 
     @property
@@ -73,7 +74,7 @@ class SimpleRNNCell(_OneStep, SimpleRecurrence):
         seed: int | None = None,
         **common,
     ):
-        super().__init__(locals(), common)
+        super().__init__(units, *weight_settings.split(locals()), common)
 
 
 class GRUCell(_OneStep, GatedRecurrence):
@@ -101,7 +102,7 @@ class GRUCell(_OneStep, GatedRecurrence):
         reset_after: bool = True,
         **common,
     ):
-        super().__init__(locals(), common)
+        super().__init__(units, *weight_settings.split(locals()), common)
 
 
 class LSTMCell(_OneStep, LongShortTermRecurrence):
@@ -129,7 +130,7 @@ class LSTMCell(_OneStep, LongShortTermRecurrence):
         seed: int | None = None,
         **common,
     ):
-        super().__init__(locals(), common)
+        super().__init__(units, *weight_settings.split(locals()), common)
 
 
 def _cell(value, common: dict) -> Layer:

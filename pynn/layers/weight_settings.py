@@ -18,9 +18,10 @@ def _kind(name: str) -> str:
 
 
 def split(arguments: dict) -> tuple[dict, dict]:
-    """The arguments of a constructor, its `locals()`, as (settings of weights, and activations; the others)."""
-    settings = {k: v for k, v in arguments.items() if _kind(k) in _GETTERS}
-    return settings, {k: v for k, v in arguments.items() if k not in settings}
+    """The arguments of a layer's constructor, its `locals()`, as (settings of weights, and activations; its other arguments of its own)."""
+    own = {k: v for k, v in arguments.items() if k not in ("self", "common", "__class__")}
+    settings = {k: v for k, v in own.items() if _kind(k) in _GETTERS}
+    return settings, {k: v for k, v in own.items() if k not in settings}
 
 
 def keep(layer, arguments: dict) -> None:
