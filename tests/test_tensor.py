@@ -481,6 +481,12 @@ def test_more_axes_than_there_may_be():
         pn.Variable(np.ones((1,) * 9))
 
 
+def test_numbers_that_come_one_by_one_are_listed_first():
+    for values in ({1, 2}, (v for v in (1, 2))):
+        with pytest.raises(TypeError, match=r"tensors hold numbers. Received: .* with dtype object. Convert it first, .* list\(values\)"):
+            pn.tensor(values)
+
+
 def test_integers_beyond_the_dtype_beside_them():
     with pytest.raises(OverflowError, match=r"\[uint8\] the Python integer 300 takes the dtype .* and is out of its range.*astype"):
         pn.tensor(np.array([1, 2], np.uint8)) + 300

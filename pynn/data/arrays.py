@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from pynn.engine.operators import Operators
+from pynn.engine.tensor import refuse_what_has_gaps
 
 _KEPT = {np.dtype(d) for d in (np.bool_, np.uint8, np.int32, np.int64, np.float32)}
 
@@ -20,6 +21,7 @@ def to_array(value: Any, what: str, *, labels: bool = False, dtype: np.dtype | N
     Raises:
         TypeError: the elements aren't numbers.
     """
+    refuse_what_has_gaps(value, "data", what)
     if isinstance(value, Operators):
         value = np.asarray(value)
     elif hasattr(value, "__dlpack__") and not hasattr(value, "__array__"):
@@ -28,6 +30,8 @@ def to_array(value: Any, what: str, *, labels: bool = False, dtype: np.dtype | N
         array = np.asarray(value)
     except ValueError:
         raise ValueError(f"[data] the rows of {what} have different lengths. Received: {_shapes(value)}. Pad them to one length.") from None
+    if array.dtype == object and getattr(value, "ndim", 0) == 2 and hasattr(value, "to_numpy") and not _other_columns(value):
+        array = _of_table(value)
     if array.dtype.kind not in "biuf":
         raise TypeError(
             f"[data] {what} must hold numbers. Received: dtype {array.dtype}, shape {array.shape}{_other_columns(value)}. "
@@ -41,6 +45,12 @@ def to_array(value: Any, what: str, *, labels: bool = False, dtype: np.dtype | N
     elif array.dtype not in _KEPT:
         wanted = np.dtype(np.int64 if array.dtype.itemsize >= 4 else np.int32)
     return np.ascontiguousarray(array, dtype=wanted)
+
+
+def _of_table(table: Any) -> np.ndarray:
+    """The numbers of a DataFrame whose columns know missing values or are Arrow's: for NumPy these are objects."""
+    whole = all(dtype.kind in "biu" for dtype in table.dtypes) and not table.isna().to_numpy().any()
+    return table.to_numpy(dtype=np.int64) if whole else table.to_numpy(dtype=np.float64, na_value=np.nan)
 
 
 def _other_columns(value: Any) -> str:

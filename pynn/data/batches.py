@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from pynn.data.arrays import ArrayData
 
+_ONE_VALUE = (list, tuple, dict, str, int, float, bytes, bytearray, memoryview, array)
+
 
 def is_batches(x: Any) -> bool:
     """True for data that yields batches itself, as opposed to arrays, numbers and nested lists of them."""
-    if hasattr(x, "__array__") or hasattr(x, "__dlpack__") or isinstance(x, (list, tuple, dict, str, int, float)):
+    if hasattr(x, "__array__") or hasattr(x, "__dlpack__") or hasattr(x, "toarray") or isinstance(x, _ONE_VALUE):
         return False
     return hasattr(x, "__iter__") or hasattr(x, "__next__") or (hasattr(x, "__getitem__") and hasattr(x, "__len__"))
 

@@ -179,8 +179,34 @@ class Tensor(Operators):
         return tensor, (np.array(self.data),)
 
 
+_WHOLE = frozenset((np.ndarray, list, tuple, float, int, bool))
+
+
+def refuse_what_has_gaps(value, label: str, what: str) -> None:
+    """NumPy takes a sparse matrix for one object, and the elements that a mask hides for numbers.
+
+    Raises:
+        TypeError: the value is sparse.
+        ValueError: it is a masked array, and something is masked.
+    """
+    if type(value) in _WHOLE:  # quickly for the usual ones
+        return
+    kind = type(value).__name__
+    if hasattr(value, "toarray"):
+        raise TypeError(
+            f"[{label}] {what} must be dense. Received: a {kind} of shape {getattr(value, 'shape', '?')}. Pass {what}.toarray(), or "
+            "batches of its rows made dense one by one."
+        )
+    if isinstance(value, np.ndarray) and np.any(getattr(value, "mask", False)):
+        raise ValueError(
+            f"[{label}] {what} has elements without a value. Received: a {kind} with {np.sum(value.mask)} of {value.size} masked. "
+            f"Pass {what}.filled(0), or leave these rows out."
+        )
+
+
 def _own(value, dtype) -> Tensor:
     """A tensor over a new aligned array with the elements of anything that NumPy can read."""
+    refuse_what_has_gaps(value, "tensor", "value")
     if not hasattr(value, "__array__") and hasattr(value, "__dlpack__"):
         value = np.from_dlpack(value)
     try:
@@ -188,9 +214,10 @@ def _own(value, dtype) -> Tensor:
     except ValueError:
         raise ValueError("[tensor] the rows have different lengths. Received: a ragged nested list. Pad the rows.") from None
     if array.dtype.kind not in "biuf":
+        way = "list(values)" if array.dtype == object and not array.ndim else "numpy.asarray(values, dtype='float32')"
         raise TypeError(
             f"[tensor] tensors hold numbers. Received: {type(value).__name__} with dtype {array.dtype}. "
-            "Convert it first, for example with numpy.asarray(values, dtype='float32')."
+            f"Convert it first, for example with {way}."
         )
     if array.ndim > MAX_RANK:
         raise ValueError(f"[tensor] tensors have at most {MAX_RANK} axes. Received: shape={array.shape}. Merge some with reshape.")

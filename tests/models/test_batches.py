@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from array import array
+
 import numpy as np
 import pytest
 
 import pynn as pn
 from pynn import layers as L
+from pynn.data.arrays import to_array
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(50, 4)).astype(np.float32)
@@ -162,3 +165,58 @@ def test_epochs_that_are_shorter_than_asked_for_are_no_secret():
     stop = pn.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: setattr(model, "stop_training", True))
     model = line()
     model.fit(iter(PARTS), steps_per_epoch=3, verbose=0, callbacks=[stop])
+
+
+class Sparse:
+    """As in SciPy: an iterable of rows that has a shape, and no length."""
+
+    shape = (4, 2)
+
+    def __iter__(self):
+        return iter(np.eye(4, 2, dtype=np.float32))
+
+    def __len__(self):
+        raise TypeError("sparse array length is ambiguous; use getnnz() or shape[0]")
+
+    def toarray(self):
+        return np.eye(4, 2, dtype=np.float32)
+
+
+def test_what_is_sparse_or_masked_is_no_data():
+    model, y = line(), np.zeros((4, 1), np.float32)
+    masked = np.ma.masked_greater(np.arange(16.0).reshape(4, 4), 14.5)
+    calls = [lambda x: model.fit(x, y, verbose=0), lambda x: model.predict(x, verbose=0), lambda x: model.train_on_batch(x, y), pn.tensor]
+    for call in calls:
+        with pytest.raises(TypeError, match=r"must be dense. Received: a Sparse of shape \(4, 2\). Pass .*toarray\(\)"):
+            call(Sparse())
+        with pytest.raises(ValueError, match=r"elements without a value. Received: a MaskedArray with 1 of 16 masked. Pass .*filled\(0\)"):
+            call(masked)
+    unmasked = np.ma.masked_array(masked.data, mask=False)
+    np.testing.assert_array_equal(model.predict(unmasked, verbose=0), model.predict(masked.data, verbose=0))
+
+
+def test_memory_of_numbers_is_data():
+    model, x = line(), np.arange(16, dtype=np.float32).reshape(4, 4)
+    wanted = model.predict(x, verbose=0)
+    np.testing.assert_array_equal(model.predict(memoryview(x), verbose=0), wanted)
+    assert model.fit(memoryview(x), array("f", [0.0] * 4), verbose=0).history["loss"]
+    with pytest.raises(TypeError, match=r"\[data\] x must hold numbers. Received: dtype"):
+        model.predict(x.tobytes(), verbose=0)
+
+
+def test_tables_of_nullable_columns_are_data():
+    pandas = pytest.importorskip("pandas")
+    model, x = line(), np.arange(16, dtype=np.float32).reshape(4, 4)
+    wanted = model.predict(x, verbose=0)
+    for dtype in ("Float32", "Int64", "boolean"):
+        table = pandas.DataFrame(x if dtype != "boolean" else x > 5).astype(dtype)
+        expected = model.predict(table.to_numpy(np.float32), verbose=0)
+        np.testing.assert_array_equal(model.predict(table, verbose=0), expected)
+    assert to_array(pandas.DataFrame({"a": [2**60 + 1, 2], "b": [1, 2]}).astype("Int64"), "x").tolist() == [[2**60 + 1, 1], [2, 2]]
+    missing = pandas.DataFrame(x).astype("Int64")
+    missing.iloc[1, 2] = pandas.NA
+    found = model.predict(missing, verbose=0)
+    assert np.isnan(found[1, 0])
+    np.testing.assert_array_equal(np.delete(found, 1, 0), np.delete(wanted, 1, 0))
+    with pytest.raises(TypeError, match=r"x must hold numbers.* not numbers in 'a'"):
+        model.predict(pandas.DataFrame({"a": ["u", "v"], "b": pandas.array([1, 2], dtype="Int64")}), verbose=0)
