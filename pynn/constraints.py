@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from pynn import ops
 from pynn.engine.tensor import Tensor, as_tensor
 from pynn.serialization import Configurable, Register
@@ -28,7 +30,7 @@ def _norms(w: Tensor, axis) -> Tensor:
 class MaxNorm(Constraint):
     """`w * min(norm, max_value) / norm`, norms along `axis` (0: of each unit's incoming weights)."""
 
-    def __init__(self, max_value: float = 2.0, axis=0):
+    def __init__(self, max_value: float = 2.0, axis: Any = 0):
         self.max_value, self.axis = max_value, axis
 
     def __call__(self, w):
@@ -47,7 +49,7 @@ class NonNeg(Constraint):
 class UnitNorm(Constraint):
     """`w / norm`, norms along `axis`."""
 
-    def __init__(self, axis=0):
+    def __init__(self, axis: Any = 0):
         self.axis = axis
 
     def __call__(self, w):
@@ -58,7 +60,7 @@ class UnitNorm(Constraint):
 class MinMaxNorm(Constraint):
     """Norms along `axis` are moved into [min_value, max_value]; `rate` 1 does it at once, less does it over several steps."""
 
-    def __init__(self, min_value: float = 0.0, max_value: float = 1.0, rate: float = 1.0, axis=0):
+    def __init__(self, min_value: float = 0.0, max_value: float = 1.0, rate: float = 1.0, axis: Any = 0):
         self.min_value, self.max_value, self.rate, self.axis = min_value, max_value, rate, axis
 
     def __call__(self, w):

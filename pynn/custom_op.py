@@ -28,7 +28,7 @@ def custom_op(
     output: Callable | None = None,
     gradient: Callable | None = None,
     fallback: Callable | None = None,
-):
+) -> Any:
     """Makes an op from a function on NumPy arrays, or from a compiled `numba.cfunc`.
 
     The op works eagerly, in layers, and inside captured steps. A native step calls a NumPy function through Python; a `numba.cfunc`

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -24,7 +25,7 @@ class Initializer(Configurable):
     _register = _REGISTER
     seed: int | None = None
 
-    def __call__(self, shape, dtype="float32") -> np.ndarray:
+    def __call__(self, shape, dtype: Any = "float32") -> Any:  # of a user's class, a tensor may be
         """An array of this shape and float dtype."""
         return np.array(self.draw(tuple(int(n) for n in shape)), dtype=dtype, order="C")  # a copy: a Constant's array is the caller's
 
@@ -58,7 +59,7 @@ class Constant(Initializer):
         ValueError: (when called) the array doesn't broadcast.
     """
 
-    def __init__(self, value=0.0):
+    def __init__(self, value: Any = 0.0):
         self.value = value
 
     def draw(self, shape):

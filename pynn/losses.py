@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pynn import ops
 from pynn.engine.tensor import Tensor, as_tensor
@@ -259,7 +259,7 @@ class Loss(Configurable):
 class FunctionLoss(Loss):
     """A loss from a function of (y_true, y_pred) that gives a value per example."""
 
-    def __init__(self, fn, reduction="sum_over_batch_size", name: str | None = None, **arguments):
+    def __init__(self, fn, reduction: Any = "sum_over_batch_size", name: str | None = None, **arguments):
         super().__init__(reduction, name or getattr(fn, "__name__", "loss"))
         self.fn, self.arguments = fn, arguments
 
@@ -310,7 +310,7 @@ class Huber(_Named):
 
     _function = staticmethod(huber)
 
-    def __init__(self, delta: float = 1.0, reduction="sum_over_batch_size", name: str | None = None):
+    def __init__(self, delta: float = 1.0, reduction: Any = "sum_over_batch_size", name: str | None = None):
         super().__init__(reduction, name)
         self.delta = delta
 
@@ -318,7 +318,7 @@ class Huber(_Named):
 class CosineSimilarity(Loss):
     """Minus the cosine of the angle between the two: -1 for the same direction."""
 
-    def __init__(self, axis: int = -1, reduction="sum_over_batch_size", name: str | None = None):
+    def __init__(self, axis: int = -1, reduction: Any = "sum_over_batch_size", name: str | None = None):
         super().__init__(reduction, name)
         self.axis = axis
 
@@ -332,7 +332,7 @@ class _Crossentropy(_Named):
         from_logits: bool = False,
         label_smoothing: float = 0.0,
         axis: int = -1,
-        reduction="sum_over_batch_size",
+        reduction: Any = "sum_over_batch_size",
         name: str | None = None,
     ):
         super().__init__(reduction, name)
@@ -363,7 +363,7 @@ class SparseCategoricalCrossentropy(_Named):
         from_logits: bool = False,
         ignore_class: int | None = None,
         axis: int = -1,
-        reduction="sum_over_batch_size",
+        reduction: Any = "sum_over_batch_size",
         name: str | None = None,
     ):
         super().__init__(reduction, name)

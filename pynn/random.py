@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pynn import ops, seeds
 from pynn.dtypes import is_whole
@@ -84,7 +84,7 @@ def _drawn(function: PublicFunction, seed: int | None, *args, **attrs) -> Tensor
     return function(0, *args, key0=key0, key1=key1, **attrs)
 
 
-def normal(shape: Shape, mean: float = 0.0, stddev: float = 1.0, dtype="float32", seed: int | None = None) -> Tensor:
+def normal(shape: Shape, mean: float = 0.0, stddev: float = 1.0, dtype: Any = "float32", seed: int | None = None) -> Tensor:
     """Normal numbers with this mean and standard deviation.
 
     Args:
@@ -108,17 +108,17 @@ def normal(shape: Shape, mean: float = 0.0, stddev: float = 1.0, dtype="float32"
     return _drawn(ops.random_normal, seed, shape, mean=mean, stddev=stddev, dtype=dtype)
 
 
-def truncated_normal(shape: Shape, mean: float = 0.0, stddev: float = 1.0, dtype="float32", seed: int | None = None) -> Tensor:
+def truncated_normal(shape: Shape, mean: float = 0.0, stddev: float = 1.0, dtype: Any = "float32", seed: int | None = None) -> Tensor:
     """Normal numbers within two standard deviations of the mean; `stddev` is that before the cut. Arguments as for `normal`."""
     return _drawn(ops.random_truncated_normal, seed, shape, mean=mean, stddev=stddev, dtype=dtype)
 
 
-def uniform(shape: Shape, low: float = 0.0, high: float = 1.0, dtype="float32", seed: int | None = None) -> Tensor:
+def uniform(shape: Shape, low: float = 0.0, high: float = 1.0, dtype: Any = "float32", seed: int | None = None) -> Tensor:
     """Numbers from `low` to below `high`, all equally likely. Other arguments as for `normal`."""
     return _drawn(ops.random_uniform, seed, shape, low=low, high=high, dtype=dtype)
 
 
-def bernoulli(shape: Shape, p: float = 0.5, dtype="float32", seed: int | None = None) -> Tensor:
+def bernoulli(shape: Shape, p: float = 0.5, dtype: Any = "float32", seed: int | None = None) -> Tensor:
     """1 with probability `p`, else 0. Other arguments as for `normal`.
 
     Raises:
@@ -127,7 +127,7 @@ def bernoulli(shape: Shape, p: float = 0.5, dtype="float32", seed: int | None = 
     return _drawn(ops.random_bernoulli, seed, shape, p=p, dtype=dtype)
 
 
-def integers(shape: Shape, low: int, high: int, dtype="int64", seed: int | None = None) -> Tensor:
+def integers(shape: Shape, low: int, high: int, dtype: Any = "int64", seed: int | None = None) -> Tensor:
     """Whole numbers from `low` to `high` - 1, all equally likely. Other arguments as for `normal`.
 
     Raises:

@@ -122,3 +122,28 @@ def test_native_kernels_belong_to_ops():
     known = {op.kernel for op in REGISTRY.values()} | {"copy", "peak_fma_f32", "peak_triad_f32"}
     orphans = [n for n in kernels.native_names() if n not in known and n.rsplit("_", 1)[0] not in known]
     assert not orphans
+
+
+# What type checkers take from a default of these arguments is right: they have no other type.
+SAID_BY_DEFAULT = {
+    "beta_1", "beta_2", "cooldown", "epsilon", "factor", "min_delta", "min_lr", "mode", "monitor", "patience", "start_from_epoch",
+    "verbose", "weight_decay",
+}  # fmt: skip
+PUBLIC_CODE = [p for p in SOURCES if floor_of(module_of(p)) in (2, 4, 5)]
+
+
+def arguments_with_defaults(function: ast.FunctionDef):
+    places = [*function.args.posonlyargs, *function.args.args]
+    yield from zip(places[len(places) - len(function.args.defaults) :], function.args.defaults, strict=True)
+    yield from ((a, d) for a, d in zip(function.args.kwonlyargs, function.args.kw_defaults, strict=True) if d is not None)
+
+
+@pytest.mark.parametrize("path", PUBLIC_CODE, ids=lambda p: module_of(p))
+def test_arguments_that_take_more_than_the_type_of_their_default_say_so(path):
+    """Without an annotation type checkers refuse `kernel_initializer=HeNormal()` where the default is a name."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if not isinstance(node, ast.FunctionDef) or (node.name[0] == "_" and node.name not in ("__init__", "__call__")):
+            continue
+        for argument, default in arguments_with_defaults(node):
+            word = isinstance(default, ast.Constant) and type(default.value) in (str, int, float)
+            assert argument.annotation or not word or argument.arg in SAID_BY_DEFAULT, f"{node.name}: {argument.arg}"

@@ -44,7 +44,7 @@ class BackupAndRestore(Callback):
     runs_last = True
     FILE = "backup.safetensors"
 
-    def __init__(self, backup_dir, save_freq="epoch", double_checkpoint: bool = False, delete_checkpoint: bool = True):
+    def __init__(self, backup_dir, save_freq: Any = "epoch", double_checkpoint: bool = False, delete_checkpoint: bool = True):
         self.backup_dir = os.fspath(backup_dir)
         if not self.backup_dir:
             raise ValueError("[BackupAndRestore] backup_dir is empty. Name a folder for the backup.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import numpy as np
 
@@ -26,7 +27,7 @@ class ModelCheckpoint(Monitor):
 
     def __init__(
         self, filepath, monitor="val_loss", verbose=0, save_best_only=False, save_weights_only=False, mode="auto",
-        save_freq="epoch", initial_value_threshold=None,
+        save_freq: Any = "epoch", initial_value_threshold=None,
     ):  # fmt: skip
         super().__init__(monitor, mode)
         self.filepath, self.verbose = os.fspath(filepath), verbose

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 from pynn import activations, ops
 from pynn.dtypes import is_whole
@@ -159,7 +160,7 @@ def _softmax_over(x, axes: tuple[int, ...]):
 class PReLU(SameShape):
     """x above zero, `alpha * x` below, `alpha` learned for each element, or one along each of `shared_axes` (He et al., 2015)."""
 
-    def __init__(self, alpha_initializer="zeros", alpha_regularizer=None, alpha_constraint=None, shared_axes=None, **common):
+    def __init__(self, alpha_initializer: Any = "zeros", alpha_regularizer=None, alpha_constraint=None, shared_axes=None, **common):
         super().__init__(**common)
         weight_settings.keep(self, locals())
         self.shared_axes = [shared_axes] if isinstance(shared_axes, int) else list(shared_axes) if shared_axes else None

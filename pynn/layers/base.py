@@ -179,7 +179,7 @@ class Layer(Tracking):
         *place,
         name: str | None = None,
         shape=(),
-        initializer="glorot_uniform",
+        initializer: Any = "glorot_uniform",
         regularizer=None,
         constraint=None,
         trainable: bool = True,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from pynn import ops
 from pynn.layers import weight_settings
 from pynn.layers.arguments import fraction
@@ -28,15 +30,15 @@ class ConvLSTM2D(OverSequences, Conv2D):
         self,
         filters: int,
         kernel_size,
-        strides=1,
+        strides: Any = 1,
         padding: str = "valid",
         data_format: str | None = None,
-        dilation_rate=1,
-        activation="tanh",
-        recurrent_activation="sigmoid",
+        dilation_rate: Any = 1,
+        activation: Any = "tanh",
+        recurrent_activation: Any = "sigmoid",
         use_bias: bool = True,
         *,
-        recurrent_initializer="orthogonal",
+        recurrent_initializer: Any = "orthogonal",
         unit_forget_bias: bool = True,
         recurrent_regularizer=None,
         recurrent_constraint=None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from pynn import ops, regularizers
 from pynn.layers import weight_settings
@@ -77,7 +78,7 @@ class ActivityRegularization(SameShape):
 class UnitNormalization(SameShape):
     """`x / |x|` along `axis`."""
 
-    def __init__(self, axis=-1, **common):
+    def __init__(self, axis: Any = -1, **common):
         super().__init__(**common)
         self.axis = tuple(axis) if isinstance(axis, (list, tuple)) else axis
 
@@ -108,8 +109,8 @@ class GroupNormalization(SameShape):
         center: bool = True,
         scale: bool = True,
         *,
-        beta_initializer="zeros",
-        gamma_initializer="ones",
+        beta_initializer: Any = "zeros",
+        gamma_initializer: Any = "ones",
         beta_regularizer=None,
         gamma_regularizer=None,
         beta_constraint=None,

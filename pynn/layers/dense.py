@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from pynn import ops
 from pynn.layers import weight_settings
 from pynn.layers.arguments import positive
@@ -35,8 +37,8 @@ class Dense(Layer):
         activation=None,
         use_bias: bool = True,
         *,
-        kernel_initializer="glorot_uniform",
-        bias_initializer="zeros",
+        kernel_initializer: Any = "glorot_uniform",
+        bias_initializer: Any = "zeros",
         kernel_regularizer=None,
         bias_regularizer=None,
         kernel_constraint=None,

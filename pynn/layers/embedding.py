@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from pynn import ops
 from pynn.layers import weight_settings
 from pynn.layers.arguments import positive
@@ -30,7 +32,7 @@ class Embedding(Layer):
         self,
         input_dim: int,
         output_dim: int,
-        embeddings_initializer="uniform",
+        embeddings_initializer: Any = "uniform",
         embeddings_regularizer=None,
         embeddings_constraint=None,
         mask_zero: bool = False,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from pynn import ops
 from pynn.engine.tensor import stop_gradient
 from pynn.layers import weight_settings
@@ -35,10 +37,10 @@ class BatchNormalization(SameShape):
         center: bool = True,
         scale: bool = True,
         *,
-        beta_initializer="zeros",
-        gamma_initializer="ones",
-        moving_mean_initializer="zeros",
-        moving_variance_initializer="ones",
+        beta_initializer: Any = "zeros",
+        gamma_initializer: Any = "ones",
+        moving_mean_initializer: Any = "zeros",
+        moving_variance_initializer: Any = "ones",
         beta_regularizer=None,
         gamma_regularizer=None,
         beta_constraint=None,
@@ -107,13 +109,13 @@ class LayerNormalization(SameShape):
 
     def __init__(
         self,
-        axis=-1,
+        axis: Any = -1,
         epsilon: float = 1e-3,
         center: bool = True,
         scale: bool = True,
         *,
-        beta_initializer="zeros",
-        gamma_initializer="ones",
+        beta_initializer: Any = "zeros",
+        gamma_initializer: Any = "ones",
         beta_regularizer=None,
         gamma_regularizer=None,
         beta_constraint=None,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from pynn import ops
 from pynn.layers.arguments import one_of, several
 from pynn.layers.base import InputSpec, Layer
@@ -18,7 +20,7 @@ from pynn.layers.windows import (
 class _Pooling(Layer):
     rank = 2
 
-    def __init__(self, pool_size=2, strides=None, padding: str = "valid", data_format: str | None = None, **common):
+    def __init__(self, pool_size: Any = 2, strides=None, padding: str = "valid", data_format: str | None = None, **common):
         super().__init__(**common)
         self.pool_size = several(self, "pool_size", pool_size, self.rank)
         self.strides = self.pool_size if strides is None else several(self, "strides", strides, self.rank)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from pynn import ops
@@ -185,7 +187,7 @@ class RandomWidth(Layer):
 class Normalization(Layer):
     """`(x - mean) / sqrt(variance)` along `axis`, with given statistics or those that `adapt(data)` measures."""
 
-    def __init__(self, axis=-1, mean=None, variance=None, **common):
+    def __init__(self, axis: Any = -1, mean=None, variance=None, **common):
         super().__init__(**common)
         self.axis, self.mean, self.variance = axis, mean, variance
 

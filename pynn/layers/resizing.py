@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from pynn import ops
@@ -72,7 +74,7 @@ class ZeroPadding1D(ZeroPadding2D):
 
     rank = 1
 
-    def __init__(self, padding=1, data_format: str | None = None, **common):
+    def __init__(self, padding: Any = 1, data_format: str | None = None, **common):
         super().__init__(padding, data_format, **common)
 
     @classmethod

@@ -52,7 +52,7 @@ class Metric(Configurable):
         """Adds a batch."""
         raise NotImplementedError(f"[{type(self).__name__}] a metric must define update_state.")
 
-    def result(self) -> Tensor:
+    def result(self) -> Tensor | Variable:
         """The value over everything added since the last reset, a float64 scalar."""
         raise NotImplementedError(f"[{type(self).__name__}] a metric must define result.")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -223,7 +223,7 @@ class Model(Layer):
     @named_words
     def compile(
         self,
-        optimizer="rmsprop",
+        optimizer: Any = "rmsprop",
         loss=None,
         *,
         loss_weights=None,
@@ -276,6 +276,10 @@ class Model(Layer):
     def metrics_names(self) -> list[str]:
         """Names of the values that `evaluate` returns."""
         return self.objective.names if self.objective is not None else []
+
+    if TYPE_CHECKING:  # what a Sequential and a Model(inputs, outputs) have
+        inputs: list[SymbolicTensor]
+        outputs: list[SymbolicTensor]
 
     fit = as_method(training.fit)
     evaluate = as_method(inference.evaluate)

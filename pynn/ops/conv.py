@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from pynn import config
 from pynn.dtypes import as_whole, is_float
 from pynn.engine.apply import apply
@@ -202,7 +204,9 @@ def checked_conv_attrs(name: str, strides, padding, dilation, groups, winograd) 
     )
 
 
-def conv2d(x, filter, *, strides=1, padding="valid", dilation=1, groups: int = 1, winograd: bool | None = None) -> Tensor:
+def conv2d(
+    x, filter, *, strides: Any = 1, padding: Any = "valid", dilation: Any = 1, groups: int = 1, winograd: bool | None = None
+) -> Tensor:  # fmt: skip
     """Cross-correlation of images with a filter.
 
     `y[n, oh, ow, co] = sum over kh, kw, ci of x[n, oh * sh - top + kh * dh, ow * sw - left + kw * dw, ci] * filter[kh, kw, ci, co]`,
@@ -236,7 +240,7 @@ def conv2d(x, filter, *, strides=1, padding="valid", dilation=1, groups: int = 1
     return apply(CONV2D, x, filter, **checked_conv_attrs("conv2d", strides, padding, dilation, groups, winograd))
 
 
-def depthwise_conv2d(x, filter, *, strides=1, padding="valid", dilation=1) -> Tensor:
+def depthwise_conv2d(x, filter, *, strides: Any = 1, padding: Any = "valid", dilation: Any = 1) -> Tensor:
     """Convolution of each channel on its own: output channel `c * multiplier + m` sees input channel `c`.
 
     Args:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from pynn.dtypes import as_dtype, is_float
@@ -38,7 +40,7 @@ def full(shape, value, dtype=None) -> Tensor:
     return call("broadcast_to", tensor(value, dtype), _shape("full", shape))
 
 
-def zeros(shape, dtype="float32") -> Tensor:
+def zeros(shape, dtype: Any = "float32") -> Tensor:
     """A tensor of zeros.
 
     Raises:
@@ -47,7 +49,7 @@ def zeros(shape, dtype="float32") -> Tensor:
     return tensor(np.zeros(_shape("zeros", shape), as_dtype(dtype)))
 
 
-def ones(shape, dtype="float32") -> Tensor:
+def ones(shape, dtype: Any = "float32") -> Tensor:
     """A tensor of ones.
 
     Raises:
@@ -77,7 +79,7 @@ def ones_like(x) -> Tensor:
     return ones(*_like(x))
 
 
-def eye(rows: int, columns: int | None = None, dtype="float32") -> Tensor:
+def eye(rows: int, columns: int | None = None, dtype: Any = "float32") -> Tensor:
     """Ones on the diagonal, zeros elsewhere; a square, or `rows` by `columns`.
 
     Raises:
@@ -103,7 +105,7 @@ def _in_range(values: np.ndarray, dtype: np.dtype | None) -> Tensor:
     return tensor(values, dtype)
 
 
-def arange(start, stop=None, step=1, dtype=None) -> Tensor:
+def arange(start, stop=None, step: Any = 1, dtype=None) -> Tensor:
     """`start, start + step, ...` before `stop`; with one argument from 0 to it. Floats give float32.
 
     Raises:
@@ -119,7 +121,7 @@ def arange(start, stop=None, step=1, dtype=None) -> Tensor:
     return _in_range(values, as_dtype(dtype) if dtype is not None else as_dtype(np.float32) if is_float(values.dtype) else None)
 
 
-def linspace(start: float, stop: float, number: int, dtype="float32") -> Tensor:
+def linspace(start: float, stop: float, number: int, dtype: Any = "float32") -> Tensor:
     """`number` values from `start` to `stop`, both included, at equal distances.
 
     Raises:

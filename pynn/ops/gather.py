@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -342,7 +343,7 @@ ONE_HOT = define(
 )
 
 
-def one_hot(indices, depth: int, *, on: float = 1.0, off: float = 0.0, dtype="float32") -> Tensor:
+def one_hot(indices, depth: int, *, on: float = 1.0, off: float = 0.0, dtype: Any = "float32") -> Tensor:
     """A new last axis of length `depth` with `on` at each index and `off` elsewhere; an index outside gives `off` throughout.
 
     Raises:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from pynn.dtypes import is_float
@@ -351,7 +353,7 @@ def _checked_attrs(name: str, pool_size, strides, padding) -> dict:
     return dict(pool_size=pool_size, strides=strides, padding=checked_padding(name, padding))
 
 
-def max_pool2d(x, pool_size=2, *, strides=None, padding="valid") -> Tensor:
+def max_pool2d(x, pool_size: Any = 2, *, strides=None, padding: Any = "valid") -> Tensor:
     """The largest value of each window: `y[n, oh, ow, c] = max over window of x[n, oh * sh - top + kh, ow * sw - left + kw, c]`.
 
     Padding is never chosen. Of equal values, the first in the window, row by row, gets the gradient.
@@ -373,7 +375,7 @@ def max_pool2d(x, pool_size=2, *, strides=None, padding="valid") -> Tensor:
     return apply(MAX_POOL2D, as_tensor(x), **_checked_attrs("max_pool2d", pool_size, strides, padding))
 
 
-def average_pool2d(x, pool_size=2, *, strides=None, padding="valid") -> Tensor:
+def average_pool2d(x, pool_size: Any = 2, *, strides=None, padding: Any = "valid") -> Tensor:
     """The mean of each window, over the positions that exist: padding is not counted.
 
     Args:

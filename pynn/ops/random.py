@@ -12,6 +12,7 @@ Reference: Salmon, Moraes, Dror and Shaw 2011.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -273,7 +274,7 @@ def _draw(op, counter, shape, dtype, key0, key1, **attrs) -> Tensor:
     return apply(op, _counter(counter), shape=as_shape(op.name, shape), dtype=as_dtype(dtype).name, **_key(key0, key1), **attrs)
 
 
-def random_uniform(counter, shape, *, low: float = 0.0, high: float = 1.0, dtype="float32", key0=0, key1=0) -> Tensor:
+def random_uniform(counter, shape, *, low: float = 0.0, high: float = 1.0, dtype: Any = "float32", key0: int = 0, key1: int = 0) -> Tensor:
     """Uniform numbers `low + u * (high - low)`, u in [0, 1) in steps of 2^-24 (float32) or 2^-53 (float64).
 
     Where that is rounded to `high`, it is the number before it.
@@ -291,24 +292,28 @@ def _kept_below(drawn: Tensor, low: float, high: float) -> Tensor:
     return call("minimum", drawn, float(np.nextafter(end, first))) if low < high and last >= end else drawn
 
 
-def random_normal(counter, shape, *, mean=0.0, stddev=1.0, dtype="float32", key0=0, key1=0) -> Tensor:
+def random_normal(
+    counter, shape, *, mean: float = 0.0, stddev: float = 1.0, dtype: Any = "float32", key0: int = 0, key1: int = 0
+) -> Tensor:
     """Normal numbers of this mean and standard deviation. Reference: Box and Muller 1958."""
     return _draw(RANDOM_NORMAL, counter, shape, dtype, key0, key1, mean=float(mean), stddev=float(stddev))
 
 
-def random_truncated_normal(counter, shape, *, mean=0.0, stddev=1.0, dtype="float32", key0=0, key1=0) -> Tensor:
+def random_truncated_normal(
+    counter, shape, *, mean: float = 0.0, stddev: float = 1.0, dtype: Any = "float32", key0: int = 0, key1: int = 0
+) -> Tensor:
     """Normal numbers within two standard deviations of the mean, as quantiles of uniform ones; `stddev` is that before the cut."""
     return _draw(RANDOM_TRUNCATED_NORMAL, counter, shape, dtype, key0, key1, mean=float(mean), stddev=float(stddev))
 
 
-def random_bernoulli(counter, shape, *, p: float = 0.5, dtype="float32", key0=0, key1=0) -> Tensor:
+def random_bernoulli(counter, shape, *, p: float = 0.5, dtype: Any = "float32", key0: int = 0, key1: int = 0) -> Tensor:
     """1 with probability `p`, else 0, as floats."""
     if not 0 <= p <= 1:
         raise ValueError(f"[random_bernoulli] p must be a probability, from 0 to 1. Received: p={p}.")
     return _draw(RANDOM_BERNOULLI, counter, shape, dtype, key0, key1, p=float(p))
 
 
-def random_integers(counter, shape, *, low: int = 0, high: int, dtype="int64", key0=0, key1=0) -> Tensor:
+def random_integers(counter, shape, *, low: int = 0, high: int, dtype: Any = "int64", key0: int = 0, key1: int = 0) -> Tensor:
     """Integers in [low, high), equally likely up to (high - low) / 2^32.
 
     Raises:

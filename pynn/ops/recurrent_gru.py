@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from pynn.engine.apply import apply
@@ -167,8 +169,8 @@ def gru(
     initial_h=None,
     mask=None,
     recurrent_mask=None,
-    activation="tanh",
-    recurrent_activation="sigmoid",
+    activation: Any = "tanh",
+    recurrent_activation: Any = "sigmoid",
     reset_after=True,
     go_backwards=False,
     return_sequences=True,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from pynn.engine.apply import apply
@@ -169,8 +171,8 @@ def lstm(
     initial_c=None,
     mask=None,
     recurrent_mask=None,
-    activation="tanh",
-    recurrent_activation="sigmoid",
+    activation: Any = "tanh",
+    recurrent_activation: Any = "sigmoid",
     go_backwards=False,
     return_sequences=True,
     zero_output_for_mask=False,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from pynn.engine.apply import apply
@@ -138,7 +140,7 @@ def simple_rnn(
     initial_h=None,
     mask=None,
     recurrent_mask=None,
-    activation="tanh",
+    activation: Any = "tanh",
     go_backwards=False,
     return_sequences=True,
     zero_output_for_mask=False,

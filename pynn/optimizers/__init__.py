@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pynn.optimizers import schedules
 from pynn.optimizers.adadelta import Adadelta
@@ -16,7 +16,7 @@ from pynn.optimizers.sgd import SGD
 from pynn.serialization import Register
 
 
-def momentum(learning_rate=0.01, momentum: float = 0.9, nesterov: bool = False) -> SGD:
+def momentum(learning_rate: Any = 0.01, momentum: float = 0.9, nesterov: bool = False) -> SGD:
     """SGD with momentum, under the name that TensorFlow.js has for it."""
     return SGD(learning_rate, momentum, nesterov)
 

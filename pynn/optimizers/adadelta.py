@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from pynn import ops
 from pynn.optimizers.base import Optimizer
 
@@ -16,7 +18,7 @@ class Adadelta(Optimizer):
 
     slot_names = ("accum_grad", "accum_var")
 
-    def __init__(self, learning_rate=0.001, rho: float = 0.95, epsilon: float = 1e-7, **common):
+    def __init__(self, learning_rate: Any = 0.001, rho: float = 0.95, epsilon: float = 1e-7, **common):
         super().__init__(learning_rate, **common)
         self.rho, self.epsilon = rho, epsilon
 

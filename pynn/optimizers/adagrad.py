@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from pynn import ops
 from pynn.optimizers.base import Optimizer
 
@@ -15,7 +17,7 @@ class Adagrad(Optimizer):
 
     slot_names = ("accumulator",)
 
-    def __init__(self, learning_rate=0.001, initial_accumulator_value: float = 0.1, epsilon: float = 1e-7, **common):
+    def __init__(self, learning_rate: Any = 0.001, initial_accumulator_value: float = 0.1, epsilon: float = 1e-7, **common):
         if initial_accumulator_value < 0:
             raise ValueError(f"[Adagrad] initial_accumulator_value must be zero or more. Received: {initial_accumulator_value}.")
         super().__init__(learning_rate, **common)

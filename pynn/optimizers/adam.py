@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from pynn import ops
 from pynn.optimizers.base import Optimizer, check_betas
 
@@ -20,7 +22,7 @@ class Adam(Optimizer):
 
     def __init__(
         self,
-        learning_rate=0.001,
+        learning_rate: Any = 0.001,
         beta_1: float = 0.9,
         beta_2: float = 0.999,
         epsilon: float = 1e-7,
@@ -48,7 +50,7 @@ class Adam(Optimizer):
 class AdamW(Adam):
     """Adam with `w - weight_decay * lr * w` before each update (Loshchilov and Hutter, 2019)."""
 
-    def __init__(self, learning_rate=0.001, weight_decay: float = 0.004, *args, **common):
+    def __init__(self, learning_rate: Any = 0.001, weight_decay: float = 0.004, *args, **common):
         super().__init__(learning_rate, *args, weight_decay=weight_decay, **common)
 
     def decayed(self, weight, rates):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from pynn import ops
 from pynn.optimizers.base import Optimizer, check_betas
 
@@ -14,7 +16,7 @@ class Adamax(Optimizer):
 
     slot_names = ("m", "u")
 
-    def __init__(self, learning_rate=0.001, beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-7, **common):
+    def __init__(self, learning_rate: Any = 0.001, beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-7, **common):
         super().__init__(learning_rate, **common)
         check_betas(self, beta_1=beta_1, beta_2=beta_2)
         self.beta_1, self.beta_2, self.epsilon = beta_1, beta_2, epsilon

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -46,7 +46,7 @@ class Optimizer(Configurable):
     slot_start = 0.0
 
     def __init__(
-        self, learning_rate=0.001, weight_decay=None, clipnorm=None, clipvalue=None, global_clipnorm=None, use_ema: bool = False,
+        self, learning_rate: Any = 0.001, weight_decay=None, clipnorm=None, clipvalue=None, global_clipnorm=None, use_ema: bool = False,
         ema_momentum: float = 0.99, ema_overwrite_frequency: int | None = None, name=None, **unknown,
     ):  # fmt: skip
         label = type(self).__name__

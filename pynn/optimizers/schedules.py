@@ -77,7 +77,8 @@ class PolynomialDecay(LearningRateSchedule):
     """
 
     def __init__(
-        self, initial_learning_rate, decay_steps, end_learning_rate=0.0001, power=1.0, cycle: bool = False, name: str | None = None
+        self, initial_learning_rate, decay_steps, end_learning_rate: float = 0.0001, power: float = 1.0, cycle: bool = False,
+        name: str | None = None,
     ):
         _check_above_zero(self, decay_steps=decay_steps)
         self.initial_learning_rate, self.decay_steps = initial_learning_rate, decay_steps
@@ -111,7 +112,9 @@ class CosineDecay(LearningRateSchedule):
     With `warmup_target` the rate first goes linearly from the initial rate to it in `warmup_steps` steps, and decays from there.
     """
 
-    def __init__(self, initial_learning_rate, decay_steps, alpha=0.0, name: str | None = None, warmup_target=None, warmup_steps: int = 0):
+    def __init__(
+        self, initial_learning_rate, decay_steps, alpha: float = 0.0, name: str | None = None, warmup_target=None, warmup_steps: int = 0
+    ):
         _check_above_zero(self, decay_steps=decay_steps)
         self.initial_learning_rate, self.decay_steps, self.alpha, self.name = initial_learning_rate, decay_steps, alpha, name
         self.warmup_target, self.warmup_steps = warmup_target, warmup_steps
@@ -136,7 +139,9 @@ class CosineDecayRestarts(LearningRateSchedule):
     the one before; none goes below `alpha` times the initial rate (Loshchilov and Hutter, 2016).
     """
 
-    def __init__(self, initial_learning_rate, first_decay_steps, t_mul=2.0, m_mul=1.0, alpha=0.0, name: str | None = None):
+    def __init__(
+        self, initial_learning_rate, first_decay_steps, t_mul: float = 2.0, m_mul: float = 1.0, alpha: float = 0.0, name: str | None = None
+    ):
         if not first_decay_steps > 0 or not t_mul >= 1 or not m_mul > 0:
             raise ValueError(
                 "[CosineDecayRestarts] first_decay_steps and m_mul must be above zero, t_mul at least 1. Received: "

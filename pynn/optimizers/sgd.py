@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from pynn import ops
 from pynn.optimizers.base import Optimizer
 
@@ -17,7 +19,7 @@ class SGD(Optimizer):
 
     slot_names = ("momentum",)
 
-    def __init__(self, learning_rate=0.01, momentum: float = 0.0, nesterov: bool = False, **common):
+    def __init__(self, learning_rate: Any = 0.01, momentum: float = 0.0, nesterov: bool = False, **common):
         if not 0 <= momentum <= 1:
             raise ValueError(f"[SGD] momentum must be in [0, 1]. Received: momentum={momentum}.")
         super().__init__(learning_rate, **common)
