@@ -288,7 +288,8 @@ def _more_words(cls: type[_Named]) -> tuple[str, ...]:
 
 
 def _loss_class(name: str, function, *aliases: str) -> type:
-    doc = f"{(function.__doc__ or '').strip().splitlines()[0]} See `pynn.losses.{function.__name__}`."
+    first = (function.__doc__ or "").strip().partition("\n")[0]  # python -OO has none
+    doc = f"{first} See `pynn.losses.{function.__name__}`."
     cls = type(name, (_Named,), {"__doc__": doc, "__module__": __name__, "_function": staticmethod(function)})
     return _REGISTER.add(cls, function.__name__, *aliases)
 

@@ -25,6 +25,17 @@ def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess:
     return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, timeout=100, env=settings)
 
 
+def test_it_trains_without_docstrings_and_assertions():
+    script = (
+        "import numpy as np, pynn as pn\n"
+        "model = pn.Sequential([pn.layers.Dense(1, input_shape=(2,))])\n"
+        "model.compile('adam', pn.losses.MeanSquaredError(), metrics=[pn.metrics.MeanAbsoluteError()])\n"
+        "print(len(model.fit(np.ones((4, 2)), np.ones((4, 1)), verbose=0).history), pn.losses.Hinge.__name__)\n"
+    )
+    done = run("-OO", "-c", script)
+    assert (done.returncode, done.stdout) == (0, "2 Hinge\n"), done.stderr
+
+
 def test_import_is_quiet_and_starts_no_thread():
     script = (
         "import threading, os, numpy\n"

@@ -85,7 +85,8 @@ class _Named(MeanMetricWrapper):
 
 
 def _metric_class(name: str, function, *aliases: str, direction: str = "down") -> type:
-    doc = f"The mean of `{function.__name__}`: {(function.__doc__ or '').strip().splitlines()[0]}"
+    first = (function.__doc__ or "").strip().partition("\n")[0]  # python -OO has none
+    doc = f"The mean of `{function.__name__}`: {first}"
     words = {"__doc__": doc, "__module__": __name__, "_function": staticmethod(function), "direction": direction}
     cls = type(name, (_Named,), words)
     return REGISTER.add(cls, function.__name__, *aliases)
