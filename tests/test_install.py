@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 import os
+import py_compile
 import re
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -34,6 +36,29 @@ def test_it_trains_without_docstrings_and_assertions():
     )
     done = run("-OO", "-c", script)
     assert (done.returncode, done.stdout) == (0, "2 Hinge\n"), done.stderr
+
+
+@pytest.mark.parametrize("form", ["archive", "compiled"])
+def test_it_runs_from_an_archive_and_without_sources(form, tmp_path):
+    package = Path(pn.__file__).parent
+    sources = sorted(package.rglob("*.py"))
+    if form == "archive":
+        place = tmp_path / "pynn.zip"
+        with zipfile.ZipFile(place, "w") as archive:
+            for path in sources:
+                archive.write(path, path.relative_to(package.parent))
+    else:
+        place = tmp_path
+        for path in sources:
+            compiled = tmp_path / path.relative_to(package.parent).with_suffix(".pyc")
+            py_compile.compile(str(path), str(compiled), doraise=True)
+    script = (
+        f"import sys; sys.path.insert(0, {str(place)!r})\n"
+        "import pynn as pn\n"
+        "print(pn.__file__.startswith(sys.path[0]), pn.exp(pn.zeros(2)).tolist(), len(pn.ops.__all__))\n"
+    )
+    done = run("-W", "ignore", "-c", script)
+    assert (done.returncode, done.stdout) == (0, f"True [1.0, 1.0] {len(pn.ops.__all__)}\n"), done.stderr
 
 
 def test_import_is_quiet_and_starts_no_thread():

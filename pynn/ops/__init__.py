@@ -2,7 +2,7 @@
 
 A family is a module in this folder with `__all__`, the names of its public functions.
 """
-# ruff: noqa: F403
+# ruff: noqa: F403, F405
 
 from __future__ import annotations
 
@@ -14,8 +14,19 @@ from pynn.elsewhere import TENSOR
 from pynn.engine.operators import FUNCTIONS, fill_methods
 from pynn.engine.public import PublicFunction
 
-_files = sorted(name for name in os.listdir(os.path.dirname(__file__)) if name.endswith(".py") and not name.startswith("_"))
-_modules = [import_module(f"{__name__}.{name[:-3]}") for name in _files]
+
+def _families() -> list[str]:
+    """The modules in this folder, which may be compiled files alone; where there is no folder but an archive, it is asked."""
+    try:
+        files = os.listdir(os.path.dirname(__file__))
+    except OSError:
+        from pkgutil import iter_modules
+
+        files = [f"{found.name}.py" for found in iter_modules(__path__)]
+    return sorted({name.partition(".")[0] for name in files if name.endswith((".py", ".pyc")) and not name.startswith("_")})
+
+
+_modules = [import_module(f"{__name__}.{name}") for name in _families()]
 
 # Arguments alone don't decide what conv2d does, which reads a setting. The others' results know more than their values, and are made
 # around a function that is served.
