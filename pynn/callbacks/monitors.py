@@ -69,7 +69,7 @@ class Monitor(Callback):
         return {name: getattr(self, name) for name in self._STATE}
 
     def set_state(self, state) -> None:
-        """Goes on where `get_state` was asked."""
+        """Continues from where `get_state` was called."""
         for name in self._STATE:
             setattr(self, name, state[name])
 
@@ -103,15 +103,6 @@ class EarlyStopping(Monitor):
     def _reset(self) -> None:
         self.wait = self.best_epoch = self.stopped_epoch = 0
         self.best = self.best_weights = None
-
-    def get_state(self):
-        """Best value and epoch, the count of epochs without improvement, the best weights."""
-        return {name: getattr(self, name) for name in self._STATE}
-
-    def set_state(self, state) -> None:
-        """Continues from where `get_state` was called."""
-        for name in self._STATE:
-            setattr(self, name, state[name])
 
     def on_train_begin(self, logs=None) -> None:
         """Resets the state."""
@@ -197,14 +188,6 @@ class ReduceLROnPlateau(Monitor):
         self.factor, self.patience, self.verbose = factor, self._number("patience", patience), verbose
         self.cooldown, self.min_lr = self._number("cooldown", cooldown), self._number("min_lr", min_lr)
         self.wait = self.cooling = 0
-
-    def get_state(self):
-        """Best value and counts."""
-        return {"best": self.best, "wait": self.wait, "cooling": self.cooling}
-
-    def set_state(self, state) -> None:
-        """Continues from where `get_state` was called."""
-        self.best, self.wait, self.cooling = state["best"], state["wait"], state["cooling"]
 
     def on_train_begin(self, logs=None) -> None:
         """Resets the state."""
