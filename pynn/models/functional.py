@@ -96,7 +96,7 @@ class Functional(Model):
         if len(shapes) != len(self.inputs):
             return
         for symbolic, shape in zip(self.inputs, shapes, strict=True):
-            if not fits(shape, (None, *symbolic.shape[1:])):
+            if not _suits(shape, symbolic):
                 raise _misfit(self.label, symbolic, shape)
 
     def call(self, x, *, training: bool = False, mask=None):
@@ -112,7 +112,7 @@ class Functional(Model):
             raise ValueError(f"[{self.label}] takes a mask, or None, for each of {len(leaves)} inputs. Received: {len(masks)}.")
         values: dict[int, Any] = {}
         for symbolic, value, given in zip(self.inputs, leaves, masks, strict=True):
-            if not fits(value.shape, symbolic.shape):
+            if not _suits(value.shape, symbolic):
                 raise _misfit(self.label, symbolic, value.shape)
             if given is not None and given is not value.mask:
                 value = stand_in(value)  # the tensor itself is the caller's
@@ -215,8 +215,12 @@ def _nodes_between(inputs: list[SymbolicTensor], outputs: list[SymbolicTensor], 
     return order
 
 
+def _suits(shape, symbolic: SymbolicTensor) -> bool:
+    """Whether an input may have this shape, in as many rows as you like: an `Input` with a batch size tells it to stateful layers alone."""
+    return fits(shape, (None, *symbolic.shape[1:]))
+
+
 def _misfit(label: str, symbolic: SymbolicTensor, shape) -> ValueError:
     advice = ONE_EXAMPLE if fits(shape, symbolic.shape[1:]) else ""
-    return ValueError(
-        f"[{label}] the input {symbolic.name!r} must have shape {symbolic.shape} (None: any). Received: shape={tuple(shape)}.{advice}"
-    )
+    wanted = (None, *symbolic.shape[1:])
+    return ValueError(f"[{label}] the input {symbolic.name!r} must have shape {wanted} (None: any). Received: shape={tuple(shape)}.{advice}")

@@ -261,3 +261,31 @@ def test_losses_after_a_call_have_values():
     assert larger[1] == pytest.approx(4 * once[1])
     model.fit(X, np.zeros((6, 3)), verbose=0)
     assert [float(v) for v in model.losses] == pytest.approx([0.01 * (model.get_weights()[0] ** 2).sum()])
+
+
+def with_batch_size(rows, kind):
+    """A model whose input has a batch size."""
+    x = pn.Input((4, 3), batch_size=rows)
+    model = pn.Model(x, pn.layers.Dense(1)(pn.layers.LSTM(2)(pn.layers.TimeDistributed(pn.layers.Dense(2))(x))))
+    return pn.Sequential([pn.Input((4, 3)), model]) if kind == "nested" else model
+
+
+@pytest.mark.parametrize("kind", ["model", "nested"])
+def test_an_input_with_a_batch_size_takes_other_batches(kind):
+    model = with_batch_size(3, kind)
+    x, y = np.random.default_rng(0).standard_normal((7, 4, 3)).astype(np.float32), np.ones((7, 1), np.float32)
+    whole = model.predict(x, verbose=0)
+    np.testing.assert_allclose(np.concatenate([model(x[i : i + 1]).numpy() for i in range(7)]), whole, rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(model.predict(x, batch_size=3, verbose=0), whole)
+    model.compile("sgd", "mse")
+    before = model.evaluate(x, y, batch_size=3, verbose=0)
+    model.fit(x, y, batch_size=3, epochs=3, verbose=0)
+    assert model.evaluate(x, y, batch_size=3, verbose=0) < before
+
+
+def test_a_stateful_model_keeps_the_batch_size_of_its_input():
+    x = pn.Input((4, 3), batch_size=3)
+    model = pn.Model(x, pn.layers.LSTM(2, stateful=True)(x))
+    assert model.predict(np.ones((6, 4, 3)), batch_size=3, verbose=0).shape == (6, 2)
+    with pytest.raises(ValueError, match="keeps its batch size. Received: a batch of 2, built for 3"):
+        model(np.ones((2, 4, 3)))
