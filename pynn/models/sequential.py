@@ -10,6 +10,7 @@ from pynn.layers.base import Layer
 from pynn.layers.input import Input, InputLayer
 from pynn.layers.structure import flatten, is_shape
 from pynn.layers.symbolic import Home, SymbolicTensor, output_shapes
+from pynn.models.functional import Functional
 from pynn.models.model import ONE_EXAMPLE, Model, fits
 
 
@@ -99,10 +100,12 @@ class Sequential(Model):
         return output_shapes(layer, shape)
 
     def first_shape(self):
-        """The batch input shape that the first layer declares, None if it doesn't."""
+        """The batch input shape that the first layer declares, a list of them for several inputs, None if it doesn't."""
         if not self.stack:
             return None
         first = self.stack[0]
+        if isinstance(first, Functional):
+            return first._build_shape
         return first.first_shape() if isinstance(first, Sequential) else first.batch_input_shape
 
     def _shape_before(self, layer: Layer):

@@ -115,3 +115,16 @@ def test_a_config_makes_the_same_architecture():
     data = {"x": np.ones((4, 3), np.float32), "y": np.ones((4, 2), np.float32)}
     for one, other in zip(graph.predict(data), again.predict(data), strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def test_a_functional_model_in_front_tells_the_shape(tmp_path):
+    x = pn.Input((4,))
+    base = pn.Model(x, pn.layers.Dense(3, activation="tanh")(x), name="base")
+    model = pn.Sequential([base, pn.layers.Dense(1)])
+    assert model.built and model.output.shape == (None, 1)
+    data = np.random.default_rng(0).standard_normal((5, 4)).astype(np.float32)
+    model.save(tmp_path / "model")
+    again = pn.load_model(tmp_path / "model")
+    np.testing.assert_array_equal(again.predict(data, verbose=0), model.predict(data, verbose=0))
+    with pytest.raises(ValueError, match=r"must have shape \(None, 4\)"):
+        model.predict(data[:, :2], verbose=0)
