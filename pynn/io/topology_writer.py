@@ -8,6 +8,7 @@ from typing import Any
 from pynn.io.topology import KERAS3_HARD_SIGMOID, OWN_DTYPE
 from pynn.layers.base import Layer
 from pynn.layers.structure import is_shape
+from pynn.layers.wrappers import TimeDistributed
 from pynn.models.functional import Functional
 from pynn.models.sequential import Sequential
 
@@ -79,7 +80,10 @@ class Writer:
             config["axis"] += len(layer.output.shape)  # TensorFlow.js takes any axis below zero for the last
         if is_shape(layer._build_shape):
             self._by_shape(name, config, layer)
-        return {"class_name": name, "config": self._config(name, config)}
+        inner = getattr(layer, "layer", None)
+        whole = {"layer": self.layer(inner)} if isinstance(inner, (Sequential, Functional, TimeDistributed)) else {}
+        rest = {key: value for key, value in config.items() if key not in whole}
+        return {"class_name": name, "config": {**self._config(name, rest), **whole}}
 
     def _by_shape(self, name: str, config: dict[str, Any], layer: Layer) -> None:
         """What TensorFlow.js wants to be told otherwise, or lacks, for inputs of this shape."""

@@ -175,6 +175,10 @@ MODELS: dict[str, Callable[[], pn.Model]] = {
         lambda: L.Bidirectional(L.GRU(2, reset_after=False), merge_mode="sum"),
     ),
     "time_distributed": sequential((3, 4), lambda: L.TimeDistributed(L.Dense(2, activation="relu"))),
+    "time_distributed_model": sequential(
+        (3, 4), lambda: L.TimeDistributed(pn.Sequential([L.Input((4,)), L.Dense(3, activation="silu"), L.Dense(2)])),
+        layer("Flatten"),
+    ),
     "float64": sequential((4,), layer("Dense", units=3, dtype="float64"), layer("Dense", units=2, dtype="float64")),
     "float64_input": float64_input,
     "masking": sequential((4, 3), layer("Masking", mask_value=0.0), layer("SimpleRNN", units=2)),

@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 import subprocess
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -204,3 +205,15 @@ def test_a_length_to_be_found_is_written_as_found(tmp_path):
     x = pn.Input((None, 6))
     pn.Model(x, pn.layers.Reshape((-1, 3))(x)).save(tmp_path / "open")
     assert pn.load_model(tmp_path / "open").layers[-1].target_shape == (-1, 3)
+
+
+def test_models_inside_of_wrappers_are_written_in_the_words_of_tensorflow_js(tmp_path):
+    inner = pn.Sequential([pn.Input((4,)), pn.layers.Dense(3, activation="silu")])
+    model = pn.Sequential([pn.Input((2, 3, 4)), pn.layers.TimeDistributed(pn.layers.TimeDistributed(inner))])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model.save(tmp_path / "model")
+    saved = (tmp_path / "model" / "model.json").read_text()
+    assert '"swish"' in saved and "silu" not in saved and '"batch_shape"' not in saved
+    x = np.random.default_rng(0).standard_normal((2, 2, 3, 4)).astype(np.float32)
+    np.testing.assert_array_equal(pn.load_model(tmp_path / "model").predict(x, verbose=0), model.predict(x, verbose=0))
