@@ -248,7 +248,10 @@ def set_optimizer_state(model, state: list[tuple[str, np.ndarray]]) -> None:
     if "momentum" not in optimizer.slots_in_use() and len(arrays) > len(slots):
         arrays = [a for n, a in state if n != "iter" and not n.endswith("/momentum")]
     if len(arrays) != len(slots) or any(a.shape != s.shape for a, s in zip(arrays, slots, strict=True)):
-        raise DataError(f"[load_model] the optimizer's state has {len(arrays)} weights; {type(optimizer).__name__} needs {len(slots)}.")
+        raise DataError(
+            f"[load_model] the optimizer's state has {len(arrays)} weights of these shapes: {printable([a.shape for a in arrays])}. "
+            f"{type(optimizer).__name__} needs {len(slots)}: {printable([s.shape for s in slots])}. Pass compile=False to do without it."
+        )
     unit = _momentum_unit(optimizer)
     arrays = [(a * unit).astype(np.float32) for a in arrays]
     for slot, array in zip(slots, arrays, strict=True):

@@ -461,3 +461,14 @@ def test_a_regularizer_that_tensorflow_js_writes_as_constraint_is_read(tmp_path)
     (tmp_path / "model" / "model.json").write_text(json.dumps(saved))
     again = pn.load_model(tmp_path / "model").layers[0]
     assert again.depthwise_constraint is None and again.depthwise_regularizer.get_config()["l2"] == 0.5
+
+
+def test_a_state_that_does_not_fit_the_optimizer_is_told_with_a_way_out(tmp_path):
+    trained().save(tmp_path / "model")
+    saved = description(tmp_path / "model")
+    del saved["pynnState"]
+    saved["trainingConfig"]["optimizer_config"] = {"class_name": "Adagrad", "config": {"learningRate": 0.1}}
+    (tmp_path / "model" / "model.json").write_text(json.dumps(saved))
+    with pytest.raises(pn.DataError, match=r"has 8 weights.*Adagrad needs 4.*Pass compile=False"):
+        pn.load_model(tmp_path / "model")
+    assert pn.load_model(tmp_path / "model", compile=False).optimizer is None
