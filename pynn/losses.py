@@ -378,6 +378,7 @@ _REGISTER.add(CategoricalCrossentropy, "softmax_cross_entropy")
 _REGISTER.add(Huber, "huber_loss")
 _REGISTER.add(CosineSimilarity, "cosine_proximity")
 _FUNCTIONS = {c._function: c for c in _REGISTER.entries.values() if hasattr(c, "_function")}
+_FUNCTIONS[cosine_similarity] = CosineSimilarity  # a loss that grew with the likeness would be trained away from it
 
 
 def get(identifier) -> Loss | None:

@@ -170,6 +170,13 @@ def test_names():
     assert losses.get(losses.huber).get_config()["delta"] == 1.0
 
 
+def test_a_function_of_ours_is_the_loss_of_its_name():
+    for name, y_true, y_pred, _ in FORMULAS:
+        function = getattr(losses, name, None)
+        if function is not None:
+            assert float(losses.get(function)(y_true, y_pred)) == float(losses.get(name)(y_true, y_pred)), name
+
+
 @pytest.mark.parametrize("axis", [-1, 1])
 @pytest.mark.parametrize("activation", ["sigmoid", "softmax"])
 @pytest.mark.parametrize("name", ["binary_crossentropy", "categorical_crossentropy", "sparse_categorical_crossentropy"])
