@@ -1,4 +1,7 @@
-"""Initial values of weights. An initializer is called with a shape and returns a NumPy array."""
+"""Initial values of weights. An initializer is called with a shape and returns a NumPy array.
+
+With a `seed`, an initializer returns the same numbers each time; without, they follow from the process's seed.
+"""
 
 from __future__ import annotations
 

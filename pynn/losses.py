@@ -257,7 +257,13 @@ class Loss(Configurable):
 
 
 class FunctionLoss(Loss):
-    """A loss from a function of (y_true, y_pred) that gives a value per example."""
+    """A loss from a function of (y_true, y_pred) that gives a value per example.
+
+    Args:
+        fn: `fn(y_true, y_pred, **arguments)`, written with ops.
+        reduction, name: As in `Loss`.
+        arguments: Further arguments of `fn`.
+    """
 
     def __init__(self, fn, reduction: Any = "sum_over_batch_size", name: str | None = None, **arguments):
         super().__init__(reduction, name or getattr(fn, "__name__", "loss"))

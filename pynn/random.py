@@ -137,7 +137,7 @@ def integers(shape: Shape, low: int, high: int, dtype: Any = "int64", seed: int 
 
 
 def permutation(n: int, seed: int | None = None) -> Tensor:
-    """The numbers 0 to n - 1 in random order, int64."""
+    """The numbers 0 to n - 1 in random order, int64. `seed` as for `normal`."""
     return _drawn(ops.permutation, seed, n)
 
 

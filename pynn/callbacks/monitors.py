@@ -137,7 +137,12 @@ class EarlyStopping(Monitor):
 
 
 class LearningRateScheduler(Callback):
-    """Sets the learning rate at the start of each epoch: `schedule(epoch)` or `schedule(epoch, current_rate)`."""
+    """Sets the learning rate at the start of each epoch: `schedule(epoch)` or `schedule(epoch, current_rate)`.
+
+    Args:
+        schedule: A function that returns the rate, a number.
+        verbose: 1 prints the rate.
+    """
 
     def __init__(self, schedule: Callable, verbose: int = 0):
         self.schedule, self.verbose = schedule, verbose

@@ -15,7 +15,10 @@ from pynn.ops.shape import checked_axes
 
 
 class Activation(SameShape):
-    """Applies an activation, given by name or as a function."""
+    """Applies an activation, given by name or as a function.
+
+    Shapes: any input; the output has its shape.
+    """
 
     def __init__(self, activation, **common):
         super().__init__(**common)
@@ -40,7 +43,10 @@ def _number(layer: Layer, name: str, value, *, none: bool = False) -> float | No
 
 
 class ReLU(SameShape):
-    """max(x, 0); see `pynn.activations.relu` for the arguments."""
+    """max(x, 0); see `pynn.activations.relu` for the arguments.
+
+    Shapes: any input; the output has its shape.
+    """
 
     def __init__(self, max_value: float | None = None, negative_slope: float = 0.0, threshold: float = 0.0, **common):
         super().__init__(**common)
@@ -57,7 +63,10 @@ class ReLU(SameShape):
 
 
 class LeakyReLU(SameShape):
-    """x above zero, `negative_slope * x` below. `alpha` is the slope's name in older files."""
+    """x above zero, `negative_slope * x` below. `alpha` is the slope's name in older files.
+
+    Shapes: any input; the output has its shape.
+    """
 
     def __init__(self, negative_slope: float = 0.3, *, alpha: float | None = None, **common):
         super().__init__(**common)
@@ -82,7 +91,10 @@ class LeakyReLU(SameShape):
 
 
 class ELU(SameShape):
-    """x above zero, `alpha * (exp(x) - 1)` below."""
+    """x above zero, `alpha * (exp(x) - 1)` below.
+
+    Shapes: any input; the output has its shape.
+    """
 
     def __init__(self, alpha: float = 1.0, **common):
         super().__init__(**common)
@@ -97,7 +109,10 @@ class ELU(SameShape):
 
 
 class ThresholdedReLU(SameShape):
-    """x where x is above `theta`, else zero."""
+    """x where x is above `theta`, else zero.
+
+    Shapes: any input; the output has its shape.
+    """
 
     def __init__(self, theta: float = 1.0, **common):
         super().__init__(**common)
@@ -119,6 +134,8 @@ class Softmax(SameShape):
     Raises:
         ValueError: `axis` is neither a whole number nor a list of them; or, when called, the input has no such axis or
             the mask doesn't fit.
+
+    Shapes: any input; the output has its shape.
     """
 
     def __init__(self, axis: int | Sequence[int] = -1, **common):
@@ -158,7 +175,14 @@ def _softmax_over(x, axes: tuple[int, ...]):
 
 
 class PReLU(SameShape):
-    """x above zero, `alpha * x` below, `alpha` learned for each element, or one along each of `shared_axes` (He et al., 2015)."""
+    """x above zero, `alpha * x` below, `alpha` learned for each element, or one along each of `shared_axes` (He et al., 2015).
+
+    Args:
+        alpha_initializer, alpha_regularizer, alpha_constraint: For the slopes.
+        shared_axes: Axes along which the slope is the same; the batch axis is 0.
+
+    Shapes: (batch, ...); the output has the input's shape; weights alpha (...), 1 along each of `shared_axes`.
+    """
 
     def __init__(self, alpha_initializer: Any = "zeros", alpha_regularizer=None, alpha_constraint=None, shared_axes=None, **common):
         super().__init__(**common)

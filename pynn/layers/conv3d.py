@@ -116,7 +116,10 @@ class AveragePooling3D(AveragePooling2D):
 
 
 class GlobalMaxPooling3D(GlobalMaxPooling2D):
-    """The largest value of each channel: (batch, depth, height, width, channels) -> (batch, channels)."""
+    """The largest value of each channel: (batch, depth, height, width, channels) -> (batch, channels).
+
+    `keepdims` keeps the reduced axes with length 1.
+    """
 
     rank = 3
 
@@ -126,7 +129,10 @@ class GlobalMaxPooling3D(GlobalMaxPooling2D):
 
 
 class GlobalAveragePooling3D(GlobalAveragePooling2D):
-    """The mean of each channel: (batch, depth, height, width, channels) -> (batch, channels)."""
+    """The mean of each channel: (batch, depth, height, width, channels) -> (batch, channels).
+
+    `keepdims` keeps the reduced axes with length 1.
+    """
 
     rank = 3
 

@@ -13,7 +13,10 @@ from pynn.layers.symbolic import inferred_shape
 
 
 class Identity(Layer):
-    """The input as it is."""
+    """The input as it is.
+
+    Shapes: any input; the output has its shape.
+    """
 
     supports_masking = True
 
@@ -33,6 +36,12 @@ class Lambda(Layer):
 
     A model with it can be trained and its weights saved, but its file can't be opened again: files hold no code. For that, write
     a Layer subclass and register it with `@pynn.register_layer`.
+
+    Args:
+        function: `f(tensor, **arguments)`, written with ops.
+        output_shape: The output's shape without the batch axis, or a function of the input's shape (batch axis included). A trial call
+            finds it by default.
+        arguments: Further arguments of the function, by name.
     """
 
     def __init__(self, function, output_shape=None, arguments: dict | None = None, **common):
@@ -55,7 +64,10 @@ class Lambda(Layer):
 
 
 class ActivityRegularization(SameShape):
-    """The input as it is; adds `l1 * sum(|x|) + l2 * sum(x^2)` to the loss."""
+    """The input as it is; adds `l1 * sum(|x|) + l2 * sum(x^2)` to the loss.
+
+    Shapes: any input; the output has its shape.
+    """
 
     def __init__(self, l1: float = 0.0, l2: float = 0.0, **common):
         super().__init__(activity_regularizer=regularizers.L1L2(l1, l2), **common)
@@ -76,7 +88,10 @@ class ActivityRegularization(SameShape):
 
 
 class UnitNormalization(SameShape):
-    """`x / |x|` along `axis`."""
+    """`x / |x|` along `axis`.
+
+    Shapes: any input; the output has its shape.
+    """
 
     def __init__(self, axis: Any = -1, **common):
         super().__init__(**common)
@@ -100,6 +115,8 @@ class GroupNormalization(SameShape):
         beta_initializer, gamma_initializer, beta_regularizer, gamma_regularizer, beta_constraint, gamma_constraint: For these weights.
 
     Reference: Wu and He, 2018.
+
+    Shapes: (batch, ..., channels); the output has the input's shape.
     """
 
     def __init__(

@@ -72,7 +72,10 @@ class _Merge(Layer):
 
 
 class Add(_Merge):
-    """The sum of the inputs."""
+    """The sum of the inputs.
+
+    Shapes: a list of two or more inputs whose shapes broadcast, axes after the batch axis being added as needed.
+    """
 
     def combine(self, a, b):
         return a + b
@@ -83,7 +86,10 @@ class Add(_Merge):
 
 
 class Subtract(_Merge):
-    """The first input minus the second."""
+    """The first input minus the second.
+
+    Shapes: as for `Add`, with exactly two inputs.
+    """
 
     def check_input(self, shapes):
         super().check_input(shapes)
@@ -116,7 +122,10 @@ class _MergeOfPresent(_Merge):
 
 
 class Multiply(_MergeOfPresent):
-    """The product of the inputs, element by element, of those that aren't masked; zero where all are."""
+    """The product of the inputs, element by element, of those that aren't masked; zero where all are.
+
+    Shapes: as for `Add`.
+    """
 
     neutral = 1.0
 
@@ -128,7 +137,10 @@ class Multiply(_MergeOfPresent):
 
 
 class Average(_Merge):
-    """The mean of the inputs."""
+    """The mean of the inputs.
+
+    Shapes: as for `Add`.
+    """
 
     def combine(self, a, b):
         return a + b
@@ -138,7 +150,10 @@ class Average(_Merge):
 
 
 class Maximum(_MergeOfPresent):
-    """The largest of the inputs, element by element, of those that aren't masked; the first where all are."""
+    """The largest of the inputs, element by element, of those that aren't masked; the first where all are.
+
+    Shapes: as for `Add`.
+    """
 
     neutral = -math.inf
 
@@ -147,7 +162,10 @@ class Maximum(_MergeOfPresent):
 
 
 class Minimum(_MergeOfPresent):
-    """The smallest of the inputs, element by element, of those that aren't masked; the first where all are."""
+    """The smallest of the inputs, element by element, of those that aren't masked; the first where all are.
+
+    Shapes: as for `Add`.
+    """
 
     neutral = math.inf
 
@@ -156,7 +174,10 @@ class Minimum(_MergeOfPresent):
 
 
 class Concatenate(_Merge):
-    """The inputs one after the other along `axis`, their masks likewise; along the last, a step is masked if it is in each input."""
+    """The inputs one after the other along `axis`, their masks likewise; along the last, a step is masked if it is in each input.
+
+    Shapes: a list of inputs that may differ along `axis` only; its lengths add up.
+    """
 
     least = 1
 
@@ -197,6 +218,8 @@ class Dot(_Merge):
     """The sum of products of two inputs along `axes` (one axis for both, or one for each), example by example.
 
     `normalize` first scales the inputs to length one along these axes, which gives the cosine of the angle.
+
+    Shapes: (batch, ...) and (batch, ...) -> (batch, the other axes of the first, those of the second), or (batch, 1) if none are left.
     """
 
     def __init__(self, axes, normalize: bool = False, **common):

@@ -61,6 +61,8 @@ class Dropout(_Dropout):
         seed: Makes the layer's stream independent of the process's seed.
 
     Reference: Srivastava et al., 2014.
+
+    Shapes: any input; the output has its shape.
     """
 
     def __init__(self, rate: float, noise_shape=None, seed: int | None = None, **common):
@@ -72,7 +74,11 @@ class Dropout(_Dropout):
 
 
 class SpatialDropout1D(_Dropout):
-    """Dropout of whole channels of (batch, steps, channels)."""
+    """Dropout of whole channels of (batch, steps, channels).
+
+    Args:
+        rate, seed: As in `Dropout`.
+    """
 
     input_spec = InputSpec(ndim=3, words="(batch, steps, channels)")
 
@@ -85,7 +91,12 @@ class SpatialDropout1D(_Dropout):
 
 
 class SpatialDropout2D(_Dropout):
-    """Dropout of whole channels of (batch, height, width, channels)."""
+    """Dropout of whole channels of (batch, height, width, channels).
+
+    Args:
+        rate, seed: As in `Dropout`.
+        data_format: "channels_last" or "channels_first".
+    """
 
     input_spec = InputSpec(ndim=4, words="(batch, height, width, channels)")
 
@@ -100,7 +111,14 @@ class SpatialDropout2D(_Dropout):
 
 
 class GaussianNoise(_Noise):
-    """While training, adds normal numbers of standard deviation `stddev`."""
+    """While training, adds normal numbers of standard deviation `stddev`.
+
+    Args:
+        stddev: The standard deviation.
+        seed: Seed of the layer's own random stream; by default the process's seed determines it.
+
+    Shapes: any input; the output has its shape.
+    """
 
     def __init__(self, stddev: float, seed: int | None = None, **common):
         super().__init__(seed, common)
@@ -115,7 +133,14 @@ class GaussianNoise(_Noise):
 
 
 class GaussianDropout(_Noise):
-    """While training, multiplies by normal numbers of mean 1 and standard deviation sqrt(rate / (1 - rate))."""
+    """While training, multiplies by normal numbers of mean 1 and standard deviation sqrt(rate / (1 - rate)).
+
+    Args:
+        rate: In [0, 1).
+        seed: Seed of the layer's own random stream; by default the process's seed determines it.
+
+    Shapes: any input; the output has its shape.
+    """
 
     def __init__(self, rate: float, seed: int | None = None, **common):
         super().__init__(seed, common)
@@ -132,7 +157,13 @@ class GaussianDropout(_Noise):
 
 
 class AlphaDropout(_Noise):
-    """Dropout that keeps mean and variance after selu (Klambauer et al., 2017)."""
+    """Dropout that keeps mean and variance after selu (Klambauer et al., 2017).
+
+    Args:
+        rate, noise_shape, seed: As in `Dropout`.
+
+    Shapes: any input; the output has its shape.
+    """
 
     _floor = -1.7580993408473766  # -scale * alpha of selu
 

@@ -27,6 +27,8 @@ class BatchNormalization(SameShape):
         beta_regularizer, gamma_regularizer, beta_constraint, gamma_constraint: For these weights.
 
     Reference: Ioffe and Szegedy, 2015.
+
+    Shapes: any input; the output has its shape.
     """
 
     def __init__(
@@ -105,6 +107,8 @@ class LayerNormalization(SameShape):
         epsilon: Added to the variance.
         center, scale: Whether there is a beta, a gamma, of the shape of the normalised axes.
         beta_initializer, gamma_initializer, beta_regularizer, gamma_regularizer, beta_constraint, gamma_constraint: For these weights.
+
+    Shapes: any input; the output has its shape.
     """
 
     def __init__(

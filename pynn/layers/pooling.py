@@ -120,27 +120,39 @@ class _GlobalPooling(Layer):
 
 
 class GlobalMaxPooling2D(_GlobalPooling):
-    """The largest value of each channel: (batch, height, width, channels) -> (batch, channels)."""
+    """The largest value of each channel: (batch, height, width, channels) -> (batch, channels).
+
+    `keepdims` keeps the reduced axes with length 1.
+    """
 
     def call(self, x):
         return ops.max(x, axis=self.axes, keepdims=self.keepdims)
 
 
 class GlobalAveragePooling2D(_GlobalPooling):
-    """The mean of each channel: (batch, height, width, channels) -> (batch, channels)."""
+    """The mean of each channel: (batch, height, width, channels) -> (batch, channels).
+
+    `keepdims` keeps the reduced axes with length 1.
+    """
 
     def call(self, x):
         return ops.mean(x, axis=self.axes, keepdims=self.keepdims)
 
 
 class GlobalMaxPooling1D(GlobalMaxPooling2D):
-    """The largest value over the steps: (batch, steps, channels) -> (batch, channels)."""
+    """The largest value over the steps: (batch, steps, channels) -> (batch, channels).
+
+    `keepdims` keeps the reduced axes with length 1.
+    """
 
     rank = 1
 
 
 class GlobalAveragePooling1D(_GlobalPooling):
-    """The mean over the steps, masked ones left out: (batch, steps, channels) -> (batch, channels)."""
+    """The mean over the steps, masked ones left out: (batch, steps, channels) -> (batch, channels).
+
+    `keepdims` keeps the reduced axes with length 1.
+    """
 
     rank = 1
 

@@ -41,7 +41,16 @@ def resize(x, height: int, width: int, kind: str):
 
 
 class Resizing(Layer):
-    """Images resized to height x width. `interpolation`: "bilinear" or "nearest", pixels taken at their centres."""
+    """Images resized to height x width. `interpolation`: "bilinear" or "nearest", pixels taken at their centres.
+
+    Args:
+        height, width: Size of the result.
+        interpolation: "bilinear" or "nearest".
+        crop_to_aspect_ratio: Whether images are cropped to the result's proportions first, in place of being distorted.
+        data_format: "channels_last" or "channels_first".
+
+    Shapes: (batch, rows, columns, channels) -> (batch, height, width, channels), or without the batch axis on both sides.
+    """
 
     input_spec = InputSpec(min_ndim=3, words="(batch, height, width, channels)")
 
@@ -93,7 +102,10 @@ def _proportioned(x, height: int, width: int):
 
 
 class CenterCrop(Layer):
-    """The middle of images; images that are too small are first enlarged, keeping their proportions."""
+    """The middle of images; images that are too small are cropped to the proportions of the result and enlarged.
+
+    Shapes: (batch, rows, columns, channels) -> (batch, height, width, channels), or without the batch axis on both sides.
+    """
 
     input_spec = InputSpec(min_ndim=3, words="(batch, height, width, channels)")
 
@@ -118,7 +130,14 @@ class CenterCrop(Layer):
 
 
 class CategoryEncoding(Layer):
-    """Class numbers encoded as vectors of length `num_tokens`: "one_hot", "multi_hot" (any of the row's numbers), or "count"."""
+    """Class numbers encoded as vectors of length `num_tokens`: "one_hot", "multi_hot" (any of the row's numbers), or "count".
+
+    Args:
+        num_tokens: Number of classes.
+        output_mode: "multi_hot", "one_hot" or "count"; for "count" the call takes `count_weights` in the input's shape.
+
+    Shapes: (..., n) -> (..., num_tokens); for "one_hot" (..., n, num_tokens), or (..., num_tokens) if n is 1.
+    """
 
     casts_inputs = False
 
@@ -158,6 +177,13 @@ class RandomWidth(Layer):
     """While training, images get a random width: their own times 1 + a number in [-factor, factor] (or in the pair given).
 
     Shapes change from call to call, so it can't be part of a captured step: train with `run_eagerly=True`.
+
+    Args:
+        factor: The largest change, or the pair (least, largest).
+        interpolation: "bilinear" or "nearest".
+        seed: Seed of the layer's own random stream; by default the process's seed determines it.
+
+    Shapes: (batch, height, width, channels) -> (batch, height, width', channels).
     """
 
     input_spec = InputSpec(ndim=4, words="(batch, height, width, channels)")
@@ -185,7 +211,14 @@ class RandomWidth(Layer):
 
 
 class Normalization(Layer):
-    """`(x - mean) / sqrt(variance)` along `axis`, with given statistics or those that `adapt(data)` measures."""
+    """`(x - mean) / sqrt(variance)` along `axis`, with given statistics or those that `adapt(data)` measures.
+
+    Args:
+        axis: The axis or axes whose indices have their own statistics; None for one mean and variance.
+        mean, variance: The statistics, if `adapt` isn't used.
+
+    Shapes: any input; the output has its shape.
+    """
 
     def __init__(self, axis: Any = -1, mean=None, variance=None, **common):
         super().__init__(**common)

@@ -54,7 +54,10 @@ class _OneStep:
 
 
 class SimpleRNNCell(_OneStep, SimpleRecurrence):
-    """One step of `SimpleRNN`: `cell(x, [h])` gives `(h', [h'])`."""
+    """One step of `SimpleRNN`: `cell(x, [h])` gives `(h', [h'])`.
+
+    Arguments as in `SimpleRNN`. Shapes: x (batch, features), h (batch, units).
+    """
 
     def __init__(
         self,
@@ -80,7 +83,10 @@ class SimpleRNNCell(_OneStep, SimpleRecurrence):
 
 
 class GRUCell(_OneStep, GatedRecurrence):
-    """One step of `GRU`: `cell(x, [h])` gives `(h', [h'])`."""
+    """One step of `GRU`: `cell(x, [h])` gives `(h', [h'])`.
+
+    Arguments as in `GRU`. Shapes: x (batch, features), h (batch, units).
+    """
 
     def __init__(
         self,
@@ -108,7 +114,10 @@ class GRUCell(_OneStep, GatedRecurrence):
 
 
 class LSTMCell(_OneStep, LongShortTermRecurrence):
-    """One step of `LSTM`: `cell(x, [h, c])` gives `(h', [h', c'])`."""
+    """One step of `LSTM`: `cell(x, [h, c])` gives `(h', [h', c'])`.
+
+    Arguments as in `LSTM`. Shapes: x (batch, features), h and c (batch, units).
+    """
 
     def __init__(
         self,
@@ -155,7 +164,11 @@ def _sizes(cell) -> list[int]:
 
 
 class StackedRNNCells(Layer):
-    """Cells one above the other, each fed with the output of the one below."""
+    """Cells one above the other, each fed with the output of the one below.
+
+    Args:
+        cells: The cells, from the input to the output.
+    """
 
     def __init__(self, cells, **common):
         made = [_cell(c, common) for c in cells]

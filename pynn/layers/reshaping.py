@@ -63,7 +63,10 @@ class Reshape(Layer):
 
 
 class Permute(Layer):
-    """Reorders the axes after the batch axis; `dims` counts them from 1, so `Permute((2, 1))` swaps two."""
+    """Reorders the axes after the batch axis; `dims` counts them from 1, so `Permute((2, 1))` swaps two.
+
+    Shapes: (batch, ...) -> (batch, ...) with the axes in the order of `dims`.
+    """
 
     def __init__(self, dims, **common):
         super().__init__(**common)

@@ -48,7 +48,10 @@ class _Sides(Layer):
 
 
 class ZeroPadding2D(_Sides):
-    """Adds zeros around images. `padding`: one number, (rows, columns), or ((top, bottom), (left, right))."""
+    """Adds zeros around images. `padding`: one number, (rows, columns), or ((top, bottom), (left, right)).
+
+    Shapes: (batch, height, width, channels) -> (batch, top + height + bottom, left + width + right, channels).
+    """
 
     def __init__(self, padding=(1, 1), data_format: str | None = None, **common):
         super().__init__(data_format, common)
@@ -70,7 +73,10 @@ class ZeroPadding2D(_Sides):
 
 
 class ZeroPadding1D(ZeroPadding2D):
-    """Adds zeros before and after sequences. `padding`: one number, or (before, after)."""
+    """Adds zeros before and after sequences. `padding`: one number, or (before, after).
+
+    Shapes: (batch, steps, channels) -> (batch, before + steps + after, channels).
+    """
 
     rank = 1
 
@@ -83,7 +89,10 @@ class ZeroPadding1D(ZeroPadding2D):
 
 
 class Cropping2D(_Sides):
-    """Cuts rows and columns off images. `cropping`: one number, (rows, columns), or ((top, bottom), (left, right))."""
+    """Cuts rows and columns off images. `cropping`: one number, (rows, columns), or ((top, bottom), (left, right)).
+
+    Shapes: (batch, height, width, channels) -> (batch, height - top - bottom, width - left - right, channels).
+    """
 
     def __init__(self, cropping=((0, 0), (0, 0)), data_format: str | None = None, **common):
         super().__init__(data_format, common)
@@ -103,7 +112,10 @@ class Cropping2D(_Sides):
 
 
 class Cropping1D(Cropping2D):
-    """Cuts steps off sequences. `cropping`: one number, or (before, after)."""
+    """Cuts steps off sequences. `cropping`: one number, or (before, after).
+
+    Shapes: (batch, steps, channels) -> (batch, steps - before - after, channels).
+    """
 
     rank = 1
 
@@ -116,7 +128,15 @@ class Cropping1D(Cropping2D):
 
 
 class UpSampling2D(Layer):
-    """Images enlarged by whole factors. `interpolation`: "nearest" repeats pixels, "bilinear" interpolates between their centres."""
+    """Images enlarged by whole factors. `interpolation`: "nearest" repeats pixels, "bilinear" interpolates between their centres.
+
+    Args:
+        size: How often each row and column is repeated: one number, or (rows, columns).
+        data_format: "channels_last" or "channels_first".
+        interpolation: "nearest" or "bilinear".
+
+    Shapes: (batch, height, width, channels) -> (batch, height * rows, width * columns, channels).
+    """
 
     input_spec = InputSpec(ndim=4)
 
@@ -148,7 +168,10 @@ class UpSampling2D(Layer):
 
 
 class UpSampling1D(Layer):
-    """Each step of a sequence repeated `size` times."""
+    """Each step of a sequence repeated `size` times.
+
+    Shapes: (batch, steps, channels) -> (batch, steps * size, channels).
+    """
 
     input_spec = InputSpec(ndim=3)
 
@@ -189,7 +212,10 @@ class Masking(SameShape):
 
 
 class Rescaling(SameShape):
-    """`x * scale + offset`: `Rescaling(1 / 255)` for pixels."""
+    """`x * scale + offset`: `Rescaling(1 / 255)` for pixels.
+
+    Shapes: any input; the output has its shape.
+    """
 
     def __init__(self, scale: float, offset: float = 0.0, **common):
         super().__init__(**common)

@@ -46,6 +46,8 @@ class Bidirectional(Layer):
         backward_layer: A separate layer for the reversed sequence; it must have `go_backwards=True`.
 
     Weights: those of `forward_layer`, then those of `backward_layer`.
+
+    Shapes: (batch, time, features) -> those of the inner layer's output, twice as long in the last axis for "concat".
     """
 
     supports_masking = True

@@ -48,7 +48,10 @@ class Adam(Optimizer):
 
 
 class AdamW(Adam):
-    """Adam with `w - weight_decay * lr * w` before each update (Loshchilov and Hutter, 2019)."""
+    """Adam with `w - weight_decay * lr * w` before each update (Loshchilov and Hutter, 2019).
+
+    Arguments as in `Adam`; see `Optimizer` for those that all optimizers take.
+    """
 
     def __init__(self, learning_rate: Any = 0.001, weight_decay: float = 0.004, *args, **common):
         super().__init__(learning_rate, *args, weight_decay=weight_decay, **common)
