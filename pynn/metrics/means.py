@@ -20,7 +20,7 @@ def _mean_hits(x: Tensor) -> Tensor:
 
 
 def accuracy(y_true, y_pred) -> Tensor:
-    """Where the two are equal; mean over the last axis."""
+    """1 where `y_true` equals `y_pred`, else 0; mean over the last axis."""
     return _mean_hits(ops.equal(*dense_targets("accuracy", y_true, y_pred)))
 
 
@@ -36,13 +36,13 @@ def _same_class(labels: Tensor, y_pred: Tensor) -> Tensor:
 
 
 def categorical_accuracy(y_true, y_pred) -> Tensor:
-    """Where the largest output is at the largest target, targets one-hot."""
+    """1 where the largest of `y_pred` is at the largest of `y_true`, else 0; targets one-hot."""
     y_true, y_pred = categorical_targets("categorical_accuracy", y_true, y_pred)
     return _same_class(ops.argmax(y_true, axis=-1), y_pred)
 
 
 def sparse_categorical_accuracy(y_true, y_pred) -> Tensor:
-    """Where the largest output is at the label, targets integers."""
+    """1 where the largest of `y_pred` is at the label `y_true`, else 0; targets integers."""
     labels, y_pred = sparse_targets("sparse_categorical_accuracy", y_true, y_pred)
     return _same_class(labels, y_pred)
 
@@ -53,13 +53,13 @@ def _in_top(one_hot: Tensor, y_pred: Tensor, k: int) -> Tensor:
 
 
 def top_k_categorical_accuracy(y_true, y_pred, k: int = 5) -> Tensor:
-    """Where fewer than `k` outputs are larger than the right one, targets one-hot."""
+    """1 where fewer than `k` of `y_pred` are larger than that of the class in `y_true`, else 0; targets one-hot."""
     y_true, y_pred = categorical_targets("top_k_categorical_accuracy", y_true, y_pred)
     return _in_top(ops.one_hot(ops.argmax(y_true, axis=-1), y_pred.shape[-1]), y_pred, k)
 
 
 def sparse_top_k_categorical_accuracy(y_true, y_pred, k: int = 5) -> Tensor:
-    """Where fewer than `k` outputs are larger than that of the label, targets integers."""
+    """1 where fewer than `k` of `y_pred` are larger than that of the label `y_true`, else 0; targets integers."""
     labels, y_pred = sparse_targets("sparse_top_k_categorical_accuracy", y_true, y_pred)
     return _in_top(ops.one_hot(labels, y_pred.shape[-1]), y_pred, k)
 
@@ -137,7 +137,7 @@ class SparseTopKCategoricalAccuracy(TopKCategoricalAccuracy):
 
 
 class CosineSimilarity(_Named):
-    """The mean of `losses.cosine_similarity`: 1 for the same direction."""
+    """The mean of `losses.cosine_similarity`: 1 for the same direction; arguments as in that function."""
 
     _function = staticmethod(losses.cosine_similarity)
     direction = "up"
@@ -154,18 +154,18 @@ class _Crossentropy(_Named):
 
 
 class CategoricalCrossentropy(_Crossentropy):
-    """The mean of `losses.categorical_crossentropy`."""
+    """The mean of `losses.categorical_crossentropy`; arguments as in that function."""
 
     _function = staticmethod(losses.categorical_crossentropy)
 
 
 class SparseCategoricalCrossentropy(_Crossentropy):
-    """The mean of `losses.sparse_categorical_crossentropy`."""
+    """The mean of `losses.sparse_categorical_crossentropy`; arguments as in that function."""
 
     _function = staticmethod(losses.sparse_categorical_crossentropy)
 
 
 class BinaryCrossentropy(_Crossentropy):
-    """The mean of `losses.binary_crossentropy`."""
+    """The mean of `losses.binary_crossentropy`; arguments as in that function."""
 
     _function = staticmethod(losses.binary_crossentropy)
