@@ -85,7 +85,7 @@ def squared_hinge(y_true, y_pred) -> Tensor:
 
 
 def categorical_hinge(y_true, y_pred) -> Tensor:
-    """max(w - r + 1, 0): r is the score of the right class in one-hot `y_true`, w the largest score of the others."""
+    """max(max((1 - y_true) * y_pred) - sum(y_true * y_pred) + 1, 0) over the last axis, targets one-hot."""
     y_true, y_pred = categorical_targets("categorical_hinge", y_true, y_pred)
     right = ops.sum(y_true * y_pred, axis=-1)
     wrong = ops.max((1.0 - y_true) * y_pred, axis=-1)

@@ -25,7 +25,7 @@ def accuracy(y_true, y_pred) -> Tensor:
 
 
 def binary_accuracy(y_true, y_pred, threshold: float = 0.5) -> Tensor:
-    """Where `y_pred > threshold` equals y_true; mean over the last axis."""
+    """1 where `y_pred > threshold` equals y_true, else 0; mean over the last axis."""
     y_true, y_pred = dense_targets("binary_accuracy", y_true, y_pred)
     return _mean_hits(ops.equal(ops.cast(y_pred > threshold, y_true.dtype), y_true))
 
