@@ -40,3 +40,12 @@ def test_missing_data_is_told_in_words_of_the_command(tmp_path, capsys, monkeypa
     assert "there is no train-images-idx3-ubyte" in said
     assert "--full" in said
     assert "download=True" not in said
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_info_says_whether_the_native_kernels_are_in_use(capsys, monkeypatch, native):
+    from pynn.engine import kernels
+
+    monkeypatch.setattr(kernels, "native_enabled", lambda: native)
+    assert cli.main(["info"]) == 0
+    assert (", not in use" in capsys.readouterr().out) is not native

@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 PAGES = [*sorted((ROOT / "docs").glob("*.md")), ROOT / "README.md"]
-WITH_LINKS = [*PAGES, ROOT / "SECURITY.md"]
+WITH_LINKS = [*PAGES, ROOT / "SECURITY.md", *sorted((ROOT / "docs" / "design").glob("*.md"))]
 
 
 def code_of(page: Path) -> list[str]:
@@ -38,6 +38,18 @@ def test_the_code_of_a_page_runs(page, tmp_path, monkeypatch, threads):
 def test_links_between_files_lead_somewhere(page):
     for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8")):
         assert (page.parent / target).exists(), target
+
+
+def anchors_of(page: Path) -> set[str]:
+    """The names that GitHub gives to a page's headings."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", WITH_LINKS, ids=lambda p: p.name)
+def test_anchors_of_links_are_headings(page):
+    for target, anchor in re.findall(r"\]\(([^)#:]*)#([^)]+)\)", page.read_text(encoding="utf-8")):
+        assert anchor in anchors_of(page.parent / target if target else page), f"{target}#{anchor}"
 
 
 def test_the_table_of_ops_is_current():
