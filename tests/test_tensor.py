@@ -481,6 +481,29 @@ def test_more_axes_than_there_may_be():
         pn.Variable(np.ones((1,) * 9))
 
 
+class Foreign:
+    """As of a library that has dtypes of its own."""
+
+    dtype = "torch.float32"
+
+    def __init__(self, values):
+        self.values = np.array(values, np.float32)
+
+    def __array__(self, dtype=None, copy=None):
+        return self.values
+
+    def __len__(self):
+        return len(self.values)
+
+
+def test_lists_of_other_libraries_tensors_are_stacked():
+    rows = [Foreign([1.5, 2.0]), Foreign([3.0, 4.0])]
+    found = pn.tensor(rows)
+    assert found.dtype == np.float32 and found.tolist() == [[1.5, 2.0], [3.0, 4.0]]
+    assert pn.tensor([[rows[0], pn.ones(2)]]).tolist() == [[[1.5, 2.0], [1.0, 1.0]]]
+    assert pn.tensor(rows, "int32").tolist() == [[1, 2], [3, 4]]
+
+
 def test_numbers_that_come_one_by_one_are_listed_first():
     for values in ({1, 2}, (v for v in (1, 2))):
         with pytest.raises(TypeError, match=r"tensors hold numbers. Received: .* with dtype object. Convert it first, .* list\(values\)"):

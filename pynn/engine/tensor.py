@@ -288,6 +288,9 @@ def _kinds(value) -> set[type]:
 
 def _from_list(value, dtype: np.dtype | None) -> Tensor:
     found = list(leaves(value))
+    if any(hasattr(v, "__array__") and not isinstance(getattr(v, "dtype", None), np.dtype) for v in found):
+        value = _read(value)  # another library's, with dtypes of its own
+        found = list(leaves(value))
     strong = [as_dtype(v.dtype) for v in found if hasattr(v, "dtype")]
     weak = [v for v in found if isinstance(v, (bool, int, float)) and not hasattr(v, "dtype")]
     if dtype is None and len(strong) + len(weak) == len(found):
@@ -295,6 +298,12 @@ def _from_list(value, dtype: np.dtype | None) -> Tensor:
     if any(_followed(leaf) for leaf in found):
         return _stacked(value, dtype)
     return _own(_arrays(value), dtype)
+
+
+def _read(value):
+    if isinstance(value, (list, tuple)):
+        return [_read(v) for v in value]
+    return np.asarray(value) if hasattr(value, "__array__") and not isinstance(value, Operators) else value
 
 
 def leaves(value: list | tuple) -> Iterator:
