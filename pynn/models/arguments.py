@@ -196,6 +196,7 @@ def check_validation(data: Any) -> None:
         what = f"an array of shape {np.shape(data)}" if hasattr(data, "__array__") else f"{type(data).__name__} of {len(data)}"
         raise ValueError(f"[fit] validation_data must be (x, y), (x, y, sample_weight) or batches. Received: {what}.")
     if data is not None and not isinstance(data, (tuple, list)) and not is_batches(data):
-        raise ValueError(f"[fit] validation_data must be (x, y), (x, y, sample_weight) or batches. Received: {data!r}.")
+        what = f"a dict with {', '.join(map(repr, data)) or 'nothing'}" if isinstance(data, dict) else repr(data)  # not its arrays
+        raise ValueError(f"[fit] validation_data must be (x, y), (x, y, sample_weight) or batches. Received: {what}.")
     if isinstance(data, (tuple, list)) and data[1] is None:
         raise ValueError("[fit] y is missing in validation_data. Received: (x, None). Pass (x, y).")

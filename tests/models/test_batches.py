@@ -195,6 +195,12 @@ def test_what_is_sparse_or_masked_is_no_data():
     np.testing.assert_array_equal(model.predict(unmasked, verbose=0), model.predict(masked.data, verbose=0))
 
 
+def test_validation_data_in_a_dict_are_named_not_shown():
+    x, y = np.zeros((4, 4), np.float32), np.zeros((4, 1), np.float32)
+    with pytest.raises(ValueError, match=r"validation_data is \(x, y\).*Received: a dict with 'x', 'y'\.$"):
+        line().fit(x, y, validation_data={"x": x, "y": y}, verbose=0)
+
+
 def test_memory_of_numbers_is_data():
     model, x = line(), np.arange(16, dtype=np.float32).reshape(4, 4)
     wanted = model.predict(x, verbose=0)
