@@ -15,9 +15,20 @@ class History(Callback):
     """What `fit` returns: `history` maps each name to its values, one per epoch; `epoch` lists the epochs."""
 
     def __init__(self) -> None:
+        self._reset()
+
+    def _reset(self) -> None:
         self.epoch: list[int] = []
         self.history: dict[str, list[float]] = {}
         self._epochs_of: dict[str, list[int]] = {}  # a validation isn't due in every epoch
+
+    def on_train_begin(self, logs=None) -> None:
+        """Starts anew, as one of the callbacks: the one that `fit` returns is another."""
+        self._reset()
+
+    def on_epoch_end(self, epoch, logs=None) -> None:
+        """Adds the values that are there when its turn comes."""
+        self.add(epoch, logs)
 
     def add(self, epoch: int, logs: dict[str, float]) -> None:
         """Appends the results of an epoch."""

@@ -370,3 +370,10 @@ def test_what_no_callback_can_use_is_refused_at_once(make, words):
 def test_a_log_makes_its_folder(tmp_path):
     line().fit(X, Y, verbose=0, callbacks=[C.CSVLogger(tmp_path / "runs" / "1" / "log.csv")])
     assert (tmp_path / "runs" / "1" / "log.csv").read_text().startswith("epoch,loss\n0,")
+
+
+def test_a_history_among_the_callbacks_is_one_too():
+    own, model = C.History(), line()
+    for _ in range(2):
+        history = model.fit(X, Y, epochs=3, verbose=0, callbacks=[own], validation_data=(X, Y), validation_freq=2)
+        assert own.epoch == [0, 1, 2] and own.history == history.history and own is not history
