@@ -24,7 +24,7 @@ from pynn.models.diagnosis import explain
 from pynn.models.forms import Forms
 from pynn.models.locks import ModelLocks
 from pynn.models.objective import Objective
-from pynn.models.prepared import prediction_data, training_data
+from pynn.models.prepared import float_dtype, prediction_data, training_data
 from pynn.models.programs import ProgramCache, batch_program
 from pynn.models.settings import adds_to_losses, runs_own_code
 from pynn.models.state import Shuffling
@@ -161,7 +161,7 @@ class Model(Layer):
         if as_it_is or without_names or any(isinstance(leaf, SymbolicTensor) for leaf in flatten(x)):
             return super().__call__(x)
         leaves = flatten(by_name(x, "x", self.input_names or ()) if isinstance(x, dict) else x)
-        arrays = [leaf.data if type(leaf) is Tensor else to_array(leaf, "x") for leaf in leaves]
+        arrays = [leaf.data if type(leaf) is Tensor else to_array(leaf, "x", dtype=float_dtype(self)) for leaf in leaves]
         if any(a.ndim == 0 for a in arrays):
             return super().__call__(x)
         program = batch_program(self, "predict", ArrayData(arrays))

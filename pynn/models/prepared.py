@@ -7,6 +7,7 @@ import numpy as np
 from pynn.data.arrays import ArrayData, named_leaves, without_gaps
 from pynn.models import steps
 from pynn.models.class_weights import class_table
+from pynn.models.settings import dtype_of_floats
 
 
 def prediction_data(model, x) -> ArrayData:
@@ -21,10 +22,11 @@ def training_data(model, x, y=None, sample_weight=None, class_weight=None) -> Ar
     leaves = _input_leaves(model, x)
     if isinstance(y, dict) and model.output_names is None:
         steps.look_at_outputs(model, leaves)
-    targets = [] if y is None else named_leaves(y, "y", model.output_names, labels=True)
+    floats = float_dtype(model)
+    targets = [] if y is None else named_leaves(y, "y", model.output_names, labels=True, dtype=floats)
     sample_weight = without_gaps(sample_weight, leaves)
     names = None if _is_numbers(sample_weight) else model.output_names
-    weights = [] if sample_weight is None else named_leaves(sample_weight, "sample_weight", names)
+    weights = [] if sample_weight is None else named_leaves(sample_weight, "sample_weight", names, dtype=floats)
     weights = [w if w.dtype.kind == "f" else w.astype(np.float32) for w in weights]
     data = ArrayData(leaves, targets, weights)
     model.check_shapes([a.shape for a in leaves])
@@ -36,7 +38,12 @@ def _input_leaves(model, x) -> list[np.ndarray]:
     if names is None:
         model.forms.take_inputs(x)
         names = list(x) if isinstance(x, dict) else None
-    return named_leaves(x, "x", names)
+    return named_leaves(x, "x", names, dtype=float_dtype(model))
+
+
+def float_dtype(model) -> np.dtype:
+    """What floats in data become."""
+    return model.programs.calls.fact(model, dtype_of_floats)
 
 
 def _is_numbers(sample_weight) -> bool:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from pynn.activations import is_builtin
 from pynn.program.same import Same
 from pynn.serialization import is_ours
@@ -33,6 +35,11 @@ def _seen(value: Any):
     if type(value) is dict:
         return dict, tuple([(k, _seen(v)) for k, v in value.items()])
     return Same(value)
+
+
+def dtype_of_floats(model) -> np.dtype:
+    """What floats in data become: float64 if some layer computes in it, which float32 would have rounded."""
+    return np.dtype(np.float64 if any(layer.dtype == np.float64 for layer in model.flattened_layers()) else np.float32)
 
 
 def is_own_code(layer) -> bool:

@@ -520,3 +520,14 @@ def test_what_is_wrong_with_compile_is_told_at_each_fit(wrong):
             call(X, Y)
         messages.append(str(error.value))
     assert len(set(messages)) == 1
+
+
+def test_a_model_in_float64_sees_all_digits_of_its_data():
+    x, y, weights = np.array([[1 + 1e-10], [2.0]]), np.array([[1e-10], [3 + 1e-10]]), np.array([1.0, 1 + 1e-10])
+    model = pn.Sequential([L.Dense(1, kernel_initializer="ones", dtype="float64", input_shape=(1,))])
+    model.compile(pn.optimizers.SGD(0.0), "mse")
+    histories = [model.fit(x, y, sample_weight=weights, verbose=0), model.fit(iter([(x, y, weights)]), verbose=0)]
+    losses = [*(h.history["loss"][0] for h in histories), model.evaluate(x, y, sample_weight=weights), model.train_on_batch(x, y, weights)]
+    np.testing.assert_allclose(losses, np.mean((x - y) ** 2 * weights[:, None]), rtol=1e-14)
+    for call in (model, model.predict, model.predict_on_batch):
+        np.testing.assert_array_equal(np.asarray(call(x)), x)
