@@ -105,6 +105,7 @@ LAYER = {
     **dict.fromkeys(("fitDataset", "fit_generator"), "Use .fit(batches), where batches yield (x, y)."),
     **dict.fromkeys(("evaluateDataset", "evaluate_generator"), "Use .evaluate(batches), where batches yield (x, y)."),
     "predict_generator": "Use .predict(batches).", "predict_proba": "Use .predict(x).",
+    "reset_metrics": "Leave it out: each epoch, evaluate and train_on_batch begins anew.",
     "predict_classes": "Use .predict(x).argmax(axis=1).",
     "input_shape": "Use .input.shape, or .batch_input_shape.", "metrics": "Use .metrics_names; compile(metrics=[...]) sets them.",
     "weight": "Use .kernel, or .get_weights().", "children": "Use .layers.", "modules": "Use .flattened_layers().",

@@ -177,6 +177,7 @@ ATTRIBUTES = [
     (pn.layers.Dense(1), "kernel", "build(input_shape)"), (pn.layers.Dense(1), "apply", "Call it"),
     (pn.Sequential(), "forward", "Call it"), (pn.Sequential(), "parameters", ".trainable_weights"),
     (pn.Sequential(), "fitDataset", ".fit(batches)"),
+    (pn.Sequential(), "reset_metrics", "begins anew"),
     (pn.Sequential(), "getWeights", "Use .get_weights."), (pn.Sequential(), "state_dict", "save_weights"),
     (pn.optimizers.SGD(), "step", "optimizer.apply("), (pn.optimizers.SGD(), "applyGradients", "Use .apply_gradients."),
     (pn.random, "randn", "pn.random.normal"), (pn, "mse", "pn.losses.mean_squared_error"),
