@@ -161,7 +161,7 @@ def _argument_hint(word: str, known: Sequence[str]) -> str:
 def unknown_argument(label: str, word: str, known: Sequence[str]) -> TypeError:
     """The error for an argument that `label` doesn't have."""
     names = ", ".join(name for name in known if not name.startswith("_"))
-    listed = f"Known: {names}." if names else "It takes none."
+    listed = f"Known: {names}." if names else "It takes no arguments."
     return TypeError(f"[{label}] unknown argument {word!r}.{_argument_hint(word, known)} {listed}")
 
 

@@ -98,7 +98,7 @@ def test_constructors_name_unknown_arguments(cls):
     (lambda: pn.losses.CategoricalCrossentropy(fromLogits=True), ["[CategoricalCrossentropy]", "Did you mean 'from_logits'?"]),
     (lambda: pn.callbacks.EarlyStopping(montior="loss"), ["[EarlyStopping]", "Did you mean 'monitor'?"]),
     (lambda: pn.Sequential().compile("sgd", "mse", metric=["mae"]), ["[compile] unknown argument 'metric'. Did you mean 'metrics'?"]),
-    (lambda: pn.Sequential().fit(X, x=X), ["[fit] the argument 'x' came twice", "Leave one out"]),
+    (lambda: pn.Sequential().fit(X, x=X), ["[fit] the argument 'x' was given twice", "Leave one out"]),
     (lambda: pn.Sequential().compile({"optimizer": "sgd", "loss": "mse"}),
      ["[compile] options", "Write compile(optimizer='sgd', loss='mse')"]),
     (lambda: pn.optimizers.SGD([pn.Variable(1.0)], lr=0.1), ["[SGD]", "Did you mean 'learning_rate'?"]),

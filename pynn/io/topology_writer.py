@@ -91,7 +91,7 @@ class Writer:
         if name == "Softmax" and once and config["axis"] == len(shape) - 1:
             config["axis"] = -1
         if name == "Reshape" and once and None not in shape[1:]:
-            config["target_shape"] = list(layer.output_shape(shape)[1:])  # of a -1 its next layer would know nothing
+            config["target_shape"] = list(layer.compute_output_shape(shape)[1:])  # of a -1 its next layer would know nothing
         if name == "Flatten" and len(shape) == 2:
             self.inexpressible.append("Flatten of what is flat already (leave it out)")
         if name in ("BatchNormalization", "LayerNormalization") and len(shape) > 4:

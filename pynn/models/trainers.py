@@ -48,7 +48,7 @@ class ArrayTrainer:
         batches = full + (tail > 0)
         self.in_part = steps_per_epoch is not None and steps_per_epoch < batches
         if steps_per_epoch is not None and steps_per_epoch > batches:
-            warn_of_few(f"x has {batches}", steps_per_epoch, stacklevel=5)
+            warn_of_few(f"x has {batches}", steps_per_epoch, stacklevel=6)
         if self.in_part:
             full, tail = steps_per_epoch, 0
         self.full, self.tail = full, tail
@@ -242,7 +242,7 @@ class BatchTrainer:
             )
         self.last_steps = batch + 1
         if self.last_steps < (self.steps_per_epoch or 0) and not self.model.stop_training:
-            warn_of_few(f"the data ended in epoch {epoch + 1} after {self.last_steps}", self.steps_per_epoch, stacklevel=8)
+            warn_of_few(f"the data ended in epoch {epoch + 1} after {self.last_steps}", self.steps_per_epoch, stacklevel=9)
         self.source.epoch_ended()
         return self.model.objective.results()
 

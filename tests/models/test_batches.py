@@ -197,7 +197,7 @@ def test_what_is_sparse_or_masked_is_no_data():
 
 def test_validation_data_in_a_dict_are_named_not_shown():
     x, y = np.zeros((4, 4), np.float32), np.zeros((4, 1), np.float32)
-    with pytest.raises(ValueError, match=r"validation_data is \(x, y\).*Received: a dict with 'x', 'y'\.$"):
+    with pytest.raises(ValueError, match=r"validation_data must be \(x, y\).*Received: a dict with 'x', 'y'\.$"):
         line().fit(x, y, validation_data={"x": x, "y": y}, verbose=0)
 
 
