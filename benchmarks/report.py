@@ -298,11 +298,12 @@ def readme_section(result: dict, rows: list[Row]) -> str:
     machine = result["machine"]
     peers = ", ".join(f"{name} {found.get(name, '')}".strip() for name, found in result["versions"].items())
     head = (
-        f"Measured {result['date']} on {machine['processor']}, {machine['cores']} cores: {peers}. Everything about the run, with all "
-        "libraries' times, is in [benchmarks](docs/benchmarks.md#the-table)."
+        f"Measured {result['date']} on {machine['processor']}, {machine['cores']} cores: {peers}. Details of the run and the times "
+        "of all libraries are in [benchmarks](docs/benchmarks.md#the-table)."
     )
-    plot = "![Time of the fastest other library over that of pynn](docs/benchmarks.png)"
-    note = f"{_what_is_timed(result)} Beside the fastest peer's name stands its time over pynn's: above 1 pynn is faster. {_UNSURE}"
+    plot = "![Time of the fastest other library divided by pynn's](docs/benchmarks.png)"
+    ratio = "The number after the fastest peer's name is its time divided by pynn's: above 1, pynn is faster."
+    note = f"{_what_is_timed(result)} {ratio} {_UNSURE}"
     return _joined(head, plot, note, _lost(rows, "docs/design/10-limits.md"), short_table(rows), family_table(rows))
 
 
@@ -312,14 +313,14 @@ def docs_section(result: dict, rows: list[Row]) -> str:
     return _joined(headline(result), note, _lost(rows, "design/10-limits.md"), summary_table(rows), family_table(rows))
 
 
-_UNSURE = '"?": the rounds\' ranges overlap, so another run may turn it round.'
+_UNSURE = '"?": the ranges of the rounds overlap, so another run may give the opposite order.'
 
 
 def _what_is_timed(result: dict) -> str:
     untried = "" if result["settings"].get("compile") else " (`torch.compile` was not tried)"
     return (
         "Time of one training step (`gd` to `lstm`), one call (`infer`), the import statement, or a process up to the end of its first "
-        f"epoch. Each library is represented by its fastest variant{untried}, in `cold_start` by its usual loop."
+        f"epoch. Each library is represented by its fastest variant{untried}; in `cold_start`, by its usual training loop."
     )
 
 

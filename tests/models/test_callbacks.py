@@ -360,7 +360,7 @@ def test_the_end_is_told_the_last_epoch_alone():
     (lambda: C.ModelCheckpoint("m", initial_value_threshold="low"), r"\[ModelCheckpoint\] initial_value_threshold must be a number"),
     (lambda: C.CSVLogger("log.csv", separator=", "), r"\[CSVLogger\] separator is one character.*separator=', '"),
     (lambda: line().fit(X, Y, verbose=0, callbacks=[C.EarlyStopping(None)]), r"\[EarlyStopping\] there is no None to monitor"),
-    (lambda: line().fit(X, Y, verbose=0, validation_split="0.2"), r"\[fit\] validation_split must be a fraction.*Received: validation_split='0.2'"),
+    (lambda: line().fit(X, Y, verbose=0, validation_split="0.2"), r"\[fit\] validation_split must be.*validation_split='0.2'"),
 ])  # fmt: skip
 def test_what_no_callback_can_use_is_refused_at_once(make, words):
     with pytest.raises(ValueError, match=words):
