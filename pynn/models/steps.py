@@ -25,16 +25,19 @@ def outputs_of(model, x: Sequence, training: bool) -> list[Tensor]:
 def look_at_outputs(model, x: Sequence) -> None:
     """Finds out by a call on one row what the outputs are called."""
     with model.locks.building:
-        _tried(model, [as_tensor(a[: None if model.stateful else 1]) for a in x])
+        _tried(model, _first_rows(model, x))
 
 
 def ensure_built(model, data: ArrayData, rows: int | None = None) -> None:
     """Builds the model's weights, the objective and the optimizer's slots from the first row of the data, outside of any capture; for a
     stateful model, which keeps its batch size, from the first `rows` (all by default).
     """
-    first = rows if model.stateful else 1
     with model.locks.building:
-        _build(model, [as_tensor(a[:first]) for a in data.x], [a[:first] for a in data.y])
+        _build(model, *(_first_rows(model, part, rows) for part in (data.x, data.y)))
+
+
+def _first_rows(model, arrays: Sequence, rows: int | None = None) -> list[Tensor]:
+    return [as_tensor(a[: rows if model.stateful else 1]) for a in arrays]
 
 
 def changed_by_calls(model) -> list[Variable]:
