@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import inspect
 import os
 import sys
 import time
@@ -12,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pynn import tutorials
+from pynn.serialization import first_line
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -99,8 +99,7 @@ def _prepare_output(folder: Path) -> None:
 
 def _run_one(name: str, options) -> tuple[str, dict[str, float], float]:
     module = importlib.import_module(f"pynn.tutorials.{name.replace('-', '_')}")
-    title = inspect.getdoc(module).splitlines()[0]
-    print(f"\n== {name}: {title}\n")
+    print(f"\n== {name}: {first_line(module)}\n")
     chosen = {"data": options.data, "full": options.full or options.data is not None, "seed": options.seed}
     if options.epochs:
         chosen["epochs"] = options.epochs

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from pynn import ops
 from pynn.engine.tensor import Tensor, as_tensor
-from pynn.serialization import Configurable, Register, kept_in_class, plain, snake_case
+from pynn.serialization import Configurable, Register, first_line, kept_in_class, plain, snake_case
 from pynn.targets import categorical_targets, dense_targets, sparse_targets, values_of, weights_like
 
 _REGISTER = Register("loss")
@@ -294,8 +294,7 @@ def _more_words(cls: type[_Named]) -> tuple[str, ...]:
 
 
 def _loss_class(name: str, function, *aliases: str) -> type:
-    first = (function.__doc__ or "").strip().partition("\n")[0]  # python -OO has none
-    doc = f"{first} See `pynn.losses.{function.__name__}`."
+    doc = f"{first_line(function)} See `pynn.losses.{function.__name__}`."
     cls = type(name, (_Named,), {"__doc__": doc, "__module__": __name__, "_function": staticmethod(function)})
     return _REGISTER.add(cls, function.__name__, *aliases)
 

@@ -30,6 +30,11 @@ def is_ours(value: Any) -> bool:
     return getattr(value, "__module__", "").startswith("pynn.")
 
 
+def first_line(documented: Any) -> str:
+    """The first line of a docstring; nothing under `python -OO`, which has none."""
+    return (documented.__doc__ or "").strip().partition("\n")[0]
+
+
 def kept_in_class(compute: Callable[..., Any]) -> Callable[..., Any]:
     """`compute(cls, *others)`, once per class and others. The class keeps what came out: a table of classes would keep them for ever."""
     name = f"_{compute.__name__}"

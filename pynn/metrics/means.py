@@ -5,7 +5,7 @@ from __future__ import annotations
 from pynn import losses, ops
 from pynn.engine.tensor import Tensor
 from pynn.metrics.base import REGISTER, MeanMetricWrapper
-from pynn.serialization import constructor_arguments, described_by_attributes, snake_case
+from pynn.serialization import constructor_arguments, described_by_attributes, first_line, snake_case
 from pynn.targets import categorical_targets, dense_targets, sparse_targets
 
 # -- accuracies --------------------------------------------------------------------------------------------------------
@@ -85,8 +85,7 @@ class _Named(MeanMetricWrapper):
 
 
 def _metric_class(name: str, function, *aliases: str, direction: str = "down") -> type:
-    first = (function.__doc__ or "").strip().partition("\n")[0]  # python -OO has none
-    doc = f"The mean of `{function.__name__}`: {first}"
+    doc = f"The mean of `{function.__name__}`: {first_line(function)}"
     words = {"__doc__": doc, "__module__": __name__, "_function": staticmethod(function), "direction": direction}
     cls = type(name, (_Named,), words)
     return REGISTER.add(cls, function.__name__, *aliases)
