@@ -10,8 +10,9 @@ The rules, each stated by a test:
 
 from __future__ import annotations
 
-from bisect import insort
 from dataclasses import dataclass
+
+import numpy as np
 
 from pynn.engine.op import Node
 from pynn.engine.tensor import Tensor
@@ -237,27 +238,37 @@ def assign_offsets(blocks: list[_Block]) -> int:
 
     Largest blocks first, each into the smallest gap between the placed blocks it meets in time.
     """
-    placed: list[tuple[int, int, int, int]] = []  # in the order of their offsets: offset, end, first and last step
-    arena = 0
+    placed = _Placed(len(blocks))
     for block in sorted(blocks, key=lambda b: (-b.nbytes, b.first)):
-        block.offset = _offset_among(placed, block.nbytes, block.first, block.last)
-        end = block.offset + block.nbytes
-        insort(placed, (block.offset, end, block.first, block.last))
-        arena = max(arena, end)
-    return arena
+        block.offset = placed.offset_for(block.nbytes, block.first, block.last)
+        placed.add(block)
+    return max((block.offset + block.nbytes for block in blocks), default=0)
 
 
-def _offset_among(placed: list[tuple[int, int, int, int]], nbytes: int, first: int, last: int) -> int:
-    """Where the smallest gap begins that is large enough, else where the last of the blocks that it meets in time ends."""
-    best, best_gap, cursor = None, None, 0
-    for offset, end, since, until in placed:  # thousands of times over thousands in programs of many calls
-        if since > last or until < first:
-            continue
-        gap = offset - cursor
-        if gap >= nbytes and (best_gap is None or gap < best_gap):
-            best, best_gap = cursor, gap
-            if gap == nbytes:
-                break
-        if end > cursor:
-            cursor = end
-    return cursor if best is None else best
+class _Placed:
+    """The blocks that have an offset, in the order of their offsets; as arrays, as a long loop's steps have thousands of blocks."""
+
+    def __init__(self, room: int):
+        self.columns = np.zeros((4, room), np.int64)  # offset, end, first and last step
+        self.count = 0
+
+    def offset_for(self, nbytes: int, first: int, last: int) -> int:
+        """Where the smallest gap begins that is large enough, else where the last of the blocks that it meets in time ends."""
+        offsets, ends, since, until = self.columns[:, : self.count]
+        met = ((since <= last) & (until >= first)).nonzero()[0]
+        if not len(met):
+            return 0
+        tops = np.maximum.accumulate(ends[met])
+        gaps = offsets[met]
+        gaps[1:] -= tops[:-1]
+        wide = (gaps >= nbytes).nonzero()[0]
+        if not len(wide):
+            return int(tops[-1])
+        best = wide[gaps[wide].argmin()]
+        return int(tops[best - 1]) if best else 0
+
+    def add(self, block: _Block) -> None:
+        at = self.columns[0, : self.count].searchsorted(block.offset)
+        self.columns[:, at + 1 : self.count + 1] = self.columns[:, at : self.count]
+        self.columns[:, at] = block.offset, block.offset + block.nbytes, block.first, block.last
+        self.count += 1
