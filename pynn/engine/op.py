@@ -67,34 +67,62 @@ def pack_in_order(attrs: dict[str, Any]) -> tuple[list[int], list[float]]:
 MAX_RANK = 8  # kMaxRank of csrc/base/kernel.h
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Op:
-    """The record of one operation; made by `define`, see there for the fields."""
+    """The record of one operation; made by `define`.
+
+    Attributes:
+        name: The op's name, also in messages.
+        inputs: Names of the operands; `("*",)` stands for any number of them.
+        optional: Of each operand: whether it may be absent (None).
+        infer: `(*input specs, **attrs) -> Spec | tuple of Spec`. Raises the errors that a user sees.
+        fallback: `(*arrays, **attrs) -> array | tuple of arrays`, in NumPy or Numba.
+        attrs: Attribute names with their defaults. Values are static and hashable.
+        vjp: `(dys, inputs, outputs, attrs, needs) -> one gradient or None per input`, written with ops. A missing `dy` is None.
+        decompose: `(inputs, attrs) -> outputs` in other ops; for fused ops, and where `vjp` can't be differentiated.
+        residuals: Number of trailing outputs that only the gradient reads.
+        updates: `{output: input}` for outputs that may be written in place of an input.
+        pack: `(attrs) -> (ints, floats)` for the native kernel.
+        reference: Like `fallback`, an obvious one in float64; tests only.
+        samples: `() -> list[Sample]`.
+        failures: Message templates for the failure codes of the native kernel.
+        kernel: Name of the native kernel, without dtype; empty if there is none.
+        opcode: What the elementwise kernel calls this op; such ops can be fused into chains.
+        elementwise: The output may overwrite an input of the same size.
+        alias: The output is the input's memory under another shape.
+        effect: The op is kept although nobody reads its output.
+        foreign: The fallback is a user's: it may keep the arrays that it gets.
+        address: Address of a compiled C function that serves as the native kernel.
+        keep: What has to live as long as the op.
+        tfjs: The op's name in TensorFlow.js.
+        onnx: The op's name in ONNX.
+        cache: What is known of calls by their specs and attributes (`prepared`).
+    """
 
     name: str
     inputs: tuple[str, ...]
     optional: tuple[bool, ...]
-    attrs: dict[str, Any]
     infer: Callable
     fallback: Callable
-    vjp: Callable | None
-    decompose: Callable | None
-    residuals: int
-    updates: dict[int, int]
-    pack: Callable
-    reference: Callable | None
-    samples: Callable | None
-    failures: dict[int, str]
+    attrs: dict[str, Any] = field(default_factory=dict)
+    vjp: Callable | None = None
+    decompose: Callable | None = None
+    residuals: int = 0
+    updates: dict[int, int] = field(default_factory=dict)
+    pack: Callable = pack_in_order
+    reference: Callable | None = None
+    samples: Callable | None = None
+    failures: dict[int, str] = field(default_factory=dict)
     kernel: str
-    opcode: Any
-    elementwise: bool
-    alias: bool
-    effect: bool
-    foreign: bool
-    address: int | None
-    tfjs: str | None
-    onnx: str | None
+    opcode: Any = None
+    elementwise: bool = False
+    alias: bool = False
+    effect: bool = False
+    foreign: bool = False
+    address: int | None = None
     keep: Any = None
+    tfjs: str | None = None
+    onnx: str | None = None
     cache: dict = field(default_factory=dict, repr=False)
 
     def __repr__(self) -> str:
@@ -118,88 +146,22 @@ class Op:
 REGISTRY: dict[str, Op] = {}
 
 
-def define(
-    name: str,
-    *,
-    inputs: Sequence[str],
-    infer: Callable,
-    fallback: Callable,
-    attrs: dict[str, Any] | None = None,
-    vjp: Callable | None = None,
-    decompose: Callable | None = None,
-    residuals: int = 0,
-    updates: dict[int, int] | None = None,
-    pack: Callable | None = None,
-    reference: Callable | None = None,
-    samples: Callable | None = None,
-    failures: dict[int, str] | None = None,
-    kernel: str | None = None,
-    opcode: Any = None,
-    elementwise: bool = False,
-    alias: bool = False,
-    effect: bool = False,
-    foreign: bool = False,
-    address: int | None = None,
-    keep: Any = None,
-    tfjs: str | None = None,
-    onnx: str | None = None,
-) -> Op:
+def define(name: str, *, inputs: Sequence[str], kernel: str | None = None, **fields: Any) -> Op:
     """Defines an op and enters it in the registry, unless it is foreign: those live as long as somebody has them.
 
     Args:
-        name: The op's name, also in messages.
-        inputs: Names of the operands; a trailing `?` marks one that may be absent (None), `("*",)` stands for any number of them.
-        infer: `(*input specs, **attrs) -> Spec | tuple of Spec`. Raises the errors that a user sees.
-        fallback: `(*arrays, **attrs) -> array | tuple of arrays`, in NumPy or Numba.
-        attrs: Attribute names with their defaults. Values are static and hashable.
-        vjp: `(dys, inputs, outputs, attrs, needs) -> one gradient or None per input`, written with ops. A missing `dy` is None.
-        decompose: `(inputs, attrs) -> outputs` in other ops; for fused ops, and where `vjp` can't be differentiated.
-        residuals: Number of trailing outputs that only the gradient reads.
-        updates: `{output: input}` for outputs that may be written in place of an input.
-        pack: `(attrs) -> (ints, floats)` for the native kernel.
-        reference: Like `fallback`, an obvious one in float64; tests only.
-        samples: `() -> list[Sample]`.
-        failures: Message templates for the failure codes of the native kernel.
+        name: The op's name.
+        inputs: Names of the operands; a trailing `?` marks one that may be absent, `("*",)` stands for any number of them.
         kernel: Name of the native kernel, without dtype; the op's own name by default, none for a foreign op.
-        opcode: What the elementwise kernel calls this op; such ops can be fused into chains.
-        elementwise: The output may overwrite an input of the same size.
-        alias: The output is the input's memory under another shape.
-        effect: The op is kept although nobody reads its output.
-        foreign: The fallback is a user's: it may keep the arrays that it gets.
-        address: Address of a compiled C function that serves as the native kernel.
-        keep: What has to live as long as the op.
-        tfjs: The op's name in TensorFlow.js.
-        onnx: The op's name in ONNX.
+        **fields: The other attributes of `Op`; None stands for the default, which all but `infer` and `fallback` have.
     """
     if name in REGISTRY:
         raise ValueError(f"[define] an op named {name!r} exists already. Choose another name.")
-    op = Op(
-        name=name,
-        inputs=tuple(n.rstrip("?") for n in inputs),
-        optional=tuple(n.endswith("?") for n in inputs),
-        attrs=dict(attrs or {}),
-        infer=infer,
-        fallback=fallback,
-        vjp=vjp,
-        decompose=decompose,
-        residuals=residuals,
-        updates=dict(updates or {}),
-        pack=pack or pack_in_order,
-        reference=reference,
-        samples=samples,
-        failures=dict(failures or {}),
-        kernel=kernel or ("" if foreign else name),
-        opcode=opcode,
-        elementwise=elementwise,
-        alias=alias,
-        effect=effect,
-        foreign=foreign,
-        address=address,
-        keep=keep,
-        tfjs=tfjs,
-        onnx=onnx,
-    )
-    if not foreign:
+    names, optional = tuple(n.rstrip("?") for n in inputs), tuple(n.endswith("?") for n in inputs)
+    kernel = kernel or ("" if fields.get("foreign") else name)
+    given = {key: value for key, value in fields.items() if value is not None}
+    op = Op(name=name, inputs=names, optional=optional, kernel=kernel, **given)
+    if not op.foreign:
         REGISTRY[name] = op
     return op
 

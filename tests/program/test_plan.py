@@ -12,11 +12,7 @@ from pynn.program.plan import Planner, _Block, assign_offsets
 
 
 def make_op(name, **flags):
-    fields = dict.fromkeys(Op.__dataclass_fields__)
-    fields.update(name=name, inputs=("*",), optional=(), attrs={}, residuals=0, updates={}, failures={}, kernel=name, cache={})
-    fields.update(elementwise=False, alias=False, effect=False)
-    fields.update(flags)
-    return Op(**fields)
+    return Op(name=name, inputs=("*",), optional=(), kernel=name, infer=None, fallback=None, **flags)
 
 
 ELEMENTWISE = make_op("elementwise", elementwise=True)
