@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -88,6 +90,18 @@ def test_sources_leave_nothing_behind():
         for path in (ROOT / folder).rglob("*"):
             if path.suffix in (".py", ".cc", ".h"):
                 assert not pattern.search(path.read_text(encoding="utf-8")), path
+
+
+def test_the_top_folder_holds_what_the_layout_names():
+    """What a trial leaves in the working folder (a saved model, a compiler's output) is not committed with the next change."""
+    named = {".ci", ".gitignore", "CHANGELOG.md", "CMakeLists.txt", "LICENSE", "README.md", "SECURITY.md", "benchmarks", "csrc", "docs",
+             "pynn", "pyproject.toml", "tests", "tools"}  # fmt: skip
+    if not (ROOT / ".git").exists() or shutil.which("git") is None:
+        pytest.skip("needs git and a clone of the repository")
+    tracked = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=False)
+    if tracked.returncode:
+        pytest.skip(f"git does not list the files: {tracked.stderr.strip()}")
+    assert {name.split("/")[0] for name in tracked.stdout.split("\0") if name} <= named
 
 
 def test_kernel_files_include_only_what_they_may():
