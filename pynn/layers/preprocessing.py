@@ -15,29 +15,10 @@ from pynn.layers.windows import checked_data_format, from_channels_last, to_chan
 _KINDS = ("bilinear", "nearest")
 
 
-def interpolation_matrix(length: int, target: int, kind: str) -> np.ndarray:
-    """Matrix (target, length) that resamples an axis, pixels taken at their centres."""
-    centres = (np.arange(target) + 0.5) * length / target - 0.5
-    matrix = np.zeros((target, length))
-    rows = np.arange(target)
-    if kind == "nearest":
-        matrix[rows, np.clip(np.floor(centres + 0.5).astype(int), 0, length - 1)] = 1
-        return matrix
-    centres = np.clip(centres, 0, length - 1)
-    low = np.floor(centres).astype(int)
-    matrix[rows, low] += 1 - (centres - low)
-    matrix[rows, np.minimum(low + 1, length - 1)] += centres - low
-    return matrix
-
-
 def resize(x, height: int, width: int, kind: str):
-    """Images (batch, height, width, channels) in another size."""
-    batch, old_height, old_width, channels = x.shape
-    rows = interpolation_matrix(old_height, height, kind).astype(x.dtype)
-    columns = interpolation_matrix(old_width, width, kind).astype(x.dtype)
-    y = ops.matmul(rows, ops.reshape(x, (batch, old_height, old_width * channels)))
-    y = ops.matmul(columns, ops.reshape(y, (batch * height, old_width, channels)))
-    return ops.reshape(y, (batch, height, width, channels))
+    """Images (batch, height, width, channels) in another size, pixels taken at their centres."""
+    function = ops.resize_nearest_neighbor if kind == "nearest" else ops.resize_bilinear
+    return function(x, (height, width), half_pixel_centers=True)
 
 
 class Resizing(Layer):

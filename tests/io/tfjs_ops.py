@@ -20,9 +20,6 @@ MISSING = {
     "denseBincount": "tf.denseBincount",
     "gather_batch_dims": "tf.gather with batchDims",
     "linalg_qr": "tf.linalg.qr",
-    "resizeBilinear_down": "tf.image.resizeBilinear",
-    "resizeBilinear_halfpixel": "tf.image.resizeBilinear",
-    "resizeNearestNeighbor_legacy": "tf.image.resizeNearestNeighbor",
     "searchSorted": "tf.searchSorted",
     "signal_hannWindow": "tf.signal.hannWindow",
     "signal_stft": "tf.signal.stft",
@@ -48,6 +45,10 @@ def _conv2d_transpose(x, filter, outputShape, strides, pad):
     y = layer.call(x)
     assert list(y.shape) == outputShape
     return y
+
+
+def _resized(function):
+    return lambda x, size, alignCorners, halfPixelCenters: function(x, size, alignCorners, halfPixelCenters)
 
 
 def _norm(x, ord, axis):
@@ -134,6 +135,8 @@ CALLS = {
     ),
     "gatherND": pn.gather_nd,
     "image.flipLeftRight": lambda x: pn.flip(x, 2),
+    "image.resizeBilinear": _resized(pn.resize_bilinear),
+    "image.resizeNearestNeighbor": _resized(pn.resize_nearest_neighbor),
     "logSumExp": _reduced(pn.logsumexp),
     "matMul": lambda a, b, transposeA=False, transposeB=False: pn.matmul(a, b, transpose_a=transposeA, transpose_b=transposeB),
     "max": _reduced(pn.max),
