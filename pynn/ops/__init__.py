@@ -58,6 +58,7 @@ if TYPE_CHECKING:  # for which the names must stand here
     from pynn.ops.recurrent import *
     from pynn.ops.reduce import *
     from pynn.ops.resizing import *
+    from pynn.ops.search import *
     from pynn.ops.shape import *
     from pynn.ops.slicing import *
     from pynn.ops.softmax import *

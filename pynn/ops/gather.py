@@ -167,19 +167,46 @@ TAKE_GRAD = define(
 )
 
 
-def take(x, indices, axis: int | None = None) -> Tensor:
+def _take_batched(x: Tensor, indices: Tensor, axis: int, batch_dims: int) -> Tensor:
+    """`take` with indices of its own for each of the first axes: these and `axis` become one, which is picked from."""
+    if not 0 <= batch_dims <= min(axis, indices.ndim) or x.shape[:batch_dims] != indices.shape[:batch_dims]:
+        raise ValueError(
+            "[take] the first batch_dims axes must be the same in x and the indices, and come before the axis. "
+            f"Received: {shapes(x=x, indices=indices)}, axis={axis}, batch_dims={batch_dims}."
+        )
+    _check_indices("take", indices.spec)
+    batch, length = x.shape[:batch_dims], x.shape[axis]
+    between, rest = x.shape[batch_dims:axis], x.shape[axis + 1 :]
+    count, picked = math.prod(batch), indices.shape[batch_dims:]
+    rows = call("reshape", call("moveaxis", x, axis, batch_dims), (count * length, *between, *rest))
+    ids = call("reshape", call("cast", indices, "int64"), (count, math.prod(picked)))
+    inside = call("logical_and", ids >= 0, ids < length)
+    first = tensor(np.arange(count, dtype=_INT64)[:, None] * length)
+    y = call("take", rows, call("where", inside, ids + first, call("full_like", ids, -1)), axis=0)
+    y = call("reshape", y, (*batch, *picked, *between, *rest))
+    heads, middle = batch_dims + len(picked), len(between)
+    order = (*range(batch_dims), *range(heads, heads + middle), *range(batch_dims, heads), *range(heads + middle, y.ndim))
+    return call("transpose", y, order)
+
+
+def take(x, indices, axis: int | None = None, batch_dims: int = 0) -> Tensor:
     """Slices of `x` along an axis: `take(x, i, axis=0)[p] = x[i[p]]`.
 
     Args:
         x: Tensor of any dtype.
         indices: Integers of any shape, from 0 to the axis's length - 1; their axes take the place of `axis`.
-        axis: The axis to pick along; None picks from the flattened tensor.
+        axis: The axis to pick along; None picks from the flattened tensor, or with `batch_dims` along the axis after these.
+        batch_dims: How many first axes `x` and `indices` share: `take(x, i, axis=1, batch_dims=1)[b, p] = x[b, i[b, p]]`.
 
     Raises:
-        ValueError: an index is out of range, or there is no such axis.
+        ValueError: an index is out of range (with `batch_dims` it's reported as index -1), there is no such axis, or the first axes differ.
         TypeError: the indices aren't integers.
     """
     x = as_tensor(x)
+    if batch_dims != 0:
+        batch_dims = whole_number("take", "batch_dims", batch_dims)
+        axis = checked_axis("take", batch_dims if axis is None else axis, len(x.shape))
+        return _take_batched(x, as_tensor(indices), axis, batch_dims)
     if axis is None:
         x, axis = call("reshape", x, (-1,)), 0
     return apply(TAKE, x, _native_indices(indices), axis=checked_axis("take", axis, len(x.shape)))

@@ -17,13 +17,9 @@ NAMES = {
 
 # Cases of what pynn doesn't have under any name, and what that is called in TensorFlow.js.
 MISSING = {
-    "denseBincount": "tf.denseBincount",
-    "gather_batch_dims": "tf.gather with batchDims",
     "linalg_qr": "tf.linalg.qr",
-    "searchSorted": "tf.searchSorted",
     "signal_hannWindow": "tf.signal.hannWindow",
     "signal_stft": "tf.signal.stft",
-    "unique": "tf.unique",
 }
 
 
@@ -124,6 +120,7 @@ CALLS = {
     "conv2dTranspose": _conv2d_transpose,
     "cumprod": pn.cumprod,
     "cumsum": pn.cumsum,
+    "denseBincount": lambda x, size, binaryOutput: pn.cast(pn.bincount(x, None, size, binaryOutput), "float32"),
     "depthToSpace": lambda x, blockSize, dataFormat: pn.depth_to_space(x, blockSize),
     "depthwiseConv2d": lambda x, filter, **window: pn.depthwise_conv2d(x, filter, **_window(**window)),
     "diag": pn.diag,
@@ -133,6 +130,7 @@ CALLS = {
     "fused.depthwiseConv2d": lambda x, filter, bias, activation, **window: pn.activations.get(activation)(
         pn.depthwise_conv2d(x, filter, **_window(**window)) + bias
     ),
+    "gather": lambda x, indices, axis=0, batchDims=0: pn.take(x, indices, axis, batchDims),
     "gatherND": pn.gather_nd,
     "image.flipLeftRight": lambda x: pn.flip(x, 2),
     "image.resizeBilinear": _resized(pn.resize_bilinear),
@@ -151,9 +149,11 @@ CALLS = {
     "oneHot": lambda x, depth, onValue, offValue: pn.one_hot(x, depth, on=onValue, off=offValue, dtype="int32"),
     "prod": _reduced(pn.prod),
     "scatterND": pn.scatter_nd,
+    "searchSorted": lambda x, values, side: pn.searchsorted(x, values, side),
     "split": lambda x, numOrSizeSplits, axis: pn.split(x, numOrSizeSplits, axis),
     "stack": lambda *xs, axis: pn.stack(xs, axis),
     "stridedSlice": _strided_slice,
+    "unique": pn.unique,
     "unstack": lambda x, axis: pn.unstack(x, axis),
     "valueAndGrads": _value_and_grads,
     **{name: getattr(pn, ours) for name, ours in NAMES.items()},
