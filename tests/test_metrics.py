@@ -148,3 +148,13 @@ def test_a_metric_of_ones_own_lacks_nothing_silently():
         metrics.Metric()([1.0], [1.0])
     with pytest.raises(NotImplementedError, match="must define result"):
         metrics.Metric().result()
+
+
+@pytest.mark.parametrize("name", ["BinaryCrossentropy", "CategoricalCrossentropy"])
+def test_crossentropy_metrics_smooth_labels_as_the_losses_do(name):
+    y_true, y_pred = np.eye(3, dtype=np.float32), np.array([[0.6, 0.3, 0.1], [0.2, 0.7, 0.1], [0.1, 0.4, 0.5]], np.float32)
+    metric = getattr(pn.metrics, name)(label_smoothing=0.2)
+    metric.update_state(y_true, y_pred)
+    wanted = float(getattr(pn.losses, name)(label_smoothing=0.2)(y_true, y_pred))
+    assert abs(float(metric.result()) - wanted) < 1e-6
+    assert type(metric).from_config(metric.get_config()).arguments["label_smoothing"] == 0.2

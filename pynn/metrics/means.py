@@ -146,25 +146,29 @@ class CosineSimilarity(_Named):
         self.arguments = {"axis": axis}
 
 
-class _Crossentropy(_Named):
-    def __init__(self, name: str | None = None, from_logits: bool = False, axis: int = -1):
+class _Smoothed(_Named):
+    def __init__(self, name: str | None = None, from_logits: bool = False, label_smoothing: float = 0.0, axis: int = -1):
         super().__init__(name)
-        self.arguments = {"from_logits": from_logits, "axis": axis}
+        self.arguments = {"from_logits": from_logits, "label_smoothing": label_smoothing, "axis": axis}
 
 
-class CategoricalCrossentropy(_Crossentropy):
+class CategoricalCrossentropy(_Smoothed):
     """The mean of `losses.categorical_crossentropy`; arguments as in that function."""
 
     _function = staticmethod(losses.categorical_crossentropy)
 
 
-class SparseCategoricalCrossentropy(_Crossentropy):
+class SparseCategoricalCrossentropy(_Named):
     """The mean of `losses.sparse_categorical_crossentropy`; arguments as in that function."""
 
     _function = staticmethod(losses.sparse_categorical_crossentropy)
 
+    def __init__(self, name: str | None = None, from_logits: bool = False, axis: int = -1):
+        super().__init__(name)
+        self.arguments = {"from_logits": from_logits, "axis": axis}
 
-class BinaryCrossentropy(_Crossentropy):
+
+class BinaryCrossentropy(_Smoothed):
     """The mean of `losses.binary_crossentropy`; arguments as in that function."""
 
     _function = staticmethod(losses.binary_crossentropy)
