@@ -172,6 +172,8 @@ def save_model(model, path: str | os.PathLike[str], *, include_optimizer: bool =
     if model.user_defined_metadata is not None:
         description["userDefinedMetadata"] = model.user_defined_metadata
     description["weightsManifest"] = [{"paths": [WEIGHTS_FILE], "weights": entries}]
+    if os.fspath(path):  # an empty one is refused below
+        Path(os.path.realpath(path)).parent.mkdir(parents=True, exist_ok=True)
     with atomic_folder(path, commit="model.json", owned=_files_of_model(Path(path))) as folder:
         (folder / WEIGHTS_FILE).write_bytes(b"".join(data))
         if save_state(model, folder, words, kept):

@@ -195,3 +195,9 @@ def test_a_part_of_the_state_is_refused(tmp_path, make, dtype):
         rewrite(tmp_path / "m", lambda arrays, metadata, name=name: arrays.pop(name))
         with pytest.raises(pn.DataError, match=r"is incomplete. Received: \d+ variables; expected '.* among them"):
             pn.load_model(tmp_path / "m")
+
+
+def test_a_save_makes_the_folders_above(tmp_path):
+    model = pn.Sequential([pn.layers.Dense(1, input_shape=(2,))])
+    model.save(tmp_path / "no" / "parent" / "m")
+    assert (pn.load_model(tmp_path / "no" / "parent" / "m").get_weights()[0] == model.get_weights()[0]).all()
