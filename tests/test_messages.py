@@ -440,3 +440,10 @@ def test_weights_by_place():
     assert layer.add_weight((2,)).name == "weight_2" and [w.name for w in layer.weights][:2] == ["kernel", "bias"]
     with pytest.raises(TypeError, match=r"add_weight takes at most two positional arguments.* Received: 3\. Write initializer="):
         layer.add_weight("kernel", (3,), "ones")
+
+
+def test_a_column_given_as_a_vector_is_told_to_add_the_axis():
+    column = pn.Input((1,), name="category")
+    model = pn.Model(column, pn.layers.Dense(1)(column))
+    with pytest.raises(ValueError, match=r"Received: shape=\(5,\)\. Add the last axis: pass x\[\.\.\., None\]"):
+        model(np.ones(5, np.float32))

@@ -222,5 +222,7 @@ def _suits(shape, symbolic: SymbolicTensor) -> bool:
 
 def _misfit(label: str, symbolic: SymbolicTensor, shape) -> ValueError:
     advice = ONE_EXAMPLE if fits(shape, symbolic.shape[1:]) else ""
+    if fits((*shape, 1), (None, *symbolic.shape[1:])):
+        advice = " Add the last axis: pass x[..., None]."
     wanted, shape = (None, *symbolic.shape[1:]), tuple(shape)
     return ValueError(f"[{label}] the input {symbolic.name!r} must have shape {wanted} (None: any). Received: {shape=}.{advice}")
