@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from op_checks import arrays_of, assert_close, check_gradients, fallback, native
+from op_checks import arrays_of, assert_close, check_gradients, fallback, native, reference
 
 import pynn as pn
 from pynn.engine import kernels
@@ -118,6 +118,15 @@ def test_native_and_fallback_agree(name):
         outputs = native(op, arrays, sample.attrs)
         if outputs is not None:
             assert_close(outputs, fallback(op, arrays, sample.attrs), tolerance_of(name), f"{name} {sample.attrs}")
+
+
+@pytest.mark.parametrize("name", SAMPLED)
+def test_values_are_those_of_the_float64_reference(name):
+    op = BUILT_IN[name]
+    for sample, arrays in samples_of(name):
+        outputs = native(op, arrays, sample.attrs)
+        outputs = fallback(op, arrays, sample.attrs) if outputs is None else outputs
+        assert_close(outputs, reference(op, arrays, sample.attrs), tolerance_of(name), f"{name} {sample.attrs}")
 
 
 @only_native
