@@ -32,6 +32,7 @@ _PACKAGE = {
     "loadGraphModel": "Graph models have no layers to train: convert the Keras model to a layers-model and load that.",
     "load": "Use pn.load_model(folder), or model.load_weights(file).",
     "data": "Arrays, generators and objects with __len__ and __getitem__ go directly into fit; pn.datasets.mnist.load() has MNIST.",
+    "mnist": "Use pn.datasets.mnist.load().",
     "no_grad": "Ops are recorded only while a gradient is computed: leave it out, or use pn.stop_gradient(x).",
     "device": "pynn runs on CPUs only: leave it out.",
     **dict.fromkeys(("tidy", "dispose", "keep", "memory", "disposeVariables"), _NOT_NEEDED),
@@ -57,6 +58,8 @@ _DATASETS = dict.fromkeys(
     ("cifar10", "cifar100", "imdb", "reuters", "boston_housing", "california_housing"),
     "There are mnist and fashion_mnist; load others with NumPy and pass the arrays to fit.",
 )
+_LOADED = "Use (x_train, y_train), (x_test, y_test) = pn.datasets.mnist.load()."
+_MNIST = dict.fromkeys(("training", "testing", "set", "images", "labels"), _LOADED)
 _RANDOM = {
     **dict.fromkeys(("randn", "standard_normal"), "Use pn.random.normal(shape)."),
     **dict.fromkeys(("rand", "random", "random_sample"), "Use pn.random.uniform(shape)."),
@@ -65,7 +68,8 @@ _RANDOM = {
     **dict.fromkeys(("seed", "manual_seed"), "Use pn.set_seed(1)."),
 }
 _TABLES = {
-    "pynn": _PACKAGE, "pynn.layers": _LAYERS, "pynn.optimizers": _OPTIMIZERS, "pynn.datasets": _DATASETS, "pynn.random": _RANDOM,
+    "pynn": _PACKAGE, "pynn.layers": _LAYERS, "pynn.optimizers": _OPTIMIZERS, "pynn.datasets": _DATASETS,
+    "pynn.datasets.mnist": _MNIST, "pynn.random": _RANDOM,
 }  # fmt: skip
 
 _GRADIENTS = "Gradients are taken of functions: pn.grads(lambda w, b: cost(x @ w + b, y))(w, b)."
@@ -117,6 +121,7 @@ OPTIMIZER = {
     "zero_grad": "Gradients don't accumulate: leave it out.", "lr": "Use optimizer.learning_rate.",
     "param_groups": "Use optimizer.learning_rate.", "state_dict": "Use optimizer.get_config(); model.save(folder) keeps its state too.",
 }  # fmt: skip
+HISTORY = {"then": "fit returns when training is done: write what follows on the next line."}
 
 _INFERRED = "The size of the input is inferred: leave it out."
 _ARGUMENTS = {  # words of PyTorch, older Keras and TensorFlow.js, and ours, of which one may be an argument of the function at hand
@@ -142,7 +147,8 @@ def no_attribute(module: str, name: str, known: Iterable[str]) -> AttributeError
     """The error for a name that `module` doesn't have: what it is called here, or what comes close."""
     known = list(known)
     hint = _TABLES.get(module, {}).get(name)
-    alike = [k for k in known if normal_form(k) == normal_form(name)]
+    forms = (normal_form(name), normal_form(name).removesuffix("layer"))  # lstmLayer is written for lstm
+    alike = [k for k in known if normal_form(k) in forms]
     same = next((k for k in alike if k[:1].islower() == name[:1].islower()), next(iter(alike), None))
     if hint is None and same is not None:
         hint = f"Use {module.replace('pynn', 'pn', 1)}.{same}."

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 
@@ -314,6 +316,8 @@ NAMES = [
     ("optimizers.sgd", "pn.optimizers.SGD(0.01)"), ("optimizers.rmsprop", "pn.optimizers.RMSprop"),
     ("losses.meanSquaredError", "pn.losses.mean_squared_error"), ("metrics.binaryAccuracy", "pn.metrics.binary_accuracy"),
     ("callbacks.earlyStopping", "pn.callbacks.EarlyStopping"), ("datasets.cifar10", "mnist"), ("data.mnist", "pn.datasets.mnist.load()"),
+    ("mnist", "pn.datasets.mnist.load()"), ("layers.lstmLayer", "Use pn.layers.LSTM."), ("layers.denseLayer", "Use pn.layers.Dense."),
+    ("datasets.mnist.training", "(x_train, y_train), (x_test, y_test) = pn.datasets.mnist.load()"),
 ]  # fmt: skip
 
 
@@ -321,12 +325,19 @@ NAMES = [
 def test_names_of_other_packages(name, hint):
     module, attribute = pn, name
     if "." in name:
-        folder, attribute = name.split(".")
+        folder, attribute = name.rsplit(".", 1)
         module = __import__(f"pynn.{folder}", fromlist=["_"])
     with pytest.raises(AttributeError) as caught:
         getattr(module, attribute)
     assert repr(attribute) in str(caught.value)
     assert hint in str(caught.value)
+
+
+def test_a_promise_of_the_end_of_training():
+    """As `model.fit(x, y).then(...)` in the GRU's tutorial."""
+    with pytest.raises(AttributeError, match=r"'History' object has no attribute 'then'\. fit returns when training is done"):
+        pn.callbacks.History().then  # noqa: B018
+    assert copy.copy(pn.callbacks.History()).epoch == []
 
 
 def test_modules_of_layers_can_still_be_imported():

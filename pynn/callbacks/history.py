@@ -5,10 +5,12 @@ from __future__ import annotations
 import csv
 import os
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pynn.callbacks.base import Callback
+from pynn.elsewhere import HISTORY, no_member
 
 
 class History(Callback):
@@ -16,6 +18,11 @@ class History(Callback):
 
     def __init__(self) -> None:
         self._reset()
+
+    if not TYPE_CHECKING:  # for which every attribute would be there
+
+        def __getattr__(self, name: str):
+            raise no_member(self, name, HISTORY)
 
     def _reset(self) -> None:
         self.epoch: list[int] = []

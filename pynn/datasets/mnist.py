@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pynn.datasets.collection import SIDE, Collection, Split, Splits
 from pynn.datasets.idx import read_idx
@@ -81,3 +82,11 @@ def _subset(part: str, count: int) -> Split:
 def load_data() -> Splits:
     """All 70,000 images, under the name that Keras has for it; the same as `load(full=True)`."""
     return load(full=True)
+
+
+if not TYPE_CHECKING:  # for which every name would be there
+
+    def __getattr__(name: str):
+        from pynn.elsewhere import no_attribute
+
+        raise no_attribute(__name__, name, __all__)
