@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import warnings
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -125,6 +126,11 @@ def train_step(model, x: Sequence[Tensor], y: Sequence[Tensor], weights: Sequenc
         )
     if present:
         model.optimizer.apply([g for g, _ in present], [v for _, v in present])
+    elif model.weights:
+        warnings.warn(
+            f"[{model.label}] none of the {len(model.weights)} weights is trainable, so training changes none of them. "
+            "Set trainable = True on the model or on some of its layers.", stacklevel=2,
+        )  # fmt: skip
     model.objective.update(loss, parts, y, y_pred, weights, x[0].shape[0])
     return loss
 

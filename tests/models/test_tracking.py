@@ -203,3 +203,15 @@ def test_what_is_unfrozen_before_the_build_stays_so():
     model.layers[-1].trainable = True
     model.build((None, 4))
     assert model.trainable_weights == model.layers[-1].weights
+
+
+def test_training_a_frozen_model_warns_that_nothing_changes():
+    frozen = pn.Sequential([pn.layers.Dense(2, input_shape=(3,))])
+    frozen.trainable = False
+    frozen.compile(loss="mse", optimizer="sgd")
+    x, y = np.ones((4, 3), np.float32), np.ones((4, 2), np.float32)
+    before = frozen.get_weights()
+    for train in (lambda: frozen.fit(x, y, verbose=0), lambda: frozen.train_on_batch(x, y)):
+        with pytest.warns(UserWarning, match="none of the 2 weights is trainable"):
+            train()
+    assert all((a == b).all() for a, b in zip(before, frozen.get_weights(), strict=True))
