@@ -167,7 +167,13 @@ class _Scaled(VarianceScaling):
 
 
 class GlorotUniform(_Scaled):
-    """Uniform in [-l, l], l = sqrt(6 / (fan_in + fan_out)) (Glorot and Bengio, 2010)."""
+    """Uniform in [-l, l], l = sqrt(6 / (fan_in + fan_out)) (Glorot and Bengio, 2010).
+
+    Example:
+        >>> import pynn as pn
+        >>> pn.initializers.GlorotUniform(seed=1)((784, 128)).shape
+        (784, 128)
+    """
 
     _setting = (1.0, "fan_avg", "uniform")
 

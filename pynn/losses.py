@@ -28,13 +28,25 @@ def _mean_last(x: Tensor) -> Tensor:
 
 
 def mean_squared_error(y_true, y_pred) -> Tensor:
-    """mean((y_true - y_pred)^2) over the last axis."""
+    """mean((y_true - y_pred)^2) over the last axis.
+
+    Example:
+        >>> import pynn as pn
+        >>> pn.losses.mean_squared_error([[1.0, 2.0], [0.0, 0.0]], [[1.0, 4.0], [1.0, 1.0]]).numpy().tolist()
+        [2.0, 1.0]
+    """
     y_true, y_pred = dense_targets("mean_squared_error", y_true, y_pred)
     return _mean_last(ops.square(y_pred - y_true))
 
 
 def mean_absolute_error(y_true, y_pred) -> Tensor:
-    """mean(|y_true - y_pred|) over the last axis."""
+    """mean(|y_true - y_pred|) over the last axis.
+
+    Example:
+        >>> import pynn as pn
+        >>> pn.losses.mean_absolute_error([[1.0, 2.0], [0.0, 0.0]], [[1.0, 4.0], [1.0, 1.0]]).numpy().tolist()
+        [1.0, 1.0]
+    """
     y_true, y_pred = dense_targets("mean_absolute_error", y_true, y_pred)
     return _mean_last(ops.abs(y_true - y_pred))
 
@@ -53,7 +65,13 @@ def mean_squared_logarithmic_error(y_true, y_pred) -> Tensor:
 
 
 def huber(y_true, y_pred, delta: float = 1.0) -> Tensor:
-    """`error^2 / 2` where `|error| <= delta`, else `delta * (|error| - delta / 2)`; mean over the last axis."""
+    """`error^2 / 2` where `|error| <= delta`, else `delta * (|error| - delta / 2)`; mean over the last axis.
+
+    Example:
+        >>> import pynn as pn
+        >>> pn.losses.huber([[0.0, 0.0]], [[0.5, 3.0]]).numpy().tolist()
+        [1.3125]
+    """
     y_true, y_pred = dense_targets("huber", y_true, y_pred)
     error = ops.abs(y_true - y_pred)
     return _mean_last(ops.where(error <= delta, ops.square(error) * 0.5, error * delta - 0.5 * delta**2))
@@ -106,7 +124,13 @@ def poisson(y_true, y_pred) -> Tensor:
 
 
 def cosine_similarity(y_true, y_pred, axis: int = -1) -> Tensor:
-    """sum(a * b), where a and b are y_true and y_pred scaled to length one along `axis`: 1 for the same direction."""
+    """sum(a * b), where a and b are y_true and y_pred scaled to length one along `axis`: 1 for the same direction.
+
+    Example:
+        >>> import pynn as pn
+        >>> pn.losses.cosine_similarity([[1.0, 0.0]], [[2.0, 0.0]]).numpy().tolist()
+        [1.0]
+    """
     y_true, y_pred = dense_targets("cosine_similarity", y_true, y_pred)
 
     def unit(x):
@@ -133,6 +157,11 @@ def binary_crossentropy(y_true, y_pred, from_logits: bool = False, label_smoothi
         from_logits: y_pred is the input of a sigmoid. The output of `activations.sigmoid` is traced back to its logits automatically.
         label_smoothing: s makes the targets `(1 - s) y + s / 2`.
         axis: The axis of the mean.
+
+    Example:
+        >>> import pynn as pn
+        >>> round(float(pn.losses.binary_crossentropy([[1.0], [0.0]], [[0.5], [0.5]])[0]), 4)
+        0.6931
     """
     logits = _logits_of(y_pred, from_logits, "sigmoid")
     y_true, y_pred = dense_targets("binary_crossentropy", y_true, y_pred)
@@ -159,6 +188,11 @@ def categorical_crossentropy(y_true, y_pred, from_logits: bool = False, label_sm
         from_logits: y_pred is the input of a softmax. The output of `activations.softmax` is traced back to its logits automatically.
         label_smoothing: s makes the targets `(1 - s) y + s / classes`.
         axis: The axis of the classes.
+
+    Example:
+        >>> import pynn as pn
+        >>> round(float(pn.losses.categorical_crossentropy([[0.0, 1.0]], [[0.5, 0.5]])[0]), 4)
+        0.6931
     """
     logits = _logits_of(y_pred, from_logits, "softmax", axis)
     y_true, y_pred = categorical_targets("categorical_crossentropy", y_true, y_pred, axis)
@@ -179,6 +213,11 @@ def sparse_categorical_crossentropy(y_true, y_pred, from_logits: bool = False, i
         from_logits: y_pred is the input of a softmax. The output of `activations.softmax` is traced back to its logits automatically.
         ignore_class: Examples of this label don't count.
         axis: The axis of the classes.
+
+    Example:
+        >>> import pynn as pn
+        >>> round(float(pn.losses.sparse_categorical_crossentropy([1], [[0.5, 0.5]])[0]), 4)
+        0.6931
     """
     logits = _logits_of(y_pred, from_logits, "softmax", axis)
     labels, y_pred = sparse_targets("sparse_categorical_crossentropy", y_true, y_pred, axis)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import doctest
+import importlib
 import re
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 PAGES = [*sorted((ROOT / "docs").glob("*.md")), ROOT / "README.md"]
+MODULES = [p for p in sorted((ROOT / "pynn").rglob("*.py")) if ">>> " in p.read_text(encoding="utf-8")]
 WITH_LINKS = [*PAGES, ROOT / "SECURITY.md", *sorted((ROOT / "docs" / "design").glob("*.md"))]
 
 
@@ -32,6 +35,15 @@ def test_the_code_of_a_page_runs(page, tmp_path, monkeypatch, threads):
     names: dict = {}
     for block in code_of(page):
         exec(compile(block, str(page), "exec"), names)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: p.relative_to(ROOT).as_posix())
+def test_the_examples_of_docstrings_run(path, tmp_path, monkeypatch, threads):
+    monkeypatch.chdir(tmp_path)
+    name = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+    result = doctest.testmod(importlib.import_module(name))
+    assert result.attempted
+    assert not result.failed
 
 
 @pytest.mark.parametrize("page", WITH_LINKS, ids=lambda p: p.name)

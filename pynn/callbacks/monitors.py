@@ -86,6 +86,14 @@ class EarlyStopping(Monitor):
         baseline: The value must beat this first.
         restore_best_weights: Restore the weights of the best epoch at the end.
         start_from_epoch: Epochs before this one don't count.
+
+    Example:
+        >>> import pynn as pn
+        >>> model = pn.Sequential([pn.layers.Dense(1, input_shape=(2,))])
+        >>> model.compile(loss="mse", optimizer=pn.optimizers.SGD(0.0))  # which never gets better
+        >>> stop = pn.callbacks.EarlyStopping(monitor="loss", patience=2)
+        >>> len(model.fit(pn.zeros((4, 2)), pn.ones((4, 1)), epochs=9, verbose=0, callbacks=[stop]).epoch)
+        3
     """
 
     _STATE = ("best", "best_epoch", "wait", "stopped_epoch", "best_weights")

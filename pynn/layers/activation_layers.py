@@ -18,6 +18,11 @@ class Activation(SameShape):
     """Applies an activation, given by name or as a function.
 
     Shapes: any input; the output has its shape.
+
+    Example:
+        >>> import pynn as pn
+        >>> pn.layers.Activation("relu")(pn.tensor([-1.0, 2.0])).numpy().tolist()
+        [0.0, 2.0]
     """
 
     def __init__(self, activation, **common):

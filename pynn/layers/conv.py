@@ -105,6 +105,11 @@ class Conv2D(_Conv):
 
     Shapes: (batch, height, width, channels) -> (batch, height', width', filters); weights kernel (kh, kw, channels / groups, filters),
     bias (filters,).
+
+    Example:
+        >>> import pynn as pn
+        >>> pn.layers.Conv2D(8, 3, activation="relu")(pn.zeros((2, 28, 28, 1))).shape
+        (2, 26, 26, 8)
     """
 
     def __init__(
@@ -162,6 +167,11 @@ class Conv1D(Conv2D):
     """Convolution along the steps of sequences; arguments as in `Conv2D`, and padding "causal": a step sees only itself and earlier ones.
 
     Shapes: (batch, steps, channels) -> (batch, steps', filters); weights kernel (k, channels / groups, filters), bias (filters,).
+
+    Example:
+        >>> import pynn as pn
+        >>> pn.layers.Conv1D(4, 3)(pn.zeros((2, 10, 3))).shape
+        (2, 8, 4)
     """
 
     rank = 1
@@ -188,6 +198,11 @@ class DepthwiseConv2D(_Conv):
     """Convolution of each channel on its own, with `depth_multiplier` filters for each; arguments as in `Conv2D`.
 
     Weights depthwise_kernel (kh, kw, channels, depth_multiplier), bias (channels * depth_multiplier,).
+
+    Example:
+        >>> import pynn as pn
+        >>> pn.layers.DepthwiseConv2D(3, padding="same")(pn.zeros((2, 28, 28, 8))).shape
+        (2, 28, 28, 8)
     """
 
     def __init__(
@@ -239,6 +254,11 @@ class SeparableConv2D(_Conv):
     """A depthwise convolution followed by a 1x1 convolution that mixes the channels; arguments as in `Conv2D`.
 
     Weights depthwise_kernel (kh, kw, channels, depth_multiplier), pointwise_kernel (1, 1, channels * depth_multiplier, filters), bias.
+
+    Example:
+        >>> import pynn as pn
+        >>> pn.layers.SeparableConv2D(16, 3)(pn.zeros((2, 28, 28, 8))).shape
+        (2, 26, 26, 16)
     """
 
     def __init__(
@@ -307,6 +327,11 @@ class Conv2DTranspose(Conv2D):
     Output length: `input * stride` for padding "same", `(input - 1) * stride + kernel` at least for "valid". With `output_padding`
     `(input - 1) * stride + output_padding`, plus the kernel's length for "valid", plus one for "same" if that length is odd.
     Weights kernel (kh, kw, filters, channels), bias (filters,).
+
+    Example:
+        >>> import pynn as pn
+        >>> pn.layers.Conv2DTranspose(4, 2, strides=2)(pn.zeros((2, 7, 7, 8))).shape
+        (2, 14, 14, 4)
     """
 
     def __init__(self, *args, output_padding=None, **kwargs):

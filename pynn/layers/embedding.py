@@ -24,6 +24,11 @@ class Embedding(Layer):
 
     Raises:
         ValueError: at call, an id is outside the table.
+
+    Example:
+        >>> import pynn as pn
+        >>> pn.layers.Embedding(1000, 16)(pn.tensor([[3, 7, 0]])).shape
+        (1, 3, 16)
     """
 
     casts_inputs = False

@@ -75,6 +75,11 @@ class Add(_Merge):
     """The sum of the inputs.
 
     Shapes: a list of two or more inputs whose shapes broadcast, axes after the batch axis being added as needed.
+
+    Example:
+        >>> import pynn as pn
+        >>> pn.layers.Add()([pn.tensor([[1.0, 2.0]]), pn.tensor([[3.0, 4.0]])]).numpy().tolist()
+        [[4.0, 6.0]]
     """
 
     def combine(self, a, b):
@@ -177,6 +182,11 @@ class Concatenate(_Merge):
     """The inputs one after the other along `axis`, their masks likewise; along the last, a step is masked if it is in each input.
 
     Shapes: a list of inputs that may differ along `axis` only; its lengths add up.
+
+    Example:
+        >>> import pynn as pn
+        >>> pn.layers.Concatenate()([pn.zeros((2, 3)), pn.ones((2, 1))]).shape
+        (2, 4)
     """
 
     least = 1

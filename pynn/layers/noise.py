@@ -63,6 +63,12 @@ class Dropout(_Dropout):
     Reference: Srivastava et al., 2014.
 
     Shapes: any input; the output has its shape.
+
+    Example:
+        >>> import pynn as pn
+        >>> dropout = pn.layers.Dropout(0.5)
+        >>> dropout([1.0, 2.0]).numpy().tolist()  # changes nothing but in training
+        [1.0, 2.0]
     """
 
     def __init__(self, rate: float, noise_shape=None, seed: int | None = None, **common):

@@ -29,6 +29,12 @@ class BatchNormalization(SameShape):
     Reference: Ioffe and Szegedy, 2015.
 
     Shapes: any input; the output has its shape.
+
+    Example:
+        >>> import pynn as pn
+        >>> normalize = pn.layers.BatchNormalization()
+        >>> normalize(pn.tensor([[0.0], [2.0]]), training=True).numpy().round(2).tolist()
+        [[-1.0], [1.0]]
     """
 
     def __init__(
@@ -109,6 +115,11 @@ class LayerNormalization(SameShape):
         beta_initializer, gamma_initializer, beta_regularizer, gamma_regularizer, beta_constraint, gamma_constraint: For these weights.
 
     Shapes: any input; the output has its shape.
+
+    Example:
+        >>> import pynn as pn
+        >>> pn.layers.LayerNormalization()(pn.tensor([[0.0, 2.0]])).numpy().round(2).tolist()
+        [[-1.0, 1.0]]
     """
 
     def __init__(

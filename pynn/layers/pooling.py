@@ -65,6 +65,11 @@ class MaxPooling2D(_Pooling):
         data_format: "channels_last" or "channels_first".
 
     Shapes: (batch, height, width, channels) -> (batch, height', width', channels).
+
+    Example:
+        >>> import pynn as pn
+        >>> pn.layers.MaxPooling2D(2)(pn.zeros((2, 26, 26, 8))).shape
+        (2, 13, 13, 8)
     """
 
     def pooled(self, x, pool_size, strides):
@@ -72,7 +77,13 @@ class MaxPooling2D(_Pooling):
 
 
 class AveragePooling2D(_Pooling):
-    """The mean of each window of images; padding doesn't count. Arguments as in `MaxPooling2D`."""
+    """The mean of each window of images; padding doesn't count. Arguments as in `MaxPooling2D`.
+
+    Example:
+        >>> import pynn as pn
+        >>> pn.layers.AveragePooling2D(2)([[[[1.0], [2.0]], [[3.0], [6.0]]]]).numpy().tolist()
+        [[[[3.0]]]]
+    """
 
     def pooled(self, x, pool_size, strides):
         return ops.average_pool2d(x, pool_size, strides=strides, padding=self.padding)
@@ -133,6 +144,11 @@ class GlobalAveragePooling2D(_GlobalPooling):
     """The mean of each channel: (batch, height, width, channels) -> (batch, channels).
 
     `keepdims` keeps the reduced axes with length 1.
+
+    Example:
+        >>> import pynn as pn
+        >>> pn.layers.GlobalAveragePooling2D()(pn.zeros((2, 7, 7, 8))).shape
+        (2, 8)
     """
 
     def call(self, x):

@@ -30,6 +30,11 @@ class SimpleRNN(SimpleRecurrence):
 
     Shapes: (batch, time, features) -> (batch, units), or (batch, time, units) with return_sequences.
     Weights: kernel (features, units), recurrent_kernel (units, units), bias (units,).
+
+    Example:
+        >>> import pynn as pn
+        >>> pn.layers.SimpleRNN(16)(pn.zeros((2, 28, 8))).shape
+        (2, 16)
     """
 
     def __init__(
@@ -70,6 +75,11 @@ class GRU(GatedRecurrence):
 
     See `pynn.gru` for the formulas. Weights: kernel (features, 3 units), recurrent_kernel (units, 3 units), bias (2, 3 units) with
     reset_after, else (3 units,); gates z, r, h in column blocks.
+
+    Example:
+        >>> import pynn as pn
+        >>> pn.layers.GRU(16)(pn.zeros((2, 28, 8))).shape
+        (2, 16)
     """
 
     def __init__(
@@ -117,6 +127,11 @@ class LSTM(LongShortTermRecurrence):
 
     See `pynn.lstm` for the formulas. Weights: kernel (features, 4 units), recurrent_kernel (units, 4 units), bias (4 units,); gates
     i, f, c, o in column blocks. States: h, c.
+
+    Example:
+        >>> import pynn as pn
+        >>> pn.layers.LSTM(16, return_sequences=True)(pn.zeros((2, 28, 8))).shape
+        (2, 28, 16)
     """
 
     def __init__(

@@ -11,7 +11,13 @@ from pynn.layers.windows import checked_data_format
 
 
 class Flatten(Layer):
-    """(batch, ...) -> (batch, elements). `data_format="channels_first"` first moves the channels to the end."""
+    """(batch, ...) -> (batch, elements). `data_format="channels_first"` first moves the channels to the end.
+
+    Example:
+        >>> import pynn as pn
+        >>> pn.layers.Flatten()(pn.zeros((2, 28, 28))).shape
+        (2, 784)
+    """
 
     def __init__(self, data_format: str | None = None, **common):
         super().__init__(**common)
@@ -33,7 +39,13 @@ class Flatten(Layer):
 
 
 class Reshape(Layer):
-    """(batch, ...) -> (batch, *target_shape); one axis may be -1."""
+    """(batch, ...) -> (batch, *target_shape); one axis may be -1.
+
+    Example:
+        >>> import pynn as pn
+        >>> pn.layers.Reshape((28, 28, 1))(pn.zeros((2, 784))).shape
+        (2, 28, 28, 1)
+    """
 
     def __init__(self, target_shape, **common):
         super().__init__(**common)
@@ -66,6 +78,11 @@ class Permute(Layer):
     """Reorders the axes after the batch axis; `dims` counts them from 1, so `Permute((2, 1))` swaps two.
 
     Shapes: (batch, ...) -> (batch, ...) with the axes in the order of `dims`.
+
+    Example:
+        >>> import pynn as pn
+        >>> pn.layers.Permute((2, 1))(pn.zeros((2, 28, 8))).shape
+        (2, 8, 28)
     """
 
     def __init__(self, dims, **common):
@@ -87,7 +104,13 @@ class Permute(Layer):
 
 
 class RepeatVector(Layer):
-    """(batch, features) -> (batch, n, features)."""
+    """(batch, features) -> (batch, n, features).
+
+    Example:
+        >>> import pynn as pn
+        >>> pn.layers.RepeatVector(3)(pn.zeros((2, 8))).shape
+        (2, 3, 8)
+    """
 
     input_spec = InputSpec(ndim=2, words="(batch, features)")
 

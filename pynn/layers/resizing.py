@@ -51,6 +51,11 @@ class ZeroPadding2D(_Sides):
     """Adds zeros around images. `padding`: one number, (rows, columns), or ((top, bottom), (left, right)).
 
     Shapes: (batch, height, width, channels) -> (batch, top + height + bottom, left + width + right, channels).
+
+    Example:
+        >>> import pynn as pn
+        >>> pn.layers.ZeroPadding2D(1)(pn.zeros((2, 28, 28, 3))).shape
+        (2, 30, 30, 3)
     """
 
     def __init__(self, padding=(1, 1), data_format: str | None = None, **common):
@@ -136,6 +141,11 @@ class UpSampling2D(Layer):
         interpolation: "nearest" or "bilinear".
 
     Shapes: (batch, height, width, channels) -> (batch, height * rows, width * columns, channels).
+
+    Example:
+        >>> import pynn as pn
+        >>> pn.layers.UpSampling2D(2)(pn.zeros((2, 7, 7, 3))).shape
+        (2, 14, 14, 3)
     """
 
     input_spec = InputSpec(ndim=4)

@@ -48,6 +48,11 @@ class Bidirectional(Layer):
     Weights: those of `forward_layer`, then those of `backward_layer`.
 
     Shapes: (batch, time, features) -> those of the inner layer's output, twice as long in the last axis for "concat".
+
+    Example:
+        >>> import pynn as pn
+        >>> pn.layers.Bidirectional(pn.layers.LSTM(16))(pn.zeros((2, 28, 8))).shape
+        (2, 32)
     """
 
     supports_masking = True
@@ -160,6 +165,11 @@ class TimeDistributed(Layer):
 
     A mask of shape (batch, time, steps) goes to the inner layer. If that layer returns no mask, a step of the output is unmasked if any
     of its inner steps was.
+
+    Example:
+        >>> import pynn as pn
+        >>> pn.layers.TimeDistributed(pn.layers.Dense(4))(pn.zeros((2, 28, 8))).shape
+        (2, 28, 4)
     """
 
     supports_masking = True

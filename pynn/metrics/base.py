@@ -94,7 +94,15 @@ class MeanState(Metric):
 
 
 class Mean(MeanState):
-    """The mean of the values given to `update_state(values, sample_weight=None)`."""
+    """The mean of the values given to `update_state(values, sample_weight=None)`.
+
+    Example:
+        >>> import pynn as pn
+        >>> metric = pn.metrics.Mean()
+        >>> metric.update_state([1.0, 3.0])
+        >>> float(metric.result())
+        2.0
+    """
 
     def update_state(self, values, sample_weight=None):
         """Adds values of any shape."""

@@ -108,7 +108,15 @@ Poisson = _metric_class("Poisson", losses.poisson)
 
 
 class BinaryAccuracy(_Named):
-    """The mean of `binary_accuracy`: how often `y_pred > threshold` is right."""
+    """The mean of `binary_accuracy`: how often `y_pred > threshold` is right.
+
+    Example:
+        >>> import pynn as pn
+        >>> metric = pn.metrics.BinaryAccuracy()
+        >>> metric.update_state([[1.0], [0.0]], [[0.7], [0.6]])
+        >>> float(metric.result())
+        0.5
+    """
 
     _function = staticmethod(binary_accuracy)
     direction = "up"

@@ -71,6 +71,13 @@ class Precision(_AtThresholds):
     Args:
         thresholds: One number, or a list for a value each; 0.5 by default.
         name: Shown in logs.
+
+    Example:
+        >>> import pynn as pn
+        >>> metric = pn.metrics.Precision()
+        >>> metric.update_state([1, 0, 1], [0.9, 0.8, 0.2])
+        >>> float(metric.result())
+        0.5
     """
 
     def result(self):
@@ -102,6 +109,13 @@ class AUC(_Counts):
 
     Raises:
         ValueError: another `curve`, or fewer than two thresholds.
+
+    Example:
+        >>> import pynn as pn
+        >>> metric = pn.metrics.AUC()
+        >>> metric.update_state([0, 0, 1, 1], [0.1, 0.4, 0.6, 0.9])
+        >>> round(float(metric.result()), 3)
+        1.0
     """
 
     def __init__(self, num_thresholds: int = 200, curve: str = "ROC", name: str | None = None):

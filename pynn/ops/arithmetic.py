@@ -311,6 +311,11 @@ def clip(x, minimum=None, maximum=None) -> Tensor:
     """`x` kept between two bounds: `min(max(x, minimum), maximum)`. A bound of None is no bound; bounds may be tensors.
 
     For numbers as bounds the gradient passes where `minimum <= x <= maximum`.
+
+    Example:
+        >>> import pynn as pn
+        >>> pn.clip([-1.0, 0.5, 2.0], 0.0, 1.0).numpy().tolist()
+        [0.0, 0.5, 1.0]
     """
     x = as_tensor(x)
     static = all(b is None or isinstance(b, (int, float)) for b in (minimum, maximum))

@@ -48,6 +48,11 @@ def cast(x, dtype) -> Tensor:
 
     Raises:
         TypeError: tensors can't have this dtype.
+
+    Example:
+        >>> import pynn as pn
+        >>> pn.cast([1.7, 0.0], "int32").numpy().tolist()
+        [1, 0]
     """
     x, wanted = as_tensor(x), as_dtype(dtype)
     return x if x.dtype == wanted else apply(CAST, x, dtype=wanted.name)

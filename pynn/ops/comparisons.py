@@ -110,6 +110,11 @@ def where(condition, x, y) -> Tensor:
 
     Raises:
         ValueError: the shapes don't broadcast.
+
+    Example:
+        >>> import pynn as pn
+        >>> pn.where([True, False], [1.0, 2.0], [3.0, 4.0]).numpy().tolist()
+        [1.0, 4.0]
     """
     condition = as_tensor(condition)
     if condition.dtype != bool_:

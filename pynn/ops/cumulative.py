@@ -176,6 +176,11 @@ def cumsum(x, axis: int = 0, exclusive: bool = False, reverse: bool = False) -> 
 
     Raises:
         ValueError: there is no such axis.
+
+    Example:
+        >>> import pynn as pn
+        >>> pn.cumsum([1.0, 2.0, 3.0]).numpy().tolist()
+        [1.0, 3.0, 6.0]
     """
     return _cumulative(_CUMSUM, x, axis, exclusive, reverse)
 

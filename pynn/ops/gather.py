@@ -201,6 +201,11 @@ def take(x, indices, axis: int | None = None, batch_dims: int = 0) -> Tensor:
     Raises:
         ValueError: an index is out of range (with `batch_dims` it's reported as index -1), there is no such axis, or the first axes differ.
         TypeError: the indices aren't integers.
+
+    Example:
+        >>> import pynn as pn
+        >>> pn.take([[1.0, 2.0], [3.0, 4.0]], [1, 1], axis=0).numpy().tolist()
+        [[3.0, 4.0], [3.0, 4.0]]
     """
     x = as_tensor(x)
     if batch_dims != 0:
@@ -376,6 +381,11 @@ def one_hot(indices, depth: int, *, on: float = 1.0, off: float = 0.0, dtype: An
     Raises:
         TypeError: the indices aren't integers.
         OverflowError: `on` or `off` are beyond the range of an integer `dtype`.
+
+    Example:
+        >>> import pynn as pn
+        >>> pn.one_hot([0, 2], 3).numpy().tolist()
+        [[1.0, 0.0, 0.0], [0.0, 0.0, 1.0]]
     """
     dtype, indices, depth = as_dtype(dtype), _native_indices(indices), whole_number("one_hot", "depth", depth)
     if not is_float(dtype):

@@ -158,6 +158,11 @@ def sum(x, axis=None, keepdims: bool = False) -> Tensor:
 
     Raises:
         ValueError: there is no such axis.
+
+    Example:
+        >>> import pynn as pn
+        >>> pn.sum([[1.0, 2.0], [3.0, 4.0]], axis=0).numpy().tolist()
+        [4.0, 6.0]
     """
     return _reduce(_SUM, as_tensor(x), axis, keepdims)
 
@@ -168,6 +173,11 @@ def mean(x, axis=None, keepdims: bool = False) -> Tensor:
 
     Raises:
         ValueError: there is no such axis.
+
+    Example:
+        >>> import pynn as pn
+        >>> pn.mean([[1.0, 2.0], [3.0, 4.0]], axis=1).numpy().tolist()
+        [1.5, 3.5]
     """
     return _reduce(_MEAN, as_float(x), axis, keepdims)
 
@@ -255,6 +265,11 @@ def argmax(x, axis: int | None = None, keepdims: bool = False) -> Tensor:
 
     Raises:
         ValueError: there are no elements, or there is no such axis.
+
+    Example:
+        >>> import pynn as pn
+        >>> pn.argmax([[1.0, 3.0], [4.0, 2.0]], axis=1).numpy().tolist()
+        [1, 0]
     """
     return _index_reduce(_ARGMAX, x, axis, keepdims)
 
@@ -405,6 +420,11 @@ def norm(x, ord: int | float | str = "euclidean", axis=None, keepdims: bool = Fa
 
     Raises:
         ValueError: `ord` is none of these, or there are no elements of which to take an extreme.
+
+    Example:
+        >>> import pynn as pn
+        >>> float(pn.norm([3.0, 4.0]))
+        5.0
     """
     x = as_float(x)
     if ord in ("euclidean", "fro", 2):

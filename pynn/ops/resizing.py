@@ -93,6 +93,11 @@ def resize_nearest_neighbor(images, size, align_corners: bool = False, half_pixe
 
     Raises:
         ValueError: the images or the size aren't of this form, or both flags are set.
+
+    Example:
+        >>> import pynn as pn
+        >>> pn.resize_nearest_neighbor([[[0], [2]]], (1, 4)).numpy().ravel().tolist()
+        [0, 0, 2, 2]
     """
     images = as_tensor(images)
     batched, lengths = _images("resize_nearest_neighbor", images, size, align_corners, half_pixel_centers)

@@ -60,6 +60,11 @@ def bincount(x, weights=None, size: int | None = None, binary_output: bool = Fal
         ValueError: a number is negative (it's reported as index -1), or the shapes don't fit.
         TypeError: `x` has no integers.
         CaptureError: `size` is missing in a captured function.
+
+    Example:
+        >>> import pynn as pn
+        >>> pn.bincount([0, 2, 2]).numpy().tolist()
+        [1, 0, 2]
     """
     x, weights = _bincount_operands(x, weights)
     if size is None:
@@ -131,6 +136,11 @@ def searchsorted(sorted_sequence, values, side: str = "left") -> Tensor:
 
     Raises:
         ValueError: the shapes don't fit, or there is no such side.
+
+    Example:
+        >>> import pynn as pn
+        >>> pn.searchsorted([1, 3, 5], [3, 4]).numpy().tolist()
+        [1, 2]
     """
     if side not in ("left", "right"):
         raise ValueError(f"[searchsorted] the side must be 'left' or 'right'. Received: side={side!r}.")
@@ -169,6 +179,11 @@ def unique(x, axis: int | None = None) -> Unique:
     Raises:
         ValueError: there is no such axis.
         CaptureError: called in a captured function.
+
+    Example:
+        >>> import pynn as pn
+        >>> pn.unique([3, 1, 3]).values.numpy().tolist()
+        [3, 1]
     """
     x = as_tensor(x)
     _depends_on_values("unique", x, "Call it before, or compile with run_eagerly=True.")

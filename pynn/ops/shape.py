@@ -150,6 +150,11 @@ def reshape(x, shape, *more: int) -> Tensor:
     Raises:
         ValueError: the number of elements would change.
         TypeError: a length is no integer.
+
+    Example:
+        >>> import pynn as pn
+        >>> pn.reshape([1.0, 2.0, 3.0, 4.0], (2, -1)).numpy().tolist()
+        [[1.0, 2.0], [3.0, 4.0]]
     """
     x = as_tensor(x)
     shape = as_shape("reshape", shape) + as_shape("reshape", more)
@@ -166,6 +171,11 @@ def expand_dims(x, axis: int | Sequence[int]) -> Tensor:
 
     Raises:
         ValueError: there is no such place, or one is named twice.
+
+    Example:
+        >>> import pynn as pn
+        >>> pn.expand_dims(pn.zeros((2, 3)), -1).shape
+        (2, 3, 1)
     """
     x = as_tensor(x)
     axes = axis_numbers("expand_dims", axis)
@@ -180,6 +190,11 @@ def squeeze(x, axis: int | Sequence[int] | None = None) -> Tensor:
 
     Raises:
         ValueError: an axis is longer than 1, or named twice.
+
+    Example:
+        >>> import pynn as pn
+        >>> pn.squeeze(pn.zeros((2, 1, 3)), 1).shape
+        (2, 3)
     """
     x = as_tensor(x)
     if axis is None:
@@ -230,6 +245,11 @@ def transpose(x, axes: Sequence[int] | None = None) -> Tensor:
 
     Raises:
         ValueError: `axes` doesn't name each axis once.
+
+    Example:
+        >>> import pynn as pn
+        >>> pn.transpose(pn.zeros((2, 3, 4))).shape
+        (4, 3, 2)
     """
     x = as_tensor(x)
     rank = len(x.shape)
@@ -350,6 +370,11 @@ def tile(x, repeats) -> Tensor:
 
     Raises:
         ValueError: a count is negative.
+
+    Example:
+        >>> import pynn as pn
+        >>> pn.tile([1.0, 2.0], (2,)).numpy().tolist()
+        [1.0, 2.0, 1.0, 2.0]
     """
     x, repeats = as_tensor(x), as_shape("tile", repeats, "repeats")
     missing = len(repeats) - len(x.shape)

@@ -200,6 +200,11 @@ def pad(x, paddings: Sequence, value: float = 0.0, *, mode: str = "constant") ->
     Raises:
         ValueError: a width is negative, a mirrored one longer than the axis has elements for, or the dtype of `x` doesn't hold the value.
         TypeError: the paddings are no pairs of integers.
+
+    Example:
+        >>> import pynn as pn
+        >>> pn.pad([1.0, 2.0], [(1, 0)]).numpy().tolist()
+        [0.0, 1.0, 2.0]
     """
     x = as_tensor(x)
     before, after = _widths(paddings)
@@ -321,6 +326,11 @@ def concat(xs: Iterable, axis: int = 0) -> Tensor:
 
     Raises:
         ValueError: there are none, or other axes differ.
+
+    Example:
+        >>> import pynn as pn
+        >>> pn.concat([[1.0, 2.0], [3.0]], axis=0).numpy().tolist()
+        [1.0, 2.0, 3.0]
     """
     tensors = _met(xs)
     axis = checked_axis("concat", axis, len(tensors[0].shape)) if tensors else 0
@@ -332,6 +342,11 @@ def stack(xs: Iterable, axis: int = 0) -> Tensor:
 
     Raises:
         ValueError: there are no tensors, their shapes differ, or there is no such axis.
+
+    Example:
+        >>> import pynn as pn
+        >>> pn.stack([[1.0, 2.0], [3.0, 4.0]]).shape
+        (2, 2)
     """
     return concat([expand_dims(x, axis) for x in _met(xs)], axis)
 
@@ -342,6 +357,11 @@ def split(x, parts: int | Sequence[int], axis: int = 0) -> list[Tensor]:
     Raises:
         ValueError: the lengths don't add up to the axis.
         TypeError: one is no integer.
+
+    Example:
+        >>> import pynn as pn
+        >>> [part.shape for part in pn.split(pn.zeros((6, 2)), 3)]
+        [(2, 2), (2, 2), (2, 2)]
     """
     x = as_tensor(x)
     axis = checked_axis("split", axis, len(x.shape))

@@ -130,6 +130,11 @@ def softmax(x, axis: int = -1) -> Tensor:
 
     Raises:
         ValueError: there is no such axis.
+
+    Example:
+        >>> import pynn as pn
+        >>> pn.softmax([0.0, 0.0]).numpy().tolist()
+        [0.5, 0.5]
     """
     x = as_tensor(x)
     y = _values_of_softmax(x, axis)

@@ -16,6 +16,13 @@ class Adam(Optimizer):
     See `Optimizer` for the learning rate and the arguments that all optimizers take, such as clipnorm and weight_decay.
 
     Reference: Kingma and Ba, 2015 (epsilon as in their remark before section 2.1); Reddi et al., 2018.
+
+    Example:
+        >>> import pynn as pn
+        >>> x = pn.Variable(1.0)
+        >>> loss = pn.optimizers.Adam(0.25).minimize(lambda: x * x)
+        >>> round(float(x.value), 4)
+        0.75
     """
 
     slot_names = ("m", "v", "v_max")

@@ -15,6 +15,13 @@ class SGD(Optimizer):
         learning_rate: See `Optimizer`, which also has the arguments that all optimizers take, such as clipnorm and weight_decay.
         momentum: The share of the previous step that is added to this one, in [0, 1].
         nesterov: Use Nesterov momentum, the formula in parentheses.
+
+    Example:
+        >>> import pynn as pn
+        >>> x = pn.Variable(1.0)
+        >>> loss = pn.optimizers.SGD(0.25).minimize(lambda: x * x)
+        >>> float(x.value)
+        0.5
     """
 
     slot_names = ("momentum",)
