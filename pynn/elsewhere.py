@@ -147,8 +147,8 @@ def no_attribute(module: str, name: str, known: Iterable[str]) -> AttributeError
     """The error for a name that `module` doesn't have: what it is called here, or what comes close."""
     known = list(known)
     hint = _TABLES.get(module, {}).get(name)
-    forms = (normal_form(name), normal_form(name).removesuffix("layer"))  # lstmLayer is written for lstm
-    alike = [k for k in known if normal_form(k) in forms]
+    form = normal_form(name)
+    alike = [k for k in known if normal_form(k) in (form, form.removesuffix("layer"))]  # lstmLayer is written for lstm
     same = next((k for k in alike if k[:1].islower() == name[:1].islower()), next(iter(alike), None))
     if hint is None and same is not None:
         hint = f"Use {module.replace('pynn', 'pn', 1)}.{same}."

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pynn import ops
 from pynn.engine.tensor import Tensor, as_tensor
 from pynn.serialization import Configurable, Register, first_line, kept_in_class, plain, snake_case
-from pynn.targets import categorical_targets, dense_targets, sparse_targets, values_of, weights_like
+from pynn.targets import categorical_targets, check_smoothing, dense_targets, sparse_targets, values_of, weights_like
 
 _REGISTER = Register("loss")
 _EPSILON = 1e-7
@@ -381,8 +381,7 @@ class _Crossentropy(_Named):
         name: str | None = None,
     ):
         super().__init__(reduction, name)
-        if not 0 <= label_smoothing <= 1:
-            raise ValueError(f"[{self.name}] label_smoothing must be in [0, 1]. Received: label_smoothing={label_smoothing}.")
+        check_smoothing(self.name, label_smoothing)
         self.from_logits, self.label_smoothing, self.axis = from_logits, label_smoothing, axis
 
 

@@ -130,3 +130,9 @@ def weights_like(name: str, sample_weight, values: Tensor) -> Tensor:
         )
     weights = weights if weights.dtype == values.dtype else ops.cast(weights, values.dtype)
     return weights if weights.shape == values.shape else ops.broadcast_to(weights, values.shape)
+
+
+def check_smoothing(name: str, label_smoothing: float) -> None:
+    """Refuses targets that are smoothed by more than all or less than nothing."""
+    if not 0 <= label_smoothing <= 1:
+        raise ValueError(f"[{name}] label_smoothing must be in [0, 1]. Received: label_smoothing={label_smoothing}.")

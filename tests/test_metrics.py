@@ -158,3 +158,5 @@ def test_crossentropy_metrics_smooth_labels_as_the_losses_do(name):
     wanted = float(getattr(pn.losses, name)(label_smoothing=0.2)(y_true, y_pred))
     assert abs(float(metric.result()) - wanted) < 1e-6
     assert type(metric).from_config(metric.get_config()).arguments["label_smoothing"] == 0.2
+    with pytest.raises(ValueError, match=r"label_smoothing must be in \[0, 1\]. Received: label_smoothing=2"):
+        getattr(pn.metrics, name)(label_smoothing=2)

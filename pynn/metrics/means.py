@@ -6,7 +6,7 @@ from pynn import losses, ops
 from pynn.engine.tensor import Tensor
 from pynn.metrics.base import REGISTER, MeanMetricWrapper
 from pynn.serialization import constructor_arguments, described_by_attributes, first_line, snake_case
-from pynn.targets import categorical_targets, dense_targets, sparse_targets
+from pynn.targets import categorical_targets, check_smoothing, dense_targets, sparse_targets
 
 # -- accuracies --------------------------------------------------------------------------------------------------------
 
@@ -157,6 +157,7 @@ class CosineSimilarity(_Named):
 class _Smoothed(_Named):
     def __init__(self, name: str | None = None, from_logits: bool = False, label_smoothing: float = 0.0, axis: int = -1):
         super().__init__(name)
+        check_smoothing(self.name, label_smoothing)
         self.arguments = {"from_logits": from_logits, "label_smoothing": label_smoothing, "axis": axis}
 
 

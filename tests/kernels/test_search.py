@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from op_checks import assert_close, fallback, reference
 
 import pynn as pn
 from pynn.engine.op import REGISTRY
-from tests.kernels.op_checks import assert_close, fallback, reference
 
 RNG = np.random.default_rng(0)
 
