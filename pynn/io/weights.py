@@ -6,6 +6,7 @@ import json
 import os
 import re
 import warnings
+from pathlib import Path
 
 import numpy as np
 
@@ -33,7 +34,7 @@ def named_weights(model) -> dict:
 
 
 def save_weights(model, path: str | os.PathLike[str]) -> None:
-    """Writes the weights of a built model; the file appears whole or not at all.
+    """Writes the weights of a built model; the file appears whole or not at all. Makes the folders above it.
 
     Raises:
         ValueError: the model has no weights yet, or the path has the suffix of another format.
@@ -41,6 +42,8 @@ def save_weights(model, path: str | os.PathLike[str]) -> None:
     path = as_path("save_weights", path)
     check_suffix(path, "save_weights", weights=True)
     weights = named_weights(model)
+    if path:  # an empty one is refused below
+        Path(os.path.realpath(path)).parent.mkdir(parents=True, exist_ok=True)
     save_file({name: v.numpy() for name, v in weights.items()}, path, {"format": "pynn", "order": json.dumps(list(weights))})
 
 

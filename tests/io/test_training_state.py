@@ -201,3 +201,19 @@ def test_a_save_makes_the_folders_above(tmp_path):
     model = pn.Sequential([pn.layers.Dense(1, input_shape=(2,))])
     model.save(tmp_path / "no" / "parent" / "m")
     assert (pn.load_model(tmp_path / "no" / "parent" / "m").get_weights()[0] == model.get_weights()[0]).all()
+
+
+def test_save_weights_makes_the_folders_above(tmp_path):
+    model = pn.Sequential([pn.layers.Dense(1, input_shape=(2,))])
+    path = tmp_path / "no" / "parent" / "w.safetensors"
+    model.save_weights(path)
+    before = model.get_weights()
+    model.set_weights([w + 1 for w in before])
+    model.load_weights(path)
+    assert (model.get_weights()[0] == before[0]).all()
+
+
+def test_refused_weights_leave_no_folders(tmp_path):
+    with pytest.raises(ValueError, match="has no weights yet"):
+        pn.Sequential([pn.layers.Dense(1)]).save_weights(tmp_path / "no" / "w.safetensors")
+    assert not (tmp_path / "no").exists()
