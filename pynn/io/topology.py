@@ -13,7 +13,7 @@ from pynn.io.files import printable
 from pynn.layers import find_class
 from pynn.layers.base import Layer
 from pynn.models.functional import Functional
-from pynn.models.graph_config import functional_from_config
+from pynn.models.graph_config import functional_from_config, with_own_flag
 from pynn.models.sequential import Sequential
 from pynn.serialization import accepted
 
@@ -100,7 +100,8 @@ def _model(name: str, config: Any, dialect: Dialect, depth: int):
         entries = config if isinstance(config, list) else config.get("layers")
         _count(len(entries), dialect)
         layers = [_layer(e, dialect, depth + 1) for e in entries]
-        return Sequential(layers, name=config.get("name") if isinstance(config, dict) else None)
+        config = config if isinstance(config, dict) else {}
+        return with_own_flag(Sequential(layers, name=config.get("name")), config)
     if "layers" not in config or "input_layers" not in config:
         raise DataError(f"[load_model] {printable(config.get('name'))} is a subclassed model: its file has no architecture.")
     _count(sum(max(len(e.get("inbound_nodes") or []), 1) for e in config["layers"]), dialect)

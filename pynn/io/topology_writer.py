@@ -10,6 +10,7 @@ from pynn.layers.base import Layer
 from pynn.layers.structure import is_shape
 from pynn.layers.wrappers import TimeDistributed
 from pynn.models.functional import Functional
+from pynn.models.graph_config import own_flag
 from pynn.models.sequential import Sequential
 
 KNOWN_LAYERS = frozenset(
@@ -64,7 +65,7 @@ class Writer:
             first, shape = entries[0]["config"], model._build_shape
             if entries[0]["class_name"] not in ("Sequential", "Model"):
                 first.setdefault("batch_input_shape", [shape[0] if model.stateful else None, *shape[1:]])
-        return {"name": model.name, "layers": entries}
+        return {"name": model.name, "layers": entries, **own_flag(model)}
 
     def layer(self, layer: Layer) -> dict[str, Any]:
         """`{"class_name", "config"}` of a layer."""

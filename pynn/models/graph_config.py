@@ -23,6 +23,18 @@ def first_call(layer) -> int:
     return 1 if isinstance(layer, Model) else 0
 
 
+def own_flag(model) -> dict[str, Any]:
+    """What the config of a frozen model says of the model itself; each layer's config tells of the layer."""
+    return {} if model.trainable else {"trainable": False}
+
+
+def with_own_flag(model, config: dict[str, Any]):
+    """The model, itself frozen if the config says so; its layers stay as theirs say, some may be trained again."""
+    if config.get("trainable") is False:
+        model._trainable = False
+    return model
+
+
 def graph_config(model) -> dict[str, Any]:
     """`{"name", "layers", "input_layers", "output_layers"}` with list-form inbound nodes, and the keys of inputs or outputs in a dict."""
     number: dict[int, int] = {}
@@ -60,6 +72,7 @@ def graph_config(model) -> dict[str, Any]:
         "input_layers": [reference(t) for t in model.inputs],
         "output_layers": [reference(t) for t in model.outputs],
         **{word: list(found) for word, found in keys.items() if found is not None},
+        **own_flag(model),
     }
 
 
@@ -233,4 +246,4 @@ def functional_from_config(cls, config: dict[str, Any], make_layer=None):
         _nested(tensors, config[layers], config.get(keys))
         for tensors, layers, keys in ((inputs, "input_layers", _INPUT_KEYS), (outputs, "output_layers", _OUTPUT_KEYS))
     ]
-    return cls(*nested, name=config.get("name"))
+    return with_own_flag(cls(*nested, name=config.get("name")), config)

@@ -11,6 +11,7 @@ from pynn.layers.input import Input, InputLayer
 from pynn.layers.structure import flatten, is_shape
 from pynn.layers.symbolic import Home, SymbolicTensor, output_shapes
 from pynn.models.functional import Functional
+from pynn.models.graph_config import own_flag, with_own_flag
 from pynn.models.model import ONE_EXAMPLE, Model, fits
 
 
@@ -257,14 +258,14 @@ class Sequential(Model):
     def get_config(self) -> dict[str, Any]:
         """Names, classes and arguments of the layers."""
         layers = [{"class_name": type(layer).__name__, "config": layer.get_config()} for layer in self.stack]
-        return {"name": self.name, "layers": layers}
+        return {"name": self.name, "layers": layers, **own_flag(self)}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Sequential:
         """A new model with fresh weights."""
         from pynn.layers import get
 
-        return cls([get(entry) for entry in config["layers"]], name=config.get("name"))
+        return with_own_flag(cls([get(entry) for entry in config["layers"]], name=config.get("name")), config)
 
 
 def _in_the_stack(error: ValueError, layer: Layer, shape, before: list[Layer]) -> ValueError:

@@ -217,3 +217,29 @@ def test_refused_weights_leave_no_folders(tmp_path):
     with pytest.raises(ValueError, match="has no weights yet"):
         pn.Sequential([pn.layers.Dense(1)]).save_weights(tmp_path / "no" / "w.safetensors")
     assert not (tmp_path / "no").exists()
+
+
+def _nested(kind):
+    base = [pn.layers.Dense(3, input_shape=(2,), name="a"), pn.layers.Dense(3, name="b")]
+    inner = pn.Sequential(base, name="inner")
+    if kind == "functional":
+        x = pn.Input((2,))
+        inner = pn.Model(x, base[1](base[0](x)), name="inner")
+    return pn.Sequential([inner, pn.layers.Dense(1)])
+
+
+@pytest.mark.parametrize("kind", ["sequential", "functional"])
+@pytest.mark.parametrize("way", ["file", "config"])
+def test_a_frozen_inner_model_says_so_when_it_is_made_again(tmp_path, kind, way):
+    model = _nested(kind)
+    inner = model.get_layer("inner")
+    inner.trainable = False
+    inner.get_layer("b").trainable = True  # frozen as a whole, but for this layer
+    if way == "file":
+        model.save(tmp_path / "m")
+        again = pn.load_model(tmp_path / "m")
+    else:
+        again = pn.Sequential.from_config(model.get_config())
+    assert [again.get_layer("inner").get_layer(name).trainable for name in ("a", "b")] == [False, True]
+    assert again.trainable and not again.get_layer("inner").trainable
+    assert [w.trainable for w in again.weights] == [w.trainable for w in model.weights]
