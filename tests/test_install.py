@@ -87,6 +87,22 @@ def test_a_package_without_kernels_says_why(tmp_path, sources, words):
     assert re.search(words, result.stderr), result.stderr
 
 
+@pytest.mark.parametrize("name, value, taken", [
+    ("PYNN_NUM_THREADS", "abc", "a whole number above zero"), ("PYNN_NUM_THREADS", "0", "a whole number above zero"),
+    ("PYNN_NUM_THREADS", "-3", "a whole number above zero"), ("PYNN_NUM_THREADS", "1_0", "a whole number above zero"),
+    ("PYNN_BACKEND", "natve", "native, fallback"), ("PYNN_MAX_TARGET", "foo", "baseline, avx2, avx512"),
+    ("PYNN_NUMBA", "no", "0, 1"), ("PYNN_WINOGRAD", "off", "0, 1"),
+])  # fmt: skip
+def test_a_setting_that_says_nothing_is_told(name, value, taken):
+    result = run("-c", "import pynn", **{name: value})
+    assert f"RuntimeWarning: [pynn] {name} is ignored: it takes {taken}. Received: {value!r}." in result.stderr
+
+
+@pytest.mark.parametrize("name, value", [("PYNN_NUM_THREADS", "2"), ("PYNN_NUM_THREADS", " +02"), ("PYNN_MAX_TARGET", "")])
+def test_a_setting_that_is_taken_is_not_told(name, value):
+    assert run("-W", "error", "-c", "import pynn", **{name: value}).stderr == ""
+
+
 def test_import_leaves_optional_packages_alone():
     script = "import sys, pynn; print([n for n in ('numba', 'matplotlib', 'pandas', 'urllib.request', 'ssl') if n in sys.modules])"
     assert run("-c", script).stdout == "[]\n"

@@ -23,6 +23,34 @@ def _without_kernels(folder: str) -> str:
     )
 
 
+_SETTINGS = {  # what each takes in the environment; "" is as if it were not there
+    "PYNN_BACKEND": ("native", "fallback"),
+    "PYNN_MAX_TARGET": ("baseline", "avx2", "avx512"),
+    "PYNN_NUMBA": ("0", "1"),
+    "PYNN_WINOGRAD": ("0", "1"),
+}
+
+
+def _is_count(text: str) -> bool:
+    """Whether the extension takes it for a number of threads."""
+    digits = text.lstrip().removeprefix("+")
+    return digits.isascii() and digits.isdigit() and bool(digits.strip("0"))
+
+
+def _warn_of_settings() -> None:
+    """Warns of values in the environment that say nothing, and so are ignored."""
+    for name, taken in _SETTINGS.items():
+        value = os.environ.get(name, "")
+        if value and value not in taken:
+            warnings.warn(f"[pynn] {name} is ignored: it takes {', '.join(taken)}. Received: {value!r}.", RuntimeWarning, stacklevel=2)
+    value = os.environ.get("PYNN_NUM_THREADS", "")
+    if value and not _is_count(value):
+        warnings.warn(
+            f"[pynn] PYNN_NUM_THREADS is ignored: it takes a whole number above zero. Received: {value!r}.", RuntimeWarning, stacklevel=2
+        )
+
+
+_warn_of_settings()
 try:
     from pynn import _core
 except ImportError as error:  # a build without a compiler: the fallback kernels serve
