@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 
 class PynnError(Exception):
     """Base class of the errors that are not plain `ValueError` or `TypeError`."""
@@ -42,3 +44,11 @@ def suggestion(word: str, known) -> str:
 
     close = difflib.get_close_matches(str(word), [str(k) for k in known], n=1)
     return f" Did you mean '{close[0]}'?" if close else ""
+
+
+def users_level() -> int:
+    """The `stacklevel` with which a warning of the caller points to the line outside of the package that led to it."""
+    level, frame = 1, sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "pynn":
+        level, frame = level + 1, frame.f_back
+    return level

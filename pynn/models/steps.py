@@ -13,6 +13,7 @@ from pynn.engine.call_tape import CallTape
 from pynn.engine.operators import call
 from pynn.engine.tensor import Tensor, as_tensor
 from pynn.engine.variable import Variable
+from pynn.errors import users_level
 from pynn.ops.guard import guard_finite
 
 LOSS_LABEL = 0  # guard labels: the loss, then 1 + the index of the trainable weight
@@ -129,7 +130,7 @@ def train_step(model, x: Sequence[Tensor], y: Sequence[Tensor], weights: Sequenc
     elif model.weights:
         warnings.warn(
             f"[{model.label}] none of the {len(model.weights)} weights is trainable, so training changes none of them. "
-            "Set trainable = True on the model or on some of its layers.", stacklevel=2,
+            "Set trainable = True on the model or on some of its layers.", stacklevel=users_level(),
         )  # fmt: skip
     model.objective.update(loss, parts, y, y_pred, weights, x[0].shape[0])
     return loss

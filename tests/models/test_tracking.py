@@ -212,6 +212,7 @@ def test_training_a_frozen_model_warns_that_nothing_changes():
     x, y = np.ones((4, 3), np.float32), np.ones((4, 2), np.float32)
     before = frozen.get_weights()
     for train in (lambda: frozen.fit(x, y, verbose=0), lambda: frozen.train_on_batch(x, y)):
-        with pytest.warns(UserWarning, match="none of the 2 weights is trainable"):
+        with pytest.warns(UserWarning, match="none of the 2 weights is trainable") as caught:
             train()
+        assert caught[0].filename == __file__  # the user's line, not one of the package
     assert all((a == b).all() for a, b in zip(before, frozen.get_weights(), strict=True))
