@@ -172,7 +172,7 @@ MISTAKES = {
         lambda: dense().fit(((X, Y) for _ in range(3)), epochs=3, verbose=0),
         ValueError, ["epoch 2", "only once", "steps_per_epoch"]),
     "batches without targets": (lambda: dense().fit((X for _ in range(3)), verbose=0), ValueError, ["without targets", "(x, y)"]),
-    "batches as lists": (lambda: dense().fit(([X, Y] for _ in range(3)), verbose=0), ValueError, ["a list", "tuple (x, y)"]),
+    "batches as lists": (lambda: dense().fit(([X.tolist(), Y.tolist()] for _ in range(3)), verbose=0), ValueError, ["a list", "(x, y)"]),
     # compile and fit
     "no compile": (lambda: fit(pn.Sequential([L.Dense(1, input_shape=(4,))])), RuntimeError, ["[fit]", "model.compile("]),
     "no loss": (lambda: fit(compiled(L.Dense(1, input_shape=(4,)), loss=None)), ValueError, ["no loss", "mean_squared_error"]),

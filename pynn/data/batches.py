@@ -18,10 +18,17 @@ def is_batches(x: Any) -> bool:
     return hasattr(x, "__iter__") or hasattr(x, "__next__") or (hasattr(x, "__getitem__") and hasattr(x, "__len__"))
 
 
+def with_parts(item: Any, rest: tuple) -> tuple:
+    """(x, y) or (x, y, sample_weight) of a batch that needs targets and came as one list of arrays, as loaders of PyTorch make them."""
+    if not rest and isinstance(item, list) and len(item) in (2, 3) and all(len(getattr(part, "shape", ())) > 0 for part in item):
+        return tuple(item)
+    return (item, *rest)
+
+
 class Batches:
     """Batches from a generator (iterated once), an iterable (iterated again each epoch) or an indexable object.
 
-    Each item is `x`, `(x, y)` or `(x, y, sample_weight)`.
+    Each item is `x`, `(x, y)` or `(x, y, sample_weight)`; where targets are needed, `[x, y]` and `[x, y, sample_weight]` too.
     """
 
     def __init__(self, source: Any, to_data: Callable[..., ArrayData]):

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ParamSpec, TypeVar
 
 from pynn.callbacks import BackupAndRestore, Callback, CallbackList, History, TerminateOnNaN
-from pynn.data.batches import Batches, is_batches
+from pynn.data.batches import Batches, is_batches, with_parts
 from pynn.errors import NonFiniteError
 from pynn.models import inference, steps
 from pynn.models.arguments import (
@@ -140,6 +140,7 @@ def fit(
 
 
 def _with_targets(model, x, *rest, class_weight):
+    x, *rest = with_parts(x, rest)
     if not rest or rest[0] is None:
         raise ValueError(f"[fit] a batch came without targets. Received: a {type(x).__name__}. Yield a tuple (x, y).")
     return training_data(model, x, *rest, class_weight=class_weight)

@@ -10,7 +10,7 @@ import numpy as np
 
 from pynn.callbacks import CallbackList
 from pynn.data.arrays import ArrayData
-from pynn.data.batches import Batches, is_batches
+from pynn.data.batches import Batches, is_batches, with_parts
 from pynn.layers.structure import flatten
 from pynn.models import steps
 from pynn.models.arguments import callback_list, checked_verbose, refuse_beside_batches, rows_per_step, whole
@@ -100,7 +100,7 @@ def _batches(model, x, y, sample_weight, batch_size: int, count: int | None):
     if isinstance(x, ArrayData):
         data = x
     elif is_batches(x):
-        yield from itertools.islice(Batches(x, lambda *parts: training_data(model, *parts)).epoch(None), count)
+        yield from itertools.islice(Batches(x, lambda item, *rest: training_data(model, *with_parts(item, rest))).epoch(None), count)
         return
     else:
         data = training_data(model, x, y, sample_weight)

@@ -136,6 +136,15 @@ def test_a_batch_is_a_tuple_or_the_object_of_tensorflow_js():
             line().fit(iter([item]), verbose=0)
 
 
+def test_a_list_of_arrays_is_a_batch_with_its_targets():
+    model, want = line(), line()
+    parts = [(X[:10], Y[:10]), (X[10:20], Y[10:20])]
+    got = model.fit(iter([list(part) for part in parts]), validation_data=iter([[X, Y]]), verbose=0).history
+    assert got == want.fit(iter(parts), validation_data=iter([(X, Y)]), verbose=0).history
+    np.testing.assert_array_equal(weights(model), weights(want))
+    assert model.evaluate(iter([[X, Y]])) == want.evaluate(iter([(X, Y)]))
+
+
 def test_a_batch_that_is_not_finite_is_named():
     broken = [*PARTS[:2], (X[:10] * np.nan, Y[:10])]
     model, want = line(), line()
