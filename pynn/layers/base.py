@@ -387,7 +387,7 @@ class Layer(Tracking):
     # -- what it adds to the loss --------------------------------------------------------------------------------------
 
     def add_loss(self, value) -> None:
-        """Adds a scalar to the loss of the call that is running."""
+        """Adds a scalar, or the sum of a tensor, to the loss of the call that is running."""
         if self._losses_of != running.number:
             self._call_losses, self._losses_of = [], running.number
         self._call_losses.append(as_tensor(value))

@@ -190,13 +190,15 @@ def too_large(error: MemoryError) -> MemoryError:
     return MemoryError(f"[model] {words}. Pass fewer rows at a time, or call fit or predict with a batch_size.")
 
 
-def check_validation(data: Any) -> None:
-    """Raises ValueError for validation data without targets."""
+def check_validation(data: Any, *, needs_targets: bool) -> None:
+    """Raises ValueError for validation data without targets, where they are needed, and for what is no data."""
+    if not needs_targets and (hasattr(data, "__array__") or isinstance(data, dict) or (isinstance(data, (tuple, list)) and len(data) == 1)):
+        return
     if hasattr(data, "__array__") or (isinstance(data, (tuple, list)) and len(data) not in (2, 3)):
         what = f"an array of shape {np.shape(data)}" if hasattr(data, "__array__") else f"{type(data).__name__} of {len(data)}"
         raise ValueError(f"[fit] validation_data must be (x, y), (x, y, sample_weight) or batches. Received: {what}.")
     if data is not None and not isinstance(data, (tuple, list)) and not is_batches(data):
         what = f"a dict with {', '.join(map(repr, data)) or 'nothing'}" if isinstance(data, dict) else repr(data)  # not its arrays
         raise ValueError(f"[fit] validation_data must be (x, y), (x, y, sample_weight) or batches. Received: {what}.")
-    if isinstance(data, (tuple, list)) and data[1] is None:
+    if isinstance(data, (tuple, list)) and data[1] is None and needs_targets:
         raise ValueError("[fit] y is missing in validation_data. Received: (x, None). Pass (x, y).")

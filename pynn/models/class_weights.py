@@ -19,21 +19,23 @@ def class_table(model, class_weight: dict, targets: list[np.ndarray]) -> np.ndar
     """Weights by class index, 1 where the dict says nothing; long enough for the classes in the targets.
 
     Raises:
-        ValueError: a key or a label isn't a class index, or the model has several outputs.
+        ValueError: a key or a label isn't a class index, there are no targets, or the model has several outputs.
     """
     if len(targets) > 1:
         raise ValueError(
             f"[fit] class_weight is for models with one output. Received: targets for {len(targets)}. "
             "Pass sample_weight, a list or dict with the weights of each output."
         )
-    y = targets[0] if targets else None
+    if not targets:
+        raise ValueError("[fit] class_weight needs the classes of the rows. Received: no y. Pass y, or leave class_weight out.")
+    y = targets[0]
     whole = isinstance(class_weight, dict) and all(isinstance(k, (int, np.integer)) and k >= 0 for k in class_weight)
     if not whole or not class_weight:
         raise ValueError(
             f"[fit] class_weight must be a dict from class index to weight. Received: {class_weight!r}. Write {{0: 1.0, 1: 5.0}}."
         )
     classes = max(class_weight) + 1
-    if y is not None and y.size:
+    if y.size:
         classes = max(classes, y.shape[-1] if model.objective.has_one_hot_targets(y.shape) else _largest_label(y) + 1)
     table = np.ones(max(classes, 2), np.float32)
     for key, weight in class_weight.items():

@@ -75,7 +75,8 @@ def fit(
     Args:
         x: Arrays (one, a list, or a dict by input name), or something that yields batches `(x, y)` or `(x, y, sample_weight)`:
             a generator, an iterable, or an object with `__len__` and `__getitem__`.
-        y: Targets, like `x`; omit it if `x` yields batches.
+        y: Targets, like `x`; omit it if `x` yields batches. A model that is compiled without losses and metrics needs none here, in
+            the batches and in `validation_data`: it minimises what its layers give to `add_loss`.
         batch_size: Rows per step, 32 by default. The last batch of an epoch may be smaller. Omit it if `x` yields batches.
         epochs: Number of the last epoch; training goes from `initial_epoch` to it.
         verbose: 0 nothing, 1 (or "auto") a bar on a terminal and a line an epoch elsewhere, 2 a line an epoch.
@@ -113,7 +114,7 @@ def fit(
     if x is None:
         raise TypeError("[fit] there is nothing to train on. Call fit(x, y).")
     refuse_options_as_targets(y, model.output_names)
-    check_validation(validation_data)
+    check_validation(validation_data, needs_targets=model.objective.needs_targets)
     arguments = dict(batch_size=batch_size, shuffle=checked_shuffle(shuffle), steps_per_epoch=steps_per_epoch)
     validation = None
     if is_batches(x):
@@ -121,7 +122,7 @@ def fit(
         source: Any = Batches(x, lambda *parts: _with_targets(model, *parts, class_weight=class_weight))
         trainer: Any = BatchTrainer(model, source, **arguments)
     else:
-        if y is None:
+        if y is None and model.objective.needs_targets:
             hint = " For this dict: fit(data['xs'], data['ys'])." if isinstance(x, dict) and set(x) == {"xs", "ys"} else ""
             raise ValueError(f"[fit] y is missing. Call fit(x, y) with as many targets as rows in x.{hint}")
         if isinstance(x, (list, tuple)) and not x:
@@ -140,9 +141,10 @@ def fit(
 
 
 def _with_targets(model, x, *rest, class_weight):
-    x, *rest = with_parts(x, rest)
-    if not rest or rest[0] is None:
-        raise ValueError(f"[fit] a batch came without targets. Received: a {type(x).__name__}. Yield a tuple (x, y).")
+    if model.objective.needs_targets:
+        x, *rest = with_parts(x, rest)
+        if not rest or rest[0] is None:
+            raise ValueError(f"[fit] a batch came without targets. Received: a {type(x).__name__}. Yield a tuple (x, y).")
     return training_data(model, x, *rest, class_weight=class_weight)
 
 

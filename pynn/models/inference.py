@@ -42,7 +42,7 @@ def evaluate(
     verbose = checked_verbose("evaluate", verbose)
     if x is None:
         raise TypeError("[evaluate] there is nothing to evaluate on. Call evaluate(x, y).")
-    if y is None and not isinstance(x, ArrayData) and not is_batches(x):
+    if y is None and model.objective.needs_targets and not isinstance(x, ArrayData) and not is_batches(x):
         raise ValueError("[evaluate] y is missing. Received: x alone. Call evaluate(x, y).")
     if is_batches(x):
         refuse_beside_batches("evaluate", x, y, sample_weight)
@@ -79,7 +79,7 @@ def _evaluate(model, batches, hooks) -> tuple[int, dict[str, float]]:
 def _test(model, batches, hooks) -> int:
     count, wants_logs = 0, hooks.any_overrides("on_test_batch_end")
     for count, data in enumerate(batches, 1):
-        if not data.y:
+        if not data.y and model.objective.needs_targets:
             raise ValueError("[evaluate] a batch came without targets. Received: x alone. Yield a tuple (x, y).")
         if count == 1:
             model.objective_reset(data)
@@ -96,11 +96,18 @@ def _test(model, batches, hooks) -> int:
     return count
 
 
+def _batch(model, x, *rest) -> ArrayData:
+    """The rows of one batch of a generator or iterable."""
+    if model.objective.needs_targets:
+        x, *rest = with_parts(x, rest)
+    return training_data(model, x, *rest)
+
+
 def _batches(model, x, y, sample_weight, batch_size: int, count: int | None):
     if isinstance(x, ArrayData):
         data = x
     elif is_batches(x):
-        yield from itertools.islice(Batches(x, lambda item, *rest: training_data(model, *with_parts(item, rest))).epoch(None), count)
+        yield from itertools.islice(Batches(x, lambda *parts: _batch(model, *parts)).epoch(None), count)
         return
     else:
         data = training_data(model, x, y, sample_weight)

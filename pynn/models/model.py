@@ -237,7 +237,7 @@ class Model(Layer):
 
         Args:
             optimizer: An optimizer or its name.
-            loss: A loss, its name, or a list or dict of them, one per output.
+            loss: A loss, its name, or a list or dict of them, one per output. None if layers give all of it to `add_loss`.
             loss_weights: Weights of the outputs' losses.
             metrics: A list of metrics or names. For several outputs a dict, or a list with an entry (a metric or a list of them) for
                 each; a list of another length is meant for every output.
@@ -295,7 +295,7 @@ class Model(Layer):
 
     def _on_batch(self, mode: str, values: tuple, class_weight, return_dict: bool):
         self.require_compiled(f"{mode}_on_batch")
-        if values[1] is None:
+        if values[1] is None and self.objective.needs_targets:
             raise ValueError(f"[{mode}_on_batch] y is missing. Received: x alone. Call {mode}_on_batch(x, y).")
         locks, mark = self.locks, object()
         try:

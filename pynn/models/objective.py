@@ -77,11 +77,14 @@ class Objective:
         self.metrics: list[tuple[int, bool, Any]] = []  # (output, weighted, metric)
         self.metric_names: list[str] = []  # in logs; a metric's own name stays what it is
 
+    @property
+    def needs_targets(self) -> bool:
+        """Whether a loss or a metric compares the outputs with targets; without any, what layers add to the loss is all there is."""
+        return any(map(_has_entries, (self.loss_config, self.metric_config, self.weighted_metric_config)))
+
     def build(self, names: Sequence[str], y_true: Sequence, y_pred: Sequence) -> None:
         """Resolves names of losses and metrics, which may depend on the shapes of targets and outputs. Nothing is set if one is wrong."""
         entries = per_output(self.loss_config, names, "loss")
-        if all(e is None for e in entries):
-            raise ValueError("[compile] the model has no loss. Pass one, for example compile(loss='mean_squared_error').")
         found = [None if e is None else losses.get(e) for e in entries]
         weights = per_output(self.loss_weights_config, names, "loss_weights")
         loss_weights = [1.0 if w is None else _loss_weight(w) for w in weights]
@@ -130,15 +133,16 @@ class Objective:
         if len(shape) < 2 or shape[-1] == 1:
             return False
         config = list(self.loss_config.values()) if isinstance(self.loss_config, dict) else self.loss_config
-        loss = losses.get(config[0] if isinstance(config, (list, tuple)) and config else config)
+        first = config[0] if isinstance(config, (list, tuple)) and config else config
+        loss = None if first is None else losses.get(first)
         return not isinstance(loss, losses.SparseCategoricalCrossentropy)
 
     def direction(self, name: str) -> str | None:
         """Where the metric of this name in the logs is better, "up" or "down"; None if there is none, or nobody knows."""
         return next((m.direction for logged, (*_, m) in zip(self.metric_names, self.metrics, strict=True) if logged == name), None)
 
-    def loss(self, y_true: Sequence, y_pred: Sequence, weights: Sequence) -> tuple[Tensor, list[Tensor]]:
-        """The total loss without penalties, and the loss of each output that has one."""
+    def loss(self, y_true: Sequence, y_pred: Sequence, weights: Sequence) -> tuple[Tensor | None, list[Tensor]]:
+        """The total loss without penalties, None if no output has a loss, and the loss of each output that has one."""
         parts = []
         total = None
         for i, loss in enumerate(self.losses):
@@ -195,6 +199,11 @@ def _heeds_mask(metric, y_true: Tensor, y_pred: Tensor) -> bool:
     return isinstance(metric, metrics.MeanMetricWrapper) and (
         type(metric) is not metrics.MeanMetricWrapper or metric.values(y_true, y_pred).ndim > 0
     )
+
+
+def _has_entries(config) -> bool:
+    entries = config.values() if isinstance(config, dict) else config
+    return any(map(_has_entries, entries)) if isinstance(config, (dict, list, tuple)) else config is not None
 
 
 def _label(loss) -> str:

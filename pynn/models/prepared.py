@@ -24,6 +24,11 @@ def training_data(model, x, y=None, sample_weight=None, class_weight=None) -> Ar
         steps.look_at_outputs(model, leaves)
     floats = float_dtype(model)
     targets = [] if y is None else named_leaves(y, "y", model.output_names, labels=True, dtype=floats)
+    if y is None and sample_weight is not None:
+        raise ValueError(
+            "[data] sample_weight weighs losses and metrics of compile, which need targets. Received: sample_weight without y. "
+            "Pass y, or make the weights an input of the model and use them where add_loss is called."
+        )
     sample_weight = without_gaps(sample_weight, leaves)
     names = None if _is_numbers(sample_weight) else model.output_names
     weights = [] if sample_weight is None else named_leaves(sample_weight, "sample_weight", names, dtype=floats)

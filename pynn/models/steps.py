@@ -69,12 +69,13 @@ def train_eagerly(model, x: Sequence[Tensor], y: Sequence[Tensor], weights: Sequ
 
 
 def _build(model, x: list[Tensor], y: Sequence[Tensor]) -> None:
-    if not model.built or (y and not model.objective.built):
+    trains = bool(y) or (model.objective is not None and not model.objective.needs_targets)
+    if not model.built or (trains and not model.objective.built):
         y_pred = _tried(model, x)
-        if y and not model.objective.built:
+        if trains and not model.objective.built:
             _check_count(model, y, y_pred)
             model.objective.build(model.output_names_for(len(y_pred)), y, y_pred)
-    if y and model.optimizer is not None:
+    if trains and model.optimizer is not None:
         model.optimizer.build(model.trainable_weights)
 
 
@@ -88,7 +89,7 @@ def _tried(model, x: list[Tensor]) -> list[Tensor]:
 
 
 def _check_count(model, y: Sequence, y_pred: Sequence) -> None:
-    if len(y) != len(y_pred):
+    if len(y) != len(y_pred) and (y or model.objective.needs_targets):
         names = ", ".join(model.output_names_for(len(y_pred)))
         raise ValueError(
             f"[{model.label}] a model needs one array of targets per output ({names}). Received: {len(y)} for {len(y_pred)}. "
@@ -102,7 +103,13 @@ def forward_loss(model, x, y, weights, training: bool):
     _check_count(model, y, y_pred)
     total, parts = model.objective.loss(y, y_pred, weights)
     for penalty in model.losses:
-        total = total + penalty.astype(total.dtype)
+        penalty = penalty.sum() if penalty.ndim else penalty  # as Keras has it
+        total = penalty if total is None else total + penalty.astype(total.dtype)
+    if total is None:
+        raise ValueError(
+            f"[{model.label}] there is nothing to minimise: the model has no loss. Received: none from compile, and none from its layers. "
+            "Pass one, for example compile(loss='mean_squared_error'), or call self.add_loss in call()."
+        )
     return total, parts, y_pred
 
 
