@@ -14,6 +14,7 @@ from pynn.engine.operators import Operators, call
 from pynn.engine.tape import check_target, checked_gradients, paused, record_custom, stand_in
 from pynn.engine.tensor import Tensor, as_tensor
 from pynn.engine.variable import Variable
+from pynn.errors import users_level
 
 __all__ = ["custom_grad", "grad", "grads", "value_and_grad", "value_and_grads", "variable_grads"]
 
@@ -98,7 +99,7 @@ def _warn_of_lost(name: str, tape: CallTape, unreached: list[Tensor]) -> None:
         warnings.warn(
             f"[{name}] a gradient of the result is 0 because the values of a tensor were read on the way, with float(x), x.item(), "
             "x.numpy() or a NumPy function: no gradient flows through what is computed from them. Compute with pynn ops.",
-            stacklevel=4,
+            stacklevel=users_level(),
         )
 
 

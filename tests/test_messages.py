@@ -458,3 +458,47 @@ def test_a_column_given_as_a_vector_is_told_to_add_the_axis():
     model = pn.Model(column, pn.layers.Dense(1)(column))
     with pytest.raises(ValueError, match=r"Received: shape=\(5,\)\. Add the last axis: pass x\[\.\.\., None\]"):
         model(np.ones(5, np.float32))
+
+
+def many_signatures():
+    function = pn.function(lambda x: x + 1.0)
+    for n in range(1, 40):
+        function(np.ones(n, np.float32))
+
+
+def own_layer():
+    class Own(pn.Layer):
+        def call(self, x):
+            return x
+
+    return Own()
+
+
+def minimize_in_part():
+    w, b = pn.Variable(2.0), pn.Variable(1.0)
+    pn.optimizers.SGD(0.1).minimize(lambda: pn.tensor(float(w) ** 2) + b, [w, b])
+
+
+def trained_with_own_loss():
+    model = dense(loss=lambda y_true, y_pred: (y_true - y_pred).mean())
+    fit(model)
+    return model
+
+
+WARNED = {
+    "few rows": lambda folder: fit(dense(), steps_per_epoch=50),
+    "few batches": lambda folder: dense().fit(((X, Y) for _ in range(3)), steps_per_epoch=5, verbose=0),
+    "a value that was read": lambda folder: pn.grads(lambda w: pn.tensor(float(w) ** 2))(pn.Variable(2.0)),
+    "a value that was read in minimize": lambda folder: minimize_in_part(),
+    "captures": lambda folder: many_signatures(),
+    "own layer": lambda folder: compiled(L.Dense(1, input_shape=(4,)), own_layer()).save(folder / "m"),
+    "own loss": lambda folder: trained_with_own_loss().save(folder / "m"),
+    "frozen": lambda folder: fit(compiled(L.Dense(1, input_shape=(4,), trainable=False))),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", WARNED)
+def test_warnings_point_to_the_users_line(name, tmp_path):
+    with pytest.warns(UserWarning) as caught:
+        WARNED[name](tmp_path)
+    assert {warning.filename for warning in caught} == {__file__}

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pynn.errors import DataError
+from pynn.errors import DataError, users_level
 from pynn.io import bounded_json
 from pynn.io.atomic import atomic_folder
 from pynn.io.files import as_path, check_suffix, open_regular, printable
@@ -97,7 +97,7 @@ def _saved_state(description: dict[str, Any], folder: Path) -> SavedState | None
     if description.get(STATE_ENTRY) != STATE_FILE:
         return None
     if not (folder / STATE_FILE).exists():
-        warnings.warn(f"{STATE_FILE} isn't beside model.json: training can go on, but not with the same bits.", stacklevel=3)
+        warnings.warn(f"{STATE_FILE} isn't beside model.json: training can go on, but not with the same bits.", stacklevel=users_level())
         return None
     return SavedState(folder)
 
@@ -156,9 +156,11 @@ def save_model(model, path: str | os.PathLike[str], *, include_optimizer: bool =
     unknown = not_found_again(model)
     model_topology, missing = topology(model)
     if unknown:
-        warnings.warn(f"this model can't be loaded again: files hold no code, and loading won't find {unknown[0]}.", stacklevel=3)
+        warnings.warn(
+            f"this model can't be loaded again: files hold no code, and loading won't find {unknown[0]}.", stacklevel=users_level()
+        )
     elif missing:
-        warnings.warn(f"TensorFlow.js can't load this model: it has no {missing[0]}. pynn.load_model can.", stacklevel=3)
+        warnings.warn(f"TensorFlow.js can't load this model: it has no {missing[0]}. pynn.load_model can.", stacklevel=users_level())
     description: dict[str, Any] = {
         "format": "layers-model",
         "generatedBy": "pynn",
@@ -185,10 +187,10 @@ def _add_training(model, description: dict[str, Any], entries: list, data: list[
     """Adds what TensorFlow.js has words for; returns `compile_words`, and whether the optimizer's variables are kept to the last bit."""
     words, reason = compile_words(model)
     if words is None:
-        warnings.warn(f"saved without the optimizer: {reason}.", stacklevel=4)
+        warnings.warn(f"saved without the optimizer: {reason}.", stacklevel=users_level())
     config, reason = training_config(model)
     if config is None:
-        warnings.warn(f"TensorFlow.js will load this model without its optimizer: {reason}.", stacklevel=4)
+        warnings.warn(f"TensorFlow.js will load this model without its optimizer: {reason}.", stacklevel=users_level())
         return words, False
     description["trainingConfig"] = config
     _append(optimizer_state(model), "optimizer", entries, data)

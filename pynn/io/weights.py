@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pynn.errors import suggestion
+from pynn.errors import suggestion, users_level
 from pynn.io import bounded_json
 from pynn.io.files import as_path, check_suffix
 from pynn.io.safetensors import load_file, load_metadata, save_file
@@ -107,7 +107,7 @@ def _warn_of_rest(path: str, chosen: dict, arrays: dict, weights: dict, unfit: l
     parts += [f"{n!r} isn't in the model" for n in arrays if n not in weights]
     shown = "; ".join(parts[:5]) + (f"; and {len(parts) - 5} more" if len(parts) > 5 else "")
     how_many = f"{len(chosen)} of the model's {len(weights)} weights were" if chosen else "nothing fits, no weight was"
-    warnings.warn(f"{how_many} set from {path}: {shown}.", stacklevel=4)
+    warnings.warn(f"{how_many} set from {path}: {shown}.", stacklevel=users_level())
 
 
 def _in_order(arrays: dict, metadata: dict[str, str]) -> dict:

@@ -9,7 +9,7 @@ import numpy as np
 
 from pynn.data.arrays import ArrayData
 from pynn.data.batches import Batches
-from pynn.errors import GuardTripped, NonFiniteError
+from pynn.errors import GuardTripped, NonFiniteError, users_level
 from pynn.models import steps
 from pynn.models.diagnosis import explain
 from pynn.models.programs import EpochPrograms, EpochValues
@@ -29,11 +29,11 @@ def _call(run, hook: str, batch: int, logs: dict[str, float] | None = None) -> N
         )
 
 
-def warn_of_few(what: str, steps_per_epoch: int, stacklevel: int) -> None:
+def warn_of_few(what: str, steps_per_epoch: int) -> None:
     """Warns of epochs that are shorter than asked for."""
     warnings.warn(
         f"[fit] an epoch has fewer batches than steps_per_epoch. Received: steps_per_epoch={steps_per_epoch}, but {what}. "
-        "Leave it out for epochs of all the data.", stacklevel=stacklevel,
+        "Leave it out for epochs of all the data.", stacklevel=users_level(),
     )  # fmt: skip
 
 
@@ -48,7 +48,7 @@ class ArrayTrainer:
         batches = full + (tail > 0)
         self.in_part = steps_per_epoch is not None and steps_per_epoch < batches
         if steps_per_epoch is not None and steps_per_epoch > batches:
-            warn_of_few(f"x has {batches}", steps_per_epoch, stacklevel=6)
+            warn_of_few(f"x has {batches}", steps_per_epoch)
         if self.in_part:
             full, tail = steps_per_epoch, 0
         self.full, self.tail = full, tail
@@ -242,7 +242,7 @@ class BatchTrainer:
             )
         self.last_steps = batch + 1
         if self.last_steps < (self.steps_per_epoch or 0) and not self.model.stop_training:
-            warn_of_few(f"the data ended in epoch {epoch + 1} after {self.last_steps}", self.steps_per_epoch, stacklevel=9)
+            warn_of_few(f"the data ended in epoch {epoch + 1} after {self.last_steps}", self.steps_per_epoch)
         self.source.epoch_ended()
         return self.model.objective.results()
 

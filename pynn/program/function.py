@@ -21,7 +21,7 @@ from pynn.engine.op import active
 from pynn.engine.operators import Operators, call
 from pynn.engine.tensor import Tensor, as_tensor, scalar
 from pynn.engine.variable import Variable
-from pynn.errors import CaptureError
+from pynn.errors import CaptureError, users_level
 from pynn.program.capture import Capture, abstract
 from pynn.program.nest import flatten, unflatten
 from pynn.program.program import Program
@@ -146,7 +146,7 @@ class Function(Callable):
             warnings.warn(
                 f"{getattr(self, '__name__', 'function')} has been captured {self._captures} times, each for another signature "
                 "(shapes, dtypes, and Python values that aren't floats). Pass changing numbers as floats or tensors.",
-                stacklevel=4,
+                stacklevel=users_level(),
             )
 
     def _drop_least_recent(self) -> None:
