@@ -102,15 +102,20 @@ def forward_loss(model, x, y, weights, training: bool):
     y_pred = outputs_of(model, x, training)
     _check_count(model, y, y_pred)
     total, parts = model.objective.loss(y, y_pred, weights)
-    for penalty in model.losses:
-        penalty = penalty.sum() if penalty.ndim else penalty  # as Keras has it
-        total = penalty if total is None else total + penalty.astype(total.dtype)
-    if total is None:
+    added = model.losses
+    if total is None and (not added or (y and len(added) == _weights_with_penalties(model))):  # whoever passes targets forgot the loss
         raise ValueError(
             f"[{model.label}] there is nothing to minimise: the model has no loss. Received: none from compile, and none from its layers. "
             "Pass one, for example compile(loss='mean_squared_error'), or call self.add_loss in call()."
         )
+    for penalty in added:
+        penalty = penalty.sum() if penalty.ndim else penalty  # as Keras has it
+        total = penalty if total is None else total + penalty.astype(total.dtype)
     return total, parts, y_pred
+
+
+def _weights_with_penalties(model) -> int:
+    return sum(weight.regularizer is not None for weight in model.trainable_weights)
 
 
 def train_step(model, x: Sequence[Tensor], y: Sequence[Tensor], weights: Sequence[Tensor]) -> Tensor:

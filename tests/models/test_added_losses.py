@@ -167,6 +167,16 @@ def test_penalties_of_weights_alone_are_minimised():
     assert np.abs(model.get_weights()[0]).sum() < before
 
 
+@pytest.mark.parametrize("metrics", [None, ["mae"]])
+def test_a_forgotten_loss_is_told_though_weights_have_penalties(metrics):
+    model = pn.Sequential([L.Dense(1, input_shape=(4,), kernel_regularizer="l2")])
+    model.compile("sgd", metrics=metrics)
+    before = weights(model)
+    with pytest.raises(ValueError, match="the model has no loss"):
+        model.fit(X, Y, verbose=0)
+    np.testing.assert_array_equal(weights(model), before)
+
+
 @pytest.mark.parametrize("eager", [False, True])
 def test_a_tensor_that_is_added_counts_as_its_sum(eager):
     class Squares(pn.Layer):
