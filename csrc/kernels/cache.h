@@ -5,6 +5,9 @@
 
 namespace pynn {
 namespace PYNN_TARGET {
+
+enum class Use { kRead, kWrite };
+
 namespace {
 
 constexpr std::int64_t kExpectedBytes = 256 << 10;  // more would drive out of L2 what is in use there
@@ -17,8 +20,6 @@ constexpr std::int64_t odd_stride(std::int64_t n) {
   constexpr std::int64_t line = kCacheLine / kSizeOf<T>;
   return (ceil_divide(n, line) | 1) * line;
 }
-
-enum class Use { kRead, kWrite };
 
 // The line at p into L2; p may point anywhere.
 template <Use kUse>
@@ -66,19 +67,21 @@ class Expected {
   std::int64_t step_;
 };
 
-// The same for rows of a few tensors: short runs at long strides.
+}  // namespace
+
+// The same for rows of a few tensors: short runs at long strides. Files share it, so none of it may become a symbol that is merged.
 class ExpectedRows {
  public:
   // `count` rows of n elements, `stride` elements apart; null for none.
   template <Use kUse, class T>
-  void add(const T* first, std::int64_t stride, std::int64_t n, std::int64_t count) {
+  PYNN_INLINE void add(const T* first, std::int64_t stride, std::int64_t n, std::int64_t count) {
     constexpr std::int64_t size = kSizeOf<T>;
     if (!first || n <= 0 || count <= 0) return;
     ranges_[ranges_added_++] = Range{reinterpret_cast<const char*>(first), stride * size, n * size, count, kUse};
     lines_ += count * ((n * size + kCacheLine - 1) / kCacheLine);
   }
   // All that was added, in so many calls of ask.
-  void spread(std::int64_t calls) { step_ = calls > 0 ? (lines_ + calls - 1) / calls : 0; }
+  PYNN_INLINE void spread(std::int64_t calls) { step_ = calls > 0 ? (lines_ + calls - 1) / calls : 0; }
 
   PYNN_INLINE void ask() {
     for (std::int64_t left = step_; left > 0 && at_ < ranges_added_;) {
@@ -111,6 +114,5 @@ class ExpectedRows {
   std::int64_t lines_ = 0, step_ = 0, byte_ = 0;
 };
 
-}  // namespace
 }  // namespace PYNN_TARGET
 }  // namespace pynn

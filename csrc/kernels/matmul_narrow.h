@@ -4,6 +4,7 @@
 #pragma once
 
 #include "kernels/gemm.h"
+#include "kernels/gemm_pack.h"
 
 namespace pynn {
 namespace PYNN_TARGET {
