@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from pynn import ops
 from pynn.engine.tensor import Tensor, as_tensor
 from pynn.serialization import Register, normal_form
@@ -175,3 +177,11 @@ def is_elementwise(activation) -> bool:
 def is_builtin(activation) -> bool:
     """True if `get` finds this very function by its name."""
     return _REGISTER.entries.get(name_of(activation)) is activation and bool(normal_form(name_of(activation)))
+
+
+if not TYPE_CHECKING:  # for which every name would be there
+
+    def __getattr__(name: str):
+        from pynn.elsewhere import no_attribute
+
+        raise no_attribute(__name__, name, [n for n in _REGISTER.entries if n in globals()])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pynn import ops
 from pynn.engine.tensor import Tensor, as_tensor
@@ -80,3 +80,11 @@ def get(identifier) -> Constraint | None:
         ValueError: the name is unknown.
     """
     return _REGISTER.get(identifier)
+
+
+if not TYPE_CHECKING:  # for which every name would be there
+
+    def __getattr__(name: str):
+        from pynn.elsewhere import no_attribute
+
+        raise no_attribute(__name__, name, [n for n in _REGISTER.entries if n in globals()])

@@ -8,7 +8,15 @@ from pynn.errors import suggestion
 from pynn.serialization import normal_form, snake_case
 
 _NOT_NEEDED = "Memory is freed automatically: leave it out."
+_MODELS = {
+    **dict.fromkeys(("load_model", "loadLayersModel"), "Use pn.load_model(folder)."),
+    "save_model": "Use model.save(folder).",
+    "clone_model": "Use copy.deepcopy(model), or type(model).from_config(model.get_config()) for fresh weights.",
+    **dict.fromkeys(("model_from_json", "modelFromJSON"), "Use type(model).from_config(model.get_config()), or save and load the model."),
+    "Input": "Use pn.Input(shape).",
+}
 _PACKAGE = {
+    **_MODELS,
     **{f"tensor{n}d": "Use pn.tensor(values)." for n in range(1, 7)},
     "scalar": "Use pn.tensor(3.0), or the number itself.",
     "variable": "Use pn.Variable(values).",
@@ -28,7 +36,6 @@ _PACKAGE = {
     "randperm": "Use pn.random.permutation(n).",
     "gather": "Use pn.take(x, indices, axis=0).",
     "GradientTape": "Gradients are taken of functions: pn.value_and_grads(lambda w, b: cost(x @ w + b, y))(w, b).",
-    "loadLayersModel": "Use pn.load_model(folder).",
     "loadGraphModel": "Graph models have no layers to train: convert the Keras model to a layers-model and load that.",
     "load": "Use pn.load_model(folder), or model.load_weights(file).",
     "data": "Arrays, generators and objects with __len__ and __getitem__ go directly into fit; pn.datasets.mnist.load() has MNIST.",
@@ -67,9 +74,18 @@ _RANDOM = {
     "shuffle": "Use x[pn.random.permutation(n)].",
     **dict.fromkeys(("seed", "manual_seed"), "Use pn.set_seed(1)."),
 }
+_MEANS = {"mse": "mean_squared_error", "mae": "mean_absolute_error", "mape": "mean_absolute_percentage_error",
+          "msle": "mean_squared_logarithmic_error"}  # fmt: skip
+
+
+def _means(module: str) -> dict[str, str]:
+    return {spelled: f"Use {module}.{name}(y_true, y_pred)." for short, name in _MEANS.items() for spelled in (short, short.upper())}
+
+
 _TABLES = {
-    "pynn": _PACKAGE, "pynn.layers": _LAYERS, "pynn.optimizers": _OPTIMIZERS, "pynn.datasets": _DATASETS,
+    "pynn": _PACKAGE, "pynn.layers": _LAYERS, "pynn.models": _MODELS, "pynn.optimizers": _OPTIMIZERS, "pynn.datasets": _DATASETS,
     "pynn.datasets.mnist": _MNIST, "pynn.random": _RANDOM,
+    "pynn.losses": _means("pn.losses"), "pynn.metrics": _means("pn.metrics"),
 }  # fmt: skip
 
 _GRADIENTS = "Gradients are taken of functions: pn.grads(lambda w, b: cost(x @ w + b, y))(w, b)."

@@ -6,7 +6,7 @@ With a `seed`, an initializer returns the same numbers each time; without, they 
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -282,3 +282,11 @@ def get(identifier) -> Initializer:
         ValueError: the name is unknown.
     """
     return _REGISTER.get(identifier)
+
+
+if not TYPE_CHECKING:  # for which every name would be there
+
+    def __getattr__(name: str):
+        from pynn.elsewhere import no_attribute
+
+        raise no_attribute(__name__, name, [n for n in _REGISTER.entries if n in globals()])

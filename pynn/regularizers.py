@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from pynn import ops
 from pynn.engine.tensor import Tensor, as_tensor
 from pynn.serialization import Configurable, Register
@@ -77,3 +79,11 @@ def get(identifier) -> Regularizer | None:
         ValueError: the name is unknown.
     """
     return L1L2(0.01, 0.01) if identifier in ("l1_l2", "l1l2", "L1L2") else _REGISTER.get(identifier)
+
+
+if not TYPE_CHECKING:  # for which every name would be there
+
+    def __getattr__(name: str):
+        from pynn.elsewhere import no_attribute
+
+        raise no_attribute(__name__, name, [n for n in _REGISTER.entries if n in globals()])

@@ -317,6 +317,11 @@ NAMES = [
     ("losses.meanSquaredError", "pn.losses.mean_squared_error"), ("metrics.binaryAccuracy", "pn.metrics.binary_accuracy"),
     ("callbacks.earlyStopping", "pn.callbacks.EarlyStopping"), ("datasets.cifar10", "mnist"), ("data.mnist", "pn.datasets.mnist.load()"),
     ("mnist", "pn.datasets.mnist.load()"), ("layers.lstmLayer", "Use pn.layers.LSTM."), ("layers.denseLayer", "Use pn.layers.Dense."),
+    ("losses.mse", "pn.losses.mean_squared_error(y_true, y_pred)"), ("metrics.MAE", "pn.metrics.mean_absolute_error(y_true, y_pred)"),
+    ("initializers.glorotUniform", "Use pn.initializers.GlorotUniform."), ("initializers.HeNormall", "Did you mean 'HeNormal'?"),
+    ("regularizers.l2", "Use pn.regularizers.L2."), ("constraints.max_norm", "Use pn.constraints.MaxNorm."),
+    ("activations.reLU", "Use pn.activations.relu."), ("models.load_model", "pn.load_model(folder)"), ("clone_model", "from_config"),
+    ("models.clone_model", "copy.deepcopy(model)"), ("models.Sequentail", "Did you mean 'Sequential'?"),
     ("datasets.mnist.training", "(x_train, y_train), (x_test, y_test) = pn.datasets.mnist.load()"),
 ]  # fmt: skip
 
