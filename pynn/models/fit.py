@@ -125,8 +125,6 @@ def fit(
         if y is None and model.objective.needs_targets:
             hint = " For this dict: fit(data['xs'], data['ys'])." if isinstance(x, dict) and set(x) == {"xs", "ys"} else ""
             raise ValueError(f"[fit] y is missing. Call fit(x, y) with as many targets as rows in x.{hint}")
-        if isinstance(x, (list, tuple)) and not x:
-            raise ValueError(f"[fit] there are no rows to train on. Received: x is an empty {type(x).__name__}.")
         data = training_data(model, x, y, sample_weight)
         if validation_split and validation_data is None:
             data, validation = data.split(validation_split)

@@ -39,6 +39,8 @@ def training_data(model, x, y=None, sample_weight=None, class_weight=None) -> Ar
 
 
 def _input_leaves(model, x) -> list[np.ndarray]:
+    if isinstance(x, (list, tuple, dict)) and not x:
+        raise ValueError(f"[data] there are no rows. Received: x is an empty {type(x).__name__}. Pass an array with rows.")
     names = model.input_names
     if names is None:
         model.forms.take_inputs(x)
