@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from pynn.serialization import snake_case
 # What Python, NumPy and the extension raise where a value is of the wrong kind.
 _STUMBLES = (TypeError, ValueError, AttributeError, LookupError, ArithmeticError, RuntimeError)
 _DELIBERATE = (PynnError, NotImplementedError, RecursionError, FloatingPointError)
+_RENAMED = (ValueError, TypeError, OverflowError)  # those of captures name what made a tensor, not what was called
 _LONGEST = 60  # characters of a value in a message
 
 
@@ -72,6 +73,15 @@ def stumbled(error: Exception) -> bool:
             return False
         frame = frame.tb_next
     return True
+
+
+def rename(error: Exception, label: str, parts: Container[str]) -> None:
+    """Makes an error that names one of these functions name `label`, which called it on the user's behalf."""
+    if type(error) not in _RENAMED or len(error.args) != 1 or not isinstance(error.args[0], str):
+        return
+    part, bracket, words = error.args[0].partition("] ")
+    if bracket and part[:1] == "[" and part[1:] != label and part[1:] in parts:
+        error.args = (f"[{label}] {words}",)
 
 
 def _has_own_words(error: Exception) -> bool:

@@ -257,6 +257,9 @@ MISTAKES = {
     "an integer to a power below zero": (lambda: pn.tensor([2]) ** -1, ValueError, ["[power]", "y=-1", "int64", "astype('float32')"]),
     "integers to powers below zero, captured": (
         lambda: pn.function(lambda x, y: x**y)(pn.tensor([2, 2]), pn.tensor([1, -3])), ValueError, ["[power]", "y=-3"]),
+    "a part of an op": (lambda: pn.norm([[1.0]], axis=5), ValueError, ["[norm] there is no such axis", "axis=5"]),
+    "a product of vectors": (lambda: pn.dot([1.0, 2.0], [1.0]), ValueError, ["[dot]"]),
+    "a function that calls an op": (lambda: pn.function(lambda x: pn.sum(x, axis=5))(X), ValueError, ["[sum] there is no such axis"]),
     "a ragged tensor": (lambda: pn.tensor([[1, 2], [3]]), ValueError, ["[tensor]", "different lengths"]),
     "a tensor of text": (lambda: pn.tensor(["a"]), TypeError, ["[tensor]", "numbers"]),
     "the truth of a tensor": (lambda: bool(pn.tensor([1.0, 2.0])), ValueError, ["ambiguous", ".any() or .all()"]),

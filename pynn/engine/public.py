@@ -16,6 +16,7 @@ from pynn.engine import kernels
 from pynn.engine.call_tape import CallTape
 from pynn.engine.callable import LearningCallable
 from pynn.engine.op import active
+from pynn.engine.operators import FUNCTIONS
 from pynn.engine.tape import paused
 from pynn.engine.tensor import Tensor
 from pynn.engine.variable import Variable
@@ -54,9 +55,12 @@ class PublicFunction(LearningCallable):
         try:
             return self.python_function(*args, **kwargs)
         except Exception as error:
-            from pynn.refusals import refusal
+            from pynn.refusals import refusal, rename
 
-            refused = refusal(error, self.__name__.strip("_"), self.python_function, args, kwargs)
+            label = self.__name__.strip("_")
+            if label in FUNCTIONS:
+                rename(error, label, FUNCTIONS)
+            refused = refusal(error, label, self.python_function, args, kwargs)
             if refused is None:
                 raise
             raise refused from refused.__cause__

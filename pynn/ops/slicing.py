@@ -348,7 +348,12 @@ def stack(xs: Iterable, axis: int = 0) -> Tensor:
         >>> pn.stack([[1.0, 2.0], [3.0, 4.0]]).shape
         (2, 2)
     """
-    return concat([expand_dims(x, axis) for x in _met(xs)], axis)
+    tensors = _met(xs)
+    other = next((i for i, x in enumerate(tensors) if x.shape != tensors[0].shape), None)
+    if other is not None:
+        found = f"shape {tensors[0].shape} first, {tensors[other].shape} at place {other}"
+        raise ValueError(f"[stack] the tensors must have one shape. Received: {found}. Use concat to join along an axis that they have.")
+    return concat([expand_dims(x, axis) for x in tensors], axis)
 
 
 def split(x, parts: int | Sequence[int], axis: int = 0) -> list[Tensor]:
