@@ -74,7 +74,13 @@ _values_of_sigmoid = PublicFunction(lambda x: apply(_SIGMOID, x), __name__)
 
 
 def sigmoid(x) -> Tensor:
-    """`1 / (1 + e^-x)`. The result remembers `x` as its `logits`, so that a loss can use its stable form."""
+    """`1 / (1 + e^-x)`. The result remembers `x` as its `logits`, so that a loss can use its stable form.
+
+    Example:
+        >>> import pynn as pn
+        >>> print(pn.sigmoid([0.0, 2.0]).numpy().round(3))
+        [0.5   0.881]
+    """
     x = as_float(x)
     y = _values_of_sigmoid(x)
     y.logits, y.logits_of = x, "sigmoid"
@@ -87,7 +93,10 @@ _TANH_GRAD = gradient_record(
     second=_in_unit,
     grad_y=lambda ddx, dy, y, dx: ddx * dy * (-2.0 * y),
 )
-tanh = unary("tanh", "The hyperbolic tangent.", np.tanh, grad=lambda dy, x, y: apply(_TANH_GRAD, dy, y), tfjs="Tanh", onnx="Tanh")
+tanh = unary(
+    "tanh", "The hyperbolic tangent.", np.tanh, grad=lambda dy, x, y: apply(_TANH_GRAD, dy, y), tfjs="Tanh", onnx="Tanh",
+    example=("tanh([0.0, 1.0]).numpy().round(3)", "[0.    0.762]"),
+)
 
 # ---- piecewise linear -------------------------------------------------------------------------------------------------
 
@@ -99,6 +108,7 @@ relu = unary(
     grad=lambda dy, x, y: apply(_RELU_GRAD, dy, y),
     tfjs="Relu",
     onnx="Relu",
+    example=("relu([-1.0, 2.0]).numpy()", "[0. 2.]"),
 )
 _RELU6_GRAD = gradient_record("relu6_grad", lambda dy, y: np.where((y > 0) & (y < 6), dy, _zero(dy)), second=_off_kinks)
 relu6 = unary(
@@ -108,6 +118,7 @@ relu6 = unary(
     grad=lambda dy, x, y: apply(_RELU6_GRAD, dy, y),
     values=_off_kinks,
     tfjs="Relu6",
+    example=("relu6([-1.0, 2.0, 8.0]).numpy()", "[0. 2. 6.]"),
 )
 _LEAKY_RELU_GRAD = gradient_record(
     "leaky_relu_grad",
@@ -126,7 +137,13 @@ _LEAKY_RELU = unary_record(
 
 
 def leaky_relu(x, alpha: float = 0.2) -> Tensor:
-    """`x` above 0, `alpha * x` below."""
+    """`x` above 0, `alpha * x` below.
+
+    Example:
+        >>> import pynn as pn
+        >>> print(pn.leaky_relu([-1.0, 2.0], alpha=0.5).numpy())
+        [-0.5  2. ]
+    """
     return apply(_LEAKY_RELU, as_float(x), alpha=float(alpha))
 
 
@@ -143,6 +160,7 @@ hard_sigmoid = unary(
     grad=lambda dy, x, y: apply(_HARD_SIGMOID_GRAD, dy, y, slope=1 / 6),
     values=_off_kinks,
     onnx="HardSigmoid",
+    example=("hard_sigmoid([-4.0, 0.0, 1.5]).numpy().round(3)", "[0.   0.5  0.75]"),
 )
 hard_sigmoid_keras2 = unary(
     "hard_sigmoid_keras2",
@@ -150,6 +168,7 @@ hard_sigmoid_keras2 = unary(
     lambda x: np.minimum(np.maximum(x * x.dtype.type(0.2) + x.dtype.type(0.5), 0), 1),
     grad=lambda dy, x, y: apply(_HARD_SIGMOID_GRAD, dy, y, slope=0.2),
     values=_off_kinks,
+    example=("hard_sigmoid_keras2([-4.0, 0.0, 1.5]).numpy().round(3)", "[0.  0.5 0.8]"),
 )
 
 # ---- smooth relatives of relu -----------------------------------------------------------------------------------------
@@ -172,7 +191,13 @@ _ELU = unary_record(
 
 
 def elu(x, alpha: float = 1.0) -> Tensor:
-    """`x` above 0, `alpha * (e^x - 1)` below. Reference: Clevert et al., 2016."""
+    """`x` above 0, `alpha * (e^x - 1)` below. Reference: Clevert et al., 2016.
+
+    Example:
+        >>> import pynn as pn
+        >>> print(pn.elu([-1.0, 2.0]).numpy().round(3))
+        [-0.632  2.   ]
+    """
     return apply(_ELU, as_float(x), alpha=float(alpha))
 
 
@@ -189,6 +214,7 @@ selu = unary(
     grad=lambda dy, x, y: apply(_SELU_GRAD, dy, y),
     tfjs="Selu",
     onnx="Selu",
+    example=("selu([-1.0, 1.0]).numpy().round(3)", "[-1.111  1.051]"),
 )
 softplus = unary(
     "softplus",
@@ -197,12 +223,14 @@ softplus = unary(
     grad=lambda dy, x, y: dy * sigmoid(x),
     tfjs="Softplus",
     onnx="Softplus",
+    example=("softplus([-1.0, 1.0]).numpy().round(3)", "[0.313 1.313]"),
 )
 log_sigmoid = unary(
     "log_sigmoid",
     "`log(sigmoid(x))`, that is `-softplus(-x)`.",
     lambda x: np.minimum(x, 0) - np.log1p(np.exp(-np.abs(x))),
     grad=lambda dy, x, y: dy * sigmoid(-x),
+    example=("log_sigmoid([-1.0, 1.0]).numpy().round(3)", "[-1.313 -0.313]"),
 )
 softsign = unary(
     "softsign",
@@ -210,6 +238,7 @@ softsign = unary(
     lambda x: x / (1 + np.abs(x)),
     grad=lambda dy, x, y: dy / call("square", call("abs", x) + 1.0),
     onnx="Softsign",
+    example=("softsign([-1.0, 3.0]).numpy()", "[-0.5   0.75]"),
 )
 
 
@@ -229,6 +258,7 @@ silu = unary(
     "`x * sigmoid(x)`, also called swish. Reference: Elfwing et al., 2018.",
     lambda x: x * sigmoid_numpy(x),
     grad=lambda dy, x, y: apply(_SILU_GRAD, dy, x),
+    example=("silu([-1.0, 1.0]).numpy().round(3)", "[-0.269  0.731]"),
 )
 
 
@@ -244,6 +274,7 @@ hard_silu = unary(
     grad=_hard_silu_grad,
     values=_off_kinks,
     onnx="HardSwish",
+    example=("hard_silu([-1.0, 0.0, 1.5]).numpy().round(3)", "[-0.333  0.     1.125]"),
 )
 
 
@@ -257,6 +288,7 @@ mish = unary(
     "`x * tanh(softplus(x))`. Reference: Misra, 2019.",
     lambda x: x * np.tanh(np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))),
     grad=_mish_grad,
+    example=("mish([-1.0, 1.0]).numpy().round(3)", "[-0.303  0.865]"),
 )
 
 # ---- gelu -------------------------------------------------------------------------------------------------------------
@@ -306,5 +338,10 @@ def gelu(x, approximate: bool = False) -> Tensor:
         approximate: The form with a tanh, `0.5 x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3)))`.
 
     Reference: Hendrycks and Gimpel, 2016.
+
+    Example:
+        >>> import pynn as pn
+        >>> print(pn.gelu([-1.0, 1.0]).numpy().round(3))
+        [-0.159  0.841]
     """
     return apply(_GELU_TANH if approximate else _GELU, as_float(x))

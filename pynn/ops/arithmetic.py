@@ -9,7 +9,7 @@ from pynn.engine.apply import apply
 from pynn.engine.op import Sample, Spec
 from pynn.engine.operators import call
 from pynn.engine.tensor import Tensor, as_tensor, promote
-from pynn.ops.elementwise import binary, broadcast_shape, gradient_record, normal, positive, ternary_record, unary, unary_record
+from pynn.ops.elementwise import binary, broadcast_shape, gradient_record, normal, positive, public, ternary_record, unary, unary_record
 
 __all__ = [
     "abs",
@@ -46,6 +46,7 @@ add = binary(
     grads=(lambda dy, x, y, z: dy, lambda dy, x, y, z: dy),
     tfjs="AddV2",
     onnx="Add",
+    example=("add([1.0, 2.0], 10.0).numpy()", "[11. 12.]"),
 )
 subtract = binary(
     "subtract",
@@ -55,6 +56,7 @@ subtract = binary(
     bools=False,
     tfjs="Sub",
     onnx="Sub",
+    example=("subtract([1.0, 2.0], [4.0, 1.0]).numpy()", "[-3.  1.]"),
 )
 multiply = binary(
     "multiply",
@@ -63,6 +65,7 @@ multiply = binary(
     grads=(lambda dy, x, y, z: dy * y, lambda dy, x, y, z: dy * x),
     tfjs="Mul",
     onnx="Mul",
+    example=("multiply([1.0, 2.0], [3.0, 4.0]).numpy()", "[3. 8.]"),
 )
 divide = binary(
     "divide",
@@ -73,6 +76,7 @@ divide = binary(
     second=positive,
     tfjs="RealDiv",
     onnx="Div",
+    example=("divide([1, 2, 3], 2).numpy()", "[0.5 1.  1.5]"),
 )
 
 
@@ -88,6 +92,7 @@ divide_no_nan = binary(
     grads=(lambda dy, x, y, z: divide_no_nan(dy, y), lambda dy, x, y, z: -divide_no_nan(dy * z, y)),
     second=lambda rng, shape: np.abs(normal(rng, shape)) + 0.3,
     tfjs="DivNoNan",
+    example=("divide_no_nan([1.0, 2.0], [0.0, 4.0]).numpy()", "[0.  0.5]"),
 )
 
 
@@ -109,6 +114,7 @@ mod = binary(
     bools=False,
     tfjs="FloorMod",
     onnx="Mod",
+    example=("mod([5, -5], 3).numpy()", "[2 1]"),
 )
 floor_divide = binary(
     "floor_divide",
@@ -118,6 +124,7 @@ floor_divide = binary(
     second=_mod_divisors,
     bools=False,
     tfjs="FloorDiv",
+    example=("floor_divide([5, -5], 3).numpy()", "[ 1 -2]"),
 )
 
 # dy where x wins, half of it where x and y are equal.
@@ -141,6 +148,7 @@ maximum = binary(
     grads=(lambda dy, x, y, z: apply(_TIE_SHARE, dy, x, y), lambda dy, x, y, z: apply(_TIE_SHARE, dy, y, x)),
     tfjs="Maximum",
     onnx="Max",
+    example=("maximum([-1.0, 2.0], 0.0).numpy()", "[0. 2.]"),
 )
 minimum = binary(
     "minimum",
@@ -149,6 +157,7 @@ minimum = binary(
     grads=(lambda dy, x, y, z: apply(_TIE_SHARE, dy, y, x), lambda dy, x, y, z: apply(_TIE_SHARE, dy, x, y)),
     tfjs="Minimum",
     onnx="Min",
+    example=("minimum([-1.0, 2.0], 0.0).numpy()", "[-1.  0.]"),
 )
 squared_difference = binary(
     "squared_difference",
@@ -157,6 +166,7 @@ squared_difference = binary(
     grads=(lambda dy, x, y, z: dy * (x - y) * 2.0, lambda dy, x, y, z: dy * (y - x) * 2.0),
     bools=False,
     tfjs="SquaredDifference",
+    example=("squared_difference([1.0, 2.0], [4.0, 4.0]).numpy()", "[9. 4.]"),
 )
 
 
@@ -213,6 +223,11 @@ def power(x, y) -> Tensor:
 
     Raises:
         ValueError: an integer to the power of one below 0.
+
+    Example:
+        >>> import pynn as pn
+        >>> print(pn.power([1.0, 2.0, 3.0], 2).numpy())
+        [1. 4. 9.]
     """
     if isinstance(y, (int, float)) and not isinstance(x, (int, float)):
         base = as_tensor(x)
@@ -226,7 +241,10 @@ def power(x, y) -> Tensor:
 
 # ---- one operand ------------------------------------------------------------------------------------------------------
 
-negative = unary("negative", "`-x`.", np.negative, floats=False, grad=lambda dy, x, y: -dy, tfjs="Neg", onnx="Neg")
+negative = unary(
+    "negative", "`-x`.", np.negative, floats=False, grad=lambda dy, x, y: -dy, tfjs="Neg", onnx="Neg",
+    example=("negative([1.0, -2.0]).numpy()", "[-1.  2.]"),
+)
 abs = unary(
     "abs",
     "The absolute value of `x`. The gradient at 0 is 0.",
@@ -235,6 +253,7 @@ abs = unary(
     grad=lambda dy, x, y: dy * sign(x),
     tfjs="Abs",
     onnx="Abs",
+    example=("abs([1.0, -2.0]).numpy()", "[1. 2.]"),
 )
 sign = unary(
     "sign",
@@ -243,8 +262,12 @@ sign = unary(
     floats=False,
     tfjs="Sign",
     onnx="Sign",
+    example=("sign([3.0, 0.0, -2.0]).numpy()", "[ 1.  0. -1.]"),
 )
-square = unary("square", "`x * x`.", np.square, floats=False, grad=lambda dy, x, y: dy * x * 2.0, tfjs="Square")
+square = unary(
+    "square", "`x * x`.", np.square, floats=False, grad=lambda dy, x, y: dy * x * 2.0, tfjs="Square",
+    example=("square([1.0, -2.0, 3.0]).numpy()", "[1. 4. 9.]"),
+)
 sqrt = unary(
     "sqrt",
     "The square root, NaN below 0.",
@@ -253,6 +276,7 @@ sqrt = unary(
     values=positive,
     tfjs="Sqrt",
     onnx="Sqrt",
+    example=("sqrt([1.0, 4.0, 9.0]).numpy()", "[1. 2. 3.]"),
 )
 rsqrt = unary(
     "rsqrt",
@@ -261,6 +285,7 @@ rsqrt = unary(
     grad=lambda dy, x, y: dy * -0.5 * y / x,
     values=positive,
     tfjs="Rsqrt",
+    example=("rsqrt([1.0, 4.0, 16.0]).numpy()", "[1.   0.5  0.25]"),
 )
 reciprocal = unary(
     "reciprocal",
@@ -270,25 +295,33 @@ reciprocal = unary(
     values=positive,
     tfjs="Reciprocal",
     onnx="Reciprocal",
+    example=("reciprocal([1.0, 2.0, 4.0]).numpy()", "[1.   0.5  0.25]"),
 )
 
 
-def _whole(name: str, doc: str, numpy, **fields):
+def _whole(name: str, doc: str, numpy, example: tuple[str, str], **fields):
     op = unary_record(name, numpy, **fields)
 
     def function(x) -> Tensor:
         x = as_tensor(x)
         return apply(op, x) if is_float(x.dtype) else x
 
-    function.__name__ = function.__qualname__ = name
-    function.__doc__ = doc + " Integers stay as they are. It has no gradient."
-    return function
+    return public(function, name, f"{doc} Integers stay as they are. It has no gradient.", example)
 
 
-floor = _whole("floor", "The largest whole number not above `x`.", np.floor, tfjs="Floor", onnx="Floor")
-ceil = _whole("ceil", "The smallest whole number not below `x`.", np.ceil, tfjs="Ceil", onnx="Ceil")
-round = _whole("round", "The nearest whole number, halves to the even one.", np.rint, tfjs="Round", onnx="Round")
-trunc = _whole("trunc", "`x` rounded towards 0.", np.trunc)
+floor = _whole(
+    "floor", "The largest whole number not above `x`.", np.floor, tfjs="Floor", onnx="Floor",
+    example=("floor([1.5, -1.5]).numpy()", "[ 1. -2.]"),
+)
+ceil = _whole(
+    "ceil", "The smallest whole number not below `x`.", np.ceil, tfjs="Ceil", onnx="Ceil",
+    example=("ceil([1.2, 2.0]).numpy()", "[2. 2.]"),
+)
+round = _whole(
+    "round", "The nearest whole number, halves to the even one.", np.rint, tfjs="Round", onnx="Round",
+    example=("round([0.6, 1.5, 2.5]).numpy()", "[1. 2. 2.]"),
+)
+trunc = _whole("trunc", "`x` rounded towards 0.", np.trunc, example=("trunc([1.7, -1.7]).numpy()", "[ 1. -1.]"))
 
 # ---- clip -------------------------------------------------------------------------------------------------------------
 

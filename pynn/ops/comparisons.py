@@ -9,7 +9,7 @@ from pynn.engine.apply import apply
 from pynn.engine.op import Sample, Spec
 from pynn.engine.operators import call
 from pynn.engine.tensor import Tensor, as_tensor, promote
-from pynn.ops.elementwise import binary, broadcast_shape, ternary_record, unary_record
+from pynn.ops.elementwise import binary, broadcast_shape, public, ternary_record, unary_record
 
 __all__ = [
     "equal",
@@ -33,28 +33,46 @@ def _whole_numbers(rng, shape):
     return rng.integers(-2, 3, size=shape).astype(np.float64)
 
 
-def _comparison(name: str, sign: str, numpy, tfjs: str, onnx: str | None):
+def _comparison(name: str, sign: str, numpy, tfjs: str, onnx: str | None, example: tuple[str, str]):
     doc = f"Where `x {sign} y`, as bools; the shapes broadcast."
-    return binary(name, doc, numpy, to_bool=True, values=_whole_numbers, tfjs=tfjs, onnx=onnx)
+    return binary(name, doc, numpy, to_bool=True, values=_whole_numbers, tfjs=tfjs, onnx=onnx, example=example)
 
 
-equal = _comparison("equal", "==", np.equal, "Equal", "Equal")
-not_equal = _comparison("not_equal", "!=", np.not_equal, "NotEqual", None)
-less = _comparison("less", "<", np.less, "Less", "Less")
-less_equal = _comparison("less_equal", "<=", np.less_equal, "LessEqual", "LessOrEqual")
-greater = _comparison("greater", ">", np.greater, "Greater", "Greater")
-greater_equal = _comparison("greater_equal", ">=", np.greater_equal, "GreaterEqual", "GreaterOrEqual")
+equal = _comparison("equal", "==", np.equal, "Equal", "Equal", example=("equal([1.0, 2.0], [1.0, 3.0]).numpy()", "[ True False]"))
+not_equal = _comparison(
+    "not_equal", "!=", np.not_equal, "NotEqual", None,
+    example=("not_equal([1.0, 2.0], [1.0, 3.0]).numpy()", "[False  True]"),
+)
+less = _comparison("less", "<", np.less, "Less", "Less", example=("less([1.0, 2.0], 2.0).numpy()", "[ True False]"))
+less_equal = _comparison(
+    "less_equal", "<=", np.less_equal, "LessEqual", "LessOrEqual",
+    example=("less_equal([1.0, 2.0], 2.0).numpy()", "[ True  True]"),
+)
+greater = _comparison("greater", ">", np.greater, "Greater", "Greater", example=("greater([1.0, 2.0], 1.0).numpy()", "[False  True]"))
+greater_equal = _comparison(
+    "greater_equal", ">=", np.greater_equal, "GreaterEqual", "GreaterOrEqual",
+    example=("greater_equal([1.0, 2.0], 2.0).numpy()", "[False  True]"),
+)
 
-logical_and = _comparison("logical_and", "and", np.logical_and, "LogicalAnd", "And")
-logical_or = _comparison("logical_or", "or", np.logical_or, "LogicalOr", "Or")
-logical_xor = _comparison("logical_xor", "xor", np.logical_xor, "LogicalXor", "Xor")
+logical_and = _comparison(
+    "logical_and", "and", np.logical_and, "LogicalAnd", "And",
+    example=("logical_and([True, True], [True, False]).numpy()", "[ True False]"),
+)
+logical_or = _comparison(
+    "logical_or", "or", np.logical_or, "LogicalOr", "Or",
+    example=("logical_or([True, False], [False, False]).numpy()", "[ True False]"),
+)
+logical_xor = _comparison(
+    "logical_xor", "xor", np.logical_xor, "LogicalXor", "Xor",
+    example=("logical_xor([True, True], [True, False]).numpy()", "[False  True]"),
+)
 
 
 def _special_numbers(rng, shape):
     return rng.choice([0.0, 1.0, -3.0, np.nan, np.inf, -np.inf], size=shape)
 
 
-def _test(name: str, doc: str, numpy, of_whole: bool | None, **fields):
+def _test(name: str, doc: str, numpy, of_whole: bool | None, example: tuple[str, str], **fields):
     op = unary_record(name, numpy, to_bool=True, values=_special_numbers, **fields)
 
     def function(x) -> Tensor:
@@ -63,15 +81,25 @@ def _test(name: str, doc: str, numpy, of_whole: bool | None, **fields):
             return apply(op, x)
         return call("broadcast_to", of_whole, x.shape)
 
-    function.__name__ = function.__qualname__ = name
-    function.__doc__ = doc
-    return function
+    return public(function, name, doc, example)
 
 
-logical_not = _test("logical_not", "Where `x` is 0 or false, as bools.", np.logical_not, None, tfjs="LogicalNot", onnx="Not")
-isnan = _test("isnan", "Where `x` is NaN, as bools.", np.isnan, False, tfjs="IsNan", onnx="IsNaN")
-isinf = _test("isinf", "Where `x` is infinite, as bools.", np.isinf, False, tfjs="IsInf", onnx="IsInf")
-isfinite = _test("isfinite", "Where `x` is neither infinite nor NaN, as bools.", np.isfinite, True, tfjs="IsFinite")
+logical_not = _test(
+    "logical_not", "Where `x` is 0 or false, as bools.", np.logical_not, None, tfjs="LogicalNot", onnx="Not",
+    example=("logical_not([True, False]).numpy()", "[False  True]"),
+)
+isnan = _test(
+    "isnan", "Where `x` is NaN, as bools.", np.isnan, False, tfjs="IsNan", onnx="IsNaN",
+    example=("isnan([1.0, float('nan')]).numpy()", "[False  True]"),
+)
+isinf = _test(
+    "isinf", "Where `x` is infinite, as bools.", np.isinf, False, tfjs="IsInf", onnx="IsInf",
+    example=("isinf([1.0, float('-inf')]).numpy()", "[False  True]"),
+)
+isfinite = _test(
+    "isfinite", "Where `x` is neither infinite nor NaN, as bools.", np.isfinite, True, tfjs="IsFinite",
+    example=("isfinite([1.0, float('inf')]).numpy()", "[ True False]"),
+)
 
 
 def _infer_where(condition: Spec, x: Spec, y: Spec) -> Spec:

@@ -145,8 +145,10 @@ def unary_record(
     return _define(name, ("x",), infer, numpy, attrs=attrs, vjp=vjp if grad else None, **fields)
 
 
-def unary(name: str, doc: str, numpy: Callable, *, floats: bool = True, **fields) -> Callable[[Any], Tensor]:
-    """A record of one operand and its public function. `floats`: integers become float32 first."""
+def unary(
+    name: str, doc: str, numpy: Callable, *, floats: bool = True, example: tuple[str, str] | None = None, **fields
+) -> Callable[[Any], Tensor]:
+    """A record of one operand and its public function. `floats`: integers become float32 first. `example`: as in `public`."""
     op = unary_record(name, numpy, **fields)
 
     def function(x) -> Tensor:
@@ -154,12 +156,14 @@ def unary(name: str, doc: str, numpy: Callable, *, floats: bool = True, **fields
         _check_numbers(name, {"x": x.spec}, True)
         return apply(op, x)
 
-    return _public(function, name, doc)
+    return public(function, name, doc, example)
 
 
-def _public(function: Callable, name: str, doc: str) -> Callable:
+def public(function: Callable, name: str, doc: str, example: tuple[str, str] | None) -> Callable:
+    """`function` under its public name and with its docstring. `example` is an expression of `pn`, and what printing it shows."""
     function.__name__ = function.__qualname__ = name
-    function.__doc__ = doc
+    shown = "" if example is None else "\n\nExample:\n    >>> import pynn as pn\n    >>> print(pn.{})\n    {}".format(*example)
+    function.__doc__ = doc + shown
     return function
 
 
@@ -230,8 +234,10 @@ def comparable(x, y) -> tuple[Tensor, Tensor]:
         return promoted_pair(x, y)
 
 
-def binary(name: str, doc: str, numpy: Callable, *, floats: bool = False, **fields) -> Callable[[Any, Any], Tensor]:
-    """A record of two operands and its public function. `floats`: integers become float32 first."""
+def binary(
+    name: str, doc: str, numpy: Callable, *, floats: bool = False, example: tuple[str, str] | None = None, **fields
+) -> Callable[[Any, Any], Tensor]:
+    """A record of two operands and its public function. `floats`: integers become float32 first. `example`: as in `public`."""
     op = binary_record(name, numpy, **fields)
 
     pair = comparable if fields.get("to_bool") or floats else promoted_pair  # neither gives a number of the integers' dtype
@@ -240,7 +246,7 @@ def binary(name: str, doc: str, numpy: Callable, *, floats: bool = False, **fiel
         x, y = pair(x, y)
         return apply(op, as_float(x), as_float(y)) if floats else apply(op, x, y)
 
-    return _public(function, name, f"{doc}\n\nRaises:\n    ValueError: the shapes don't broadcast.")
+    return public(function, name, f"{doc}\n\nRaises:\n    ValueError: the shapes don't broadcast.", example)
 
 
 def ternary_record(name: str, numpy: Callable, *, names: Sequence[str], infer: Callable, grads: Sequence[Callable | None], **fields) -> Op:

@@ -29,8 +29,14 @@ __all__ = [
     "tan",
 ]
 
-exp = unary("exp", "e to the power `x`.", np.exp, grad=lambda dy, x, y: dy * y, tfjs="Exp", onnx="Exp")
-expm1 = unary("expm1", "`e^x - 1`, accurate near 0.", np.expm1, grad=lambda dy, x, y: dy * (y + 1.0), tfjs="Expm1")
+exp = unary(
+    "exp", "e to the power `x`.", np.exp, grad=lambda dy, x, y: dy * y, tfjs="Exp", onnx="Exp",
+    example=("exp([0.0, 1.0]).numpy().round(3)", "[1.    2.718]"),
+)
+expm1 = unary(
+    "expm1", "`e^x - 1`, accurate near 0.", np.expm1, grad=lambda dy, x, y: dy * (y + 1.0), tfjs="Expm1",
+    example=("expm1([0.0, 1.0]).numpy().round(3)", "[0.    1.718]"),
+)
 log = unary(
     "log",
     "The natural logarithm: -inf at 0, NaN below.",
@@ -39,6 +45,7 @@ log = unary(
     values=positive,
     tfjs="Log",
     onnx="Log",
+    example=("log([1.0, 2.0]).numpy().round(3)", "[0.    0.693]"),
 )
 log1p = unary(
     "log1p",
@@ -47,10 +54,17 @@ log1p = unary(
     grad=lambda dy, x, y: dy / (x + 1.0),
     values=positive,
     tfjs="Log1p",
+    example=("log1p([0.0, 1.0]).numpy().round(3)", "[0.    0.693]"),
 )
 
-sin = unary("sin", "The sine of `x` in radians.", np.sin, grad=lambda dy, x, y: dy * cos(x), tfjs="Sin", onnx="Sin")
-cos = unary("cos", "The cosine of `x` in radians.", np.cos, grad=lambda dy, x, y: -(dy * sin(x)), tfjs="Cos", onnx="Cos")
+sin = unary(
+    "sin", "The sine of `x` in radians.", np.sin, grad=lambda dy, x, y: dy * cos(x), tfjs="Sin", onnx="Sin",
+    example=("sin([0.0, 1.0]).numpy().round(3)", "[0.    0.841]"),
+)
+cos = unary(
+    "cos", "The cosine of `x` in radians.", np.cos, grad=lambda dy, x, y: -(dy * sin(x)), tfjs="Cos", onnx="Cos",
+    example=("cos([0.0, 1.0]).numpy().round(3)", "[1.   0.54]"),
+)
 tan = unary(
     "tan",
     "The tangent of `x` in radians.",
@@ -59,6 +73,7 @@ tan = unary(
     values=inside_one,
     tfjs="Tan",
     onnx="Tan",
+    example=("tan([0.0, 1.0]).numpy().round(3)", "[0.    1.557]"),
 )
 
 
@@ -74,6 +89,7 @@ asin = unary(
     values=inside_one,
     tfjs="Asin",
     onnx="Asin",
+    example=("asin([0.0, 1.0]).numpy().round(3)", "[0.    1.571]"),
 )
 acos = unary(
     "acos",
@@ -83,6 +99,7 @@ acos = unary(
     values=inside_one,
     tfjs="Acos",
     onnx="Acos",
+    example=("acos([0.0, 1.0]).numpy().round(3)", "[1.571 0.   ]"),
 )
 atan = unary(
     "atan",
@@ -91,6 +108,7 @@ atan = unary(
     grad=lambda dy, x, y: dy / (x * x + 1.0),
     tfjs="Atan",
     onnx="Atan",
+    example=("atan([0.0, 1.0]).numpy().round(3)", "[0.    0.785]"),
 )
 atan2 = binary(
     "atan2",
@@ -103,10 +121,17 @@ atan2 = binary(
     ),
     second=positive,
     tfjs="Atan2",
+    example=("atan2([1.0, 1.0], [1.0, -1.0]).numpy().round(3)", "[0.785 2.356]"),
 )
 
-sinh = unary("sinh", "The hyperbolic sine.", np.sinh, grad=lambda dy, x, y: dy * cosh(x), tfjs="Sinh", onnx="Sinh")
-cosh = unary("cosh", "The hyperbolic cosine.", np.cosh, grad=lambda dy, x, y: dy * sinh(x), tfjs="Cosh", onnx="Cosh")
+sinh = unary(
+    "sinh", "The hyperbolic sine.", np.sinh, grad=lambda dy, x, y: dy * cosh(x), tfjs="Sinh", onnx="Sinh",
+    example=("sinh([0.0, 1.0]).numpy().round(3)", "[0.    1.175]"),
+)
+cosh = unary(
+    "cosh", "The hyperbolic cosine.", np.cosh, grad=lambda dy, x, y: dy * sinh(x), tfjs="Cosh", onnx="Cosh",
+    example=("cosh([0.0, 1.0]).numpy().round(3)", "[1.    1.543]"),
+)
 asinh = unary(
     "asinh",
     "The inverse of `sinh`.",
@@ -114,6 +139,7 @@ asinh = unary(
     grad=lambda dy, x, y: dy / call("sqrt", x * x + 1.0),
     tfjs="Asinh",
     onnx="Asinh",
+    example=("asinh([0.0, 1.0]).numpy().round(3)", "[0.    0.881]"),
 )
 acosh = unary(
     "acosh",
@@ -123,6 +149,7 @@ acosh = unary(
     values=lambda rng, shape: rng.uniform(1.1, 5, size=shape),
     tfjs="Acosh",
     onnx="Acosh",
+    example=("acosh([1.0, 2.0]).numpy().round(3)", "[0.    1.317]"),
 )
 atanh = unary(
     "atanh",
@@ -132,6 +159,7 @@ atanh = unary(
     values=inside_one,
     tfjs="Atanh",
     onnx="Atanh",
+    example=("atanh([0.0, 0.5]).numpy().round(3)", "[0.    0.549]"),
 )
 
 _erf_scalar = np.frompyfunc(math.erf, 1, 1)
@@ -149,4 +177,5 @@ erf = unary(
     grad=lambda dy, x, y: dy * (2 / math.sqrt(math.pi)) * exp(-(x * x)),
     tfjs="Erf",
     onnx="Erf",
+    example=("erf([0.0, 1.0]).numpy().round(3)", "[0.    0.843]"),
 )
