@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from pynn import ops
 from pynn.engine.tensor import Tensor, as_tensor
+from pynn.errors import absent
 from pynn.serialization import Register, normal_form
 
 _REGISTER = Register("activation")
@@ -180,8 +181,4 @@ def is_builtin(activation) -> bool:
 
 
 if not TYPE_CHECKING:  # for which every name would be there
-
-    def __getattr__(name: str):
-        from pynn.elsewhere import no_attribute
-
-        raise no_attribute(__name__, name, [n for n in _REGISTER.entries if n in globals()])
+    __getattr__ = absent(__name__, _REGISTER.entries)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pynn import ops
 from pynn.engine.tensor import Tensor, as_tensor
+from pynn.errors import absent
 from pynn.serialization import Configurable, Register
 
 _REGISTER = Register("constraint")
@@ -83,8 +84,4 @@ def get(identifier) -> Constraint | None:
 
 
 if not TYPE_CHECKING:  # for which every name would be there
-
-    def __getattr__(name: str):
-        from pynn.elsewhere import no_attribute
-
-        raise no_attribute(__name__, name, [n for n in _REGISTER.entries if n in globals()])
+    __getattr__ = absent(__name__, _REGISTER.entries)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Iterable
 
 
 class PynnError(Exception):
@@ -44,6 +45,17 @@ def suggestion(word: str, known) -> str:
 
     close = difflib.get_close_matches(str(word), [str(k) for k in known], n=1)
     return f" Did you mean '{close[0]}'?" if close else ""
+
+
+def absent(module: str, known: Iterable[str]) -> Callable[[str], None]:
+    """The `__getattr__` of a module that has the names `known`: it says what a name of another package is called there."""
+
+    def __getattr__(name: str):
+        from pynn.elsewhere import no_attribute
+
+        raise no_attribute(module, name, [k for k in known if k in vars(sys.modules[module])])
+
+    return __getattr__
 
 
 def users_level() -> int:

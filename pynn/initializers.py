@@ -12,6 +12,7 @@ import numpy as np
 
 from pynn.engine.apply import compute
 from pynn.engine.tensor import tensor
+from pynn.errors import absent
 from pynn.ops.matmul import MATMUL
 from pynn.seeds import generator
 from pynn.serialization import Configurable, Register
@@ -285,8 +286,4 @@ def get(identifier) -> Initializer:
 
 
 if not TYPE_CHECKING:  # for which every name would be there
-
-    def __getattr__(name: str):
-        from pynn.elsewhere import no_attribute
-
-        raise no_attribute(__name__, name, [n for n in _REGISTER.entries if n in globals()])
+    __getattr__ = absent(__name__, _REGISTER.entries)

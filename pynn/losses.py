@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from pynn import ops
 from pynn.engine.tensor import Tensor, as_tensor
+from pynn.errors import absent
 from pynn.serialization import Configurable, Register, first_line, kept_in_class, plain, snake_case
 from pynn.targets import categorical_targets, check_smoothing, dense_targets, sparse_targets, values_of, weights_like
 
@@ -443,8 +444,4 @@ def name_of(loss: Loss) -> str:
 
 
 if not TYPE_CHECKING:  # for which every name would be there
-
-    def __getattr__(name: str):
-        from pynn.elsewhere import no_attribute
-
-        raise no_attribute(__name__, name, [n for n in globals() if not n.startswith('_')])
+    __getattr__ = absent(__name__, [name for name in globals() if not name.startswith("_")])

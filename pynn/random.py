@@ -21,6 +21,7 @@ from pynn.engine.op import active
 from pynn.engine.public import PublicFunction
 from pynn.engine.tensor import Tensor
 from pynn.engine.variable import Variable
+from pynn.errors import absent
 from pynn.seeds import set_seed
 
 Shape = int | Sequence[int]
@@ -142,8 +143,4 @@ def permutation(n: int, seed: int | None = None) -> Tensor:
 
 
 if not TYPE_CHECKING:  # for which every name would be there
-
-    def __getattr__(name: str):
-        from pynn.elsewhere import no_attribute
-
-        raise no_attribute(__name__, name, __all__)
+    __getattr__ = absent(__name__, __all__)

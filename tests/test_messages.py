@@ -213,11 +213,14 @@ MISTAKES = {
         ValueError, ["EarlyStopping", "val_loss", "validation data"]),
     "verbose as text": (lambda: dense().fit(X, Y, verbose="yes"), ValueError, ["verbose", "'yes'"]),
     "metrics without a list": (
-        lambda: compiled(L.Dense(1, input_shape=(4,)), metrics="mae").fit(X, Y),
+        lambda: compiled(L.Dense(1), metrics="mae"),
         TypeError, ["metrics=['mae']"]),
     "a metric's name": (
-        lambda: compiled(L.Dense(1, input_shape=(4,)), metrics=["acuracy"]).fit(X, Y),
+        lambda: compiled(L.Dense(1), metrics=["acuracy"]),
         ValueError, ["'acuracy'", "Accuracy"]),
+    "a metric's name, of one output": (
+        lambda: compiled(L.Dense(1), metrics={"dense": ["mae", "acuracy"]}), ValueError, ["'acuracy'", "Accuracy"]),
+    "a number as metric": (lambda: compiled(L.Dense(1), metrics=["mae", 3]), TypeError, ["[metric]", "Received: 3"]),
     "a loss's name": (lambda: fit(dense(1, "mean_square_error")), ValueError, ["'mean_square_error'", "MeanSquaredError"]),
     "an optimizer's name": (lambda: compiled(L.Dense(1), optimizer="adm"), ValueError, ["'adm'", "Adam"]),
     # layers and optimizers

@@ -9,6 +9,7 @@ from pynn.callbacks.base import Callback, CallbackList, LambdaCallback, Terminat
 from pynn.callbacks.checkpoints import ModelCheckpoint
 from pynn.callbacks.history import CSVLogger, History
 from pynn.callbacks.monitors import EarlyStopping, LearningRateScheduler, Monitor, ReduceLROnPlateau
+from pynn.errors import absent
 
 __all__ = [
     "BackupAndRestore",
@@ -25,10 +26,5 @@ __all__ = [
     "TerminateOnNaN",
 ]
 
-
 if not TYPE_CHECKING:  # for which every name would be there
-
-    def __getattr__(name: str):
-        from pynn.elsewhere import no_attribute
-
-        raise no_attribute(__name__, name, __all__)
+    __getattr__ = absent(__name__, __all__)

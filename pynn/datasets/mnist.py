@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from pynn.datasets.collection import SIDE, Collection, Split, Splits
 from pynn.datasets.idx import read_idx
 from pynn.datasets.ink import unpack
-from pynn.errors import DownloadError
+from pynn.errors import DownloadError, absent
 
 __all__ = ["load", "load_data"]
 
@@ -85,8 +85,4 @@ def load_data() -> Splits:
 
 
 if not TYPE_CHECKING:  # for which every name would be there
-
-    def __getattr__(name: str):
-        from pynn.elsewhere import no_attribute
-
-        raise no_attribute(__name__, name, __all__)
+    __getattr__ = absent(__name__, __all__)

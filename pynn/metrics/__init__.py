@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pynn import losses
+from pynn.errors import absent
 from pynn.metrics.base import REGISTER, Mean, MeanMetricWrapper, Metric, Sum
 from pynn.metrics.means import (
     Accuracy,
@@ -153,10 +154,5 @@ __all__ = [
     "top_k_categorical_accuracy",
 ]
 
-
 if not TYPE_CHECKING:  # for which every name would be there
-
-    def __getattr__(name: str):
-        from pynn.elsewhere import no_attribute
-
-        raise no_attribute(__name__, name, __all__)
+    __getattr__ = absent(__name__, __all__)

@@ -254,8 +254,7 @@ class Model(Layer):
                 "to the loss into call() by self.add_loss, or train in a loop with pn.variable_grads and optimizer.apply_gradients."
             )
         with self.locks.training("compile", self.label) as turn, turn:
-            self.optimizer = optimizers.get(optimizer)
-            self.objective = Objective(loss, loss_weights, metrics, weighted_metrics)
+            self.objective, self.optimizer = Objective(loss, loss_weights, metrics, weighted_metrics), optimizers.get(optimizer)
             self.run_eagerly = bool(run_eagerly)
             self.compile_arguments = {
                 "loss": loss, "loss_weights": loss_weights, "metrics": metrics, "weighted_metrics": weighted_metrics,

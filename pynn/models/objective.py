@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -64,9 +64,11 @@ class Objective:
     """Losses, their weights and metrics of a model, bound to its outputs at the first batch."""
 
     def __init__(self, loss, loss_weights, metric, weighted_metric):
-        for name in loss.values() if isinstance(loss, dict) else loss if isinstance(loss, (list, tuple)) else [loss]:
-            if isinstance(name, str):
-                losses.get(name)  # a name that there isn't is refused at once
+        _check_entries(loss, losses.get)
+        for config in metric, weighted_metric:
+            if config is not None and not isinstance(config, (dict, list, tuple)):
+                raise TypeError(f"[compile] metrics must be a list. Received: {config!r}. Write metrics=[{config!r}].")
+            _check_entries(config, metrics.get)
         self.loss_config, self.loss_weights_config = loss, loss_weights
         self.metric_config, self.weighted_metric_config = metric, weighted_metric
         self.built = False
@@ -236,13 +238,20 @@ def _loss_weight(value) -> float:
     return float(value)
 
 
+def _check_entries(config: Any, get: Callable[[Any], Any]) -> None:
+    """Looks up what `loss` or `metrics` names, at any depth: what there isn't is refused at once, not at the first batch."""
+    if isinstance(config, (list, tuple)) or (isinstance(config, dict) and "class_name" not in config):
+        for entry in config.values() if isinstance(config, dict) else config:
+            _check_entries(entry, get)
+    elif not callable(config):
+        get(config)
+
+
 def _metrics_per_output(config, names: Sequence[str]) -> list[list]:
     if config is None:
         return [[] for _ in names]
     if isinstance(config, dict):
         return [_listed(e) for e in per_output(config, names, "metrics")]
-    if not isinstance(config, (list, tuple)):
-        raise TypeError(f"[compile] metrics must be a list. Received: {config!r}. Write metrics=[{config!r}].")
     nested = any(isinstance(e, (list, tuple)) for e in config)
     if len(config) == len(names) and (len(names) > 1 or nested):
         return [_listed(e) for e in config]

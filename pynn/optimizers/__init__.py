@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from pynn.errors import absent
 from pynn.optimizers import schedules
 from pynn.optimizers.adadelta import Adadelta
 from pynn.optimizers.adagrad import Adagrad
@@ -68,10 +69,5 @@ __all__ = [
 for _module in ("adadelta", "adagrad", "adam", "adamax", "nadam", "rmsprop", "sgd"):
     globals().pop(_module, None)
 
-
 if not TYPE_CHECKING:  # for which every name would be there
-
-    def __getattr__(name: str):
-        from pynn.elsewhere import no_attribute
-
-        raise no_attribute(__name__, name, __all__)
+    __getattr__ = absent(__name__, __all__)

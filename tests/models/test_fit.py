@@ -510,7 +510,7 @@ def test_the_data_is_let_go():
     assert alive() is None
 
 
-@pytest.mark.parametrize("wrong", [{"metrics": ["nonexistent"]}, {"loss": {"x": "mse"}}, {"loss": None},
+@pytest.mark.parametrize("wrong", [{"metrics": {"x": ["mae"]}}, {"loss": {"x": "mse"}}, {"loss": None},
                                    {"loss_weights": [1, 2]}])  # fmt: skip
 def test_what_is_wrong_with_compile_is_told_at_each_fit(wrong):
     model = line(**wrong)

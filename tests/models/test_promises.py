@@ -283,3 +283,13 @@ def test_a_batch_without_memory_says_what_to_do():
     *refused, last = done.stdout.splitlines()
     assert len(refused) == 5 and last == "goes on"
     assert all("there is no memory for" in line and "batch_size" in line for line in refused), refused
+
+
+@pytest.mark.parametrize("wrong", [{"optimizer": "adm"}, {"loss": "mean"}, {"metrics": ["acuracy"]}, {"weighted_metrics": "mae"}])
+def test_a_compile_that_is_refused_changes_nothing(wrong):
+    model = pn.Sequential([pn.layers.Dense(1)])
+    model.compile("adam", "mae")
+    before = model.optimizer, model.objective, model.compile_arguments
+    with pytest.raises((TypeError, ValueError)):
+        model.compile(**{"optimizer": "sgd", "loss": "mse", **wrong})
+    assert all(a is b for a, b in zip(before, (model.optimizer, model.objective, model.compile_arguments), strict=True))
