@@ -43,12 +43,15 @@ def compiled(make, **words):
     return model
 
 
+ROUNDING = {"rtol": 1e-6, "atol": 1e-6 if pn.backend() == "fallback" else 0}  # sums near zero keep fewer digits
+
+
 def assert_alike(made, expected):
     """The same keys in the same order and the same bits; of the fallback to rounding: NumPy's depends on where the operands lie."""
     assert list(made) == list(expected)
     for key, value in expected.items():
         if pn.backend() == "fallback":
-            np.testing.assert_allclose(made[key], value, rtol=1e-6)
+            np.testing.assert_allclose(made[key], value, **ROUNDING)
         else:
             np.testing.assert_array_equal(made[key], value)
 
@@ -67,7 +70,7 @@ def test_outputs_have_their_keys_in_every_call(make, eager):
             assert_alike(made, expected)
     batches = model.predict(X, batch_size=2)
     for key, value in expected.items():
-        np.testing.assert_allclose(batches[key], value, rtol=1e-6)
+        np.testing.assert_allclose(batches[key], value, **ROUNDING)
 
 
 @both
